@@ -1,0 +1,192 @@
+"""The architecture description: every number of the machine, once.
+
+A field is either a FACT (published by the hardware group: slide deck of 2021-08-05, or PyParch, MCSoC 2019) or an
+ASSUMPTION of ours with its reason. Everything the simulator needs is an integer, so a program carries it exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class ArchitectureError(ValueError):
+    """A field of an architecture description is unknown, of the wrong type, or outside its limits."""
+
+
+class AccOverflow(enum.IntEnum):
+    """What the accumulator does when a sum leaves its range."""
+
+    WRAP = 0
+    SATURATE = 1
+
+
+class CutOverflow(enum.IntEnum):
+    """What the output cut does when the shifted sum leaves the data width."""
+
+    SATURATE = 0
+    WRAP = 1
+
+
+class Rounding(enum.IntEnum):
+    """What the output cut does with the bits below the least significant bit."""
+
+    HALF_UP = 0
+    TRUNCATE = 1
+
+
+def _field(default: Any, kind: str, unit: str, source: str, low: int = 1, high: int = 2**40) -> Any:
+    meta = {"kind": kind, "unit": unit, "source": source, "low": low, "high": high}
+    return dataclasses.field(default=default, metadata=meta)
+
+
+def fact(default: Any, unit: str, source: str, low: int = 1, high: int = 2**40) -> Any:
+    """A number the hardware group has published; `source` says where."""
+    return _field(default, "fact", unit, source, low, high)
+
+
+def assumption(default: Any, unit: str, reason: str, low: int = 1, high: int = 2**40) -> Any:
+    """A number of ours, to be replaced when the hardware group publishes one; `reason` says why this value."""
+    return _field(default, "assumption", unit, reason, low, high)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One Re²Na machine. Construct with keyword arguments to change single fields; `ArchitectureError` names a bad one."""
+
+    array_rows: int = fact(64, "PEs", "deck: 64 x 64 multiply-accumulate array of PBs", 1, 4096)
+    array_columns: int = fact(64, "PEs", "deck: 64 x 64 multiply-accumulate array of PBs", 1, 4096)
+    sram_bytes: int = fact(1536 * 1024, "bytes", "deck: 1.5 MB SRAM", 1024, 2**31)
+    acc_bits: int = fact(17, "bits", "deck: the MAC accumulates in a 17-bit register", 4, 32)
+    data_bits: int = fact(8, "bits", "deck: 8 bits are cut out as the sum leaves the PE", 2, 8)
+    mac_latency: int = fact(5, "cycles", "deck: one operation of a PE takes 5 cycles", 1, 64)
+    mac_interval: int = assumption(
+        5, "cycles", "the deck's 5 cycles read as one MAC per PE every 5 cycles; 1 describes a pipelined PE", 1, 64
+    )
+    acc_overflow: AccOverflow = assumption(
+        AccOverflow.WRAP, "mode", "a plain two's complement register wraps; saturation costs a comparator per PE", 0, 1
+    )
+    cut_overflow: CutOverflow = assumption(
+        CutOverflow.SATURATE, "mode", "PyParch clamps to the data range on output", 0, 1
+    )
+    rounding: Rounding = assumption(
+        Rounding.HALF_UP, "mode", "PyParch adds one half of the cut-off LSB; so does TVM's requantize", 0, 1
+    )
+    sram_bytes_per_cycle: int = assumption(
+        4096, "bytes/cycle", "one 64-byte bank per row of the array feeds every PE one operand a cycle", 1, 2**20
+    )
+    dram_bytes_per_cycle: int = assumption(
+        24, "bytes/cycle", "LPDDR4-class interface (about 4.8 GB/s) at the assumed clock", 1, 2**16
+    )
+    dram_latency: int = assumption(100, "cycles", "about 500 ns from request to first byte at the assumed clock", 0, 2**20)
+    clock_mhz: int = assumption(200, "MHz", "ultra-low-leak 22 nm at 0.8 V: a modest clock", 1, 10_000)
+    reconfigure_cycles: int = assumption(
+        64, "cycles", "the switches between PBs are rewritten one row of the array per cycle", 0, 2**20
+    )
+    alu_interval: int = assumption(
+        1, "cycles", "a PE's comparator or adder takes one operand a cycle; only the multiplier is slower", 1, 64
+    )
+    array_fill_cycles: int = assumption(
+        8, "cycles", "issue and operand set-up before the first multiply; later operands hide in the PB's second input register", 0, 2**16
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+            if isinstance(field.default, enum.IntEnum):
+                object.__setattr__(self, field.name, type(field.default)(getattr(self, field.name)))
+
+    @property
+    def pe_count(self) -> int:
+        """Processing elements of the array."""
+        return self.array_rows * self.array_columns
+
+    @property
+    def acc_min(self) -> int:
+        return -(1 << (self.acc_bits - 1))
+
+    @property
+    def acc_max(self) -> int:
+        return (1 << (self.acc_bits - 1)) - 1
+
+    @property
+    def data_min(self) -> int:
+        return -(1 << (self.data_bits - 1))
+
+    @property
+    def data_max(self) -> int:
+        return (1 << (self.data_bits - 1)) - 1
+
+    @property
+    def peak_macs_per_cycle(self) -> float:
+        """MACs per cycle with every PE busy: 819.2 for the default machine."""
+        return self.pe_count / self.mac_interval
+
+    def half(self, lsb: int) -> int:
+        """What the rounding adds to a sum before `lsb` bits are cut off."""
+        return 1 << (lsb - 1) if lsb > 0 and self.rounding is Rounding.HALF_UP else 0
+
+    def as_words(self) -> list[int]:
+        """The fields in declaration order, as the program file and the C struct hold them."""
+        return [int(getattr(self, field.name)) for field in dataclasses.fields(self)]
+
+    @classmethod
+    def from_words(cls, words: list[int]) -> Architecture:
+        names = [field.name for field in dataclasses.fields(cls)]
+        if len(words) != len(names):
+            raise ArchitectureError(f"architecture has {len(words)} fields, this version knows {len(names)}")
+        return cls(**dict(zip(names, words, strict=True)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+        """From plain numbers and mode names; raises ArchitectureError on an unknown field or a bad value."""
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ArchitectureError(f"architecture: unknown field '{name}'; known: {', '.join(known)}")
+        return cls(**{name: _parse(known[name], value) for name, value in values.items()})
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> Architecture:
+        """From a TOML file that sets any of the fields; raises ArchitectureError, or OSError if it cannot be read."""
+        try:
+            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ArchitectureError(f"architecture: {path} is no TOML file: {error}") from error
+
+    def to_toml(self) -> str:
+        """All fields with unit, kind and source as comments; `from_toml` reads it back."""
+        return "".join(_toml_line(field, getattr(self, field.name)) for field in dataclasses.fields(self))
+
+
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    low, high = field.metadata["low"], field.metadata["high"]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ArchitectureError(f"architecture: {field.name} = {value!r} is no integer")
+    if not low <= value <= high:
+        raise ArchitectureError(f"architecture: {field.name} = {value} is outside {low}..{high}")
+
+
+def _parse(field: dataclasses.Field[Any], value: Any) -> Any:
+    if isinstance(field.default, enum.IntEnum) and isinstance(value, str):
+        modes = type(field.default).__members__
+        if value.upper() not in modes:
+            raise ArchitectureError(f"architecture: {field.name} = '{value}'; known: {', '.join(modes).lower()}")
+        return modes[value.upper()]
+    return value
+
+
+def _toml_line(field: dataclasses.Field[Any], value: Any) -> str:
+    text = f'"{value.name.lower()}"' if isinstance(value, enum.IntEnum) else str(value)
+    meta = field.metadata
+    return f"{field.name} = {text}  # {meta['unit']}; {meta['kind']}: {meta['source']}\n"

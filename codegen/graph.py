@@ -1,0 +1,317 @@
+"""The accelerator graph: typed operators on int8 tensors, with one printer and one verifier.
+
+Every front end lowers to this; the compiler knows nothing else. Tensors are int8, shaped (N, C, H, W) or (N, C); what the
+numbers mean (their power-of-two exponents) has already been turned into shifts. Operators stand in execution order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arch import Architecture
+
+Shape: TypeAlias = tuple[int, ...]
+Int8Array: TypeAlias = npt.NDArray[np.int8]
+Int32Array: TypeAlias = npt.NDArray[np.int32]
+
+
+class GraphError(ValueError):
+    """A graph breaks a rule of this file; the message names the operator, the value and the limit."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What happens to a sum as it leaves a PE: `clamp(sum >> lsb, lo, hi)`, one half added first if the machine rounds."""
+
+    lsb: int
+    lo: int = -128
+    hi: int = 127
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window. `padding` is (top, left, bottom, right), in input pixels."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Output rows and columns for an input of `height` x `width` pixels (rounding down)."""
+        top, left, bottom, right = self.padding
+        reach_y, reach_x = self.reach
+        return (height + top + bottom - reach_y) // self.stride[0] + 1, (width + left + right - reach_x) // self.stride[1] + 1
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Input rows and columns that one output sees, holes of the dilation included."""
+        return (self.kernel[0] - 1) * self.dilation[0] + 1, (self.kernel[1] - 1) * self.dilation[1] + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """Base of all operators. `name` is the source operator's; `inputs` and `output` are tensor names."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    kind: ClassVar[str] = "op"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        """The output's shape for the given input shapes; raises GraphError where the operator does not take them."""
+        raise NotImplementedError
+
+    def macs(self, shapes: list[Shape]) -> int:
+        """Multiply-accumulates of the operator for the given input shapes."""
+        del shapes
+        return 0
+
+    def check(self, arch: Architecture) -> None:
+        """Raise GraphError where an attribute lies outside what the machine can do."""
+        del arch
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Op):
+    """Convolution. weight (O, C / groups, kh, kw) int8; bias (O,) int32 at the exponent of the sum."""
+
+    weight: Int8Array
+    bias: Int32Array
+    window: Window
+    groups: int
+    cut: Cut
+    kind: ClassVar[str] = "conv2d"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        batch, channels, height, width = _rank(self, shapes[0], 4)
+        if channels != self.weight.shape[1] * self.groups:
+            raise GraphError(f"{self.name}: {channels} input channels, weights take {self.weight.shape[1] * self.groups}")
+        if self.weight.shape[0] % self.groups:
+            raise GraphError(f"{self.name}: {self.weight.shape[0]} outputs do not divide into {self.groups} groups")
+        return (batch, self.weight.shape[0], *_window_size(self, self.window, height, width))
+
+    def macs(self, shapes: list[Shape]) -> int:
+        batch, outputs, height, width = self.infer(shapes)
+        return batch * outputs * height * width * int(np.prod(self.weight.shape[1:]))
+
+    def check(self, arch: Architecture) -> None:
+        _check_linear(self, self.weight, self.bias, self.cut, arch)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Op):
+    """Fully connected layer. weight (O, C) int8; bias (O,) int32 at the exponent of the sum."""
+
+    weight: Int8Array
+    bias: Int32Array
+    cut: Cut
+    kind: ClassVar[str] = "dense"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        batch, channels = _rank(self, shapes[0], 2)
+        if channels != self.weight.shape[1]:
+            raise GraphError(f"{self.name}: {channels} inputs, weights take {self.weight.shape[1]}")
+        return batch, self.weight.shape[0]
+
+    def macs(self, shapes: list[Shape]) -> int:
+        return shapes[0][0] * self.weight.size
+
+    def check(self, arch: Architecture) -> None:
+        _check_linear(self, self.weight, self.bias, self.cut, arch)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool2d(Op):
+    """Maximum over a window, clamped to lo..hi; padding never wins."""
+
+    window: Window
+    lo: int = -128
+    hi: int = 127
+    kind: ClassVar[str] = "max_pool2d"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        batch, channels, height, width = _rank(self, shapes[0], 4)
+        return (batch, channels, *_window_size(self, self.window, height, width))
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Op):
+    """Sum of two tensors: each operand is shifted right (rounding as the machine does) BEFORE the addition, as TVM does."""
+
+    shifts: tuple[int, int]
+    lo: int = -128
+    hi: int = 127
+    kind: ClassVar[str] = "add"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        if shapes[0] != shapes[1]:
+            raise GraphError(f"{self.name}: operands of shapes {shapes[0]} and {shapes[1]} differ")
+        return shapes[0]
+
+    def check(self, arch: Architecture) -> None:
+        for shift in self.shifts:
+            if not 0 <= shift < arch.acc_bits:
+                raise GraphError(f"{self.name}: shift {shift} is outside 0..{arch.acc_bits - 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Op):
+    """Clamp every element to lo..hi: a ReLU or clip that stands alone."""
+
+    lo: int
+    hi: int
+    kind: ClassVar[str] = "clip"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Op):
+    """Zeros around the image; `padding` is (top, left, bottom, right) in pixels."""
+
+    padding: tuple[int, int, int, int]
+    kind: ClassVar[str] = "pad"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        batch, channels, height, width = _rank(self, shapes[0], 4)
+        top, left, bottom, right = self.padding
+        return batch, channels, height + top + bottom, width + left + right
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Op):
+    """The same elements in the same (N, C, H, W) row-major order under another shape; the batch stays."""
+
+    shape: Shape
+    kind: ClassVar[str] = "reshape"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        if np.prod(shapes[0]) != np.prod(self.shape) or shapes[0][0] != self.shape[0]:
+            raise GraphError(f"{self.name}: {shapes[0]} cannot be reshaped to {self.shape}")
+        return self.shape
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in execution order. `inputs` and `outputs` name tensors; `shapes` gives the shape of every tensor."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    ops: tuple[Op, ...]
+    shapes: dict[str, Shape] = field(default_factory=dict)
+
+    def consumers(self, tensor: str) -> list[Op]:
+        return [op for op in self.ops if tensor in op.inputs]
+
+    def producer(self, tensor: str) -> Op | None:
+        return next((op for op in self.ops if op.output == tensor), None)
+
+    def input_shapes(self, op: Op) -> list[Shape]:
+        return [self.shapes[name] for name in op.inputs]
+
+    def macs(self, op: Op) -> int:
+        return op.macs(self.input_shapes(op))
+
+    def verify(self, arch: Architecture) -> None:
+        """Raise GraphError where a name, a shape or an attribute is wrong."""
+        known = set(self.inputs)
+        for name, shape in self.shapes.items():
+            if len(shape) not in (2, 4) or min(shape) < 1:
+                raise GraphError(f"tensor {name}: shape {shape} is neither (N, C, H, W) nor (N, C) with sizes >= 1")
+        for op in self.ops:
+            missing = [name for name in op.inputs if name not in known]
+            if missing or op.output in known:
+                raise GraphError(f"{op.name}: reads undefined {missing}" if missing else f"{op.name}: redefines {op.output}")
+            if op.infer(self.input_shapes(op)) != self.shapes[op.output]:
+                raise GraphError(f"{op.name}: {op.output} is declared {self.shapes[op.output]}, inferred otherwise")
+            op.check(arch)
+            known.add(op.output)
+        for name in self.outputs:
+            if name not in known:
+                raise GraphError(f"output {name} is never defined")
+
+    def __str__(self) -> str:
+        """One line per tensor and operator; the only printed form."""
+        lines = [f"graph {self.name}"]
+        lines += [f"  input  {name}: {_shape(self.shapes[name])}" for name in self.inputs]
+        lines += [f"  {_line(op)} -> {op.output}: {_shape(self.shapes[op.output])}" for op in self.ops]
+        lines += [f"  output {name}: {_shape(self.shapes[name])}" for name in self.outputs]
+        return "\n".join(lines) + "\n"
+
+
+class GraphBuilder:
+    """Appends operators and infers shapes as it goes; names of tensors are made unique."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._inputs: list[str] = []
+        self._ops: list[Op] = []
+        self._shapes: dict[str, Shape] = {}
+
+    def input(self, name: str, shape: Shape) -> str:
+        self._inputs.append(name)
+        self._shapes[name] = tuple(shape)
+        return name
+
+    def append(self, op: Op) -> str:
+        """Add `op`, whose inputs must be defined; returns its output's name. Raises GraphError on a shape it cannot take."""
+        if op.output in self._shapes:
+            raise GraphError(f"{op.name}: redefines {op.output}")
+        self._shapes[op.output] = op.infer([self._shapes[name] for name in op.inputs])
+        self._ops.append(op)
+        return op.output
+
+    def shape(self, tensor: str) -> Shape:
+        return self._shapes[tensor]
+
+    def build(self, outputs: tuple[str, ...] | list[str]) -> Graph:
+        return Graph(self._name, tuple(self._inputs), tuple(outputs), tuple(self._ops), dict(self._shapes))
+
+
+def _rank(op: Op, shape: Shape, rank: int) -> Shape:
+    if len(shape) != rank:
+        raise GraphError(f"{op.name}: {op.kind} takes a tensor of rank {rank}, got {shape}")
+    return shape
+
+
+def _window_size(op: Op, window: Window, height: int, width: int) -> tuple[int, int]:
+    size = window.output_size(height, width)
+    if min(size) < 1:
+        raise GraphError(f"{op.name}: window {window.reach} does not fit the padded input of {height} x {width}")
+    return size
+
+
+def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> None:
+    if weight.dtype != np.int8 or bias.dtype != np.int32 or bias.shape != weight.shape[:1]:
+        raise GraphError(f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match")
+    if not 0 <= cut.lsb < arch.acc_bits:
+        raise GraphError(f"{op.name}: lsb {cut.lsb} is outside 0..{arch.acc_bits - 1}")
+    low, high = int(bias.min()) + arch.half(cut.lsb), int(bias.max()) + arch.half(cut.lsb)
+    if low < arch.acc_min or high > arch.acc_max:
+        raise GraphError(f"{op.name}: bias {low}..{high} does not fit {arch.acc_bits} bits {arch.acc_min}..{arch.acc_max}")
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _line(op: Op) -> str:
+    attributes = [f"{item.name}={_text(getattr(op, item.name))}" for item in fields(op)[3:]]
+    return f"{op.kind:<10} {op.name} ({', '.join(op.inputs)}) {' '.join(attributes)}".rstrip()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}[{_shape(value.shape)}]"
+    if isinstance(value, Cut):
+        return f"[lsb {value.lsb}, {value.lo}..{value.hi}]"
+    if isinstance(value, Window):
+        return f"[{_shape(value.kernel)} s{_shape(value.stride)} p{_shape(value.padding)} d{_shape(value.dilation)}]"
+    return str(value).replace(" ", "")

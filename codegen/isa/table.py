@@ -1,0 +1,204 @@
+"""THE instruction table. Encoder, decoder, assembler, disassembler, C header and documentation all derive from it.
+
+An instruction is a little-endian bit string, fields packed from bit 0 in the order below, padded with zeros to whole 8-byte
+words; its length follows from its opcode. Every number here is an ASSUMPTION: the hardware group has published no encoding.
+Addresses and strides are in bytes; tensors lie in memory as (N, H, W, C), channels innermost.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Engine(enum.IntEnum):
+    """The three engines; each runs its own instructions in program order."""
+
+    LOAD = 0
+    ARRAY = 1
+    STORE = 2
+
+
+class Mode(enum.IntEnum):
+    """How the connections between the PBs are set; chosen by RECONFIGURE."""
+
+    CONV = 0
+    DENSE = 1
+    GROUPED = 2
+    POOL = 3
+    ELTWISE = 4
+
+
+ENGINES = tuple(Engine)
+
+
+@dataclass(frozen=True)
+class Field:
+    """`bits` wide; a signed field is two's complement."""
+
+    name: str
+    bits: int
+    doc: str
+    signed: bool = False
+
+    @property
+    def low(self) -> int:
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        return (1 << (self.bits - self.signed)) - 1
+
+
+@dataclass(frozen=True)
+class InstructionFormat:
+    """One row of the table."""
+
+    name: str
+    opcode: int
+    engine: Engine
+    doc: str
+    body: tuple[Field, ...]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return HEADER + self.body
+
+    @property
+    def size(self) -> int:
+        """Encoded length in bytes, a multiple of 8."""
+        return -(-sum(field.bits for field in self.fields) // 64) * 8
+
+
+HEADER = (
+    Field("opcode", 8, "which instruction"),
+    Field("wait", 3, "take one token from each engine of the set (bit 0 load, 1 array, 2 store) before starting"),
+    Field("signal", 3, "give one token to each engine of the set when finished"),
+    Field("flags", 2, "zero"),
+    Field("source", 16, "index of the source operator, for listing, trace and report"),
+)
+
+_TRANSFER = (
+    Field("dram_addr", 32, "first byte in DRAM"),
+    Field("sram_addr", 32, "first byte in SRAM"),
+    Field("bytes", 32, "length of a contiguous run"),
+    Field("rows", 32, "runs in a plane"),
+    Field("dram_row_stride", 32, "from run to run in DRAM"),
+    Field("sram_row_stride", 32, "from run to run in SRAM"),
+    Field("planes", 16, "planes"),
+    Field("dram_plane_stride", 32, "from plane to plane in DRAM"),
+    Field("sram_plane_stride", 32, "from plane to plane in SRAM"),
+)
+
+_IMAGES = (
+    Field("n", 16, "images"),
+    Field("in_h", 16, "input rows that are there; rows outside are padding"),
+    Field("in_w", 16, "input columns that are there"),
+    Field("in_c", 16, "input channels"),
+    Field("in_pixel_stride", 16, "from pixel to pixel of the input"),
+    Field("in_row_stride", 32, "from row to row of the input"),
+    Field("in_image_stride", 32, "from image to image of the input"),
+    Field("out_h", 16, "output rows"),
+    Field("out_w", 16, "output columns"),
+    Field("out_pixel_stride", 16, "from pixel to pixel of the output"),
+    Field("out_row_stride", 32, "from row to row of the output"),
+    Field("out_image_stride", 32, "from image to image of the output"),
+    Field("kernel_h", 8, "rows of the window"),
+    Field("kernel_w", 8, "columns of the window"),
+    Field("stride_h", 8, "input rows from output to output"),
+    Field("stride_w", 8, "input columns from output to output"),
+    Field("dilation_h", 8, "input rows between the window's rows"),
+    Field("dilation_w", 8, "input columns between the window's columns"),
+    Field("pad_top", 8, "padding rows above the input"),
+    Field("pad_left", 8, "padding columns left of the input"),
+)
+
+_CUT = (
+    Field("lsb", 8, "bits cut off below the result"),
+    Field("lo", 8, "smallest result", signed=True),
+    Field("hi", 8, "largest result", signed=True),
+)
+
+_LINEAR = (
+    Field("in_addr", 32, "input"),
+    Field("weight_addr", 32, "weights, one line of out_c bytes for each k"),
+    Field("bias_addr", 32, "out_c biases, int32 little-endian, rounding half included"),
+    Field("out_addr", 32, "output"),
+)
+
+INSTRUCTIONS = (
+    InstructionFormat("HALT", 0x00, Engine.ARRAY, "end of the program; all engines are idle", ()),
+    InstructionFormat(
+        "RECONFIGURE",
+        0x01,
+        Engine.ARRAY,
+        "switch the connections between the PBs",
+        (Field("mode", 8, "0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise"),),
+    ),
+    InstructionFormat("LOAD", 0x10, Engine.LOAD, "copy DRAM to SRAM", _TRANSFER),
+    InstructionFormat("STORE", 0x11, Engine.STORE, "copy SRAM to DRAM", _TRANSFER),
+    InstructionFormat(
+        "CONV",
+        0x20,
+        Engine.ARRAY,
+        "convolution of out_c <= rows of the array; k runs over (kernel row, kernel column, channel of the group), channel fastest",
+        (
+            *_LINEAR,
+            *_IMAGES,
+            Field("out_c", 16, "output channels"),
+            Field("groups", 16, "groups of input and output channels; 1 in conv mode, more in grouped mode"),
+            *_CUT,
+        ),
+    ),
+    InstructionFormat(
+        "DENSE",
+        0x21,
+        Engine.ARRAY,
+        "fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last`",
+        (
+            *_LINEAR,
+            Field("n", 16, "images"),
+            Field("in_c", 32, "inputs of this part of the sum"),
+            Field("out_c", 16, "outputs"),
+            Field("in_image_stride", 32, "from image to image of the input"),
+            Field("out_image_stride", 32, "from image to image of the output"),
+            Field("first", 1, "start from the bias; otherwise go on from the sums in the PEs"),
+            Field("last", 1, "cut and write the results; otherwise leave the sums in the PEs"),
+            *_CUT,
+        ),
+    ),
+    InstructionFormat(
+        "POOL",
+        0x22,
+        Engine.ARRAY,
+        "maximum over a window, then clamp; a 1 x 1 window with pad_value 0 pads with zeros",
+        (
+            Field("in_addr", 32, "input"),
+            Field("out_addr", 32, "output"),
+            *_IMAGES,
+            Field("pad_value", 8, "what padding counts as", signed=True),
+            Field("lo", 8, "smallest result", signed=True),
+            Field("hi", 8, "largest result", signed=True),
+        ),
+    ),
+    InstructionFormat(
+        "ELTWISE",
+        0x23,
+        Engine.ARRAY,
+        "clamp(a >> shift_a + b >> shift_b), each shift rounding as the machine does; b is left out if unary",
+        (
+            Field("a_addr", 32, "first operand"),
+            Field("b_addr", 32, "second operand"),
+            Field("out_addr", 32, "output; may be an operand itself"),
+            Field("bytes", 32, "elements"),
+            Field("shift_a", 8, "bits cut off the first operand"),
+            Field("shift_b", 8, "bits cut off the second operand"),
+            Field("unary", 1, "one operand only"),
+            Field("lo", 8, "smallest result", signed=True),
+            Field("hi", 8, "largest result", signed=True),
+        ),
+    ),
+)
+
+BY_OPCODE = {row.opcode: row for row in INSTRUCTIONS}
+BY_NAME = {row.name: row for row in INSTRUCTIONS}
