@@ -88,7 +88,9 @@ class Architecture:
     dram_bytes_per_cycle: int = assumption(
         24, "bytes/cycle", "LPDDR4-class interface (about 4.8 GB/s) at the assumed clock", 1, 2**16
     )
-    dram_latency: int = assumption(100, "cycles", "about 500 ns from request to first byte at the assumed clock", 0, 2**20)
+    dram_latency: int = assumption(
+        100, "cycles", "about 500 ns from request to first byte at the assumed clock", 0, 2**20
+    )
     clock_mhz: int = assumption(200, "MHz", "ultra-low-leak 22 nm at 0.8 V: a modest clock", 1, 10_000)
     reconfigure_cycles: int = assumption(
         64, "cycles", "the switches between PBs are rewritten one row of the array per cycle", 0, 2**20
@@ -97,7 +99,11 @@ class Architecture:
         1, "cycles", "a PE's comparator or adder takes one operand a cycle; only the multiplier is slower", 1, 64
     )
     array_fill_cycles: int = assumption(
-        8, "cycles", "issue and operand set-up before the first multiply; later operands hide in the PB's second input register", 0, 2**16
+        8,
+        "cycles",
+        "issue and operand set-up before the first multiply; later operands hide in the PB's second input register",
+        0,
+        2**16,
     )
 
     def __post_init__(self) -> None:
@@ -145,7 +151,8 @@ class Architecture:
         names = [field.name for field in dataclasses.fields(cls)]
         if len(words) != len(names):
             raise ArchitectureError(f"architecture has {len(words)} fields, this version knows {len(names)}")
-        return cls(**dict(zip(names, words, strict=True)))
+        values: dict[str, Any] = dict(zip(names, words, strict=True))
+        return cls(**values)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:

@@ -11,7 +11,6 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
 from tvm_re2na.codegen.arch import Architecture
 
 Shape: TypeAlias = tuple[int, ...]
@@ -45,7 +44,9 @@ class Window:
         """Output rows and columns for an input of `height` x `width` pixels (rounding down)."""
         top, left, bottom, right = self.padding
         reach_y, reach_x = self.reach
-        return (height + top + bottom - reach_y) // self.stride[0] + 1, (width + left + right - reach_x) // self.stride[1] + 1
+        return (height + top + bottom - reach_y) // self.stride[0] + 1, (width + left + right - reach_x) // self.stride[
+            1
+        ] + 1
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -90,7 +91,9 @@ class Conv2d(Op):
     def infer(self, shapes: list[Shape]) -> Shape:
         batch, channels, height, width = _rank(self, shapes[0], 4)
         if channels != self.weight.shape[1] * self.groups:
-            raise GraphError(f"{self.name}: {channels} input channels, weights take {self.weight.shape[1] * self.groups}")
+            raise GraphError(
+                f"{self.name}: {channels} input channels, weights take {self.weight.shape[1] * self.groups}"
+            )
         if self.weight.shape[0] % self.groups:
             raise GraphError(f"{self.name}: {self.weight.shape[0]} outputs do not divide into {self.groups} groups")
         return (batch, self.weight.shape[0], *_window_size(self, self.window, height, width))
@@ -228,7 +231,9 @@ class Graph:
         for op in self.ops:
             missing = [name for name in op.inputs if name not in known]
             if missing or op.output in known:
-                raise GraphError(f"{op.name}: reads undefined {missing}" if missing else f"{op.name}: redefines {op.output}")
+                raise GraphError(
+                    f"{op.name}: reads undefined {missing}" if missing else f"{op.name}: redefines {op.output}"
+                )
             if op.infer(self.input_shapes(op)) != self.shapes[op.output]:
                 raise GraphError(f"{op.name}: {op.output} is declared {self.shapes[op.output]}, inferred otherwise")
             op.check(arch)
@@ -290,12 +295,16 @@ def _window_size(op: Op, window: Window, height: int, width: int) -> tuple[int, 
 
 def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> None:
     if weight.dtype != np.int8 or bias.dtype != np.int32 or bias.shape != weight.shape[:1]:
-        raise GraphError(f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match")
+        raise GraphError(
+            f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match"
+        )
     if not 0 <= cut.lsb < arch.acc_bits:
         raise GraphError(f"{op.name}: lsb {cut.lsb} is outside 0..{arch.acc_bits - 1}")
     low, high = int(bias.min()) + arch.half(cut.lsb), int(bias.max()) + arch.half(cut.lsb)
     if low < arch.acc_min or high > arch.acc_max:
-        raise GraphError(f"{op.name}: bias {low}..{high} does not fit {arch.acc_bits} bits {arch.acc_min}..{arch.acc_max}")
+        raise GraphError(
+            f"{op.name}: bias {low}..{high} does not fit {arch.acc_bits} bits {arch.acc_min}..{arch.acc_max}"
+        )
 
 
 def _shape(shape: Shape) -> str:

@@ -76,6 +76,7 @@ class Program:
     dram_bytes: int
     sources: tuple[Source, ...]
     meta: dict[str, Any] = field(default_factory=dict)
+    compile_seconds: float | None = field(default=None, compare=False)  # of this very build; no part of the file
 
     def to_bytes(self) -> bytes:
         sections = {
@@ -108,7 +109,14 @@ class Program:
                 tuple(Source(**source) for source in json.loads(sections["SOURCES"])),
                 json.loads(sections["META"]),
             )
-        except (struct.error, ArchitectureError, DecodeError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        except (
+            struct.error,
+            ArchitectureError,
+            DecodeError,
+            UnicodeDecodeError,
+            json.JSONDecodeError,
+            TypeError,
+        ) as error:
             raise ProgramError(f"program: {error}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -42,7 +42,9 @@ class Instruction:
 
     def __str__(self) -> str:
         """The assembler's line for this instruction."""
-        tokens = [f"{word}={_engine_set(bits)}" for word, bits in (("wait", self.wait), ("signal", self.signal)) if bits]
+        tokens = [
+            f"{word}={_engine_set(bits)}" for word, bits in (("wait", self.wait), ("signal", self.signal)) if bits
+        ]
         body = [f"{field.name}={_number(field, self.values[field.name])}" for field in self.format.body]
         return " ".join([self.name, *tokens, f"source={self.source}", *body])
 
@@ -81,7 +83,13 @@ def decode(code: bytes) -> list[Instruction]:
 
 def _encode_one(instruction: Instruction) -> bytes:
     row = instruction.format
-    header = {"opcode": row.opcode, "wait": instruction.wait, "signal": instruction.signal, "flags": 0, "source": instruction.source}
+    header = {
+        "opcode": row.opcode,
+        "wait": instruction.wait,
+        "signal": instruction.signal,
+        "flags": 0,
+        "source": instruction.source,
+    }
     word, shift = 0, 0
     for field in row.fields:
         value = header[field.name] if field in HEADER else instruction.values[field.name]

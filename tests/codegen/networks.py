@@ -1,0 +1,158 @@
+"""Accelerator graphs for the compiler's tests: random small networks, and one function that evaluates any graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    Graph,
+    GraphBuilder,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Window,
+)
+
+Array = npt.NDArray[np.int64]
+
+
+def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
+    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits."""
+    maker = _Maker(rng)
+    batch = batch or int(rng.integers(1, 4))
+    shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
+    tensors = [maker.builder.input("x", shape)]
+    for _ in range(layers):
+        tensors.append(maker.any_op(tensors))
+    return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
+
+
+class _Maker:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.builder = GraphBuilder("random")
+        self.count = 0
+
+    def any_op(self, tensors: list[str]) -> str:
+        source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
+        shape = self.builder.shape(source)
+        kinds = ["conv", "conv", "pool", "add", "clip", "reshape", "pad", "flatten"] if len(shape) == 4 else ["dense", "add", "clip", "unflatten"]
+        kind = kinds[int(self.rng.integers(len(kinds)))]
+        self.count += 1
+        names = {"name": f"{kind}_{self.count}", "inputs": (source,), "output": f"t{self.count}"}
+        op = getattr(self, f"_{kind}")(names, shape, tensors)
+        return self.builder.append(op)
+
+    def _int(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def _cut(self) -> Cut:
+        lo, hi = [(-128, 127), (0, 127), (0, 48), (-20, 90)][self._int(0, 3)]
+        return Cut(self._int(0, 9), lo, hi)
+
+    def _weight(self, *shape: int) -> npt.NDArray[np.int8]:
+        limit = [3, 20, 127][self._int(0, 2)]
+        return self.rng.integers(-limit, limit + 1, shape).astype(np.int8)
+
+    def _window(self, height: int, width: int, pool: bool) -> Window:
+        kernel = (self._int(1, min(3, height)), self._int(1, min(3, width)))
+        most = [kernel[0] - 1, kernel[1] - 1] if pool else [2, 2]
+        padding = (self._int(0, most[0]), self._int(0, most[1]), self._int(0, most[0]), self._int(0, most[1]))
+        window = Window(kernel, (self._int(1, 3), self._int(1, 3)), padding, (self._int(1, 2), self._int(1, 2)))
+        if window.reach[0] > height + padding[0] + padding[2] or window.reach[1] > width + padding[1] + padding[3]:
+            window = Window(kernel, window.stride, padding)
+        return window
+
+    def _conv(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        _, channels, height, width = shape
+        groups = [g for g in (1, 1, 2, channels) if channels % g == 0][self._int(0, 2) % 3] if channels > 1 else 1
+        outputs = groups * self._int(1, max(1, 80 // groups // 4))
+        weight = self._weight(outputs, channels // groups, 1, 1)
+        window = self._window(height, width, False)
+        weight = self._weight(outputs, channels // groups, *window.kernel)
+        bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
+        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self._cut())
+
+    def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        outputs = self._int(1, 90)
+        bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
+        return Dense(**names, weight=self._weight(outputs, shape[1]), bias=bias, cut=self._cut())
+
+    def _pool(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return MaxPool2d(**names, window=self._window(shape[2], shape[3], True), lo=[-128, 0][self._int(0, 1)], hi=127)
+
+    def _add(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        others = [name for name in tensors if self.builder.shape(name) == shape]
+        names["inputs"] = (names["inputs"][0], others[self._int(0, len(others) - 1)])
+        return Add(**names, shifts=(self._int(0, 3), self._int(0, 3)), lo=[-128, 0][self._int(0, 1)])
+
+    def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))
+
+    def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))
+
+    def _reshape(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        batch, channels, height, width = shape
+        options = [(batch, height, channels, width), (batch, channels * height * width, 1, 1), (batch, 1, channels * height, width)]
+        return Reshape(**names, shape=options[self._int(0, 2)])
+
+    def _flatten(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Reshape(**names, shape=(shape[0], shape[1] * shape[2] * shape[3]))
+
+    def _unflatten(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        height = next(h for h in (4, 3, 2, 1) if shape[1] % h == 0)
+        return Reshape(**names, shape=(shape[0], shape[1] // height, height, 1))
+
+
+def evaluate(graph: Graph, inputs: list[npt.NDArray[np.int8]], arch: Architecture) -> list[npt.NDArray[np.int8]]:
+    """The graph's meaning in int64, written from the design's formulas and from nothing else in the project."""
+    values: dict[str, Array] = {name: x.astype(np.int64) for name, x in zip(graph.inputs, inputs, strict=True)}
+    for op in graph.ops:
+        values[op.output] = _evaluate(op, [values[name] for name in op.inputs], arch)
+    return [values[name].astype(np.int8) for name in graph.outputs]
+
+
+def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
+    if isinstance(op, Conv2d):
+        columns = _windows(args[0], op.window, 0)
+        parts = np.split(columns, op.groups, axis=1)
+        weights = np.split(op.weight.astype(np.int64), op.groups)
+        sums = [np.einsum("nchwyx,ocyx->nohw", part, weight) for part, weight in zip(parts, weights, strict=True)]
+        return _cut(np.concatenate(sums, 1) + op.bias.reshape(1, -1, 1, 1), op.cut, arch)
+    if isinstance(op, Dense):
+        return _cut(args[0] @ op.weight.T.astype(np.int64) + op.bias, op.cut, arch)
+    if isinstance(op, MaxPool2d):
+        return np.clip(_windows(args[0], op.window, -128).max((4, 5)), op.lo, op.hi)
+    if isinstance(op, Add):
+        shifted = [(x + arch.half(s)) >> s for x, s in zip(args, op.shifts, strict=True)]
+        return np.clip(np.clip(shifted[0] + shifted[1], -128, 127), op.lo, op.hi)
+    if isinstance(op, Clip):
+        return np.clip(args[0], op.lo, op.hi)
+    if isinstance(op, Pad):
+        top, left, bottom, right = op.padding
+        return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
+    if isinstance(op, Reshape):
+        return args[0].reshape(op.shape)
+    raise TypeError(op.kind)
+
+
+def _windows(x: Array, window: Window, fill: int) -> Array:
+    top, left, bottom, right = window.padding
+    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
+    view = np.lib.stride_tricks.sliding_window_view(x, window.reach, axis=(2, 3))
+    return view[:, :, :: window.stride[0], :: window.stride[1], :: window.dilation[0], :: window.dilation[1]]
+
+
+def _cut(sums: Array, cut: Cut, arch: Architecture) -> Array:
+    span = 1 << arch.acc_bits
+    wrapped = (sums + arch.half(cut.lsb) + span // 2) % span - span // 2
+    return np.clip(np.clip(wrapped >> cut.lsb, arch.data_min, arch.data_max), cut.lo, cut.hi)
