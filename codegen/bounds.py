@@ -75,8 +75,9 @@ def _compulsory(graph: Graph, op: Op) -> int:
 def _overflow_bound(op: Op, arch: Architecture) -> int:
     if not isinstance(op, Conv2d | Dense):
         return 0
-    weight = op.weight.reshape(len(op.weight), -1).astype(np.int64)
-    positive, negative = np.maximum(weight, 0).sum(1), np.maximum(-weight, 0).sum(1)
+    weight = op.weight.reshape(len(op.weight), -1)
+    total, size = weight.sum(1, dtype=np.int64), np.abs(weight, dtype=np.int16).sum(1, dtype=np.int64)
+    positive, negative = (size + total) // 2, (size - total) // 2
     bias = op.bias.astype(np.int64) + arch.half(op.cut.lsb)
     low, high = -arch.data_min, arch.data_max
     return int(np.maximum(bias + high * positive + low * negative, -(bias - low * positive - high * negative)).max())

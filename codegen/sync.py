@@ -39,38 +39,62 @@ class Step:
     reads: tuple[Access, ...] = ()
     writes: tuple[Access, ...] = ()
 
-    def must_follow(self, earlier: Step) -> bool:
-        touched = self.reads + self.writes
-        after_write = any(mine.conflicts(theirs) for mine in touched for theirs in earlier.writes)
-        return after_write or any(mine.conflicts(theirs) for mine in self.writes for theirs in earlier.reads)
+
+class _History:
+    """What one engine has touched, most recently last; touching the same bytes again forgets the earlier time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._steps: list[int] = []
+        self._touched: dict[tuple[str, bool], dict[Access, int]] = {}
+
+    def append(self, index: int, step: Step) -> None:
+        self._steps.append(index)
+        for written, accesses in ((False, step.reads), (True, step.writes)):
+            for access in accesses:
+                recent = self._touched.setdefault((access.memory, written), {})
+                recent.pop(access, None)
+                recent[access] = self.count
+        self.count += 1
+
+    def step(self, position: int) -> int:
+        """Index in the program of the engine's instruction number `position`."""
+        return self._steps[position]
+
+    def last_conflict(self, step: Step, settled: int) -> int:
+        """Number of the last instruction that `step` must follow, or `settled` if those are all known to be over."""
+        for access in step.reads:
+            settled = self._last(access, True, settled)
+        for access in step.writes:
+            settled = self._last(access, False, self._last(access, True, settled))
+        return settled
+
+    def _last(self, access: Access, written: bool, settled: int) -> int:
+        for other, position in reversed(self._touched.get((access.memory, written), {}).items()):
+            if position <= settled:
+                break
+            if access.conflicts(other):
+                return position
+        return settled
 
 
 def add_tokens(steps: list[Step]) -> list[Instruction]:
     """The instructions with their `wait` and `signal` sets."""
-    queues: dict[Engine, list[int]] = {engine: [] for engine in ENGINES}
-    known: list[dict[Engine, int]] = []  # per step: how far each engine's queue is known to have finished
-    latest: dict[Engine, dict[Engine, int]] = {engine: dict.fromkeys(ENGINES, -1) for engine in ENGINES}
+    histories = {engine: _History() for engine in ENGINES}
+    known: list[dict[Engine, int]] = []  # per step: how many instructions of each engine are over when it starts
+    latest = {engine: dict.fromkeys(ENGINES, -1) for engine in ENGINES}
     waits, signals = [0] * len(steps), [0] * len(steps)
     for index, step in enumerate(steps):
         engine = step.instruction.engine
         clock = latest[engine]
         for other in ENGINES:
-            position = -1 if other is engine else _last_conflict(step, steps, queues[other], clock[other])
+            position = clock[other] if other is engine else histories[other].last_conflict(step, clock[other])
             if position > clock[other]:
-                source = queues[other][position]
+                giver = histories[other].step(position)
                 waits[index] |= 1 << other
-                signals[source] |= 1 << engine
-                clock = {name: max(clock[name], known[source][name]) for name in ENGINES}
-                clock[other] = max(clock[other], position)
+                signals[giver] |= 1 << engine
+                clock = {name: max(clock[name], known[giver][name]) for name in ENGINES} | {other: position}
         latest[engine] = clock
-        known.append(dict(clock))
-        queues[engine].append(index)
+        known.append(clock)
+        histories[engine].append(index, step)
     return [step.instruction.with_tokens(waits[i], signals[i]) for i, step in enumerate(steps)]
-
-
-def _last_conflict(step: Step, steps: list[Step], queue: list[int], settled: int) -> int:
-    """Position in `queue` of the last step that `step` must follow, or `settled` if all of those are known to be over."""
-    for position in range(len(queue) - 1, settled, -1):
-        if step.must_follow(steps[queue[position]]):
-            return position
-    return settled

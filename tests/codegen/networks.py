@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph import (
     Add,
@@ -44,7 +43,11 @@ class _Maker:
     def any_op(self, tensors: list[str]) -> str:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
-        kinds = ["conv", "conv", "pool", "add", "clip", "reshape", "pad", "flatten"] if len(shape) == 4 else ["dense", "add", "clip", "unflatten"]
+        kinds = (
+            ["conv", "conv", "pool", "add", "clip", "reshape", "pad", "flatten"]
+            if len(shape) == 4
+            else ["dense", "add", "clip", "unflatten"]
+        )
         kind = kinds[int(self.rng.integers(len(kinds)))]
         self.count += 1
         names = {"name": f"{kind}_{self.count}", "inputs": (source,), "output": f"t{self.count}"}
@@ -102,7 +105,11 @@ class _Maker:
 
     def _reshape(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         batch, channels, height, width = shape
-        options = [(batch, height, channels, width), (batch, channels * height * width, 1, 1), (batch, 1, channels * height, width)]
+        options = [
+            (batch, height, channels, width),
+            (batch, channels * height * width, 1, 1),
+            (batch, 1, channels * height, width),
+        ]
         return Reshape(**names, shape=options[self._int(0, 2)])
 
     def _flatten(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
