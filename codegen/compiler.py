@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bounds import layer_bounds, total_bound
 from tvm_re2na.codegen.emit import emit
-from tvm_re2na.codegen.errors import CompileError
+from tvm_re2na.codegen.errors import CompileError, UnitTooLarge
 from tvm_re2na.codegen.fold import fold
 from tvm_re2na.codegen.graph import Graph
 from tvm_re2na.codegen.isa import Instruction
@@ -22,7 +22,7 @@ from tvm_re2na.codegen.layout import DramLayout, lay_out
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
 from tvm_re2na.codegen.sync import add_tokens
-from tvm_re2na.codegen.units import make_units
+from tvm_re2na.codegen.units import WindowUnit, make_units
 
 STAGES = ("graph", "fold", "units", "plan", "layout", "listing")
 Dump = Callable[[str, str], None]
@@ -44,9 +44,8 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     folded = fold(graph)
     folded.verify(arch)
     show("fold", str(folded))
-    units = make_units(folded, arch)
-    show("units", str(units))
-    plan = make_plan(units, arch, lambda unit: folded.ops[unit.source].name)
+    plan = _plan(folded, arch)
+    show("units", str(plan.graph))
     show("plan", str(plan))
     layout = lay_out(plan)
     show("layout", _layout_text(layout))
@@ -54,6 +53,20 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     program = _program(folded, plan, layout, instructions, arch, time.perf_counter() - started)
     show("listing", "".join(f"{instruction}\n" for instruction in instructions))
     return program
+
+
+def _plan(graph: Graph, arch: Architecture) -> Plan:
+    """A convolution with its pooling needs more room than either alone: where the pair does not fit, they part."""
+    separate: frozenset[int] = frozenset()
+    while True:
+        units = make_units(graph, arch, separate)
+        try:
+            return make_plan(units, arch, lambda unit: graph.ops[unit.source].name)
+        except UnitTooLarge as error:
+            unit = units.units[error.unit]
+            if not isinstance(unit, WindowUnit) or unit.conv is None or unit.pool is None:
+                raise
+            separate |= {unit.source}
 
 
 def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruction]:

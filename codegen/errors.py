@@ -2,9 +2,13 @@
 
 
 class CompileError(ValueError):
-    """The network does not fit the machine; the message names the operator, what it needs, what there is, and the excess."""
+    """The network does not fit the machine; the message names the operator, what it needs, what there is, the excess."""
 
 
-def does_not_fit(name: str, required: int, available: int) -> CompileError:
-    excess = required - available
-    return CompileError(f"{name}: needs {required} bytes of SRAM, {available} are available, {excess} too many")
+class UnitTooLarge(CompileError):
+    """Even the smallest tiling of unit number `unit` needs more SRAM than there is; sizes in bytes."""
+
+    def __init__(self, unit: int, name: str, required: int, available: int) -> None:
+        excess = required - available
+        super().__init__(f"{name}: needs {required} bytes of SRAM, {available} are available, {excess} too many")
+        self.unit = unit

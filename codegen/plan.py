@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import Block
-from tvm_re2na.codegen.errors import does_not_fit
+from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.memory import Buffer, Placement, aligned, live_bytes, place
 from tvm_re2na.codegen.tile import Tiling, Where, blocks_of, tilings
 from tvm_re2na.codegen.units import RelayoutUnit, Unit, UnitGraph
@@ -54,7 +54,7 @@ class Plan:
 
 
 def make_plan(graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str]) -> Plan:
-    """Raises CompileError for a unit whose smallest tiling does not fit even with every tensor in DRAM."""
+    """Raises UnitTooLarge for a unit whose smallest tiling does not fit even with every tensor in DRAM."""
     return _Planner(graph, arch, names).run()
 
 
@@ -108,7 +108,7 @@ class _Planner:
         if not living:
             unit = self.graph.units[index]
             required = min(plan.bytes for plan in self._tilings(index, unit))
-            raise does_not_fit(self.names(unit), required, self.arch.sram_bytes)
+            raise UnitTooLarge(index, self.names(unit), required, self.arch.sram_bytes)
         self.resident.remove(max(living, key=lambda name: (self.graph.stored[name].bytes, name)))
         self.shrink[index] = 0
 

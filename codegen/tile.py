@@ -6,6 +6,7 @@ A strip is a run of whole images, or of rows of one image. A slice is a run of w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -148,7 +149,8 @@ def _window_tilings(unit: WindowUnit, blocks: list[Block], where: Where, arch: A
         strips = cut_strips(unit.out_shape, rows)
         for slices in _slice_choices(blocks):
             for strips_outer in (False, True) if len(strips) > 1 and len(slices) > 1 else (False,):
-                yield _window_tiling(unit, where, strips, slices, strips_outer, arch)
+                for turns in (2, 1):
+                    yield _window_tiling(unit, where, strips, slices, strips_outer, turns, arch)
 
 
 def _sees_only_padding(unit: WindowUnit) -> bool:
@@ -163,21 +165,22 @@ def _window_tiling(
     strips: tuple[Strip, ...],
     slices: tuple[tuple[Block, ...], ...],
     strips_outer: bool,
+    turns: int,
     arch: Architecture,
 ) -> Tiling:
     _, channels, _, width = unit.in_shape
     in_sizes = [(strip.images * _span(input_rows(unit, strip))) * width * channels for strip in strips]
     slice_sizes = [sum(block.bytes for block in blocks) for blocks in slices]
     slice_channels = max((sum(block.out_c for block in blocks) for blocks in slices if blocks), default=channels)
-    buffers = _turns("weight", max(slice_sizes), len(slices))
+    buffers = _turns("weight", max(slice_sizes), min(turns, len(slices)))
     if not where.inputs[0]:
-        buffers |= _turns("in", max(in_sizes), len(strips))
+        buffers |= _turns("in", max(in_sizes), min(turns, len(strips)))
     if unit.conv is not None and unit.pool is not None:
         tallest = max(strip.images * _span(mid_rows(unit, strip)) for strip in strips)
         buffers |= _turns("mid", tallest * unit.mid_shape[3] * slice_channels, 1)
     if not where.output:
         per_pixel = unit.out_shape[1] if strips_outer or len(slices) == 1 else slice_channels
-        stored = len(strips) if strips_outer else len(strips) * len(slices)
+        stored = min(turns, len(strips) if strips_outer else len(strips) * len(slices))
         buffers |= _turns(
             "out", max(strip.images * strip.rows for strip in strips) * unit.out_shape[3] * per_pixel, stored
         )
@@ -188,7 +191,8 @@ def _window_tiling(
     traffic += 0 if where.output else _bytes(unit.out_shape)
     first = slice_sizes[0] + (0 if where.inputs[0] else in_sizes[0])
     cycles = sum(_compute(unit, strip, block, arch) for strip in strips for blocks in slices for block in blocks)
-    return _plan(strips, slices, strips_outer, buffers, traffic, cycles, first, arch)
+    alternating = turns == 2 or len(strips) * len(slices) == 1
+    return _plan(strips, slices, strips_outer, buffers, traffic, cycles, first, alternating, arch)
 
 
 def _compute(unit: WindowUnit, strip: Strip, block: Block, arch: Architecture) -> int:
@@ -204,12 +208,14 @@ def _plan(
     traffic: int,
     cycles: int,
     first: int,
+    alternating: bool,
     arch: Architecture,
 ) -> Tiling:
-    """Estimated time: what is longer, compute or transfers, after the first transfer; then traffic, then memory."""
+    """Traffic, then time, then memory. Compute and transfers overlap where buffers alternate; otherwise they add up."""
     bandwidth = arch.dram_bytes_per_cycle
     transfers = len(strips) * len(slices) * arch.dram_latency if len(strips) > 1 else 0
-    time = max(cycles, traffic // bandwidth) + first // bandwidth + transfers
+    overlapped = max if alternating else _sum
+    time = overlapped(cycles, traffic // bandwidth) + first // bandwidth + transfers
     size = sum(aligned(count) for count in buffers.values())
     return Tiling(strips, slices, strips_outer, 0, buffers, (traffic, time, size))
 
@@ -236,7 +242,7 @@ def _dense_tilings(unit: DenseUnit, blocks: list[Block], where: Where, arch: Arc
 def _copy_tilings(unit: Unit, where: Where) -> Iterator[Tiling]:
     outer = unit.out_shape
     inner = unit.in_shape
-    for rows in _row_choices(outer):
+    for rows, turns in itertools.product(_row_choices(outer), (2, 1)):
         strips = cut_strips(outer, rows)
         share = rows / (outer[0] * outer[2])
         in_rows = max(1, int(share * inner[0] * inner[2]))
@@ -244,11 +250,13 @@ def _copy_tilings(unit: Unit, where: Where) -> Iterator[Tiling]:
         buffers: dict[tuple[str, int], int] = {}
         for index, resident in enumerate(where.inputs):
             if not resident:
-                buffers |= _turns(f"in{index}" if index else "in", _strip_bytes(inner, in_strips), len(in_strips))
+                buffers |= _turns(
+                    f"in{index}" if index else "in", _strip_bytes(inner, in_strips), min(turns, len(in_strips))
+                )
         if not where.output:
-            buffers |= _turns("out", _strip_bytes(outer, strips), len(strips))
+            buffers |= _turns("out", _strip_bytes(outer, strips), min(turns, len(strips)))
         size = sum(aligned(count) for count in buffers.values())
-        yield Tiling(strips, ((),), False, in_rows, buffers, (len(strips), size))
+        yield Tiling(strips, ((),), False, in_rows, buffers, (len(strips), -turns, size))
 
 
 def _strip_bytes(shape: Shape4, strips: tuple[Strip, ...]) -> int:
@@ -256,8 +264,12 @@ def _strip_bytes(shape: Shape4, strips: tuple[Strip, ...]) -> int:
 
 
 def _turns(role: str, size: int, uses: int) -> dict[tuple[str, int], int]:
-    """Two buffers where there is something to overlap, else one; none of no size."""
+    """Two buffers where there is something to overlap, one where there is not, none of no size."""
     return {(role, index): size for index in range(min(2, uses))} if size else {}
+
+
+def _sum(first: int, second: int) -> int:
+    return first + second
 
 
 def _span(rows: tuple[int, int]) -> int:

@@ -128,9 +128,12 @@ class UnitGraph:
         return "\n".join(lines) + "\n"
 
 
-def make_units(graph: Graph, arch: Architecture) -> UnitGraph:
-    """Lower a verified graph; the source of a unit is the index of its operator in `graph.ops`."""
-    return _Lowering(graph, arch).run()
+def make_units(graph: Graph, arch: Architecture, separate: frozenset[int] = frozenset()) -> UnitGraph:
+    """Lower a verified graph; the source of a unit is the index of its operator in `graph.ops`.
+
+    The convolutions whose sources are in `separate` are kept apart from the pooling behind them.
+    """
+    return _Lowering(graph, arch, separate).run()
 
 
 def four(shape: Shape) -> Shape4:
@@ -148,9 +151,10 @@ def same_bytes(first: Shape4, second: Shape4) -> bool:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, arch: Architecture) -> None:
+    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int]) -> None:
         self.graph = graph
         self.arch = arch
+        self.separate = separate
         self.units: list[Unit] = []
         self.stored: dict[str, Stored] = {}
         self.views: dict[str, tuple[str, Shape4]] = {}  # tensor -> stored tensor, whose elements it has in order
@@ -218,7 +222,7 @@ class _Lowering:
 
     def _conv(self, index: int, op: Conv2d, inputs: tuple[str, ...], in_shape: Shape4, mid_shape: Shape4) -> None:
         step = ConvStep(index, op.weight, op.bias, op.window, op.groups, op.cut)
-        pool = self._only_pool_behind(op.output)
+        pool = None if index in self.separate else self._only_pool_behind(op.output)
         if pool is None:
             self._store(op.output, mid_shape)
             self.units.append(WindowUnit(index, inputs, op.output, in_shape, mid_shape, step, None, mid_shape))

@@ -1,0 +1,366 @@
+"""What Re²Na can take over: one function per rule.
+
+A rule's docstring is the rule itself, the reason shown to the user, and its line in the documentation. A rule returns None
+where the operator keeps it, otherwise the offending value and the limit. The front ends describe their operators as an
+`Operator` (nothing of TVM in it), ask `check`, and leave on the CPU what it rejects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.graph import Cut, Window
+from tvm_re2na.codegen.isa.table import BY_NAME
+
+Scalar: TypeAlias = int | float | str
+Violation: TypeAlias = tuple[Scalar, Scalar]
+IntArray: TypeAlias = npt.NDArray[np.signedinteger]
+INT32 = np.iinfo(np.int32)
+LINEAR = ("conv2d", "dense")
+WINDOWED = ("conv2d", "max_pool2d")
+KINDS = ("conv2d", "dense", "max_pool2d", "add", "reshape", "pad", "clip")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An operand or result. A size that is not known before the model runs is None."""
+
+    shape: tuple[int | None, ...]
+    dtype: str = "int8"
+    constant: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape of a static tensor."""
+        return tuple(size or 0 for size in self.shape)
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """A change of scale: of a sum to the result, or of one operand of an addition to the result.
+
+    Several scales belong to one channel each; an empty tuple is a scale that is not constant. `ties_away` rounds exact
+    halves away from zero; otherwise they go up.
+    """
+
+    source: tuple[float, ...]
+    target: tuple[float, ...]
+    ties_away: bool = False
+
+    @property
+    def shift(self) -> int:
+        """Bits cut off below the result; the scales must be powers of two."""
+        return exponent(self.target[0]) - exponent(self.source[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number."""
+
+    kind: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    rescales: tuple[Rescale, ...] = ()
+    zero_points: tuple[int | None, ...] = ()
+    weight: IntArray | None = None
+    bias: IntArray | None = None
+    window: Window | None = None
+    groups: int = 1
+    layouts: tuple[str, ...] = ()
+    before: tuple[int, int] | None = (int(INT32.min), int(INT32.max))
+    after: tuple[int, int] | None = (-128, 127)
+    pad_value: float | None = 0
+
+    @property
+    def splits_ties(self) -> bool:
+        """Whether ties are rounded away from zero where that shows: below zero, with bits cut off."""
+        ties_away = bool(self.rescales) and self.rescales[0].ties_away
+        return ties_away and self.rescales[0].shift > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
+
+    def cut(self, arch: Architecture) -> Cut:
+        """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""
+        lsb = self.rescales[0].shift
+        bounds = [(bound + arch.half(lsb)) >> lsb for bound in self.before or ()]
+        low, high = compose((bounds[0], bounds[1]), compose((-128, 127), self.after or (-128, 127)))
+        return Cut(lsb, low, high)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The first rule an operator breaks, with the value found and the limit it crosses."""
+
+    rule: str
+    reason: str
+    value: Scalar
+    limit: Scalar
+
+
+Rule: TypeAlias = Callable[[Operator, Architecture], Violation | None]
+RULES: list[tuple[tuple[str, ...], Rule]] = []
+
+
+def constraint(*kinds: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operators of `kinds`; the order of the file is the order of the checks."""
+
+    def register(rule: Rule) -> Rule:
+        RULES.append((kinds, rule))
+        return rule
+
+    return register
+
+
+def reason(rule: Rule) -> str:
+    """The rule's docstring on one line."""
+    return " ".join((rule.__doc__ or "").split())
+
+
+def check(op: Operator, arch: Architecture) -> Rejection | None:
+    """The first rule that `op` breaks on `arch`, or None where it can be offloaded."""
+    for kinds, rule in RULES:
+        violation = rule(op, arch) if op.kind in kinds else None
+        if violation is not None:
+            return Rejection(rule.__name__, reason(rule), *violation)
+    return None
+
+
+def exponent(scale: float) -> int:
+    """`e` of a scale 2**e."""
+    return math.frexp(scale)[1] - 1
+
+
+def compose(first: tuple[int, int], then: tuple[int, int]) -> tuple[int, int]:
+    """The bounds that clamp to `first` and then to `then` at once."""
+    low, high = (min(max(bound, then[0]), then[1]) for bound in first)
+    return low, high
+
+
+@constraint(*KINDS)
+def quantised(op: Operator, arch: Architecture) -> Violation | None:
+    """The operator must be quantised: floating-point operators run on the CPU."""
+    del arch
+    floats = [tensor.dtype for tensor in (*op.inputs, op.output) if tensor.dtype.startswith(("float", "bfloat"))]
+    return (floats[0], "int8") if floats else None
+
+
+@constraint(*KINDS)
+def int8_data(op: Operator, arch: Architecture) -> Violation | None:
+    """Inputs, weights and result must be signed 8-bit integers."""
+    del arch
+    dtypes = [tensor.dtype for tensor in (*op.inputs, op.output)]
+    dtypes += [str(op.weight.dtype)] if op.weight is not None else []
+    wrong = [dtype for dtype in dtypes if dtype != "int8"]
+    return (wrong[0], "int8") if wrong else None
+
+
+@constraint(*KINDS)
+def static_shapes(op: Operator, arch: Architecture) -> Violation | None:
+    """All sizes, the batch included, must be known when the model is compiled."""
+    del arch
+    unknown = [tensor.shape for tensor in (*op.inputs, op.output) if None in tensor.shape]
+    return (_text(unknown[0]), "static sizes") if unknown else None
+
+
+@constraint(*KINDS)
+def tensor_rank(op: Operator, arch: Architecture) -> Violation | None:
+    """Tensors must be shaped (N, C, H, W) or (N, C), with at least one element."""
+    del arch
+    wrong = [t.shape for t in (*op.inputs, op.output) if len(t.shape) not in (2, 4) or 0 in t.shape]
+    return (_text(wrong[0]), "rank 2 or 4") if wrong else None
+
+
+@constraint(*LINEAR)
+def constant_weights(op: Operator, arch: Architecture) -> Violation | None:
+    """Weights must be constants of the model."""
+    del arch
+    return ("computed", "constant") if op.weight is None else None
+
+
+@constraint(*LINEAR)
+def constant_bias(op: Operator, arch: Architecture) -> Violation | None:
+    """The bias must be a constant, one value per output channel."""
+    del arch
+    return ("computed or of another shape", "one constant per channel") if op.bias is None else None
+
+
+@constraint(*KINDS)
+def computed_operands(op: Operator, arch: Architecture) -> Violation | None:
+    """Data operands must be activations: an operand that is a constant of the model is not streamed to the machine."""
+    del arch
+    return ("constant", "activation") if any(tensor.constant for tensor in op.inputs) else None
+
+
+@constraint("conv2d", "max_pool2d")
+def nchw_layout(op: Operator, arch: Architecture) -> Violation | None:
+    """Data must be laid out NCHW, weights OIHW."""
+    del arch
+    wrong = [layout for layout in op.layouts if layout not in ("NCHW", "OIHW", "")]
+    return (wrong[0], "NCHW, OIHW") if wrong else None
+
+
+@constraint(*LINEAR, "add")
+def zero_points(op: Operator, arch: Architecture) -> Violation | None:
+    """Zero points must be constant and 0 (symmetric quantisation)."""
+    del arch
+    wrong = [zero for zero in op.zero_points if zero != 0]
+    return ("computed" if wrong[0] is None else wrong[0], 0) if wrong else None
+
+
+@constraint(*LINEAR, "add")
+def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
+    """Scales must be constants, one per tensor (or the same one for every channel)."""
+    del arch
+    for scales in (scales for rescale in op.rescales for scales in (rescale.source, rescale.target)):
+        if len(set(scales)) != 1:
+            return (f"{min(scales):g}..{max(scales):g}" if scales else "computed", "one scale")
+    return None
+
+
+@constraint(*LINEAR, "add")
+def power_of_two_scales(op: Operator, arch: Architecture) -> Violation | None:
+    """Scales must be powers of two, exactly: the machine shifts, it does not multiply."""
+    del arch
+    for scale in (scale for rescale in op.rescales for scale in (*rescale.source[:1], *rescale.target[:1])):
+        if not math.isfinite(scale) or scale <= 0 or math.frexp(scale)[0] != 0.5:
+            return (scale, 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else "a power of two")
+    return None
+
+
+@constraint(*LINEAR, "add")
+def shift_range(op: Operator, arch: Architecture) -> Violation | None:
+    """The result's exponent must lie 0 to (accumulator bits - 1) above the exponent of what is rescaled: the machine shifts
+    right only, and no further than its accumulator is wide."""
+    shifts = [rescale.shift for rescale in op.rescales if not 0 <= rescale.shift < arch.acc_bits]
+    return (shifts[0], f"0..{arch.acc_bits - 1}") if shifts else None
+
+
+@constraint(*LINEAR, "add")
+def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
+    """The machine must round as the operator does: one half added before the shift, ties going up (or away from zero, for linear
+    operators), and results saturated."""
+    if arch.cut_overflow is not CutOverflow.SATURATE:
+        return ("wrap", "saturate")
+    if arch.rounding is not Rounding.HALF_UP and any(rescale.shift for rescale in op.rescales):
+        return ("truncate", "half_up")
+    return None
+
+
+@constraint("conv2d", "dense", "max_pool2d", "add", "clip")
+def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
+    """Bounds of a clip must be constant whole numbers that fit 32 bits, the same for all channels, the lower not above the upper."""
+    del arch
+    for bounds in (op.before, op.after):
+        if bounds is None or bounds[0] > bounds[1]:
+            return ("no such bounds" if bounds is None else f"{bounds[0]}..{bounds[1]}", "whole numbers")
+    return None
+
+
+@constraint("conv2d", "dense", "max_pool2d", "add", "clip")
+def data_width(op: Operator, arch: Architecture) -> Violation | None:
+    """Results and weights must stay within the machine's data width."""
+    bounds = compose((-128, 127), op.after or (-128, 127))
+    if op.kind in LINEAR:
+        cut = op.cut(arch)
+        bounds = cut.lo, cut.hi
+    if op.weight is not None:
+        bounds = min(bounds[0], int(op.weight.min())), max(bounds[1], int(op.weight.max()))
+    fits = arch.data_min <= bounds[0] and bounds[1] <= arch.data_max
+    return None if fits else (f"{bounds[0]}..{bounds[1]}", f"{arch.data_min}..{arch.data_max}")
+
+
+@constraint(*LINEAR)
+def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
+    """The bias, with the rounding's half added, must fit the accumulator."""
+    if op.bias is None:
+        return None
+    half = arch.half(op.rescales[0].shift)
+    low, high = int(op.bias.min()) + half - op.splits_ties, int(op.bias.max()) + half
+    if low >= arch.acc_min and high <= arch.acc_max:
+        return None
+    return (high if high > arch.acc_max else low, arch.acc_max if high > arch.acc_max else arch.acc_min)
+
+
+@constraint("add")
+def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
+    """The operands of an addition must have the same shape: nothing is broadcast."""
+    del arch
+    left, right = op.inputs
+    return (f"{_text(left.shape)} and {_text(right.shape)}", "equal shapes") if left.shape != right.shape else None
+
+
+@constraint("reshape")
+def batch_stays(op: Operator, arch: Architecture) -> Violation | None:
+    """A reshape must keep the batch, the first axis."""
+    del arch
+    before, after = op.inputs[0].sizes[0], op.output.sizes[0]
+    return (after, before) if before != after else None
+
+
+@constraint("pad", "conv2d")
+def zero_padding(op: Operator, arch: Architecture) -> Violation | None:
+    """Padding must be the constant 0, around rows and columns only."""
+    del arch
+    if op.window is None:
+        return ("padding of another axis, or negative", "rows and columns")
+    return ("computed" if op.pad_value is None else op.pad_value, 0) if op.pad_value != 0 else None
+
+
+@constraint(*WINDOWED, "pad")
+def window_fields(op: Operator, arch: Architecture) -> Violation | None:
+    """Kernel, stride, dilation and top and left padding must fit the instruction's fields."""
+    del arch
+    if op.window is None:
+        return None
+    top, left, _, _ = op.window.padding
+    pairs = {"kernel": op.window.kernel, "stride": op.window.stride, "dilation": op.window.dilation}
+    found = {f"{name}_{axis}": size for name, pair in pairs.items() for axis, size in zip("hw", pair, strict=True)}
+    return _fields("CONV" if op.kind == "conv2d" else "POOL", {**found, "pad_top": top, "pad_left": left})
+
+
+@constraint(*KINDS)
+def size_fields(op: Operator, arch: Architecture) -> Violation | None:
+    """Batch, channels, rows and columns must fit the instruction's fields."""
+    del arch
+    for tensor in (*op.inputs, op.output):
+        names = ("n", "out_c") if len(tensor.shape) == 2 and op.kind == "dense" else ("n", "in_c", "in_h", "in_w")
+        inputs_of_dense = op.kind == "dense" and tensor is not op.output
+        sizes = dict(zip(names, tensor.sizes[:1] if inputs_of_dense else tensor.sizes, strict=False))
+        flat = len(tensor.shape) == 2 and op.kind != "dense"
+        violation = None if flat else _fields("DENSE" if op.kind == "dense" else "CONV", sizes)
+        if violation:
+            return violation
+    return None
+
+
+@constraint("conv2d", "dense", "max_pool2d")
+def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
+    """One output row, the input rows it needs and one block of weights must fit the SRAM."""
+    needed = _sram_bytes(op, arch)
+    return (needed, arch.sram_bytes) if needed > arch.sram_bytes else None
+
+
+def _sram_bytes(op: Operator, arch: Architecture) -> int:
+    """Bytes for one output row: its inputs, itself, and the weights and biases of one block of output channels."""
+    block = min(arch.array_rows, op.output.sizes[1])
+    if op.kind == "dense":
+        return block * 4 + op.output.sizes[0] * block + min(op.inputs[0].sizes[1], 64) * block
+    if op.window is None:
+        return 0
+    _, channels, height, width = op.inputs[0].sizes
+    row = min(op.window.reach[0], height) * width * channels + op.output.sizes[3] * op.output.sizes[1]
+    weights = 0 if op.weight is None else int(np.prod(op.weight.shape[1:])) * block + 4 * block
+    return row + weights
+
+
+def _fields(instruction: str, values: dict[str, int]) -> Violation | None:
+    limits = {field.name: field.high for field in BY_NAME[instruction].body}
+    return next(((f"{name} {value}", limits[name]) for name, value in values.items() if value > limits[name]), None)
+
+
+def _text(shape: tuple[int | None, ...]) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)

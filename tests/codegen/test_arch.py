@@ -1,0 +1,54 @@
+"""The architecture description: facts, assumptions, TOML, limits."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from tvm_re2na.codegen.arch import AccOverflow, Architecture, ArchitectureError
+
+FACTS = {"array_rows": 64, "array_columns": 64, "sram_bytes": 1572864, "acc_bits": 17, "data_bits": 8, "mac_latency": 5}
+
+
+def test_facts_are_the_published_numbers_and_everything_else_is_an_assumption() -> None:
+    kinds = {field.name: field.metadata["kind"] for field in dataclasses.fields(Architecture)}
+    assert {name for name, kind in kinds.items() if kind == "fact"} == set(FACTS)
+    assert set(kinds.values()) == {"fact", "assumption"}
+    assert {name: getattr(Architecture(), name) for name in FACTS} == FACTS
+
+
+def test_every_field_says_where_it_comes_from() -> None:
+    for field in dataclasses.fields(Architecture):
+        assert len(field.metadata["source"]) > 10, field.name
+
+
+def test_toml_round_trip(tmp_path: Path) -> None:
+    arch = Architecture(mac_interval=1, acc_overflow=AccOverflow.SATURATE, sram_bytes=65536)
+    path = tmp_path / "arch.toml"
+    path.write_text(arch.to_toml())
+    assert Architecture.from_toml(path) == arch
+    assert Architecture.from_words(arch.as_words()) == arch
+
+
+def test_peak_is_819_macs_a_cycle() -> None:
+    assert Architecture().peak_macs_per_cycle == pytest.approx(819.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sram = 3", "unknown field 'sram'"),
+        ("acc_bits = 99", "acc_bits = 99 is outside 4..32"),
+        ("acc_bits = 1.5", "acc_bits = 1.5 is no integer"),
+        ("acc_bits = true", "acc_bits = True is no integer"),
+        ('acc_overflow = "explode"', "acc_overflow = 'explode'; known: wrap, saturate"),
+        ("acc_bits = ", "is no TOML file"),
+    ],
+)
+def test_a_bad_description_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "arch.toml"
+    path.write_text(text)
+    with pytest.raises(ArchitectureError, match="architecture") as error:
+        Architecture.from_toml(path)
+    assert message in str(error.value)
