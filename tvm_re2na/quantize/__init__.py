@@ -1,0 +1,8 @@
+"""Float ONNX to ONNX QDQ with power-of-two scales that respect the accumulator. Knows nothing of TVM."""
+
+from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.options import QuantizeOptions
+from tvm_re2na.quantize.quantizer import QuantizedModel, quantize
+from tvm_re2na.quantize.report import LayerReport, QuantizationReport
+
+__all__ = ["LayerReport", "QuantizationReport", "QuantizeError", "QuantizeOptions", "QuantizedModel", "quantize"]

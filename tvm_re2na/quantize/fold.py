@@ -1,0 +1,198 @@
+"""Stage 2: the same function with fewer kinds of operators.
+
+Afterwards a linear layer is a Conv with explicit padding or a Gemm with `transB`, each with a constant weight and a constant bias.
+What cannot be brought to this form is left as it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tvm_re2na.quantize.net import Array, Net, Node
+
+PASSING = ("Identity", "Dropout")
+
+
+def fold(net: Net) -> None:
+    """All passes, in the order in which they help each other."""
+    _drop_passing(net)
+    _normalise_gemm(net)
+    _explicit_padding(net)
+    _fold_pad(net)
+    _fold_batch_norm(net)
+    _add_missing_bias(net)
+    _record_bounds(net)
+
+
+def is_linear(net: Net, node: Node) -> bool:
+    """Whether the node is a Conv or Gemm in the normal form."""
+    return (
+        node.op in ("Conv", "Gemm")
+        and not node.domain
+        and net.constant(node, 1) is not None
+        and _bias_is_constant(net, node)
+    )
+
+
+def _bias_is_constant(net: Net, node: Node) -> bool:
+    return len(node.inputs) < 3 or not node.inputs[2] or node.inputs[2] in net.constants
+
+
+def _drop_passing(net: Net) -> None:
+    for node in list(net.nodes):
+        if node.op not in PASSING or node.domain:
+            continue
+        if node.inputs[0] in net.constants:
+            net.constants[node.output] = net.constants[node.inputs[0]]
+            net.nodes.remove(node)
+        elif not (node.inputs[0] == net.input_name and node.output in net.output_names):
+            net.remove(node)
+
+
+def _normalise_gemm(net: Net) -> None:
+    for node in list(net.nodes):
+        if node.op == "MatMul":
+            _matmul_to_gemm(net, node)
+        elif node.op == "Gemm":
+            _plain_gemm(net, node)
+
+
+def _matmul_to_gemm(net: Net, node: Node) -> None:
+    weight = net.constant(node, 1)
+    if weight is None or weight.ndim != 2 or len(net.shapes.get(node.inputs[0], ())) != 2:
+        return
+    name = net.add_constant(f"{node.name}.weight", np.ascontiguousarray(weight.T))
+    node.op, node.inputs, node.attributes = "Gemm", [node.inputs[0], name], {"transB": 1}
+    behind = net.only_consumer(node.output)
+    if behind is None or behind.op != "Add":
+        return
+    bias = next((net.constants[other] for other in behind.inputs if other in net.constants), None)
+    if bias is not None and bias.size == weight.shape[1]:
+        node.inputs.append(net.add_constant(f"{node.name}.bias", bias.reshape(-1)))
+        node.outputs = behind.outputs
+        net.nodes.remove(behind)
+
+
+def _plain_gemm(net: Net, node: Node) -> None:
+    """alpha, beta and the weight's transposition go into the constants."""
+    weight, attributes = net.constant(node, 1), node.attributes
+    if weight is None or attributes.get("transA", 0) or not _bias_is_constant(net, node):
+        return
+    weight = weight if attributes.get("transB", 0) else weight.T
+    scaled = np.ascontiguousarray(weight * np.float32(attributes.get("alpha", 1.0)))
+    inputs = [node.inputs[0], net.add_constant(f"{node.name}.weight", scaled)]
+    bias = net.constant(node, 2)
+    if bias is not None:
+        bias = np.broadcast_to(bias.reshape(-1) * np.float32(attributes.get("beta", 1.0)), (len(weight),))
+        inputs.append(net.add_constant(f"{node.name}.bias", np.ascontiguousarray(bias)))
+    node.inputs, node.attributes = inputs, {"transB": 1}
+
+
+def _explicit_padding(net: Net) -> None:
+    for node in net.nodes:
+        if node.op not in ("Conv", "MaxPool", "AveragePool"):
+            continue
+        mode = node.attributes.pop("auto_pad", b"NOTSET").decode()
+        if mode in ("SAME_UPPER", "SAME_LOWER"):
+            node.attributes["pads"] = _same_padding(net, node, mode)
+        elif mode == "VALID":
+            node.attributes["pads"] = [0, 0, 0, 0]
+
+
+def _same_padding(net: Net, node: Node, mode: str) -> list[int]:
+    kernel = _kernel(net, node)
+    strides, dilations = node.attributes.get("strides", [1, 1]), node.attributes.get("dilations", [1, 1])
+    before, after = [], []
+    for size, k, stride, dilation in zip(net.shapes[node.inputs[0]][2:], kernel, strides, dilations, strict=True):
+        if size is None:
+            raise ValueError(f"{node.name}: auto_pad needs a known image size")
+        total = max((math.ceil(size / stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
+        small, large = total // 2, total - total // 2
+        before.append(small if mode == "SAME_UPPER" else large)
+        after.append(large if mode == "SAME_UPPER" else small)
+    return before + after
+
+
+def _kernel(net: Net, node: Node) -> list[int]:
+    weight = net.constant(node, 1)
+    if "kernel_shape" in node.attributes or weight is None:
+        return list(node.attributes["kernel_shape"])
+    return list(weight.shape[2:])
+
+
+def _fold_pad(net: Net) -> None:
+    """Zero padding of rows and columns moves into the convolution behind it."""
+    for node in list(net.nodes):
+        pads, behind = net.constant(node, 1), net.only_consumer(node.output)
+        if node.op != "Pad" or pads is None or len(pads) != 8 or behind is None or behind.op != "Conv":
+            continue
+        value = net.constant(node, 2)
+        outside = [pads[index] for index in (0, 1, 4, 5)]
+        zero = node.attributes.get("mode", b"constant") == b"constant" and (value is None or not value.any())
+        if zero and not any(outside) and pads.min() >= 0 and len(node.inputs) < 4:
+            more = [int(pads[index]) for index in (2, 3, 6, 7)]
+            old = behind.attributes.get("pads", [0, 0, 0, 0])
+            behind.attributes["pads"] = [a + b for a, b in zip(old, more, strict=True)]
+            net.remove(node)
+
+
+def _fold_batch_norm(net: Net) -> None:
+    for node in list(net.nodes):
+        if node.op != "BatchNormalization" or any(net.constant(node, i) is None for i in range(1, 5)):
+            continue
+        scale, shift = _affine(net, node)
+        before = net.producer(node.inputs[0])
+        if before is not None and is_linear(net, before) and net.only_consumer(before.output) is node:
+            _scale_linear(net, before, scale, shift)
+            before.outputs = node.outputs[:1]
+            net.nodes.remove(node)
+        elif len(net.shapes.get(node.inputs[0], ())) == 4:
+            _batch_norm_to_conv(net, node, scale, shift)
+
+
+def _affine(net: Net, node: Node) -> tuple[Array, Array]:
+    gamma, beta, mean, variance = (net.constants[name].astype(np.float64) for name in node.inputs[1:5])
+    scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    return scale, beta - mean * scale
+
+
+def _scale_linear(net: Net, node: Node, scale: Array, shift: Array) -> None:
+    weight = net.constants[node.inputs[1]].astype(np.float64)
+    bias = net.constant(node, 2)
+    scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    shifted = shift if bias is None else bias.astype(np.float64) * scale + shift
+    node.inputs = [
+        node.inputs[0],
+        net.add_constant(f"{node.name}.weight", scaled.astype(np.float32)),
+        net.add_constant(f"{node.name}.bias", shifted.astype(np.float32)),
+    ]
+
+
+def _batch_norm_to_conv(net: Net, node: Node, scale: Array, shift: Array) -> None:
+    """A normalisation that stands alone is a 1 x 1 depthwise convolution."""
+    weight = net.add_constant(f"{node.name}.weight", scale.astype(np.float32).reshape(-1, 1, 1, 1))
+    bias = net.add_constant(f"{node.name}.bias", shift.astype(np.float32))
+    node.op, node.inputs, node.outputs = "Conv", [node.inputs[0], weight, bias], node.outputs[:1]
+    node.attributes = {"group": len(scale), "kernel_shape": [1, 1]}
+
+
+def _add_missing_bias(net: Net) -> None:
+    for node in net.nodes:
+        if is_linear(net, node) and net.constant(node, 2) is None:
+            outputs = len(net.constants[node.inputs[1]])
+            node.inputs = [*node.inputs[:2], net.add_constant(f"{node.name}.bias", np.zeros(outputs, np.float32))]
+
+
+def _record_bounds(net: Net) -> None:
+    """A Clip with computed bounds has none and is no activation to us."""
+    for node in net.nodes:
+        if node.op == "Relu":
+            net.bounds[node.name] = (0.0, math.inf)
+        elif node.op == "Clip" and all(not name or name in net.constants for name in node.inputs[1:]):
+            low, high = net.constant(node, 1), net.constant(node, 2)
+            net.bounds[node.name] = (
+                -math.inf if low is None else float(low),
+                math.inf if high is None else float(high),
+            )

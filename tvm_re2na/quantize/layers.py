@@ -1,0 +1,118 @@
+"""Stage 4: which tensors are quantised, and which share an exponent.
+
+A linear layer or an addition with the activation behind it is one layer: what lies between the two is a sum in the accumulator and
+is never quantised. Operators that only move or select values keep the exponent of what they read; an addition needs one exponent
+on both sides, because the hardware (and TVM) would otherwise round each operand first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm_re2na.quantize.fold import is_linear
+from tvm_re2na.quantize.net import Net, Node
+
+SAME_EXPONENT = ("MaxPool", "Concat", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "Relu", "Clip")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer: `sums` is its raw output, `result` the tensor behind the activation."""
+
+    node: Node
+    source: str
+    sums: str
+    result: str
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """`group_of`: quantised tensor -> the name of its group; all of a group have one exponent."""
+
+    layers: tuple[Layer, ...]
+    group_of: dict[str, str]
+    nodes: tuple[Node, ...]
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        members: dict[str, list[str]] = {}
+        for tensor, group in self.group_of.items():
+            members.setdefault(group, []).append(tensor)
+        return members
+
+
+def find_layers(net: Net) -> Quantised:
+    """Layers in order of execution and the groups of tensors that share an exponent."""
+    union = _Union()
+    layers, nodes = [], []
+    fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
+    for node in net.nodes:
+        activation = _activation(net, node)
+        result = node.output if activation is None else activation.output
+        if is_linear(net, node):
+            layers.append(Layer(node, node.inputs[0], node.output, result))
+            union.add(node.inputs[0])
+            union.add(result)
+        elif _is_addition(net, node):
+            union.join([*node.inputs, result])
+        elif id(node) not in fused and _keeps_exponent(net, node):
+            union.join([*_data_inputs(net, node), node.output])
+        elif id(node) not in fused:
+            continue
+        nodes.append(node)
+    return Quantised(tuple(layers), {tensor: union.find(tensor) for tensor in union.parents}, tuple(nodes))
+
+
+def _activation(net: Net, node: Node) -> Node | None:
+    """The Relu or Clip that is computed as the node's sums leave the array."""
+    if not (is_linear(net, node) or _is_addition(net, node)):
+        return None
+    behind = net.only_consumer(node.output)
+    return behind if behind is not None and behind.inputs[0] == node.output and behind.name in net.bounds else None
+
+
+def _is_addition(net: Net, node: Node) -> bool:
+    if node.op != "Add" or any(name in net.constants for name in node.inputs):
+        return False
+    first, second = (net.shapes.get(name) for name in node.inputs)
+    return first is not None and first == second
+
+
+def _keeps_exponent(net: Net, node: Node) -> bool:
+    if node.op not in SAME_EXPONENT or node.domain or len(node.outputs) > 1:
+        return False
+    if node.op == "Clip" and node.name not in net.bounds:
+        return False
+    if node.op == "Pad" and not _pads_with_zero(net, node):
+        return False
+    return all(name not in net.constants for name in _data_inputs(net, node))
+
+
+def _pads_with_zero(net: Net, node: Node) -> bool:
+    value = net.constant(node, 2)
+    return node.attributes.get("mode", b"constant") == b"constant" and (value is None or not value.any())
+
+
+def _data_inputs(net: Net, node: Node) -> list[str]:
+    return node.inputs if node.op == "Concat" else node.inputs[:1]
+
+
+class _Union:
+    def __init__(self) -> None:
+        self.parents: dict[str, str] = {}
+
+    def add(self, name: str) -> None:
+        self.parents.setdefault(name, name)
+
+    def find(self, name: str) -> str:
+        while self.parents[name] != name:
+            name = self.parents[name]
+        return name
+
+    def join(self, names: list[str]) -> None:
+        for name in names:
+            self.add(name)
+        roots = {self.find(name): None for name in names}
+        first, *others = roots
+        for other in others:
+            self.parents[other] = first

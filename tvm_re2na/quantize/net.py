@@ -1,0 +1,152 @@
+"""A small mutable view of an ONNX graph: what the quantiser's passes work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Node:
+    """One operator. Absent optional inputs are empty names."""
+
+    op: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    domain: str = ""
+
+    @property
+    def output(self) -> str:
+        return self.outputs[0]
+
+
+@dataclass
+class Net:
+    """Nodes in topological order; `constants` by name; `inputs` and `outputs` as the ONNX file declares them.
+
+    `bounds`: (low, high) of each Relu and of each Clip with constant bounds, by node name; infinite where there is none.
+    """
+
+    name: str
+    nodes: list[Node]
+    constants: dict[str, Array]
+    inputs: list[onnx.ValueInfoProto]
+    outputs: list[onnx.ValueInfoProto]
+    opsets: list[onnx.OperatorSetIdProto]
+    shapes: dict[str, tuple[int | None, ...]]
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def output_names(self) -> list[str]:
+        return [value.name for value in self.outputs]
+
+    @property
+    def input_name(self) -> str:
+        return self.inputs[0].name
+
+    def consumers(self, tensor: str) -> list[Node]:
+        return [node for node in self.nodes if tensor in node.inputs]
+
+    def producer(self, tensor: str) -> Node | None:
+        return next((node for node in self.nodes if tensor in node.outputs), None)
+
+    def only_consumer(self, tensor: str) -> Node | None:
+        """The one node that reads `tensor`, if it is no output of the model and nothing else reads it."""
+        consumers = self.consumers(tensor)
+        return consumers[0] if len(consumers) == 1 and tensor not in self.output_names else None
+
+    def constant(self, node: Node, index: int) -> Array | None:
+        """Input number `index` if it is there and constant."""
+        return self.constants.get(node.inputs[index]) if len(node.inputs) > index else None
+
+    def add_constant(self, name: str, value: Array) -> str:
+        """Add under a name that is free; returns the name."""
+        free = name
+        while free in self.constants:
+            free += "_"
+        self.constants[free] = value
+        return free
+
+    def remove(self, node: Node) -> None:
+        """Take out a node that passes its first input on; consumers read that input instead."""
+        source, target = node.inputs[0], node.output
+        self.nodes = [other for other in self.nodes if other is not node]
+        if target in self.output_names:
+            self._rename_producer(source, target)
+            return
+        for other in self.nodes:
+            other.inputs = [source if name == target else name for name in other.inputs]
+
+    def _rename_producer(self, old: str, new: str) -> None:
+        for node in self.nodes:
+            node.outputs = [new if name == old else name for name in node.outputs]
+            node.inputs = [new if name == old else name for name in node.inputs]
+        if old in self.shapes:
+            self.shapes[new] = self.shapes[old]
+
+    def activations(self) -> Iterator[str]:
+        """Every tensor that is computed, the input first."""
+        yield self.input_name
+        for node in self.nodes:
+            yield from (name for name in node.outputs if name)
+
+
+def from_onnx(model: onnx.ModelProto) -> Net:
+    """Constants come from initializers and Constant nodes; nodes without a name get one."""
+    graph = model.graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    nodes: list[Node] = []
+    for index, proto in enumerate(graph.node):
+        attributes = {item.name: onnx.helper.get_attribute_value(item) for item in proto.attribute}
+        if proto.op_type == "Constant" and "value" in attributes:
+            constants[proto.output[0]] = numpy_helper.to_array(attributes["value"])
+            continue
+        name = proto.name or f"{proto.op_type.lower()}_{index}"
+        nodes.append(Node(proto.op_type, name, list(proto.input), list(proto.output), attributes, proto.domain))
+    inputs = [value for value in graph.input if value.name not in constants]
+    return Net(graph.name, nodes, constants, inputs, list(graph.output), list(model.opset_import), _shapes(model))
+
+
+def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto:
+    """A model with only the constants that are used. `extra_outputs` are float tensors to be observed."""
+    used = {name for node in net.nodes for name in node.inputs} | set(net.output_names)
+    initializers = [
+        numpy_helper.from_array(np.ascontiguousarray(value), name)
+        for name, value in net.constants.items()
+        if name in used
+    ]
+    protos = [
+        onnx.helper.make_node(node.op, node.inputs, node.outputs, node.name, domain=node.domain, **node.attributes)
+        for node in net.nodes
+    ]
+    declared = set(net.output_names) | {net.input_name}
+    observed = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in extra_outputs or []
+        if name not in declared
+    ]
+    graph = onnx.helper.make_graph(protos, net.name, net.inputs, [*net.outputs, *observed], initializers)
+    model = onnx.helper.make_model(graph, producer_name="tvm_re2na", opset_imports=net.opsets)
+    model.ir_version = 8
+    return model
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
+    inferred = onnx.shape_inference.infer_shapes(model)
+    values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
+    return {
+        value.name: tuple(
+            dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
+        )
+        for value in values
+    }
