@@ -8,12 +8,13 @@ where the operator keeps it, otherwise the offending value and the limit. The fr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.graph import Cut, Window
 from tvm_re2na.codegen.isa.table import BY_NAME
@@ -115,7 +116,7 @@ def constraint(*kinds: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def reason(rule: Rule) -> str:
+def reason(rule: Callable[..., object]) -> str:
     """The rule's docstring on one line."""
     return " ".join((rule.__doc__ or "").split())
 
@@ -252,7 +253,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint("conv2d", "dense", "max_pool2d", "add", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
-    """Bounds of a clip must be constant whole numbers that fit 32 bits, the same for all channels, the lower not above the upper."""
+    """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
     for bounds in (op.before, op.after):
         if bounds is None or bounds[0] > bounds[1]:
@@ -342,6 +343,33 @@ def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
     """One output row, the input rows it needs and one block of weights must fit the SRAM."""
     needed = _sram_bytes(op, arch)
     return (needed, arch.sram_bytes) if needed > arch.sram_bytes else None
+
+
+def worthwhile(kinds: Collection[str]) -> bool:
+    """A part of the model must hold a convolution, dense layer, pooling or addition: moving data to the machine only to reshape,
+    pad or clip it costs more than it saves."""
+    return not {"conv2d", "dense", "max_pool2d", "add"}.isdisjoint(kinds)
+
+
+def host_boundary(name: str) -> bool:
+    """Quantising inputs and dequantising results is done on the CPU: the machine knows integers only."""
+    return name.split(".")[-1] in ("quantize", "dequantize")
+
+
+def requantised(name: str) -> bool:
+    """A convolution or dense layer must be requantised to int8: the machine keeps no wider results."""
+    return name.split(".")[-1] in LINEAR
+
+
+def exact_average(name: str) -> bool:
+    """Average pooling divides, the machine shifts: only a depthwise convolution with weights 1, which the quantiser makes of it,
+    is exact."""
+    return "avg_pool" in name or name == "mean"
+
+
+def known_operator(name: str) -> bool:
+    """Re²Na has no such operator."""
+    return name in KINDS
 
 
 def _sram_bytes(op: Operator, arch: Architecture) -> int:

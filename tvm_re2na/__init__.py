@@ -1,0 +1,91 @@
+"""Quantise, compile and simulate CNNs for the Re²Na accelerator, from plain Apache TVM calls.
+
+The names below are loaded when they are first used: importing this package imports neither TVM nor ONNX. The quantiser is
+`tvm_re2na.quantize.quantize`: `tvm_re2na.quantize` is its package, and a name cannot be both.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+    from tvm_re2na.codegen.errors import CompileError
+    from tvm_re2na.codegen.program import Program, ProgramError
+    from tvm_re2na.data import DataError, Dataset, load_dataset
+    from tvm_re2na.evaluate import Comparison, compare
+    from tvm_re2na.pipeline import ModelError, load_model
+    from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
+    from tvm_re2na.relay import explain, partition_for_re2na
+    from tvm_re2na.runtime.library import Simulator
+
+_HOMES = {
+    "Architecture": "codegen.arch",
+    "ArchitectureError": "codegen.arch",
+    "CompileError": "codegen.errors",
+    "Comparison": "evaluate",
+    "DataError": "data",
+    "Dataset": "data",
+    "ModelError": "pipeline",
+    "Program": "codegen.program",
+    "ProgramError": "codegen.program",
+    "QuantizeError": "quantize",
+    "QuantizeOptions": "quantize",
+    "QuantizedModel": "quantize",
+    "Simulator": "runtime.library",
+    "compare": "evaluate",
+    "explain": "relay.explain",
+    "load_dataset": "data",
+    "load_model": "pipeline",
+    "partition_for_re2na": "relay",
+}
+
+__all__ = [
+    "Architecture",
+    "ArchitectureError",
+    "Comparison",
+    "CompileError",
+    "DataError",
+    "Dataset",
+    "ModelError",
+    "Program",
+    "ProgramError",
+    "QuantizeError",
+    "QuantizeOptions",
+    "QuantizedModel",
+    "Simulator",
+    "__version__",
+    "compare",
+    "explain",
+    "load_dataset",
+    "load_model",
+    "partition_for_re2na",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("tvm_re2na")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+if TYPE_CHECKING:
+    __version__: str

@@ -1,17 +1,23 @@
 """The instruction set: one table, and what derives from it."""
 
-from tvm_re2na.codegen.isa.encoding import DecodeError, Instruction, decode, encode
+from tvm_re2na.codegen.isa.assembler import AssembleError, assemble, disassemble
+from tvm_re2na.codegen.isa.encoding import DecodeError, EncodeError, Instruction, decode, encode, make
 from tvm_re2na.codegen.isa.table import ENGINES, INSTRUCTIONS, Engine, Field, InstructionFormat, Mode
 
 __all__ = [
     "ENGINES",
     "INSTRUCTIONS",
+    "AssembleError",
     "DecodeError",
+    "EncodeError",
     "Engine",
     "Field",
     "Instruction",
     "InstructionFormat",
     "Mode",
+    "assemble",
     "decode",
+    "disassemble",
     "encode",
+    "make",
 ]

@@ -1,0 +1,51 @@
+# make demo   the comparison on LeNet-5       make lint     style, types, generated files
+# make test   lint and all tests              make format   rewrite the Python files in the house style
+# Each sets up what it needs in .venv first. PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
+
+PYTHON ?= python3
+JOBS   ?= 2
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/installed.stamp
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c)
+
+.PHONY: demo test lint types format generate clean
+.DELETE_ON_ERROR:
+
+demo: $(STAMP)
+	$(BIN)/re2na demo
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(STAMP) types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m tvm_re2na.codegen.isa.generate --check
+	$(BIN)/python docs/make_hardware.py --check
+
+# mypy reads files, not import hooks: show it the package as an installation lays it out
+types: $(STAMP)
+	@rm -rf build/types && mkdir -p build/types/tvm_re2na
+	@ln -s $(CURDIR)/tvm_re2na/* $(CURDIR)/codegen $(CURDIR)/runtime build/types/tvm_re2na/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p tvm_re2na
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: $(STAMP)
+	$(BIN)/python -m tvm_re2na.codegen.isa.generate
+	$(BIN)/python docs/make_hardware.py
+
+# editable: changes of Python files count at once, a change of a C file or of the build re-runs this
+$(STAMP): $(SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \
+	    || { echo "make: Python 3.10 to 3.13 is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[relay,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

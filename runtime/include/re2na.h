@@ -1,0 +1,127 @@
+/* The Re2Na simulator: loads a .re2na program, runs it bit-exactly, counts, and models its cycles.
+ *
+ * A program is read-only once loaded and may be shared by any number of machines and threads. A machine belongs to one thread at a
+ * time. The library keeps no state of its own, with one exception: the bridge (last part of this file), which keeps loaded
+ * programs between calls and is safe to call from any thread.
+ *
+ * Every function that can fail returns a re2na_status and, where `error` is not NULL, a message that names the field, the value
+ * and the limit. Nothing here aborts, prints or allocates during a run.
+ */
+#ifndef RE2NA_H
+#define RE2NA_H
+
+#include <stdint.h>
+
+#include "re2na_isa.h"
+
+#if defined(_WIN32)
+#define RE2NA_API __declspec(dllexport)
+#else
+#define RE2NA_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum re2na_status {
+  RE2NA_OK = 0,
+  RE2NA_ERROR_ARGUMENT = 1,    /* a NULL pointer or an index that is not there */
+  RE2NA_ERROR_FORMAT = 2,      /* no program: magic, version, sections, tables */
+  RE2NA_ERROR_SIZE = 3,        /* truncated or extended */
+  RE2NA_ERROR_CHECKSUM = 4,    /* damaged */
+  RE2NA_ERROR_ARCH = 5,        /* a number of the machine is outside its limits */
+  RE2NA_ERROR_TENSOR = 6,      /* an input or output is wrong */
+  RE2NA_ERROR_INSTRUCTION = 7, /* an instruction's field is outside its limits */
+  RE2NA_ERROR_ACCESS = 8,      /* an instruction reads or writes outside a memory, or writes constants */
+  RE2NA_ERROR_SEQUENCE = 9,    /* mode, partial sums, or HALT out of order */
+  RE2NA_ERROR_TOKENS = 10,     /* engines wait for each other for ever, or a token is never taken */
+  RE2NA_ERROR_MEMORY = 11      /* the host has no memory left */
+};
+
+typedef struct re2na_error {
+  int32_t code; /* re2na_status */
+  char message[508];
+} re2na_error;
+
+typedef struct re2na_program re2na_program;
+typedef struct re2na_machine re2na_machine;
+
+/* An input or output. `shape` is the caller's, row-major (N, C, H, W), or (N, C) with ones behind where rank is 2. */
+typedef struct re2na_tensor {
+  const char *name; /* lives as long as the program */
+  uint64_t address; /* in DRAM */
+  uint32_t rank;    /* 2 or 4 */
+  uint32_t shape[4];
+  uint32_t stored[4]; /* N, C, H, W of the copy in DRAM, which lies as N, H, W, C */
+} re2na_tensor;
+
+typedef struct re2na_counters {
+  uint64_t macs;       /* multiply-accumulates, those with padding included */
+  uint64_t overflows;  /* accumulators that left their range: outputs in wrap mode, clipped steps in saturate mode */
+  uint64_t dram_bytes; /* bytes over the DRAM bus */
+} re2na_counters;
+
+/* When an instruction has its engine, and when its tokens are given (a transfer's latency counted). Cycles from the start. */
+typedef struct re2na_timing {
+  uint64_t start, finish;
+} re2na_timing;
+
+/* ---- programs ---- */
+
+/* Check `size` bytes at `bytes` and make a program of them. The bytes are borrowed, constants included: keep them, unchanged, until
+ * re2na_program_free. After success no run can fail and none can leave its memories. */
+RE2NA_API int32_t re2na_program_load(const void *bytes, uint64_t size, re2na_program **program, re2na_error *error);
+RE2NA_API void re2na_program_free(re2na_program *program);
+
+RE2NA_API const re2na_arch *re2na_program_arch(const re2na_program *program);
+RE2NA_API uint32_t re2na_program_input_count(const re2na_program *program);
+RE2NA_API uint32_t re2na_program_output_count(const re2na_program *program);
+RE2NA_API int32_t re2na_program_input(const re2na_program *program, uint32_t index, re2na_tensor *tensor);
+RE2NA_API int32_t re2na_program_output(const re2na_program *program, uint32_t index, re2na_tensor *tensor);
+RE2NA_API uint32_t re2na_program_instruction_count(const re2na_program *program);
+RE2NA_API uint32_t re2na_program_source_count(const re2na_program *program);
+RE2NA_API uint64_t re2na_program_dram_bytes(const re2na_program *program); /* size of the DRAM image */
+RE2NA_API uint64_t re2na_program_cycles(const re2na_program *program);     /* of one run; independent of the data */
+/* One entry per instruction, in program order; lives as long as the program. */
+RE2NA_API const re2na_timing *re2na_program_timing(const re2na_program *program);
+
+/* ---- machines ---- */
+
+/* The program must outlive the machine. What SRAM and DRAM hold before a program writes them is unspecified. */
+RE2NA_API int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error);
+RE2NA_API void re2na_machine_free(re2na_machine *machine);
+
+/* Run the program once. `inputs` and `outputs` hold one int8 tensor each per input and output of the program, row-major in its
+ * `shape`. `totals` may be NULL. */
+RE2NA_API int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *const *outputs,
+                            re2na_counters *totals, re2na_error *error);
+
+/* Counters of the last run, per instruction and per source operator; valid until the next run. */
+RE2NA_API const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine);
+RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine);
+
+/* ---- the bridge: one plain call for generated code; the only part of the library with state ---- */
+
+enum { RE2NA_BRIDGE_PROGRAMS = 32 }; /* programs kept loaded; beyond it the one unused for longest is dropped */
+
+typedef struct re2na_totals {
+  uint64_t runs, cycles, macs, overflows, dram_bytes;
+} re2na_totals;
+
+/* Run the program at `program` (`size` bytes, 64-byte aligned or not). `pointers`: addresses of the inputs' int8 data, then the
+ * outputs', in program order. The program is validated at its first call and recognised by address, size and checksum after
+ * that, so the bytes must not change while they are in use. Returns a re2na_status. */
+RE2NA_API int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *pointers);
+/* Message of this thread's last failed re2na_execute; "" if there was none. */
+RE2NA_API const char *re2na_bridge_last_error(void);
+/* Sums over all successful calls of all threads since the last reset. */
+RE2NA_API void re2na_bridge_totals(re2na_totals *totals);
+/* Forget the sums, and all programs that are not running. */
+RE2NA_API void re2na_bridge_reset(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,64 @@
+/* From accumulator to output byte. */
+#include "array.h"
+
+static inline int32_t wrap(int32_t value, int32_t spare) { return (int32_t)((uint32_t)value << spare) >> spare; }
+
+RE2NA_CLONES
+void re2na_cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows) {
+  const int32_t acc_min = (int32_t)how->acc_min, acc_max = (int32_t)how->acc_max, spare = how->acc_spare;
+  const int32_t lsb = how->lsb, data_spare = how->data_spare, lo = how->lo, hi = how->hi;
+  const int32_t data_min = how->data_min, data_max = how->data_max;
+  uint32_t outside = 0;
+  if (how->cut_wraps) {
+    for (size_t o = 0; o < count; o++) {
+      outside += (uint32_t)((sums[o] < acc_min) | (sums[o] > acc_max));
+      out[o] = (int8_t)re2na_clamp(wrap(wrap(sums[o], spare) >> lsb, data_spare), lo, hi);
+    }
+  } else {
+    for (size_t o = 0; o < count; o++) {
+      outside += (uint32_t)((sums[o] < acc_min) | (sums[o] > acc_max));
+      out[o] = (int8_t)re2na_clamp(re2na_clamp(wrap(sums[o], spare) >> lsb, data_min, data_max), lo, hi);
+    }
+  }
+  *overflows += outside;
+}
+
+void re2na_cut_wide_line(const int64_t *restrict sums, int8_t *restrict out, size_t count, const cut *how,
+                         uint64_t *overflows) {
+  for (size_t o = 0; o < count; o++) {
+    int32_t low = wrap((int32_t)(uint32_t)(uint64_t)sums[o], how->acc_spare);
+    uint64_t ignored = 0;
+    *overflows += sums[o] < how->acc_min || sums[o] > how->acc_max;
+    re2na_cut_line(&low, &out[o], 1, how, &ignored);
+  }
+}
+
+RE2NA_CLONES
+void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
+                           const cut *how, uint64_t *overflows) {
+  uint32_t clipped = 0;
+  if (how->acc_spare == 0) { /* the sum itself may not fit 32 bits */
+    for (size_t o = 0; o < count; o++) {
+      int64_t sum = (int64_t)sums[o] + x * weights[o];
+      clipped += sum < INT32_MIN || sum > INT32_MAX;
+      sums[o] = sum < INT32_MIN ? INT32_MIN : sum > INT32_MAX ? INT32_MAX : (int32_t)sum;
+    }
+  } else {
+    const int32_t acc_min = (int32_t)how->acc_min, acc_max = (int32_t)how->acc_max;
+    for (size_t o = 0; o < count; o++) {
+      int32_t sum = sums[o] + x * weights[o];
+      clipped += (uint32_t)((sum < acc_min) | (sum > acc_max));
+      sums[o] = re2na_clamp(sum, acc_min, acc_max);
+    }
+  }
+  *overflows += clipped;
+}
+
+void re2na_saturating_start(int32_t *restrict sums, const uint8_t *restrict bias, size_t count, const cut *how,
+                            uint64_t *overflows) {
+  for (size_t o = 0; o < count; o++) {
+    int32_t start = (int32_t)re2na_u32(bias + 4 * o);
+    sums[o] = re2na_clamp(start, (int32_t)how->acc_min, (int32_t)how->acc_max);
+    *overflows += sums[o] != start;
+  }
+}

@@ -1,0 +1,95 @@
+/* What the library's files share. Nothing here is exported. */
+#ifndef RE2NA_INTERNAL_H
+#define RE2NA_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "re2na.h"
+
+/* A host buffer may be read (not written) this far behind what it holds, by kernels that read whole vectors. */
+enum { RE2NA_SLACK = 64 };
+
+enum {
+  RE2NA_PIXELS = 6,         /* pixels (or images of a dense layer) whose sums are formed together */
+  RE2NA_LANES = 16,         /* outputs whose sums are formed together; lines of sums are padded to a multiple */
+  RE2NA_NARROW_K = 1 << 16, /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
+  RE2NA_DENSE_CHUNK = 2048  /* steps of k that a dense layer widens at a time */
+};
+
+/* Several versions of a loop for several processors, chosen when the library is loaded. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+#define RE2NA_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define RE2NA_CLONES
+#endif
+
+struct re2na_program {
+  const uint8_t *bytes;
+  uint64_t size;
+  re2na_arch arch;
+  uint64_t dram_bytes;
+  uint64_t constants_address, constants_bytes;
+  const uint8_t *constants;
+  re2na_tensor *inputs, *outputs;
+  uint32_t input_count, output_count;
+  char *names; /* all tensors' names, each with its final zero */
+  re2na_instruction *code;
+  uint32_t count;
+  uint32_t source_count;
+  re2na_counters *fixed; /* per instruction: what does not depend on the data */
+  uint8_t *aside;        /* per instruction: 1 where the output overlaps what is read, or itself */
+  re2na_timing *timing;
+  uint64_t cycles;
+  /* What a machine has to allocate. */
+  uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */
+  uint64_t column_items;  /* int16: the inputs of a block of pixels, one line of k each */
+  uint64_t sum_items;     /* int32: sums of a block of pixels */
+  uint64_t partial_items; /* int64: partial sums of a dense layer */
+  uint64_t result_bytes;  /* results of an instruction that overwrites what it reads */
+};
+
+struct re2na_machine {
+  const re2na_program *program;
+  uint8_t *sram;
+  uint8_t *dram; /* everything but the constants: the bytes below them, then those above */
+  int16_t *columns;
+  int32_t *sums;
+  int64_t *partials;
+  int8_t *results;
+  re2na_counters *instruction_counters;
+  re2na_counters *source_counters;
+};
+
+/* Fills in `error` (which may be NULL) and returns `code`. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+int32_t re2na_fail(re2na_error *error, int32_t code, const char *format, ...);
+
+/* CRC-32 as in zlib. */
+uint32_t re2na_crc32(const uint8_t *bytes, uint64_t size);
+
+static inline uint32_t re2na_u32(const uint8_t *at) {
+  return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+static inline uint64_t re2na_u64(const uint8_t *at) { return (uint64_t)re2na_u32(at) | (uint64_t)re2na_u32(at + 4) << 32; }
+
+static inline uint64_t re2na_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static inline uint64_t re2na_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t re2na_ceil_div(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
+static inline uint64_t re2na_round_up(uint64_t a, uint64_t to) { return re2na_ceil_div(a, to) * to; }
+
+/* load.c: the container. Fills in everything up to `source_count`; pointers are freed by re2na_program_free. */
+int32_t re2na_load_container(re2na_program *program, re2na_error *error);
+/* tensors.c: the TENSORS section. */
+int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_t size, re2na_error *error);
+/* validate.c: every instruction by itself; fills in `fixed` and the machine's sizes. */
+int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error);
+/* sequence.c: what an instruction may follow. */
+int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error);
+/* timing.c: replays the engines' queues; fills in `timing` and `cycles`. */
+int32_t re2na_replay(re2na_program *program, re2na_error *error);
+
+#endif

@@ -1,0 +1,124 @@
+/* A machine: its memories, and a run from the inputs to the outputs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "array.h"
+
+enum { POISON = 0xA5 };
+
+static void *room(uint64_t items, size_t size) {
+  const uint64_t most = SIZE_MAX / size - RE2NA_SLACK;
+  return items > most ? NULL : calloc((size_t)items + RE2NA_SLACK, size);
+}
+
+int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error) {
+  re2na_machine *made;
+  if (!program || !machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_create: program or machine is NULL");
+  *machine = NULL;
+  made = calloc(1, sizeof *made);
+  if (!made) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine");
+  made->program = program;
+  made->sram = room(program->sram_used, 1);
+  made->dram = room(program->dram_bytes - program->constants_bytes, 1);
+  made->columns = room(program->column_items, sizeof *made->columns);
+  made->sums = room(program->sum_items, sizeof *made->sums);
+  made->partials = room(program->partial_items, sizeof *made->partials);
+  made->results = room(program->result_bytes, 1);
+  made->instruction_counters = room(program->count, sizeof *made->instruction_counters);
+  made->source_counters = room(program->source_count, sizeof *made->source_counters);
+  if (!made->sram || !made->dram || !made->columns || !made->sums || !made->partials || !made->results ||
+      !made->instruction_counters || !made->source_counters) {
+    re2na_machine_free(made);
+    return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine with %llu bytes of SRAM and %llu of DRAM",
+                      (unsigned long long)program->sram_used, (unsigned long long)program->dram_bytes);
+  }
+  memset(made->sram, POISON, program->sram_used);
+  *machine = made;
+  return RE2NA_OK;
+}
+
+void re2na_machine_free(re2na_machine *machine) {
+  if (!machine) return;
+  free(machine->sram);
+  free(machine->dram);
+  free(machine->columns);
+  free(machine->sums);
+  free(machine->partials);
+  free(machine->results);
+  free(machine->instruction_counters);
+  free(machine->source_counters);
+  free(machine);
+}
+
+/* (rows, columns) of each image to (columns, rows). */
+static void transpose(const int8_t *from, int8_t *to, size_t images, size_t rows, size_t columns) {
+  if (rows == 1 || columns == 1) {
+    memcpy(to, from, images * rows * columns);
+    return;
+  }
+  for (size_t image = 0; image < images; image++, from += rows * columns, to += rows * columns)
+    for (size_t column = 0; column < columns; column++)
+      for (size_t row = 0; row < rows; row++) to[column * rows + row] = from[row * columns + column];
+}
+
+static int8_t *tensor_place(const re2na_machine *machine, const re2na_tensor *tensor) {
+  uint64_t size = (uint64_t)tensor->stored[0] * tensor->stored[1] * tensor->stored[2] * tensor->stored[3];
+  return (int8_t *)re2na_dram_place(machine, tensor->address, tensor->address + size);
+}
+
+static void pack(re2na_machine *machine, const re2na_tensor *tensor, const int8_t *values) {
+  const uint32_t *stored = tensor->stored;
+  transpose(values, tensor_place(machine, tensor), stored[0], stored[1], (size_t)stored[2] * stored[3]);
+}
+
+static void unpack(const re2na_machine *machine, const re2na_tensor *tensor, int8_t *values) {
+  const uint32_t *stored = tensor->stored;
+  transpose(tensor_place(machine, tensor), values, stored[0], (size_t)stored[2] * stored[3], stored[1]);
+}
+
+static void execute(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
+  const re2na_instruction *at = &machine->program->code[index];
+  const bool aside = machine->program->aside[index];
+  switch (at->opcode) {
+    case RE2NA_LOAD: re2na_run_transfer(machine, &at->body.load, true); break;
+    case RE2NA_STORE: re2na_run_transfer(machine, &at->body.load, false); break; /* the two bodies are alike */
+    case RE2NA_CONV: re2na_run_conv(machine, &at->body.conv, aside, overflows); break;
+    case RE2NA_DENSE: re2na_run_dense(machine, &at->body.dense, overflows); break;
+    case RE2NA_POOL: re2na_run_pool(machine, &at->body.pool, aside); break;
+    case RE2NA_ELTWISE: re2na_run_eltwise(machine, &at->body.eltwise, aside); break;
+    default: break; /* RECONFIGURE and HALT take time and do nothing else */
+  }
+}
+
+static void add(re2na_counters *to, const re2na_counters *some) {
+  to->macs += some->macs;
+  to->overflows += some->overflows;
+  to->dram_bytes += some->dram_bytes;
+}
+
+int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *const *outputs, re2na_counters *totals,
+                  re2na_error *error) {
+  re2na_counters sum = {0, 0, 0};
+  const re2na_program *program;
+  if (!machine || !inputs || !outputs) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: machine, inputs or outputs is NULL");
+  program = machine->program;
+  for (uint32_t i = 0; i < program->input_count; i++)
+    if (!inputs[i]) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: input '%s' is NULL", program->inputs[i].name);
+  for (uint32_t i = 0; i < program->output_count; i++)
+    if (!outputs[i]) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: output '%s' is NULL", program->outputs[i].name);
+  for (uint32_t i = 0; i < program->input_count; i++) pack(machine, &program->inputs[i], inputs[i]);
+  memset(machine->source_counters, 0, program->source_count * sizeof *machine->source_counters);
+  for (uint32_t i = 0; i < program->count; i++) {
+    re2na_counters *counters = &machine->instruction_counters[i];
+    *counters = program->fixed[i];
+    execute(machine, i, &counters->overflows);
+    add(&sum, counters);
+    if (program->source_count) add(&machine->source_counters[program->code[i].source], counters);
+  }
+  for (uint32_t i = 0; i < program->output_count; i++) unpack(machine, &program->outputs[i], outputs[i]);
+  if (totals) *totals = sum;
+  return RE2NA_OK;
+}
+
+const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine) { return machine->instruction_counters; }
+const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine) { return machine->source_counters; }

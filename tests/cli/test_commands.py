@@ -1,0 +1,184 @@
+"""What the commands print, write and return when all is well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.cli.conftest import Command
+from tvm_re2na import __version__
+from tvm_re2na.codegen.compiler import STAGES
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.library import Simulator
+
+NUMBER = (int, float)
+COMPARISON = {
+    "images": int,
+    "float": {"top1": float, "top5": float},
+    "cpu_int8": {"top1": float, "top5": float},
+    "re2na": {
+        "top1": float,
+        "top5": float,
+        "overflows": int,
+        "cycles": NUMBER,
+        "milliseconds": float,
+        "utilisation": float,
+        "dram_bytes": NUMBER,
+    },
+    "agreement": float,
+    "bit_identical": bool,
+    "offloaded_macs_share": float,
+}
+LAYER = {
+    "name": str,
+    "op": str,
+    "macs": int,
+    "cycles": int,
+    "cycles_bound": int,
+    "dram_bytes": int,
+    "dram_bytes_compulsory": int,
+    "utilisation": float,
+    "overflow_bound": int,
+}
+TOTAL = {
+    "macs": int,
+    "cycles": int,
+    "cycles_bound": int,
+    "dram_bytes": int,
+    "dram_bytes_compulsory": int,
+    "sram_peak_bytes": int,
+    "compile_seconds": float,
+}
+
+
+def check(value: object, contract: object, where: str = "") -> None:
+    """Exactly the keys and types of the contract."""
+    if isinstance(contract, dict):
+        assert isinstance(value, dict) and value.keys() == contract.keys(), where
+        for key, part in contract.items():
+            check(value[key], part, f"{where}.{key}")
+    else:
+        assert isinstance(value, contract), f"{where} = {value!r}"
+
+
+def test_compare_json(re2na: Command, quantized: Path, demo_data: Path) -> None:
+    found = re2na("compare", quantized, "--data", demo_data / "mnist_test1000.npz", "--limit", 50, "--json")
+    assert found.code == 0, found.stderr
+    check(found.json, COMPARISON)
+    assert found.json["images"] == 50
+    assert found.json["bit_identical"] is True
+    assert found.json["re2na"]["overflows"] == 0
+    assert found.json["offloaded_macs_share"] == 1.0
+
+
+def test_compare_of_a_float_model_in_batches(re2na: Command, demo_data: Path) -> None:
+    model, data = demo_data / "lenet5_mnist.onnx", demo_data / "mnist_test1000.npz"
+    arguments = ("--data", data, "--calibration", demo_data / "mnist_calibration128.npz", "--batch", 8, "--limit", 20)
+    found = re2na("compare", model, *arguments, "--calibration-limit", 32)
+    assert found.code == 0, found.stderr
+    assert "int8, Re²Na" in found.stdout
+    assert "bit-identical" in found.stdout
+
+
+def test_demo(re2na: Command) -> None:
+    found = re2na("demo", "--limit", 100, "--json")
+    assert found.code == 0, found.stderr
+    check(found.json, COMPARISON)
+    assert found.json["re2na"]["top1"] >= 0.95
+
+
+def test_quantize_writes_a_plain_model(quantized: Path) -> None:
+    model = onnx.load(quantized)
+    onnx.checker.check_model(model)
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
+
+
+def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.re2na"
+    found = re2na("compile", quantized, "--output", path, "--json")
+    assert found.code == 0, found.stderr
+    report = found.json
+    check(report | {"layers": []}, {"program": str, "layers": list, "total": TOTAL, "offloaded_macs_share": float})
+    for layer in report["layers"]:
+        check(layer, LAYER)
+    assert report["program"] == str(path)
+    assert [layer["op"] for layer in report["layers"]].count("conv2d") == 2
+    assert sum(layer["macs"] for layer in report["layers"]) == report["total"]["macs"]
+    assert Program.open(path).to_bytes() == path.read_bytes()
+
+
+def test_compile_writes_beside_the_user(
+    re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = re2na("compile", quantized)
+    assert found.code == 0, found.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["lenet5.re2na"]
+    assert "conv" in found.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dump_after(re2na: Command, quantized: Path, tmp_path: Path, stage: str) -> None:
+    found = re2na("compile", quantized, "--output", tmp_path / "net.re2na", "--dump-after", stage, "--json")
+    assert found.code == 0
+    assert f"== after {stage}" in found.stderr
+    assert found.json
+
+
+def test_compile_for_another_machine(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    arch = tmp_path / "pipelined.toml"
+    arch.write_text("mac_interval = 1\n")
+    found = re2na("compile", quantized, "--arch", arch, "--output", tmp_path / "net.re2na")
+    assert found.code == 0, found.stderr
+    assert Program.open(tmp_path / "net.re2na").arch.mac_interval == 1
+
+
+def test_run(re2na: Command, program: Path, demo_data: Path, tmp_path: Path) -> None:
+    output, trace = tmp_path / "out.npz", tmp_path / "trace.json"
+    data = demo_data / "mnist_test1000.npz"
+    found = re2na("run", program, "--data", data, "--limit", 30, "--output", output, "--trace", trace, "--json")
+    assert found.code == 0, found.stderr
+    assert found.json["images"] == 30
+    assert found.json["top1"] >= 0.9
+    assert found.json["overflows"] == 0
+    assert found.json["cycles"] == Simulator(Program.open(program)).timing.cycles
+    (name, scores) = next(iter(np.load(output).items()))
+    assert scores.dtype == np.int8
+    assert scores.shape == (30, 10)
+    assert found.json["outputs"] == [{"name": name, "shape": [30, 10]}]
+    assert json.loads(trace.read_text())
+
+
+def test_run_takes_int8_as_it_is(re2na: Command, program: Path, tmp_path: Path) -> None:
+    shape = Program.open(program).inputs[0].shape
+    x = np.random.default_rng(0).integers(-128, 128, (3, *shape[1:]), np.int8)
+    np.savez(tmp_path / "raw.npz", x=x)
+    found = re2na("run", program, "--data", tmp_path / "raw.npz", "--output", tmp_path / "out.npz")
+    assert found.code == 0, found.stderr
+    expected = [Simulator(Program.open(program)).run([image[None]]).outputs[0] for image in x]
+    np.testing.assert_array_equal(next(iter(np.load(tmp_path / "out.npz").values())), np.concatenate(expected))
+
+
+def test_explain_json(re2na: Command, quantized: Path) -> None:
+    found = re2na("explain", quantized, "--json")
+    assert found.code == 0, found.stderr
+    for row in found.json:
+        assert row.keys() == {"name", "op", "offloaded", "rule", "reason", "value", "limit"}
+    offloaded = [row["op"] for row in found.json if row["offloaded"]]
+    assert offloaded.count("conv2d") == 2
+    assert offloaded.count("dense") == 3
+    assert "Re²Na" in re2na("explain", quantized).stdout
+
+
+def test_disasm(re2na: Command, program: Path) -> None:
+    found = re2na("disasm", program)
+    assert found.code == 0, found.stderr
+    assert "halt" in found.stdout.lower()
+
+
+def test_version(re2na: Command) -> None:
+    assert re2na("--version").stdout == f"re2na {__version__}\n"

@@ -1,0 +1,179 @@
+"""Every expected failure: its exit code, one line on stderr, nothing on stdout, no file left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.cli.conftest import Command, Outcome
+from tvm_re2na.cli.errors import explain_failure
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    path = tmp_path / "images.npz"
+    np.savez(path, x=np.zeros((2, 3, 8, 8), np.float32), y=np.array([0, 1]))
+    return path
+
+
+def assert_failure(found: Outcome, code: int, *words: str) -> None:
+    assert found.code == code, found.stderr
+    assert found.stdout == ""
+    assert found.stderr.startswith("re2na: error: ")
+    assert found.stderr.count("\n") == 1
+    for word in words:
+        assert word in found.stderr
+
+
+def test_no_onnx(re2na: Command, images: Path, tmp_path: Path) -> None:
+    for content in (b"", b"no model at all", bytes(range(256))):
+        model = tmp_path / "broken.onnx"
+        model.write_bytes(content)
+        assert_failure(re2na("compare", model, "--data", images), 2, str(model), "no valid ONNX model")
+
+
+def test_missing_files(re2na: Command, images: Path, tmp_path: Path, program: Path) -> None:
+    missing = tmp_path / "missing"
+    assert_failure(re2na("compare", missing, "--data", images), 2, f"{missing}: No such file")
+    assert_failure(re2na("disasm", missing), 2, f"{missing}: No such file")
+    assert_failure(re2na("run", program, "--data", missing), 2, f"{missing}: No such file")
+
+
+def test_float_model_without_calibration(re2na: Command, demo_data: Path) -> None:
+    found = re2na("compile", demo_data / "lenet5_mnist.onnx")
+    assert_failure(found, 2, "needs calibration images (--calibration)")
+
+
+def test_calibration_of_the_wrong_shape(re2na: Command, demo_data: Path, images: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.onnx"
+    arguments = ("quantize", demo_data / "lenet5_mnist.onnx", "--calibration", images, "--output", output)
+    assert_failure(re2na(*arguments), 2, str(images), "3x8x8", "1x28x28")
+    assert not output.exists()
+
+
+def test_test_images_of_the_wrong_shape(re2na: Command, quantized: Path, images: Path) -> None:
+    assert_failure(re2na("compare", quantized, "--data", images), 2, str(images), "3x8x8", "1x28x28")
+
+
+def test_labels_out_of_range(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "labels.npz", x=np.zeros((2, 1, 28, 28), np.float32), y=np.array([3, 10]))
+    assert_failure(re2na("compare", quantized, "--data", tmp_path / "labels.npz"), 2, "class 10", "10 classes")
+
+
+def test_nan_in_the_weights(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
+    model = onnx.load(demo_data / "lenet5_mnist.onnx")
+    weight = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values.flat[0] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    calibration = demo_data / "mnist_calibration128.npz"
+    found = re2na("quantize", tmp_path / "nan.onnx", "--calibration", calibration, "--output", tmp_path / "out.onnx")
+    assert_failure(found, 2, weight.name)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("array_rows = 0", ("array_rows = 0 is outside",)),
+        ("rows = 64", ("unknown field 'rows'",)),
+        ("acc_overflow = 'explode'", ("acc_overflow", "wrap, saturate")),
+        ("no toml", ("no TOML file",)),
+    ],
+)
+def test_bad_architecture(re2na: Command, quantized: Path, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    arch = tmp_path / "arch.toml"
+    arch.write_text(text)
+    output = tmp_path / "net.re2na"
+    assert_failure(re2na("compile", quantized, "--arch", arch, "--output", output), 2, *words)
+    assert not output.exists()
+
+
+def test_machine_too_small(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    arch, output = tmp_path / "arch.toml", tmp_path / "net.re2na"
+    arch.write_text("sram_bytes = 1024")
+    found = re2na("compile", quantized, "--arch", arch, "--output", output)
+    assert_failure(found, 3, "1024")
+    assert not output.exists()
+
+
+def test_damaged_programs(re2na: Command, program: Path, tmp_path: Path) -> None:
+    good = program.read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 4
+    damaged = {"truncated": good[:-100], "checksum": bytes(flipped), "RE2NAPRG": b"\x7fELF" + good, "no Re2Na": b""}
+    for word, content in damaged.items():
+        path = tmp_path / "damaged.re2na"
+        path.write_bytes(content)
+        assert_failure(re2na("disasm", path), 2, str(path), word)
+        assert_failure(re2na("run", path, "--data", path), 2, str(path), word)
+
+
+def test_output_that_cannot_be_written(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    assert_failure(re2na("compile", quantized, "--output", tmp_path), 2, str(tmp_path), "is a folder")
+    assert_failure(re2na("compile", quantized, "--output", tmp_path / "no" / "net.re2na"), 2, "does not exist")
+
+
+def test_quantized_twice(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    assert_failure(re2na("quantize", quantized, "--output", tmp_path / "out.onnx"), 2, "is quantised already")
+
+
+def test_a_batch_the_model_does_not_have(re2na: Command, images: Path, tmp_path: Path) -> None:
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("x", "y")]
+    node = helper.make_node("DequantizeLinear", ["q", "scale"], ["y"])
+    quantize = helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"])
+    weights = [
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5]),
+        helper.make_tensor("zero", TensorProto.INT8, [], [0]),
+    ]
+    graph = helper.make_graph([quantize, node], "fixed", value[:1], value[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "fixed.onnx")
+    found = re2na("compile", tmp_path / "fixed.onnx", "--batch", 4, "--output", tmp_path / "net.re2na")
+    assert_failure(found, 2, "batch is fixed to 1, 4 was asked for")
+    found = re2na("compile", tmp_path / "fixed.onnx", "--output", tmp_path / "net.re2na")
+    assert_failure(found, 2, "no operator can be offloaded")
+
+
+def test_usage(re2na: Command) -> None:
+    for arguments in ((), ("compare",), ("compare", "m", "--data", "d", "--limit", "0"), ("unknown",)):
+        found = re2na(*arguments)
+        assert found.code == 2
+        assert found.stdout == ""
+
+
+def test_interrupt_and_bugs() -> None:
+    interrupted = explain_failure(KeyboardInterrupt())
+    assert interrupted is not None
+    assert interrupted.code == 130
+    assert explain_failure(AssertionError("a bug")) is None
+
+
+def test_without_tvm(demo_data: Path) -> None:
+    """A hint instead of a traceback, and exit code 4."""
+    code = (
+        "import sys; sys.modules['tvm'] = None\n"
+        "from tvm_re2na.cli import main\n"
+        "sys.exit(main(['demo', '--limit', '1']))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 4, found.stderr
+    assert found.stderr == "re2na: error: TVM with Relay is not installed: pip install 'tvm_re2na[relay]'\n"
+
+
+def test_importing_the_package_imports_no_tvm() -> None:
+    code = (
+        "import sys, tvm_re2na\n"
+        "assert 'Architecture' in dir(tvm_re2na)\n"
+        "tvm_re2na.Architecture, tvm_re2na.load_dataset\n"
+        "bad = {'tvm', 'onnx', 'onnxruntime'} & set(sys.modules)\n"
+        "assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,38 @@
+"""Shared by all tests: where the real models and images are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# before TVM is imported: no search for tuned schedules on the network, and one thread per test process
+os.environ.setdefault("TOPHUB_LOCATION", "NONE")
+os.environ.setdefault("TVM_NUM_THREADS", "1")
+
+import pytest
+
+DEMO = Path(__file__).parent.parent / "tvm_re2na" / "demo"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder RE2NA_DATA names, with the real models and images; the test is skipped where there is none."""
+    folder = os.environ.get("RE2NA_DATA")
+    if not folder:
+        pytest.skip("set RE2NA_DATA to the folder with the real models and images")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"RE2NA_DATA = {folder} is no folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo_data() -> Path:
+    """LeNet-5, test and calibration images: they come with the package."""
+    return DEMO
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden dumps instead of comparing with them"
+    )

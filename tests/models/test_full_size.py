@@ -1,0 +1,42 @@
+"""torchvision's networks at 3x224x224 with random weights: everything is offloaded, and every output bit is the CPU's."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from tests.models.topologies import TOPOLOGIES, synthetic_images
+from tvm_re2na import pipeline
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.data import Dataset
+from tvm_re2na.relay import explain
+
+OFFLOADED = ("conv2d", "dense", "pool", "add")
+slow = pytest.mark.skipif(
+    "RE2NA_SLOW" not in os.environ, reason="set RE2NA_SLOW=1; benchmarks/full_size.py runs it too"
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v2", pytest.param("alexnet", marks=slow), pytest.param("vgg16", marks=slow)]
+)
+def test_full_size(name: str) -> None:
+    x = synthetic_images(5, 3, 224, seed=1)
+    calibration = Dataset("synthetic", (3, 224, 224), None, 4, lambda start, stop: x[start:stop])
+    arch = Architecture()
+    model = pipeline.quantized_model(TOPOLOGIES[name](), calibration, arch)
+    mod, params = pipeline.import_into_tvm(model)
+    on_cpu = [row for row in explain(mod, params, arch) if not row.offloaded]
+    assert not [row for row in on_cpu if any(kind in row.op for kind in OFFLOADED)]
+    re2na = pipeline.build_for_re2na(mod, params, arch)
+    assert re2na.offloaded_macs_share == 1.0
+    got, expected = re2na.executor()(x[4:]), pipeline.build_for_cpu(mod, params).executor()(x[4:])
+    np.testing.assert_array_equal(got[0], expected[0])
+    assert len(np.unique(got[0])) > 10, "the outputs must not be trivial"
+
+
+def test_topologies_are_seeded() -> None:
+    first, second = (TOPOLOGIES["mobilenet_v2"](size=64, classes=10, seed=3) for _ in range(2))
+    assert first.SerializeToString() == second.SerializeToString()

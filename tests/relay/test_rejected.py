@@ -1,0 +1,174 @@
+"""What cannot be offloaded stays on the CPU, and the rule, the value and the limit say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import tvm
+from cases import load, run_cpu
+from onnx import TensorProto, helper
+from qdq import QdqBuilder, biases, weights
+from tvm import relay
+
+from tvm_re2na.codegen import constraints
+from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
+from tvm_re2na.relay import Explanation, explain, is_partitioned, offloaded_macs_share, partition_for_re2na
+
+RNG = np.random.default_rng(1)
+
+
+def conv(exponent: int = -4, bias: int = 1000, **options: object) -> onnx.ModelProto:
+    b = QdqBuilder((1, 3, 8, 8), -6)
+    b.conv(weights(RNG, 4, 3, 3, 3), biases(RNG, 4, bias), exponent=exponent, **options)
+    return b.build()
+
+
+def uint8() -> onnx.ModelProto:
+    b = QdqBuilder((1, 3, 8, 8), -6, dtype="uint8")
+    b.conv(weights(RNG, 4, 3, 3, 3), None, exponent=-4)
+    return b.build()
+
+
+def zero_point() -> onnx.ModelProto:
+    b = QdqBuilder((1, 3, 8, 8), -6, zero_point=3)
+    b.conv(weights(RNG, 4, 3, 3, 3), None, exponent=-4)
+    return b.build()
+
+
+def broadcast_add() -> onnx.ModelProto:
+    b = QdqBuilder((1, 3, 1, 8), -6)
+    x = b.current
+    b.add(b.conv(weights(RNG, 3, 3, 1, 8), None, exponent=-6, x=x), x)
+    return b.build()
+
+
+def wide_clip() -> onnx.ModelProto:
+    b = QdqBuilder((1, 3, 8, 8), -6)
+    b.conv(weights(RNG, 3, 3, 1, 1), None, quantise=False)
+    b.clip(-(2.0**20), 1.0, -4)
+    return b.build()
+
+
+def wide_kernel() -> onnx.ModelProto:
+    b = QdqBuilder((1, 1, 2, 300), -6)
+    b.conv(weights(RNG, 1, 1, 1, 257), None, exponent=-2)
+    return b.build()
+
+
+CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
+    "uint8 data": (uint8, "conv2d", "int8_data", "uint8"),
+    "zero point": (zero_point, "conv2d", "zero_points", 3),
+    "scale": (lambda: conv(weight_scale=0.01), "conv2d", "power_of_two_scales", None),
+    "per channel": (lambda: conv(weight_scale=[0.25, 0.5, 0.25, 1]), "conv2d", "per_tensor_scales", None),
+    "negative shift": (lambda: conv(exponent=-14), "conv2d", "shift_range", -2),
+    "large shift": (lambda: conv(exponent=5), "conv2d", "shift_range", 17),
+    "bias": (lambda: conv(bias=200_000), "conv2d", "bias_fits", None),
+    "broadcast": (broadcast_add, "add", "equal_shapes", "1x3x1x1 and 1x3x1x8"),
+    "clip": (wide_clip, "conv2d", "whole_bounds", None),
+    "kernel": (wide_kernel, "conv2d", "window_fields", "kernel_w 257"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rule_value_and_limit(case: str) -> None:
+    make, op, rule, value = CASES[case]
+    module = load(make())
+    row = next(row for row in explain(module) if row.op == op and not row.offloaded)
+    assert row.rule == rule
+    assert row.reason == constraints.reason(getattr(constraints, rule))
+    assert row.limit is not None
+    if value is not None:
+        assert row.value == value
+
+
+def test_rejected_operators_are_unchanged() -> None:
+    module = load(conv(exponent=-14))
+    partitioned = partition_for_re2na(module)
+    assert not is_partitioned(partitioned)
+    assert offloaded_macs_share(partitioned) == 0.0
+    x = RNG.normal(size=(1, 3, 8, 8)).astype(np.float32)
+    np.testing.assert_array_equal(run_cpu(partitioned, [x])[0], run_cpu(module, [x])[0])
+
+
+def test_dynamic_batch() -> None:
+    b = QdqBuilder(("batch", 3, 8, 8), -6)
+    b.conv(weights(RNG, 4, 3, 3, 3), biases(RNG, 4), exponent=-4)
+    row = only(explain(load(b.build())), "conv2d")
+    assert (row.rule, row.value) == ("static_shapes", "?x3x8x8")
+
+
+def test_float_operators() -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="c"), helper.make_node("Softmax", ["y"], ["z"], name="s")]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])]
+    weight = onnx.numpy_helper.from_array(np.ones((2, 2, 3, 3), np.float32), "w")
+    graph = helper.make_graph(
+        nodes, "f", inputs, [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)], [weight]
+    )
+    module = load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    rows = explain(module)
+    assert [(row.name, row.rule) for row in rows] == [("c", "quantised"), ("s", "quantised")]
+    assert not is_partitioned(partition_for_re2na(module))
+
+
+def test_rank_3_and_lonely_reshape() -> None:
+    b = QdqBuilder((1, 4, 4, 4), -6)
+    b.conv(weights(RNG, 4, 4, 3, 3), None, exponent=-4)
+    b.reshape((1, 4, 4))
+    b.reshape((1, 16))
+    assert [(row.op, row.rule) for row in explain(load(b.build())) if row.op == "reshape"] == [
+        ("reshape", "tensor_rank"),
+        ("reshape", "tensor_rank"),
+    ]
+    b = QdqBuilder((1, 4, 4, 4), -6)
+    b.flatten()
+    assert only(explain(load(b.build())), "reshape").rule == "worthwhile"
+
+
+def test_raw_residual_add_does_not_crash() -> None:
+    b = QdqBuilder((1, 4, 6, 6), -6)
+    x = b.current
+    b.add(b.conv(weights(RNG, 4, 4, 1, 1), None, x=x, quantise=False, weight_scale=[0.5, 1, 2, 4]), x)
+    module = load(b.build())
+    assert isinstance(explain(module), list)
+    partition_for_re2na(module)
+
+
+@pytest.mark.parametrize(
+    ("arch", "rule"),
+    [
+        (Architecture(rounding=Rounding.TRUNCATE), "rounding_mode"),
+        (Architecture(cut_overflow=CutOverflow.WRAP), "rounding_mode"),
+        (Architecture(data_bits=7), "data_width"),
+        (Architecture(acc_bits=8), "bias_fits"),
+        (Architecture(sram_bytes=1024), "fits_sram"),
+    ],
+)
+def test_rules_follow_the_architecture(arch: Architecture, rule: str) -> None:
+    b = QdqBuilder((1, 16, 8, 8), -6)
+    b.conv(weights(RNG, 32, 16, 3, 3), biases(RNG, 32), exponent=-5)
+    assert only(explain(load(b.build()), None, arch), "conv2d").rule == rule
+
+
+def test_computed_weights_and_operands() -> None:
+    x, w = relay.var("x", shape=(1, 2, 4, 4), dtype="int8"), relay.var("w", shape=(3, 2, 1, 1), dtype="int8")
+    zero, one = relay.const(0), relay.const(np.float32(1))
+    y = relay.qnn.op.conv2d(x, w, zero, zero, one, one, (1, 1), 3)
+    y = relay.qnn.op.requantize(y, one, zero, relay.const(np.float32(16)), zero, axis=1, out_dtype="int8")
+    assert only(explain(tvm.IRModule.from_expr(y)), "conv2d").rule == "constant_weights"
+    constant = relay.const(np.ones((1, 2, 4, 4), np.int8))
+    y = relay.qnn.op.add(x, constant, one, zero, one, zero, one, zero)
+    assert only(explain(tvm.IRModule.from_expr(y)), "add").rule == "computed_operands"
+
+
+def test_every_rule_has_a_reason() -> None:
+    for _, rule in constraints.RULES:
+        assert constraints.reason(rule).endswith("."), rule.__name__
+
+
+def only(rows: list[Explanation], op: str) -> Explanation:
+    (row,) = [row for row in rows if row.op == op]
+    assert not row.offloaded
+    return row

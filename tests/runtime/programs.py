@@ -1,0 +1,262 @@
+"""Random valid programs, instruction by instruction: small, strange, and with every byte of the SRAM as their output."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.isa import ENGINES, Instruction, Mode
+from tvm_re2na.codegen.isa.encoding import make
+from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+
+SRAM = 4096
+INPUT = 512  # bytes of the program's input, loaded over a part of the SRAM
+SOURCES = 3
+SIMPLE = ("CONV", "POOL", "ELTWISE", "DENSE", "LOAD", "STORE")
+MODES = {"POOL": Mode.POOL, "ELTWISE": Mode.ELTWISE, "DENSE": Mode.DENSE}
+
+
+def random_arch(rng: np.random.Generator) -> Architecture:
+    """Any arithmetic, any timing, a small SRAM."""
+    return Architecture(
+        array_rows=int(rng.choice([4, 16, 64])),
+        array_columns=int(rng.choice([4, 16, 64])),
+        sram_bytes=SRAM,
+        acc_bits=int(rng.choice([17, 17, 4, 9, 12, 20, 31, 32])),
+        data_bits=int(rng.choice([8, 8, 7, 5, 2])),
+        mac_latency=int(rng.integers(1, 9)),
+        mac_interval=int(rng.integers(1, 9)),
+        acc_overflow=AccOverflow(int(rng.integers(2))),
+        cut_overflow=CutOverflow(int(rng.integers(2))),
+        rounding=Rounding(int(rng.integers(2))),
+        sram_bytes_per_cycle=int(rng.choice([1, 7, 64, 4096])),
+        dram_bytes_per_cycle=int(rng.choice([1, 5, 24])),
+        dram_latency=int(rng.choice([0, 3, 100])),
+        reconfigure_cycles=int(rng.choice([0, 5, 64])),
+        alu_interval=int(rng.integers(1, 4)),
+        array_fill_cycles=int(rng.choice([0, 8])),
+    )
+
+
+@dataclass
+class Maker:
+    """Draws instructions that fit an architecture."""
+
+    rng: np.random.Generator
+    arch: Architecture
+    dram_bytes: int
+    constants_bytes: int
+
+    def draw(self, name: str) -> list[Instruction]:
+        """One instruction with what has to stand before it, or several for a dense layer in parts."""
+        if name in ("LOAD", "STORE"):
+            return [self._transfer(name)]
+        if name == "CONV":
+            conv = self._conv()
+            return [self._make("RECONFIGURE", mode=Mode.GROUPED if conv["groups"] > 1 else Mode.CONV), conv]
+        body = {"POOL": self._pool, "ELTWISE": self._eltwise, "DENSE": self._dense}[name]()
+        return [self._make("RECONFIGURE", mode=MODES[name]), *body]
+
+    def _make(self, name: str, **values: int) -> Instruction:
+        return make(name, self._int(0, SOURCES), **{field: int(value) for field, value in values.items()})
+
+    def _int(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high))
+
+    def _address(self, size: int, memory: int = SRAM, low: int = 0) -> int:
+        """Where `size` bytes fit; raises ValueError if they do not."""
+        return low + self._int(0, memory - low - size + 1)
+
+    def _clamp(self) -> dict[str, int]:
+        lo, hi = sorted(self._int(-128, 128) for _ in range(2))
+        return {"lo": lo, "hi": hi} if self._int(0, 2) else {"lo": -128, "hi": 127}
+
+    def _retry(self, draw: object) -> Instruction:
+        while True:
+            try:
+                return draw()  # type: ignore[operator, no-any-return]
+            except ValueError:
+                continue
+
+    def _transfer(self, name: str) -> Instruction:
+        def draw() -> Instruction:
+            size, rows, planes = self._int(1, 40), self._int(1, 6), self._int(1, 4)
+            strides = [self._int(0, 90) for _ in range(4)]
+            steps = (rows - 1, planes - 1)
+            dram = size + steps[0] * strides[0] + steps[1] * strides[1]
+            sram = size + steps[0] * strides[2] + steps[1] * strides[3]
+            low = self.constants_bytes if name == "STORE" else 0
+            limit = self.dram_bytes if name == "STORE" else self.constants_bytes + INPUT  # what is written from the start
+            return self._make(
+                name,
+                dram_addr=self._address(dram, limit, low),
+                sram_addr=self._address(sram),
+                bytes=size,
+                rows=rows,
+                planes=planes,
+                dram_row_stride=strides[0],
+                dram_plane_stride=strides[1],
+                sram_row_stride=strides[2],
+                sram_plane_stride=strides[3],
+            )
+
+        return self._retry(draw)
+
+    def _images(self, in_c: int, out_c: int) -> dict[str, int]:
+        n, in_h, in_w, out_h, out_w = self._int(1, 3), *(self._int(0, 7) for _ in range(2)), *(self._int(1, 6) for _ in range(2))
+        values = {"n": n, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w}
+        tidy = self._int(0, 4) > 0  # otherwise pixels, rows and images may overlap
+        for side, width, height, channels in (("in", in_w, in_h, in_c), ("out", out_w, out_h, out_c)):
+            pixel = channels + self._int(0, 2) * 3 if tidy else self._int(0, channels + 4)
+            row = pixel * max(width, 1) + self._int(0, 2) * 5 if tidy else self._int(0, pixel * width + 4)
+            image = row * max(height, 1) + self._int(0, 2) * 7 if tidy else self._int(0, row * height + 4)
+            values |= {f"{side}_pixel_stride": pixel, f"{side}_row_stride": row, f"{side}_image_stride": image}
+            empty = width == 0 or height == 0
+            size = 0 if empty else (n - 1) * image + (height - 1) * row + (width - 1) * pixel + channels
+            values[f"{side}_addr"] = self._address(size)
+        values |= {"pad_top": self._int(0, 4), "pad_left": self._int(0, 4)}
+        for axis in ("h", "w"):
+            values |= {f"kernel_{axis}": self._int(1, 4), f"stride_{axis}": self._int(1, 4)}
+            values[f"dilation_{axis}"] = self._int(1, 3)
+        return values
+
+    def _conv(self) -> Instruction:
+        def draw() -> Instruction:
+            groups = int(self.rng.choice([1, 1, 2, 3, 4]))
+            outputs = self._int(1, max(2, min(40, self.arch.array_rows) // groups + 1))
+            channels = 1 if groups > 1 and self._int(0, 2) else self._int(1, 7)
+            if groups * outputs > self.arch.array_rows:
+                raise ValueError
+            values = self._images(channels * groups, outputs * groups)
+            size = values["kernel_h"] * values["kernel_w"] * channels * outputs * groups
+            return self._make(
+                "CONV",
+                **values,
+                **self._linear(size, outputs * groups),
+                out_c=outputs * groups,
+                groups=groups,
+            )
+
+        return self._retry(draw)
+
+    def _linear(self, weights: int, outputs: int) -> dict[str, int]:
+        addresses = {"weight_addr": self._address(weights), "bias_addr": self._address(4 * outputs)}
+        return {**addresses, "lsb": self._int(0, self.arch.acc_bits), **self._clamp()}
+
+    def _pool(self) -> list[Instruction]:
+        def draw() -> Instruction:
+            channels = self._int(1, 20)
+            return self._make("POOL", **self._images(channels, channels), pad_value=self._int(-128, 128), **self._clamp())
+
+        return [self._retry(draw)]
+
+    def _eltwise(self) -> list[Instruction]:
+        size = self._int(1, 700)
+        addresses = {name: self._address(size) for name in ("a_addr", "b_addr", "out_addr")}
+        if self._int(0, 2):
+            addresses["out_addr"] = addresses["a_addr"]
+        shifts = {name: self._int(0, min(self.arch.acc_bits, 10)) for name in ("shift_a", "shift_b")}
+        return [self._make("ELTWISE", **addresses, **shifts, bytes=size, unary=self._int(0, 2), **self._clamp())]
+
+    def _dense(self) -> list[Instruction]:
+        n, parts = self._int(1, 9), self._int(1, 4)
+        outputs = self._int(1, max(2, min(100, self.arch.pe_count // n) + 1))
+        made = []
+        for part in range(parts):
+            k, in_stride, out_stride = self._int(1, 21), self._int(0, 40), self._int(0, outputs + 5)
+            made.append(
+                self._make(
+                    "DENSE",
+                    in_addr=self._address(k + (n - 1) * in_stride),
+                    out_addr=self._address(outputs + (n - 1) * out_stride),
+                    **self._linear(k * outputs, outputs),
+                    n=n,
+                    in_c=k,
+                    out_c=outputs,
+                    in_image_stride=in_stride,
+                    out_image_stride=out_stride,
+                    first=part == 0,
+                    last=part == parts - 1,
+                )
+            )
+        return made
+
+
+def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4) -> Program:
+    """Fills the SRAM, runs up to `length` drawn instructions, and gives back the whole SRAM."""
+    rng = np.random.default_rng(seed)
+    arch = random_arch(rng)
+    constants = _constants(rng)
+    input_address, output_address = len(constants), len(constants) + INPUT
+    maker = Maker(rng, arch, output_address + SRAM, len(constants))
+    body = [_copy("LOAD", 0, 0, SRAM), _copy("LOAD", input_address, int(rng.integers(SRAM - INPUT)), INPUT)]
+    for _ in range(int(rng.integers(1, length + 1))):
+        body += maker.draw(str(rng.choice(names)))
+    body += [_copy("STORE", output_address, 0, SRAM), make("HALT")]
+    return Program(
+        arch=arch,
+        inputs=(ProgramTensor("x", (2, 256), (2, 4, 8, 8), input_address),),
+        outputs=(ProgramTensor("sram", (4, 16, 8, 8), (SRAM // 256, 4, 8, 8), output_address),),
+        instructions=tuple(random_tokens(rng, body)),
+        constants=constants,
+        constants_address=0,
+        dram_bytes=output_address + SRAM,
+        sources=tuple(Source(f"op{index}", "test", 0) for index in range(SOURCES)),
+    )
+
+
+def random_input(program: Program, seed: int) -> list[npt.NDArray[np.int8]]:
+    """int8 values for every input."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(-128, 128, tensor.shape).astype(np.int8) for tensor in program.inputs]
+
+
+def random_tokens(rng: np.random.Generator, body: list[Instruction]) -> list[Instruction]:
+    """Any tokens that program order satisfies: then the engines cannot wait for each other for ever."""
+    waits, signals = [0] * len(body), [0] * len(body)
+    for giver in ENGINES:
+        for taker in ENGINES:
+            if giver is not taker:
+                _draw_tokens(rng, body, giver, taker, waits, signals)
+    return [at.with_tokens(waits[i], signals[i]) for i, at in enumerate(body)]
+
+
+def _draw_tokens(
+    rng: np.random.Generator, body: list[Instruction], giver: int, taker: int, waits: list[int], signals: list[int]
+) -> None:
+    given: list[int] = []
+    for index, at in enumerate(body):
+        if at.engine == giver and rng.random() < 0.5:
+            given.append(index)
+            signals[index] |= 1 << taker
+        elif at.engine == taker and given and rng.random() < 0.5:
+            given.pop()
+            waits[index] |= 1 << giver
+    for index in given:
+        signals[index] &= ~(1 << taker)
+
+
+def _constants(rng: np.random.Generator) -> bytes:
+    """Bytes of mixed size, so that read as int32 some are biases that fit and some are not."""
+    values = rng.integers(-128, 128, SRAM).astype(np.int8)
+    words = values.view(np.int32)
+    small = rng.random(words.size) < 0.5
+    words[small] >>= int(rng.integers(8, 24))
+    return values.tobytes()
+
+
+def _copy(name: str, dram: int, sram: int, size: int) -> Instruction:
+    strides = {f"{memory}_{step}_stride": 0 for memory in ("dram", "sram") for step in ("row", "plane")}
+    return make(name, dram_addr=dram, sram_addr=sram, bytes=size, rows=1, planes=1, **strides)
+
+
+def changed(program: Program, index: int, **values: int) -> Program:
+    """The program with some fields of one instruction replaced; `wait` and `signal` too."""
+    at = program.instructions[index]
+    tokens = {name: values.pop(name) for name in ("wait", "signal", "source") if name in values}
+    new = dataclasses.replace(at, values={**at.values, **values}, **tokens)
+    instructions = (*program.instructions[:index], new, *program.instructions[index + 1 :])
+    return dataclasses.replace(program, instructions=instructions)

@@ -1,0 +1,36 @@
+"""The `re2na` command.
+
+Exit codes: 0 done; 1 done, but Re²Na's outputs are not those of the CPU; 2 wrong usage or unusable input; 3 the network
+cannot be compiled or the program cannot be run; 4 an optional package is missing; 130 interrupted.
+Results go to stdout, everything else to stderr; an expected failure is one line there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from tvm_re2na.cli.errors import explain_failure
+from tvm_re2na.cli.output import results_only, show
+from tvm_re2na.cli.parser import make_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = make_parser().parse_args(arguments)
+    try:
+        with results_only():
+            result = options.command(options)
+        show(result, as_json=getattr(options, "json", False))
+    except BrokenPipeError:
+        # the reader of a pipe has gone: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        failure = explain_failure(error)
+        if failure is None:
+            raise
+        print(f"re2na: error: {failure.message}", file=sys.stderr)
+        return failure.code
+    return int(result.code)

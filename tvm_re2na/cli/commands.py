@@ -1,0 +1,203 @@
+"""What each command does: options in, `Result` out. Every output file is written whole, or not at all."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from tvm_re2na import pipeline
+from tvm_re2na.cli import render
+from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.pipeline import Progress
+
+
+class UsageError(ValueError):
+    """Options that do not fit together, or an output that cannot be written."""
+
+
+def quantize(options: argparse.Namespace) -> Result:
+    """Float ONNX -> int8 ONNX."""
+    output = _output(options, f"{pipeline.model_stem(options.model)}.int8.onnx")
+    model = pipeline.load_model(options.model)
+    if pipeline.is_quantized(model):
+        raise UsageError(f"{options.model}: is quantised already")
+    with progress_bar() as progress:
+        quantized = _quantized(model, options, progress)
+    write_atomically(output, quantized.SerializeToString())
+    data = {"model": str(output), "bytes": output.stat().st_size}
+    return Result(data, (f"wrote {output} ({data['bytes']:,} bytes)",))
+
+
+def compile_model(options: argparse.Namespace) -> Result:
+    """ONNX -> .re2na, with the report on its layers."""
+    from tvm_re2na.runtime.report import compile_report
+
+    output = _output(options, f"{pipeline.model_stem(options.model)}.re2na")
+    with progress_bar() as progress:
+        model, mod, params = _imported(options, progress)
+        built = pipeline.build_for_re2na(mod, params, _arch(options), _dump(options))
+    if not built.programs:
+        raise UsageError(f"{options.model}: no operator can be offloaded; `re2na explain` says why")
+    programs = _with_scales(built, model)
+    paths = _numbered(output, len(programs))
+    _write_all({path: program.to_bytes() for path, program in zip(paths, programs, strict=True)})
+    names = [str(path) for path in paths]
+    report = compile_report(programs)
+    data = {"program": names[0] if len(names) == 1 else names, **report}
+    data["offloaded_macs_share"] = built.offloaded_macs_share
+    facts = {
+        "written": ", ".join(names),
+        "MACs offloaded": render.percent(built.offloaded_macs_share),
+        "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",
+        "compiled in": f"{report['total']['compile_seconds']:.2f} s",
+    }
+    return Result(data, (render.layer_table(data), render.facts_table("Program", facts)))
+
+
+def run(options: argparse.Namespace) -> Result:
+    """A program on the simulator."""
+    from tvm_re2na.cli.simulate import simulate
+    from tvm_re2na.runtime.trace import write_trace
+
+    for path in (options.output, options.trace):
+        if path is not None:
+            _check_writable(path)
+    program = Program.open(options.program)
+    with progress_bar() as progress:
+        data = simulate(program, options.data, options.limit, options.output, progress)
+    if options.trace is not None:
+        write_trace(program, options.trace)
+    data = {"program": str(options.program), **data}
+    return Result(data, (render.facts_table("Run on the simulator", render.run_facts(data)),))
+
+
+def compare(options: argparse.Namespace) -> Result:
+    """Float CPU, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in any bit."""
+    title = f"{options.model.name} on {options.data.name}"
+    return _compare(options, title, options.model, options.data, options.batch)
+
+
+def explain(options: argparse.Namespace) -> Result:
+    """Every operator, with where it runs and why."""
+    pipeline.relay_room()
+    from tvm_re2na.relay.explain import explain as explain_module
+
+    with progress_bar() as progress:
+        _, mod, params = _imported(options, progress)
+        rows = [dataclasses.asdict(row) for row in explain_module(mod, params, arch=_arch(options))]
+    return Result(rows, (render.explanation_table(rows),))
+
+
+def disasm(options: argparse.Namespace) -> Result:
+    """A program's instructions as text."""
+    from tvm_re2na.codegen.isa.assembler import disassemble
+
+    program = Program.open(options.program)
+    return Result(None, (disassemble(program.instructions, [source.name for source in program.sources]),))
+
+
+def demo(options: argparse.Namespace) -> Result:
+    """`compare` on the model and the images that come with the package."""
+    with resources.as_file(resources.files("tvm_re2na") / "demo") as folder:
+        options.calibration, options.calibration_limit = folder / "mnist_calibration128.npz", None
+        title = "LeNet-5 on MNIST test images"
+        return _compare(options, title, folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", batch=1)
+
+
+def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, batch: int) -> Result:
+    from tvm_re2na import evaluate
+
+    proto = pipeline.load_model(model)
+    images = load_dataset(data, options.limit, _image_size(proto))
+    with progress_bar() as progress:
+        calibration = _calibration(options, proto)
+        result = evaluate.compare(proto, images, calibration, _arch(options), batch=batch, progress=progress)
+    table = render.comparison_table(result, f"{title} ({result.images:,} images)")
+    return Result(result.to_json(), (table,), code=0 if result.bit_identical else 1)
+
+
+def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto, Any, dict[str, Any]]:
+    quantized = _quantized(pipeline.load_model(options.model), options, progress)
+    return quantized, *pipeline.import_into_tvm(quantized, options.batch)
+
+
+def _quantized(model: onnx.ModelProto, options: argparse.Namespace, progress: Progress) -> onnx.ModelProto:
+    return pipeline.quantized_model(model, _calibration(options, model), _arch(options), progress)
+
+
+def _calibration(options: argparse.Namespace, model: onnx.ModelProto) -> Dataset | None:
+    if options.calibration is None:
+        return None
+    return load_dataset(options.calibration, options.calibration_limit, _image_size(model))
+
+
+def _image_size(model: onnx.ModelProto) -> int:
+    return pipeline.model_input(model).image[-1]
+
+
+def _arch(options: argparse.Namespace) -> Architecture:
+    return Architecture.from_toml(options.arch) if options.arch else Architecture()
+
+
+def _dump(options: argparse.Namespace) -> Callable[[str, str], None] | None:
+    if options.dump_after is None:
+        return None
+
+    def dump(stage: str, text: str) -> None:
+        if stage == options.dump_after:
+            print(f"== after {stage}\n{text}", file=sys.stderr)
+
+    return dump
+
+
+def _output(options: argparse.Namespace, default: str) -> Path:
+    output = options.output or Path(default)
+    _check_writable(output)
+    return output
+
+
+def _check_writable(path: Path) -> None:
+    """Before the work starts, not after it."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(
+            f"{path}: cannot be written: {'is a folder' if path.is_dir() else 'its folder does not exist'}"
+        )
+
+
+def _with_scales(built: pipeline.Built, model: onnx.ModelProto) -> list[Program]:
+    """The programs; that of a network which is offloaded as a whole learns the scales of the network's border."""
+    programs = [program for _, program in built.programs]
+    image = pipeline.model_input(model).image
+    if len(programs) > 1 or built.offloaded_macs_share < 1 or programs[0].inputs[0].shape[1:] != image:
+        return programs
+    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_scales(model))]
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
+    """`net.re2na`, or `net.0.re2na`, `net.1.re2na`... where the network falls into several regions."""
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}.{index}{path.suffix}") for index in range(count)]
+
+
+def _write_all(files: dict[Path, bytes]) -> None:
+    written = []
+    try:
+        for path, content in files.items():
+            write_atomically(path, content)
+            written.append(path)
+    except OSError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,73 @@
+"""Where the command's words go: results to stdout, progress to stderr, and nothing else to stdout, whoever prints it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tvm_re2na.pipeline import Progress as ProgressCallback
+
+
+PIPE_WIDTH = 120  # of tables in a file or a pipe
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command found: `data` for --json, `text` for people (rich renderables or plain strings), and its exit code."""
+
+    data: Any
+    text: tuple[RenderableType, ...]
+    code: int = 0
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print a result to stdout."""
+    if as_json:
+        print(json.dumps(result.data, indent=2), flush=True)
+        return
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    console = Console(file=sys.stdout, highlight=False, width=width)
+    for item in result.text:
+        if isinstance(item, str):
+            print(item, end="" if item.endswith("\n") else "\n")  # as it is: no wrapping, no markup
+        else:
+            console.print(item)
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def results_only() -> Iterator[None]:
+    """Within it, everything printed goes to stderr, by Python or by native code: stdout stays clean for the result."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[ProgressCallback]:
+    """A progress bar on stderr if that is a terminal, silence otherwise; yields `progress(stage, done, total)`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    with bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield progress

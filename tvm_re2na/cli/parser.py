@@ -1,0 +1,131 @@
+"""The options of every command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tvm_re2na import __version__
+from tvm_re2na.cli import commands
+from tvm_re2na.codegen.compiler import STAGES
+
+EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
+3 the network cannot be compiled or run; 4 an optional package is missing; 130 interrupted"""
+DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="re2na", description="Quantise, compile and simulate CNNs for the Re²Na accelerator.", epilog=EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"re2na {__version__}")
+    add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
+    _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
+    _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
+    _run(add("run", help="run a .re2na program on the simulator"))
+    _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
+    _explain(add("explain", help="every operator: offloaded, or why not"))
+    _disasm(add("disasm", help="list a program's instructions"))
+    _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
+    return parser
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="a float model, or a quantised one")
+    parser.add_argument("--calibration", type=Path, metavar="DATA", help="calibration images; a float model needs them")
+    parser.add_argument(
+        "--calibration-limit", type=_positive, metavar="N", help="use N of the calibration images (all of them)"
+    )
+
+
+def _arch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--arch", type=Path, metavar="ARCH.toml", help="fields of the machine that differ from Re²Na")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON (see docs/json.md) instead of a table")
+
+
+def _limit(parser: argparse.ArgumentParser, default: int | None = None) -> None:
+    parser.add_argument("--limit", type=_positive, default=default, metavar="N", help="use at most N test images")
+
+
+def _batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="images per run of the program (1)")
+
+
+def _output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=f"where to write it ({default})")
+
+
+def _dump(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dump-after", choices=STAGES, metavar="STAGE", help=f"print what a stage made to stderr: {', '.join(STAGES)}"
+    )
+
+
+def _quantize(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    _arch(parser)
+    _output(parser, "MODEL.int8.onnx")
+    _json(parser)
+    parser.set_defaults(command=commands.quantize)
+
+
+def _compile(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    _arch(parser)
+    _batch(parser)
+    _output(parser, "MODEL.re2na")
+    _dump(parser)
+    _json(parser)
+    parser.set_defaults(command=commands.compile_model)
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", type=Path, metavar="PROGRAM.re2na")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
+    )
+    _limit(parser)
+    parser.add_argument("--output", "-o", type=Path, metavar="OUT.npz", help="write the int8 outputs")
+    parser.add_argument("--trace", type=Path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
+    _json(parser)
+    parser.set_defaults(command=commands.run)
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=DATA_HELP)
+    _limit(parser)
+    _arch(parser)
+    _batch(parser)
+    _json(parser)
+    parser.set_defaults(command=commands.compare)
+
+
+def _explain(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    _arch(parser)
+    _batch(parser)
+    _json(parser)
+    parser.set_defaults(command=commands.explain)
+
+
+def _disasm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", type=Path, metavar="PROGRAM.re2na")
+    parser.set_defaults(command=commands.disasm)
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    _limit(parser)
+    _arch(parser)
+    _json(parser)
+    parser.set_defaults(command=commands.demo)
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
+    return number

@@ -1,0 +1,92 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from tvm_re2na.evaluate import Comparison, Scores
+
+
+def comparison_table(result: Comparison, title: str) -> Table:
+    """Float, CPU and Re²Na side by side."""
+    table = Table(title=title, title_justify="left")
+    for name in ("per inference", "float, ONNX Runtime", "int8, TVM on CPU", "int8, Re²Na"):
+        table.add_column(name, justify="left" if name == "per inference" else "right")
+    columns: tuple[Scores, ...] = (result.float32, result.cpu_int8, result.re2na)
+    table.add_row("top-1 accuracy", *(percent(scores.top1) for scores in columns))
+    table.add_row("top-5 accuracy", *(percent(scores.top5) for scores in columns), end_section=True)
+    for label, value in _re2na_rows(result):
+        table.add_row(label, "", "", value)
+    return table
+
+
+def _re2na_rows(result: Comparison) -> Iterable[tuple[str, str]]:
+    re2na = result.re2na
+    yield "same class as float", percent(result.agreement)
+    yield "bit-identical to the CPU", "yes" if result.bit_identical else "NO"
+    yield "accumulator overflows", f"{re2na.overflows:,}"
+    yield "MACs offloaded", percent(result.offloaded_macs_share)
+    yield "cycles", f"{re2na.cycles:,.0f}"
+    yield "time (assumed clock)", f"{re2na.milliseconds:,.3f} ms"
+    yield "array utilisation", percent(re2na.utilisation)
+    yield "DRAM traffic", f"{re2na.dram_bytes:,.0f} bytes"
+
+
+def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line per operator."""
+    table = Table(title="Where each operator runs, and why", title_justify="left")
+    for name in ("operator", "kind", "runs on", "why it is on the CPU"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        found = [f"{name} {row[name]}" for name in ("value", "limit") if row[name] is not None]
+        why = "" if row["offloaded"] else f"{row['reason']} ({row['rule']}: {', '.join(found)})"
+        table.add_row(row["name"], row["op"], "Re²Na" if row["offloaded"] else "CPU", why)
+    return table
+
+
+def layer_table(report: Mapping[str, Any]) -> Table:
+    """The layers of `compile --json`, and their total. `use` is the utilisation of the array."""
+    table = Table(title=f"Layers of {report['program']}", title_justify="left")
+    for name in ("layer", "op"):
+        table.add_column(name, overflow="fold")
+    for name in ("MACs", "cycles", "bound", "DRAM bytes", "compulsory", "use"):
+        table.add_column(name, justify="right")
+    for layer in report["layers"]:
+        table.add_row(layer["name"], layer["op"], *_figures(layer), percent(layer["utilisation"]))
+    table.add_section()
+    table.add_row("total", "", *_figures(report["total"]), "")
+    return table
+
+
+def _figures(row: Mapping[str, Any]) -> Iterable[str]:
+    return (f"{row[name]:,}" for name in ("macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory"))
+
+
+def facts_table(title: str, facts: Mapping[str, str]) -> Table:
+    """Names and values."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return table
+
+
+def run_facts(run: Mapping[str, Any]) -> dict[str, str]:
+    """The figures of `run --json` in words."""
+    facts = {
+        "program": run["program"],
+        "images": f"{run['images']:,} ({run['batch']} per run)",
+        "top-1 accuracy": percent(run["top1"]),
+        "accumulator overflows": f"{run['overflows']:,}",
+        "cycles per run": f"{run['cycles']:,}",
+        "time (assumed clock)": f"{run['milliseconds']:,.3f} ms",
+        "array utilisation": percent(run["utilisation"]),
+        "DRAM traffic": f"{run['dram_bytes']:,} bytes",
+    }
+    return facts | {f"output {item['name']}": "x".join(map(str, item["shape"])) for item in run["outputs"]}
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2%}"

@@ -1,0 +1,201 @@
+"""Test and calibration images: an `.npz` file, or a folder with one sub-folder per class. Nothing of TVM or ONNX here.
+
+A data file holds
+
+    x           uint8 (N, C, H, W), read as (x / 255 - mean) / std; or float32 (N, C, H, W), used as it is
+    mean, std   float32 (C,), needed with uint8
+    y           integers (N,): the class of each image, -1 where it is not known; may be left out
+
+Images are converted to float32 piece by piece, so that a large uint8 file stays as small in memory as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+LabelArray: TypeAlias = npt.NDArray[np.int64]
+
+UNKNOWN = -1  # the label of an image whose class is not known
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
+
+
+class DataError(ValueError):
+    """A data file or folder cannot be used; the message names the file, the field, its value and what was expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with or without labels; `read(start, stop)` yields them as float32 (n, C, H, W), ready for the network."""
+
+    source: str
+    shape: tuple[int, int, int]
+    y: LabelArray | None
+    count: int
+    read: Callable[[int, int], FloatArray]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def x(self) -> FloatArray:
+        """All images at once, float32 (N, C, H, W)."""
+        return self.read(0, self.count)
+
+    @property
+    def labelled(self) -> int:
+        """How many images have a known class."""
+        return 0 if self.y is None else int((self.y != UNKNOWN).sum())
+
+    def batches(self, size: int) -> Iterator[tuple[int, FloatArray]]:
+        """(images that count, float32 (size, C, H, W)): the last batch is filled up by repeating its last image."""
+        for start in range(0, self.count, size):
+            images = self.read(start, min(start + size, self.count))
+            missing = size - len(images)
+            yield len(images), np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
+
+    def expect_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise DataError unless one image has the (C, H, W) that the network takes."""
+        if self.shape != tuple(shape):
+            raise DataError(f"{self.source}: x holds images of {_text(self.shape)}, the network takes {_text(shape)}")
+
+
+def load_dataset(path: str | os.PathLike[str], limit: int | None = None, image_size: int | None = None) -> Dataset:
+    """Read an `.npz` file or a folder of classes; at most `limit` images of it.
+
+    The first `limit` images of a file, and `limit` images spread evenly over the classes of a folder. Images of a
+    folder are resized (shorter side to 256/224 of `image_size`, default 224), cropped in the centre and normalised as
+    for ImageNet.
+    Raises DataError for anything that cannot be used, OSError if it cannot be read.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"{path}: limit {limit}, expected at least 1 image")
+    if Path(path).is_dir():
+        return _load_folder(Path(path), limit, image_size or 224)
+    return _load_npz(Path(path), limit)
+
+
+def _load_npz(path: Path, limit: int | None) -> Dataset:
+    fields = _read_fields(path)
+    if "x" not in fields:
+        raise DataError(f"{path}: no field 'x'; it has {', '.join(sorted(fields)) or 'no fields'}")
+    x: npt.NDArray[Any] = fields["x"][:limit]
+    if x.ndim != 4 or min(x.shape) < 1:
+        raise DataError(f"{path}: x has shape {_text(x.shape)}, expected (N, C, H, W) with sizes of at least 1")
+    y = _labels(path, fields["y"], len(fields["x"]))[:limit] if "y" in fields else None
+    if x.dtype == np.uint8:
+        mean, std = (_channels(path, fields, name, x.shape[1]) for name in ("mean", "std"))
+        return Dataset(str(path), x.shape[1:], y, len(x), lambda start, stop: _normalise(x[start:stop], mean, std))
+    if x.dtype != np.float32:
+        raise DataError(f"{path}: x is {x.dtype}, expected uint8 (with mean and std) or float32")
+    for index in range(len(x)):
+        if not np.isfinite(x[index]).all():
+            raise DataError(f"{path}: x[{index}] holds NaN or infinity, expected finite numbers")
+    return Dataset(str(path), x.shape[1:], y, len(x), lambda start, stop: x[start:stop])
+
+
+def _read_fields(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: a single array, expected an .npz file with a field 'x'")
+        with archive:
+            return {name: archive[name] for name in archive.files if name in ("x", "y", "mean", "std")}
+    except DataError:
+        raise
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise DataError(f"{path}: no readable .npz file ({error})") from error
+
+
+def _labels(path: Path, y: npt.NDArray[np.generic], count: int) -> LabelArray:
+    if y.shape != (count,) or y.dtype.kind not in "iu":
+        raise DataError(f"{path}: y is {y.dtype} {_text(y.shape)}, expected integers of shape ({count},)")
+    labels: LabelArray = y.astype(np.int64)
+    if labels.min() < UNKNOWN:
+        raise DataError(f"{path}: y holds {labels.min()}, expected classes from 0, or -1 where unknown")
+    return labels
+
+
+def _channels(path: Path, fields: dict[str, npt.NDArray[np.generic]], name: str, channels: int) -> FloatArray:
+    if name not in fields:
+        raise DataError(
+            f"{path}: x is uint8 and there is no field '{name}', expected one number per channel ({channels})"
+        )
+    value = fields[name]
+    if value.shape != (channels,) or value.dtype.kind not in "fiu":
+        raise DataError(f"{path}: {name} is {value.dtype} {_text(value.shape)}, expected float32 ({channels},)")
+    numbers: FloatArray = value.astype(np.float32)
+    if not np.isfinite(numbers).all() or (name == "std" and (numbers <= 0).any()):
+        above = " above 0" if name == "std" else ""
+        raise DataError(f"{path}: {name} = {numbers.tolist()}, expected finite numbers{above}")
+    return numbers
+
+
+def _normalise(pixels: npt.NDArray[np.generic], mean: FloatArray, std: FloatArray) -> FloatArray:
+    scaled: FloatArray = pixels.astype(np.float32)
+    scaled /= np.float32(255)
+    scaled -= mean[:, None, None]
+    scaled /= std[:, None, None]
+    return scaled
+
+
+def _load_folder(path: Path, limit: int | None, size: int) -> Dataset:
+    classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    if not classes:
+        raise DataError(f"{path}: no sub-folders, expected one per class")
+    files = [
+        (file, label)
+        for label, name in enumerate(classes)
+        for file in sorted((path / name).iterdir())
+        if file.suffix.lower() in IMAGE_SUFFIXES
+    ]
+    if not files:
+        raise DataError(f"{path}: no images in its {len(classes)} sub-folders, expected {', '.join(IMAGE_SUFFIXES)}")
+    if limit is not None and limit < len(files):
+        files = [files[index * len(files) // limit] for index in range(limit)]
+    _require_pillow(path)
+    mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+
+    def read(start: int, stop: int) -> FloatArray:
+        return _normalise(np.stack([_decode(file, size) for file, _ in files[start:stop]]), mean, std)
+
+    labels = np.array([label for _, label in files], np.int64)
+    return Dataset(str(path), (3, size, size), labels, len(files), read)
+
+
+def _require_pillow(path: Path) -> None:
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise DataError(f"{path}: a folder of images needs Pillow: pip install 'tvm_re2na[images]'") from error
+
+
+def _decode(file: Path, size: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{file}: no readable image ({error})") from error
+    shorter = round(size * 256 / 224)
+    scale = shorter / min(image.size)
+    width, height = (max(shorter, round(side * scale)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    image = image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
+    return np.asarray(image, np.uint8).transpose(2, 0, 1)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "one number"

@@ -1,0 +1,243 @@
+"""The whole job on one page: load -> quantise -> import into TVM -> build -> run. The command and the tutorials use it.
+
+Every step is a plain call that a user can make as well; nothing here is needed to use the plugin from TVM.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.data import Dataset, FloatArray
+
+if TYPE_CHECKING:
+    from tvm_re2na.codegen.program import Program
+
+Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
+Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class ModelError(ValueError):
+    """A model file cannot be used; the message names the file and what is wrong."""
+
+
+class MissingPackageError(ImportError):
+    """An optional package is not installed; the message says how to get it."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """The default progress: none."""
+    del stage, done, total
+
+
+# ---- load
+
+
+def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Read and check an ONNX file. Raises ModelError if it is none, OSError if it cannot be read."""
+    try:
+        model = onnx.load(os.fspath(path))
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"{path}: no valid ONNX model ({_first_line(error)})") from error
+    if not model.graph.node:
+        raise ModelError(f"{path}: no valid ONNX model (its graph has no nodes)")
+    return model
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """The one image input of a model; `batch` is None where the model leaves it open."""
+
+    name: str
+    batch: int | None
+    image: tuple[int, ...]
+
+
+def model_input(model: onnx.ModelProto) -> ModelInput:
+    """The model's input. Raises ModelError unless there is exactly one, with fixed sizes after the batch."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise ModelError(f"{_name(model)}: {len(inputs)} inputs, expected one")
+    sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in inputs[0].type.tensor_type.shape.dim]
+    if len(sizes) != 4 or min(sizes[1:]) < 1:
+        shown = "x".join(str(size) if size else "?" for size in sizes)
+        raise ModelError(
+            f"{_name(model)}: input '{inputs[0].name}' is {shown}, expected (N, C, H, W) with C, H, W fixed"
+        )
+    return ModelInput(inputs[0].name, sizes[0] or None, tuple(sizes[1:]))
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether the model holds quantised operators already."""
+    return any(node.op_type.startswith(("QLinear", "QuantizeLinear", "DequantizeLinear")) for node in model.graph.node)
+
+
+# ---- quantise
+
+
+def quantized_model(
+    model: onnx.ModelProto, calibration: Dataset | None, arch: Architecture, progress: Progress = silent
+) -> onnx.ModelProto:
+    """The int8 model: as it is if it is quantised already, by tvm_re2na's quantiser otherwise.
+
+    Raises ModelError for a float model without calibration images, DataError for ones of the wrong shape, QuantizeError.
+    """
+    if is_quantized(model):
+        return model
+    if calibration is None:
+        raise ModelError(f"{_name(model)}: a float model needs calibration images (--calibration)")
+    calibration.expect_shape(model_input(model).image)
+    from tvm_re2na.quantize import quantize
+
+    quantized: onnx.ModelProto = quantize(model, calibration.x, arch=arch, progress=progress).model
+    return quantized
+
+
+# ---- import into TVM
+
+
+def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dict[str, Any]]:
+    """ONNX -> Relay at a fixed batch. Raises ModelError where the model's own batch is another, or TVM cannot read it."""
+    given = model_input(model)
+    if given.batch not in (None, batch):
+        raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
+    relay_room()
+    from tvm import relay
+    from tvm.error import OpNotImplemented, TVMError
+
+    try:
+        mod, params = relay.frontend.from_onnx(model, shape={given.name: (batch, *given.image)}, freeze_params=True)
+    except (OpNotImplemented, TVMError) as error:
+        raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)})") from error
+    return mod, params
+
+
+def relay_room() -> None:
+    """Load `tvm_re2na.relay`, which registers the target. Raises MissingPackageError where TVM is not installed."""
+    try:
+        import tvm_re2na.relay  # noqa: F401
+    except ImportError as error:
+        if not (error.name or "").startswith("tvm") or (error.name or "").startswith("tvm_re2na"):
+            raise
+        raise MissingPackageError("TVM with Relay is not installed: pip install 'tvm_re2na[relay]'") from error
+    logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
+
+
+# ---- build
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU)."""
+
+    library: Any
+    programs: tuple[tuple[str, Program], ...] = ()
+    offloaded_macs_share: float = 0.0
+
+    def executor(self) -> Callable[[FloatArray], list[Array]]:
+        """A function that runs one batch of float images and returns all outputs."""
+        import tvm
+        from tvm.contrib import graph_executor
+
+        module = graph_executor.GraphModule(self.library["default"](tvm.cpu()))
+
+        def run(images: FloatArray) -> list[Array]:
+            module.set_input(0, np.ascontiguousarray(images))
+            module.run()
+            return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
+
+        return run
+
+
+def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
+    """TVM's own integer execution on plain `llvm`: exact, unlike the int8 kernels for AVX2 (see docs/quantisation.md)."""
+    relay_room()
+    import tvm
+    from tvm import relay
+
+    with tvm.transform.PassContext(opt_level=3):
+        return Built(relay.build(integer_form(mod, params), target="llvm"))
+
+
+def integer_form(mod: Module, params: dict[str, Any]) -> Module:
+    """Fake quantisation turned into TVM's integer operators: the graph that the CPU runs and that is partitioned."""
+    relay_room()
+    from tvm_re2na.relay import prepare
+
+    return prepare(mod, params)[0]
+
+
+def build_for_re2na(
+    mod: Module, params: dict[str, Any], arch: Architecture, dump: Callable[[str, str], None] | None = None
+) -> Built:
+    """The same network with every supported operator on Re²Na. Raises CompileError where the machine is too small."""
+    relay_room()
+    import tvm
+    from tvm import relay
+
+    from tvm_re2na.relay import collect_programs, offloaded_macs_share, partition_for_re2na
+
+    partitioned = partition_for_re2na(mod, params, arch=arch)
+    if dump is not None:
+        dump_stages(partitioned, arch, dump)
+    with collect_programs() as programs, tvm.transform.PassContext(opt_level=3):
+        library = relay.build(partitioned, target="re2na")
+    return Built(library, tuple(programs), offloaded_macs_share(partitioned))
+
+
+def dump_stages(partitioned: Module, arch: Architecture, dump: Callable[[str, str], None]) -> None:
+    """Hand `dump(stage, text)` what each stage of the compiler makes of each offloaded region."""
+    from tvm_re2na.codegen.compiler import compile_graph
+    from tvm_re2na.relay import lower, offloaded_functions
+
+    for symbol, function in offloaded_functions(partitioned):
+        compile_graph(lower(function, symbol, arch), arch, dump=dump)
+
+
+def border_scales(model: onnx.ModelProto) -> dict[str, float]:
+    """`input_scale` and `output_scale` of a QDQ model: what one step of its int8 input and output is worth."""
+    numbers = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    borders = {
+        "input_scale": ("QuantizeLinear", "input", model_input(model).name),
+        "output_scale": ("DequantizeLinear", "output", model.graph.output[0].name),
+    }
+    scales = {}
+    for key, (kind, side, tensor) in borders.items():
+        for node in model.graph.node:
+            if node.op_type == kind and getattr(node, side)[0] == tensor and node.input[1] in numbers:
+                scales[key] = float(numbers[node.input[1]].reshape(-1)[0])
+    return scales
+
+
+# ---- helpers
+
+
+def model_stem(path: str | os.PathLike[str]) -> str:
+    """`folder/lenet5.int8.onnx` -> `lenet5`: what output files are called by default."""
+    return Path(path).name.removesuffix(".onnx").removesuffix(".int8")
+
+
+def _name(model: onnx.ModelProto) -> str:
+    return f"model '{model.graph.name}'"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _last_line(error: BaseException) -> str:
+    """TVM's messages start with a backtrace; what went wrong stands at their end."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

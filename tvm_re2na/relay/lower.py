@@ -1,0 +1,153 @@
+"""Partitioned Relay function -> accelerator graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tvm
+from tvm import relay
+
+from tvm_re2na.codegen import constraints
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.constraints import Operator
+from tvm_re2na.codegen.graph import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    Graph,
+    GraphBuilder,
+    GraphError,
+    MaxPool2d,
+    Pad,
+    Reshape,
+    Window,
+)
+from tvm_re2na.relay.describe import describe, shape_of
+from tvm_re2na.relay.partition import architecture_of, composite_kind, composite_name, composites
+
+
+class _Source(NamedTuple):
+    """An operator on its way into the graph: its name, its inputs' tensor names, the tensor to define."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+def lower(function: relay.Function, name: str, arch: Architecture | None = None) -> Graph:
+    """The graph of one function of a partitioned module; its inputs are the parameters, its outputs those of the body.
+
+    Raises GraphError where the function holds anything but composite functions that keep the rules of `arch`.
+    """
+    arch = arch or architecture_of(function)
+    typed = relay.transform.InferType()(tvm.IRModule({relay.GlobalVar(name): function}))[name]
+    builder = GraphBuilder(name)
+    tensors = {parameter: builder.input(f"input_{i}", _static(parameter)) for i, parameter in enumerate(typed.params)}
+    counts: dict[str, int] = {}
+    for call in composites(typed.body):
+        tensors[call] = _lower_call(builder, call, tensors, arch, counts)
+    outputs = list(typed.body.fields) if isinstance(typed.body, relay.Tuple) else [typed.body]
+    unknown = [output for output in outputs if output not in tensors]
+    if unknown:
+        raise GraphError(f"{name}: the function holds {type(unknown[0]).__name__}, which is no composite of Re²Na")
+    graph = builder.build([tensors[output] for output in outputs])
+    graph.verify(arch)
+    return graph
+
+
+def _lower_call(
+    builder: GraphBuilder, call: relay.Call, tensors: dict[relay.Expr, str], arch: Architecture, counts: dict[str, int]
+) -> str:
+    kind = composite_kind(call)
+    name = composite_name(call)
+    if not name:
+        name = f"{kind}_{counts.get(kind, 0)}"
+        counts[kind] = counts.get(kind, 0) + 1
+    op = describe(kind, call.op.body, dict(zip(call.op.params, call.args, strict=True)))
+    rejection = constraints.check(op, arch)
+    if rejection is not None:
+        raise GraphError(f"{name}: {rejection.reason} Found {rejection.value}, limit {rejection.limit}.")
+    source = _Source(name, tuple(tensors[argument] for argument in call.args), f"{name}:0")
+    return _LOWER[kind](builder, source, op, arch)
+
+
+def _linear(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
+    """One convolution or dense layer; two and an addition where ties go away from zero.
+
+    With ties going up, r(s) = (s + half) >> lsb; with ties going away from zero, the result is r(s) for s >= 0 and r(s - 1)
+    for s < 0. Both are computed, each clamped to its own side of zero, and added: one of them is always 0.
+    """
+    cut = op.cut(arch)
+    if not op.splits_ties:
+        return builder.append(_linear_op(source, op, cut, 0))
+    positive, negative = (
+        _Source(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
+    )
+    up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), 0))
+    down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), 1))
+    return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
+
+
+def _linear_op(source: _Source, op: Operator, cut: Cut, less: int) -> Conv2d | Dense:
+    if op.weight is None or op.bias is None:
+        raise GraphError(f"{source.name}: weights and bias are no constants")
+    weight = np.ascontiguousarray(op.weight, np.int8)
+    bias = (op.bias.astype(np.int64) - less).astype(np.int32)
+    if op.kind == "dense" or op.window is None:
+        return Dense(*source, weight, bias, cut)
+    return Conv2d(*source, weight, bias, op.window, op.groups, cut)
+
+
+def _max_pool2d(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(MaxPool2d(*source, _window(op), *_after(op)))
+
+
+def _add(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    shifts = op.rescales[0].shift, op.rescales[1].shift
+    return builder.append(Add(*source, shifts, *_after(op)))
+
+
+def _reshape(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Reshape(*source, op.output.sizes))
+
+
+def _pad(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Pad(*source, _window(op).padding))
+
+
+def _clip(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Clip(*source, *_after(op)))
+
+
+_LOWER: dict[str, Callable[[GraphBuilder, _Source, Operator, Architecture], str]] = {
+    "conv2d": _linear,
+    "dense": _linear,
+    "max_pool2d": _max_pool2d,
+    "add": _add,
+    "reshape": _reshape,
+    "pad": _pad,
+    "clip": _clip,
+}
+
+
+def _window(op: Operator) -> Window:
+    if op.window is None:
+        raise GraphError(f"{op.kind}: no window")
+    return op.window
+
+
+def _after(op: Operator) -> tuple[int, int]:
+    return op.after or (-128, 127)
+
+
+def _static(parameter: relay.Var) -> tuple[int, ...]:
+    return tuple(size or 0 for size in shape_of(parameter))
