@@ -1,6 +1,6 @@
 """Writes docs/hardware.md from the architecture description.
 
-    python docs/make_hardware.py [--check]
+python docs/make_hardware.py [--check]
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import tvm_re2na
 from tests.cli.conftest import Command, Outcome
 from tvm_re2na.cli.errors import explain_failure
 
@@ -177,3 +178,10 @@ def test_importing_the_package_imports_no_tvm() -> None:
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in tvm_re2na.__all__:
+        assert getattr(tvm_re2na, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = tvm_re2na.nonsense

@@ -208,6 +208,35 @@ def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4) 
     )
 
 
+def long_sum_program(arch: Architecture, channels: int, value: int) -> Program:
+    """One output of a 255 x 255 window over `channels`, all weights `value`."""
+    size = 255 * 255 * channels
+    constants = np.int32(2**31 - 1).tobytes() + np.full(size, value, np.int8).tobytes()
+    start = len(constants)
+    shape = dict.fromkeys(("n", "out_h", "out_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups", "out_c"), 1)
+    shape |= dict.fromkeys(("in_h", "in_w", "kernel_h", "kernel_w"), 255) | {"pad_top": 0, "pad_left": 0}
+    strides = {"in_pixel_stride": channels, "in_row_stride": 255 * channels, "in_image_stride": 0}
+    strides |= {"out_pixel_stride": 1, "out_row_stride": 1, "out_image_stride": 1}
+    places = {"bias_addr": 0, "weight_addr": 4, "in_addr": start, "out_addr": start + size}
+    body = [
+        _copy("LOAD", 0, 0, start + size),
+        make("RECONFIGURE", mode=Mode.CONV),
+        make("CONV", **shape, **strides, **places, in_c=channels, lsb=arch.acc_bits - 8, lo=-128, hi=127),
+        _copy("STORE", start + size, start + size, 1),
+        make("HALT"),
+    ]
+    return Program(
+        arch=arch,
+        inputs=(ProgramTensor("x", (1, channels, 255, 255), (1, channels, 255, 255), start),),
+        outputs=(ProgramTensor("y", (1, 1), (1, 1, 1, 1), start + size),),
+        instructions=tuple(body),
+        constants=constants,
+        constants_address=0,
+        dram_bytes=start + size + 1,
+        sources=(Source("conv", "conv2d", size),),
+    )
+
+
 def random_input(program: Program, seed: int) -> list[npt.NDArray[np.int8]]:
     """int8 values for every input."""
     rng = np.random.default_rng(seed)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.runtime import reference, timing
 from tvm_re2na.runtime.library import Simulator
 
-from tests.runtime.programs import SIMPLE, random_input, random_program
+from tests.runtime.programs import SIMPLE, long_sum_program, random_input, random_program
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -30,16 +31,29 @@ def check(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4) -> None:
 
 
 @pytest.mark.parametrize("name", SIMPLE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(seed=SEEDS)
 def test_one_instruction(name: str, seed: int) -> None:
     check(seed, (name,), length=1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(seed=SEEDS)
 def test_several_instructions(seed: int) -> None:
     check(seed, length=8)
+
+
+@pytest.mark.parametrize(("acc_bits", "mode"), [(17, AccOverflow.WRAP), (32, AccOverflow.WRAP), (32, AccOverflow.SATURATE)])
+@pytest.mark.parametrize("value", [-128, 127])
+def test_sums_beyond_32_bits(acc_bits: int, mode: AccOverflow, value: int) -> None:
+    """195,075 steps: 255 rows x 255 columns x 3 channels: |sum| reaches 2**31."""
+    arch = Architecture(acc_bits=acc_bits, acc_overflow=mode)
+    program = long_sum_program(arch, channels=3, value=value)
+    inputs = [np.full(tensor.shape, -128, np.int8) for tensor in program.inputs]
+    result, expected = Simulator(program).run(inputs), reference.run(program, inputs)
+    assert result.counters == expected.counters
+    assert result.counters.total.macs == 255 * 255 * 3
+    np.testing.assert_array_equal(result.outputs[0], expected.outputs[0])
 
 
 def test_two_threads_run_two_machines_of_equal_programs() -> None:

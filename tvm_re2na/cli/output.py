@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tvm_re2na.pipeline import Progress as ProgressCallback
 
-
 PIPE_WIDTH = 120  # of tables in a file or a pipe
 
 

@@ -121,7 +121,7 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
     """A model with only the constants that are used. `extra_outputs` are float tensors to be observed."""
     used = {name for node in net.nodes for name in node.inputs} | set(net.output_names)
     initializers = [
-        numpy_helper.from_array(np.ascontiguousarray(value), name)
+        numpy_helper.from_array(np.asarray(value, order="C"), name)
         for name, value in net.constants.items()
         if name in used
     ]
