@@ -25,7 +25,6 @@ class _Emitter:
         self.arch = arch
         self.group_of = quantised.group_of
         self.layers = {layer.node.name: layer for layer in quantised.layers}
-        self.known = {node.name for node in quantised.nodes}
         self.nodes: list[Node] = []
 
     def run(self) -> Net:
@@ -41,8 +40,7 @@ class _Emitter:
         return self.exponents.group[self.group_of[tensor]]
 
     def _node(self, node: Node) -> None:
-        if node.name in self.known:
-            node.inputs = [self._rounded(name) for name in node.inputs]
+        node.inputs = [self._rounded(name) for name in node.inputs]
         if node.name in self.layers:
             self._constants(node, self.layers[node.name])
         produced = [name for name in node.outputs if name in self.group_of]

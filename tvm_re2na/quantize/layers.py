@@ -31,7 +31,6 @@ class Quantised:
 
     layers: tuple[Layer, ...]
     group_of: dict[str, str]
-    nodes: tuple[Node, ...]
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -44,7 +43,7 @@ class Quantised:
 def find_layers(net: Net) -> Quantised:
     """Layers in order of execution and the groups of tensors that share an exponent."""
     union = _Union()
-    layers, nodes = [], []
+    layers = []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
     for node in net.nodes:
         activation = _activation(net, node)
@@ -57,10 +56,7 @@ def find_layers(net: Net) -> Quantised:
             union.join([*node.inputs, result])
         elif id(node) not in fused and _keeps_exponent(net, node):
             union.join([*_data_inputs(net, node), node.output])
-        elif id(node) not in fused:
-            continue
-        nodes.append(node)
-    return Quantised(tuple(layers), {tensor: union.find(tensor) for tensor in union.parents}, tuple(nodes))
+    return Quantised(tuple(layers), {tensor: union.find(tensor) for tensor in union.parents})
 
 
 def _activation(net: Net, node: Node) -> Node | None:

@@ -52,7 +52,7 @@ class Net:
 
     @property
     def input_name(self) -> str:
-        return self.inputs[0].name
+        return str(self.inputs[0].name)
 
     def consumers(self, tensor: str) -> list[Node]:
         return [node for node in self.nodes if tensor in node.inputs]

@@ -1,0 +1,105 @@
+"""The rewrites before quantisation keep the float function."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.quantize.networks import FloatNet, residual_model, run
+from tvm_re2na.quantize.fold import fold
+from tvm_re2na.quantize.load import load_net
+from tvm_re2na.quantize.net import Net, to_onnx
+from tvm_re2na.quantize.pool import pools_to_sums
+
+
+def folded(model: onnx.ModelProto) -> Net:
+    net = load_net(model)
+    fold(net)
+    pools_to_sums(net)
+    return net
+
+
+def same_function(model: onnx.ModelProto, images: np.ndarray) -> list[str]:
+    """Check that folding keeps the output; returns the operators that are left."""
+    net = folded(model)
+    np.testing.assert_allclose(run(to_onnx(net), images), run(model, images), rtol=1e-4, atol=1e-4)
+    return [node.op for node in net.nodes]
+
+
+def test_batch_norm_dropout_and_average_disappear() -> None:
+    ops = same_function(*residual_model())
+    assert set(ops) == {"Conv", "Relu", "Add", "MaxPool", "Flatten", "Gemm"}
+
+
+def test_a_batch_norm_that_stands_alone_becomes_a_depthwise_convolution() -> None:
+    net = FloatNet()
+    statistics = [net.const(net.rng.uniform(0.5, 2, 3)) for _ in range(4)]
+    model = net.build(net.add("Relu", net.add("BatchNormalization", "input", *statistics)))
+    assert same_function(model, net.images()) == ["Conv", "Relu"]
+
+
+@pytest.mark.parametrize("attributes", [{"transB": 1}, {}, {"transB": 1, "alpha": 0.5, "beta": 3.0}])
+def test_gemm_in_every_form(attributes: dict) -> None:
+    net = FloatNet(size=4)
+    flat = net.add("Flatten", "input")
+    shape = (7, 48) if attributes.get("transB") else (48, 7)
+    model = net.build(net.add("Gemm", flat, net.random(*shape), net.random(7), **attributes))
+    assert same_function(model, net.images()) == ["Flatten", "Gemm"]
+
+
+def test_matmul_with_an_added_bias_is_a_gemm() -> None:
+    net = FloatNet(size=4)
+    product = net.add("MatMul", net.add("Flatten", "input"), net.random(48, 7))
+    assert same_function(net.build(net.add("Add", product, net.random(7))), net.images()) == ["Flatten", "Gemm"]
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_auto_pad_becomes_explicit(mode: str) -> None:
+    net = FloatNet(size=11)
+    model = net.build(net.conv("input", 3, 4, auto_pad=mode, strides=[2, 2]))
+    assert same_function(model, net.images()) == ["Conv"]
+
+
+def test_zero_padding_moves_into_the_convolution() -> None:
+    net = FloatNet()
+    padded = net.add("Pad", "input", net.const([0, 0, 1, 2, 0, 0, 3, 0], np.int64))
+    assert same_function(net.build(net.conv(padded, 3, 4)), net.images()) == ["Conv"]
+
+
+def test_identity_on_an_initializer() -> None:
+    net = FloatNet()
+    bias = net.add("Identity", net.random(4))
+    model = net.build(net.add("Conv", "input", net.random(4, 3, 3, 3), bias))
+    assert same_function(model, net.images()) == ["Conv"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads", "include"), [(2, 2, 0, 0), (3, 2, 0, 0), (3, 1, 1, 1), (4, 3, 0, 1)]
+)
+def test_average_pooling_is_a_sum_whose_factor_the_next_layer_takes(
+    kernel: int, strides: int, pads: int, include: int
+) -> None:
+    net = FloatNet()
+    pool = {"kernel_shape": [kernel] * 2, "strides": [strides] * 2, "pads": [pads] * 4, "count_include_pad": include}
+    x = net.add("Relu", net.add("AveragePool", net.conv("input", 3, 6), **pool))
+    model = net.build(net.conv(x, 6, 4, kernel=1))
+    assert same_function(model, net.images()) == ["Conv", "Conv", "Relu", "Conv"]
+
+
+def test_average_pooling_stays_where_no_linear_layer_takes_the_factor() -> None:
+    net = FloatNet()
+    model = net.build(net.add("GlobalAveragePool", net.conv("input", 3, 6)))
+    assert same_function(model, net.images()) == ["Conv", "GlobalAveragePool"]
+
+
+def test_average_pooling_with_uneven_counts_stays() -> None:
+    net = FloatNet()
+    x = net.add("AveragePool", net.conv("input", 3, 6), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    assert "AveragePool" in same_function(net.build(net.conv(x, 6, 4)), net.images())
+
+
+def test_average_of_one_value_is_no_operator() -> None:
+    net = FloatNet()
+    x = net.add("AveragePool", net.conv("input", 3, 6), kernel_shape=[1, 1])
+    assert same_function(net.build(net.conv(x, 6, 4)), net.images()) == ["Conv", "Conv"]
