@@ -2,7 +2,7 @@
 
     RE2NA_DATA=folder python benchmarks/accuracy.py [--limit N] [--batch N] [--json] [lenet5 resnet18 alexnet]
 
-ResNet-18 and AlexNet take hours on plain llvm: TVM's exact integer kernels are what Re²Na is compared with.
+Most of the time goes into TVM on plain llvm, whose exact integer kernels are what Re²Na is compared with.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.result import Counter, Counters, Int8Array, Port, RunResult, Span, Timing, check_inputs
 
@@ -100,11 +101,14 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def library_path() -> Path:
     """The shared library that was built with this package; raises FileNotFoundError if there is none."""
-    for folder in sys.modules[__name__.rpartition(".")[0]].__path__:  # two in an editable install: sources, and what was built
+    package = sys.modules[__name__.rpartition(".")[0]]
+    for folder in package.__path__:  # two in an editable install: the sources, and what was built
         path = Path(folder) / "libre2na.so"
         if path.is_file():
             return path
-    raise FileNotFoundError("libre2na.so is not beside tvm_re2na.runtime: install the package instead of importing its folder")
+    raise FileNotFoundError(
+        "libre2na.so is not beside tvm_re2na.runtime: install the package, do not import its folder"
+    )
 
 
 @cache

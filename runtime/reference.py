@@ -6,7 +6,8 @@ saturates is clamped after the bias and after every step, in order of k, and eac
 shifted right arithmetically by `lsb`, brought to the data width (clamped or wrapped) and clamped to lo..hi.
 
 An instruction reads everything it needs before it writes, and writes in the order of its output. What has never been written
-cannot be read: that is an UninitialisedRead.
+cannot be read: that is an UninitialisedRead. Instructions take effect in program order; where tokens do not imply that order, it
+is a HazardError (`runtime/hazards.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.isa import Instruction, Mode
 from tvm_re2na.codegen.program import Program, ProgramTensor
+from tvm_re2na.runtime.hazards import HazardError, Order, Watch
 from tvm_re2na.runtime.result import Counter, Counters, Int8Array, RunResult, check_inputs
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -39,16 +42,20 @@ class UninitialisedRead(SimulationError):
 class Memory:
     """Bytes, and which of them have been written. Addresses come as arrays, results as int64 of the same shape."""
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, order: Order | None) -> None:
         self.name = name
         self.bytes = np.zeros(size, np.int8)
         self.written = np.zeros(size, np.bool_)
+        self.watch = Watch(name, size, order) if order else None
+        self.index: int | None = None  # of the instruction at work, if one is
 
     def read(self, addresses: Ints) -> Ints:
         self._check(addresses)
         unwritten = addresses[~self.written[addresses]]
         if unwritten.size:
             raise UninitialisedRead(f"reads {self.name} address {unwritten.min()}, which was never written")
+        if self.watch and self.index is not None:
+            self.watch.read(self.index, addresses)
         return self.bytes[addresses].astype(np.int64)
 
     def read_int32(self, address: int, count: int) -> Ints:
@@ -58,6 +65,8 @@ class Memory:
     def write(self, addresses: Ints, values: Ints) -> None:
         """Where an address is there twice, the later value stays."""
         self._check(addresses)
+        if self.watch and self.index is not None:
+            self.watch.write(self.index, addresses)
         self.bytes[addresses.reshape(-1)] = values.reshape(-1)
         self.written[addresses.reshape(-1)] = True
 
@@ -70,10 +79,10 @@ class Memory:
 class Machine:
     """The state between two instructions."""
 
-    def __init__(self, arch: Architecture, dram_bytes: int) -> None:
+    def __init__(self, arch: Architecture, dram_bytes: int, order: Order | None) -> None:
         self.arch = arch
-        self.sram = Memory("SRAM", arch.sram_bytes)
-        self.dram = Memory("DRAM", dram_bytes)
+        self.sram = Memory("SRAM", arch.sram_bytes, order)
+        self.dram = Memory("DRAM", dram_bytes, order)
         self.mode: Mode | None = None
         self.sums: Ints | None = None  # (n, out_c), between the parts of a dense layer
         self.overflows = 0  # of the instruction at work
@@ -150,7 +159,8 @@ def _grid(*axes: tuple[int, int]) -> Ints:
 def _window(machine: Machine, at: Instruction, channels: Ints, padding: int) -> Ints:
     """What each output pixel sees: (pixels, kernel_h, kernel_w, channels), `padding` outside the input."""
     image, out_y, out_x = (
-        index.reshape(-1, 1, 1) for index in np.meshgrid(*map(np.arange, (at["n"], at["out_h"], at["out_w"])), indexing="ij")
+        index.reshape(-1, 1, 1)
+        for index in np.meshgrid(*map(np.arange, (at["n"], at["out_h"], at["out_w"])), indexing="ij")
     )
     y = out_y * at["stride_h"] - at["pad_top"] + (np.arange(at["kernel_h"]) * at["dilation_h"]).reshape(1, -1, 1)
     x = out_x * at["stride_w"] - at["pad_left"] + (np.arange(at["kernel_w"]) * at["dilation_w"]).reshape(1, 1, -1)
@@ -272,7 +282,9 @@ def _need(machine: Machine, mode: Mode) -> None:
     if mode is not Mode.DENSE:
         _need_no_sums(machine)
     if machine.mode is not mode:
-        raise SimulationError(f"needs mode {mode.name}, the array is in {machine.mode.name if machine.mode else 'none'}")
+        raise SimulationError(
+            f"needs mode {mode.name}, the array is in {machine.mode.name if machine.mode else 'none'}"
+        )
 
 
 def _need_no_sums(machine: Machine) -> None:
@@ -283,9 +295,10 @@ def _need_no_sums(machine: Machine) -> None:
 # ---- a whole program ----
 
 
-def run(program: Program, inputs: Sequence[Int8Array]) -> RunResult:
-    """Run once; int8 inputs in program order and shape. Raises SimulationError naming the instruction."""
-    machine = Machine(program.arch, program.dram_bytes)
+def run(program: Program, inputs: Sequence[Int8Array], *, check_hazards: bool = True) -> RunResult:
+    """Run once; int8 inputs in program order and shape. Raises SimulationError or HazardError naming the instruction."""
+    order = Order(program.instructions) if check_hazards else None
+    machine = Machine(program.arch, program.dram_bytes, order)
     constants = np.frombuffer(program.constants, np.int8).astype(np.int64)
     machine.dram.write(program.constants_address + np.arange(constants.size), constants)
     for tensor, value in zip(program.inputs, check_inputs(program.inputs, inputs), strict=True):
@@ -298,14 +311,16 @@ def run(program: Program, inputs: Sequence[Int8Array]) -> RunResult:
 
 def _step(machine: Machine, index: int, at: Instruction) -> Counter:
     machine.overflows = 0
+    machine.sram.index = machine.dram.index = index
     try:
         return MEANING[at.name](machine, at)
-    except SimulationError as error:
+    except (SimulationError, HazardError) as error:
         raise type(error)(f"instruction {index} ({at.name}): {error}") from error
 
 
 def _fetch(machine: Machine, tensor: ProgramTensor) -> Int8Array:
     n, c, h, w = tensor.stored
+    machine.dram.index = None
     try:
         stored = machine.dram.read(tensor.address + np.arange(n * c * h * w))
     except SimulationError as error:

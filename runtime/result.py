@@ -21,9 +21,7 @@ class Counter:
     dram_bytes: int = 0
 
     def __add__(self, other: Counter) -> Counter:
-        return Counter(
-            self.macs + other.macs, self.overflows + other.overflows, self.dram_bytes + other.dram_bytes
-        )
+        return Counter(self.macs + other.macs, self.overflows + other.overflows, self.dram_bytes + other.dram_bytes)
 
 
 @dataclass(frozen=True)

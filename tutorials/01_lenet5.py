@@ -7,10 +7,11 @@ Without options it uses the model and the images that come with the package.
 
 # %% Options
 import argparse
-from importlib import resources
 from pathlib import Path
 
-DEMO = Path(str(resources.files("tvm_re2na"))) / "demo"
+import tvm_re2na
+
+DEMO = Path(tvm_re2na.__file__).parent / "demo"
 
 parser = argparse.ArgumentParser(description="LeNet-5 from float ONNX to Re²Na")
 parser.add_argument("--model", type=Path, default=DEMO / "lenet5_mnist.onnx")
@@ -39,8 +40,6 @@ from tvm import relay
 mod, params = relay.frontend.from_onnx(quantized.model, shape={"input": (1, *test.shape)}, freeze_params=True)
 
 # %% 4. What will run where?
-import tvm_re2na
-
 for row in tvm_re2na.explain(mod, params):
     print(f"{row.name:<12} {row.op:<12} {'Re²Na' if row.offloaded else f'CPU: {row.reason}'}")
 

@@ -47,9 +47,10 @@ def documentation() -> str:
         "",
         f"<!-- {NOTE} -->",
         "",
-        "An instruction is a little-endian bit string: its fields packed from bit 0 in the order below, padded with zeros to whole",
-        "8-byte words; its length follows from its opcode. Tensors lie in memory as (N, H, W, C), channels innermost; addresses and",
-        "strides are in bytes. Every number of the encoding is an assumption: the hardware group has published none.",
+        "An instruction is a little-endian bit string: its fields packed from bit 0 in the order below, padded with zeros",
+        "to whole 8-byte words; its length follows from its opcode. Tensors lie in memory as (N, H, W, C), channels",
+        "innermost; addresses and strides are in bytes. Every number of the encoding is an assumption: the hardware group",
+        "has published none.",
         "",
         "Every instruction starts with:",
         "",
@@ -126,7 +127,10 @@ def _struct(row: InstructionFormat) -> str:
 def _instruction() -> str:
     header = "".join(f"  uint32_t {field.name}; /* {field.doc} */\n" for field in HEADER)
     bodies = "".join(f"    re2na_{row.name.lower()} {row.name.lower()};\n" for row in INSTRUCTIONS if row.body)
-    return f"typedef struct re2na_instruction {{\n{header}  uint32_t engine;\n  union {{\n{bodies}  }} body;\n}} re2na_instruction;\n\n"
+    return (
+        f"typedef struct re2na_instruction {{\n{header}  uint32_t engine;\n"
+        f"  union {{\n{bodies}  }} body;\n}} re2na_instruction;\n\n"
+    )
 
 
 _BITS = """\
@@ -181,7 +185,8 @@ def _decode_case(row: InstructionFormat) -> str:
     body = f"      re2na_decode_{row.name.lower()}(code, &out->body.{row.name.lower()});\n" if row.body else ""
     return (
         f"    case RE2NA_{row.name}:\n      size = {row.size};\n      used = {used};\n"
-        f"      if (left < size) return RE2NA_DECODE_SHORT;\n      out->engine = RE2NA_ENGINE_{row.engine.name};\n{body}      break;\n"
+        "      if (left < size) return RE2NA_DECODE_SHORT;\n"
+        f"      out->engine = RE2NA_ENGINE_{row.engine.name};\n{body}      break;\n"
     )
 
 

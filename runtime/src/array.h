@@ -6,7 +6,7 @@
 
 #include "internal.h"
 
-/* How a sum becomes a result; see DESIGN of the arithmetic in runtime/reference.py. */
+/* How a sum becomes a result; the arithmetic is described in runtime/reference.py. */
 typedef struct cut {
   int64_t acc_min, acc_max;
   int32_t acc_spare;  /* 32 - acc_bits */

@@ -4,7 +4,7 @@
 static inline int32_t wrap(int32_t value, int32_t spare) { return (int32_t)((uint32_t)value << spare) >> spare; }
 
 RE2NA_CLONES
-void re2na_cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows) {
+static void cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows) {
   const int32_t acc_min = (int32_t)how->acc_min, acc_max = (int32_t)how->acc_max, spare = how->acc_spare;
   const int32_t lsb = how->lsb, data_spare = how->data_spare, lo = how->lo, hi = how->hi;
   const int32_t data_min = how->data_min, data_max = how->data_max;
@@ -23,6 +23,11 @@ void re2na_cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t c
   *overflows += outside;
 }
 
+/* A function of several versions would be exported whatever its visibility: the shared ones are plain. */
+void re2na_cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows) {
+  cut_line(sums, out, count, how, overflows);
+}
+
 void re2na_cut_wide_line(const int64_t *restrict sums, int8_t *restrict out, size_t count, const cut *how,
                          uint64_t *overflows) {
   for (size_t o = 0; o < count; o++) {
@@ -34,8 +39,8 @@ void re2na_cut_wide_line(const int64_t *restrict sums, int8_t *restrict out, siz
 }
 
 RE2NA_CLONES
-void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
-                           const cut *how, uint64_t *overflows) {
+static void saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
+                            const cut *how, uint64_t *overflows) {
   uint32_t clipped = 0;
   if (how->acc_spare == 0) { /* the sum itself may not fit 32 bits */
     for (size_t o = 0; o < count; o++) {
@@ -52,6 +57,11 @@ void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *rest
     }
   }
   *overflows += clipped;
+}
+
+void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
+                           const cut *how, uint64_t *overflows) {
+  saturating_step(sums, x, weights, count, how, overflows);
 }
 
 void re2na_saturating_start(int32_t *restrict sums, const uint8_t *restrict bias, size_t count, const cut *how,

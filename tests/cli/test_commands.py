@@ -137,6 +137,18 @@ def test_compile_for_another_machine(re2na: Command, quantized: Path, tmp_path: 
     assert Program.open(tmp_path / "net.re2na").arch.mac_interval == 1
 
 
+def test_a_tiny_machine_takes_what_fits(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    """The rest stays on the CPU, so that the network falls into several regions with a program each."""
+    arch = tmp_path / "tiny.toml"
+    arch.write_text("sram_bytes = 1024\n")
+    found = re2na("compile", quantized, "--arch", arch, "--output", tmp_path / "net.re2na", "--json")
+    assert found.code == 0, found.stderr
+    written = sorted(str(path) for path in tmp_path.glob("*.re2na"))
+    assert found.json["program"] == written
+    assert len(written) > 1
+    assert 0 < found.json["offloaded_macs_share"] < 1
+
+
 def test_run(re2na: Command, program: Path, demo_data: Path, tmp_path: Path) -> None:
     output, trace = tmp_path / "out.npz", tmp_path / "trace.json"
     data = demo_data / "mnist_test1000.npz"

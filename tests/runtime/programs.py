@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.isa import ENGINES, Instruction, Mode
 from tvm_re2na.codegen.isa.encoding import make
@@ -89,7 +90,8 @@ class Maker:
             dram = size + steps[0] * strides[0] + steps[1] * strides[1]
             sram = size + steps[0] * strides[2] + steps[1] * strides[3]
             low = self.constants_bytes if name == "STORE" else 0
-            limit = self.dram_bytes if name == "STORE" else self.constants_bytes + INPUT  # what is written from the start
+            written = self.constants_bytes + INPUT  # before the program starts
+            limit = self.dram_bytes if name == "STORE" else written
             return self._make(
                 name,
                 dram_addr=self._address(dram, limit, low),
@@ -106,7 +108,7 @@ class Maker:
         return self._retry(draw)
 
     def _images(self, in_c: int, out_c: int) -> dict[str, int]:
-        n, in_h, in_w, out_h, out_w = self._int(1, 3), *(self._int(0, 7) for _ in range(2)), *(self._int(1, 6) for _ in range(2))
+        n, in_h, in_w, out_h, out_w = (self._int(*ends) for ends in ((1, 3), (0, 7), (0, 7), (1, 6), (1, 6)))
         values = {"n": n, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w}
         tidy = self._int(0, 4) > 0  # otherwise pixels, rows and images may overlap
         for side, width, height, channels in (("in", in_w, in_h, in_c), ("out", out_w, out_h, out_c)):
@@ -149,7 +151,9 @@ class Maker:
     def _pool(self) -> list[Instruction]:
         def draw() -> Instruction:
             channels = self._int(1, 20)
-            return self._make("POOL", **self._images(channels, channels), pad_value=self._int(-128, 128), **self._clamp())
+            return self._make(
+                "POOL", **self._images(channels, channels), pad_value=self._int(-128, 128), **self._clamp()
+            )
 
         return [self._retry(draw)]
 
@@ -213,7 +217,9 @@ def long_sum_program(arch: Architecture, channels: int, value: int) -> Program:
     size = 255 * 255 * channels
     constants = np.int32(2**31 - 1).tobytes() + np.full(size, value, np.int8).tobytes()
     start = len(constants)
-    shape = dict.fromkeys(("n", "out_h", "out_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups", "out_c"), 1)
+    shape = dict.fromkeys(
+        ("n", "out_h", "out_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups", "out_c"), 1
+    )
     shape |= dict.fromkeys(("in_h", "in_w", "kernel_h", "kernel_w"), 255) | {"pad_top": 0, "pad_left": 0}
     strides = {"in_pixel_stride": channels, "in_row_stride": 255 * channels, "in_image_stride": 0}
     strides |= {"out_pixel_stride": 1, "out_row_stride": 1, "out_image_stride": 1}
@@ -283,9 +289,14 @@ def _copy(name: str, dram: int, sram: int, size: int) -> Instruction:
 
 
 def changed(program: Program, index: int, **values: int) -> Program:
-    """The program with some fields of one instruction replaced; `wait` and `signal` too."""
+    """The program with some fields of one instruction replaced; `wait`, `signal` and `source` too."""
     at = program.instructions[index]
-    tokens = {name: values.pop(name) for name in ("wait", "signal", "source") if name in values}
-    new = dataclasses.replace(at, values={**at.values, **values}, **tokens)
+    new = Instruction(
+        at.format,
+        {**at.values, **{name: value for name, value in values.items() if name in at.values}},
+        values.get("wait", at.wait),
+        values.get("signal", at.signal),
+        values.get("source", at.source),
+    )
     instructions = (*program.instructions[:index], new, *program.instructions[index + 1 :])
     return dataclasses.replace(program, instructions=instructions)

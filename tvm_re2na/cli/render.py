@@ -49,7 +49,7 @@ def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def layer_table(report: Mapping[str, Any]) -> Table:
     """The layers of `compile --json`, and their total. `use` is the utilisation of the array."""
-    table = Table(title=f"Layers of {report['program']}", title_justify="left")
+    table = Table(title="Layers", title_justify="left")
     for name in ("layer", "op"):
         table.add_column(name, overflow="fold")
     for name in ("MACs", "cycles", "bound", "DRAM bytes", "compulsory", "use"):

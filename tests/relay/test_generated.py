@@ -1,0 +1,169 @@
+"""2,000 generated cases: TVM's CPU, the C simulator and the reference simulator give the same bits.
+
+A case is a chain of one to three layers with its own shapes, strides, pads, groups, dilations, shifts, clips and batch. One in ten
+comes through TVM's ONNX importer, the others are built in Relay as the importer would, in a third of the time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tvm
+from cases import load
+from qdq import QdqBuilder, Tensor
+from relay_qdq import RelayQdqBuilder, Value
+from tvm import relay
+from tvm.contrib.graph_executor import GraphModule
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.relay import lower, offloaded_functions, partition_for_re2na
+from tvm_re2na.relay.partition import inline_composites
+from tvm_re2na.runtime import reference
+from tvm_re2na.runtime.library import Simulator
+
+CASES = 2000
+LARGEST_SUM = 58_000  # of any int8 input: no accumulator may overflow here, or the CPU's bits would rightly differ
+SRAM = (1536 * 1024, 64 * 1024, 32 * 1024)
+
+
+class Chain:
+    """Random layers, one after the other."""
+
+    def __init__(self, builder: type, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.b = builder((self.pick(1, 1, 2, 3), self.pick(1, 3, 4, 8), self.int(4, 11), self.int(4, 11)), -6)
+
+    def int(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def pick(self, *options: int) -> int:
+        return options[self.int(0, len(options) - 1)]
+
+    def grow(self) -> None:
+        for position in range(self.pick(1, 1, 1, 2, 2, 3)):
+            if len(self.b.current.shape) == 2:
+                self.dense()
+            else:
+                [self.conv, self.conv, self.pool, self.residual, self.pad, self.flat][
+                    self.int(0, 5 if position else 3)
+                ]()
+        self.b.output()
+
+    def weight(self, *shape: int) -> np.ndarray:
+        limit = max(1, min(127, LARGEST_SUM // 128 // int(np.prod(shape[1:]))))
+        return self.rng.integers(-limit, limit + 1, shape).astype(np.int8)
+
+    def bias(self, outputs: int) -> np.ndarray | None:
+        return None if self.rng.random() < 0.3 else self.rng.integers(-4000, 4000, outputs).astype(np.int32)
+
+    def exponents(self, x: Tensor | Value) -> dict[str, int]:
+        """A cut of 0 to 11 bits."""
+        return {"weight_exponent": -6, "exponent": round(np.log2(x.scale)) - 6 + self.int(0, 11)}
+
+    def activation(self) -> None:
+        kind, scale = self.int(0, 3), self.b.current.scale
+        if kind == 1:
+            self.b.relu()
+        elif kind == 2:
+            self.b.clip(0, min(6, 127 * scale))
+        elif kind == 3:
+            self.b.clip(-self.int(0, 128) * scale, self.int(0, 127) * scale)
+
+    def conv(self) -> None:
+        x = self.b.current
+        _, channels, height, width = x.shape
+        groups = self.pick(1, 1, 2, channels)
+        groups = groups if channels % groups == 0 else 1
+        kernel = (self.int(1, min(3, height)), self.int(1, min(3, width)))
+        room = all(size >= 2 * (k - 1) + 1 for size, k in zip((height, width), kernel, strict=True))
+        dilation = self.int(1, 2) if room else 1
+        outputs = groups * self.int(1, max(1, self.pick(12, 24, 96) // groups))
+        self.b.conv(
+            self.weight(outputs, channels // groups, *kernel),
+            self.bias(outputs),
+            **self.exponents(x),
+            group=groups,
+            strides=[self.int(1, 2), self.int(1, 3)],
+            pads=[self.int(0, 2) for _ in range(4)],
+            dilations=[dilation, dilation],
+        )
+        self.activation()
+
+    def pool(self) -> None:
+        _, _, height, width = self.b.current.shape
+        kernel = (self.int(1, min(3, height)), self.int(1, min(3, width)))
+        pads = [self.int(0, size - 1) for size in (*kernel, *kernel)]
+        self.b.max_pool(kernel, strides=[self.int(1, 2), self.int(1, 2)], pads=pads, ceil_mode=self.int(0, 1))
+
+    def residual(self) -> None:
+        x = self.b.current
+        channels = x.shape[1]
+        exponent = round(np.log2(x.scale))
+        y = self.b.conv(self.weight(channels, channels, 1, 1), self.bias(channels), exponent=exponent + self.int(-2, 2))
+        self.b.add(x, y, exponent + self.int(2, 3))
+        self.activation()
+
+    def pad(self) -> None:
+        self.b.pad(self.int(0, 2), self.int(0, 2), self.int(0, 2), self.int(0, 2))
+
+    def flat(self) -> None:
+        self.b.flatten()
+        self.dense()
+
+    def dense(self) -> None:
+        x = self.b.current
+        outputs = self.pick(1, 10, 70)
+        self.b.dense(self.weight(outputs, x.shape[1]), self.bias(outputs), **self.exponents(x))
+        self.activation()
+
+
+def cpu_executor(module: tvm.IRModule) -> GraphModule:
+    """TVM's plain loops for llvm, compiled without optimisation: exact, and quick to build."""
+    target = tvm.target.Target({"kind": "llvm", "keys": ["generic"], "opt-level": 0})
+    with tvm.transform.PassContext(opt_level=1):
+        return GraphModule(relay.build(module, target=target)["default"](tvm.cpu()))
+
+
+def check_chain(builder: type, seed: int) -> Counter[str]:
+    """Build, offload, run three times, compare; returns the kinds of the offloaded operators."""
+    rng = np.random.default_rng(seed)
+    chain = Chain(builder, rng)
+    chain.grow()
+    model = chain.b.build()
+    module = model if isinstance(model, tvm.IRModule) else load(model)
+    arch = Architecture(sram_bytes=SRAM[seed % len(SRAM)])
+    kinds: Counter[str] = Counter()
+    for symbol, function in offloaded_functions(partition_for_re2na(module, arch=arch)):
+        graph = lower(function, symbol, arch)
+        plain = relay.Function(function.params, inline_composites(function.body))
+        check_function(graph, cpu_executor(tvm.IRModule.from_expr(plain)), arch, rng)
+        kinds.update(op.kind for op in graph.ops)
+    return kinds
+
+
+def check_function(graph: Graph, cpu: GraphModule, arch: Architecture, rng: np.random.Generator) -> None:
+    inputs = [rng.integers(-128, 128, graph.shapes[name]).astype(np.int8) for name in graph.inputs]
+    for index, value in enumerate(inputs):
+        cpu.set_input(index, value)
+    cpu.run()
+    program = compile_graph(graph, arch)
+    fast, slow = Simulator(program).run(inputs), reference.run(program, inputs)
+    assert fast.counters.total.overflows == slow.counters.total.overflows == 0
+    for index, (mine, theirs) in enumerate(zip(fast.outputs, slow.outputs, strict=True)):
+        wanted = cpu.get_output(index).numpy()
+        np.testing.assert_array_equal(mine, wanted, err_msg=str(graph))
+        np.testing.assert_array_equal(theirs, wanted, err_msg=str(graph))
+
+
+@pytest.mark.parametrize("first", range(0, CASES, 20))
+def test_cpu_simulator_and_reference_agree(first: int) -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(first, first + 20):
+        found = check_chain(QdqBuilder if seed % 10 == 0 else RelayQdqBuilder, seed)
+        assert found, f"nothing of case {seed} was offloaded"
+        kinds.update(found)
+    assert kinds["conv2d"] >= 8

@@ -1,0 +1,130 @@
+"""The binding, the bridge, the report and the trace."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runtime.programs import random_input, random_program
+from tvm_re2na.codegen.program import Program, Source
+from tvm_re2na.runtime import library, reference
+from tvm_re2na.runtime.library import Simulator, SimulatorError
+from tvm_re2na.runtime.report import compile_report
+from tvm_re2na.runtime.result import Int8Array
+from tvm_re2na.runtime.trace import write_trace
+
+
+def test_a_program_comes_as_object_bytes_or_path(tmp_path: Path) -> None:
+    program = random_program(2)
+    path = tmp_path / "p.re2na"
+    program.save(path)
+    inputs = random_input(program, 2)
+    results = [Simulator(given).run(inputs) for given in (program, program.to_bytes(), path, str(path))]
+    assert all((result.outputs[0] == results[0].outputs[0]).all() for result in results)
+    assert library.library_path().is_file()
+    library.load_library_global()
+
+
+def outputs_of(program: Program) -> list[Int8Array]:
+    return [np.empty(tensor.shape, np.int8) for tensor in program.outputs]
+
+
+def test_the_bridge_runs_and_adds_up() -> None:
+    program = random_program(7, length=6)
+    data, inputs = program.to_bytes(), random_input(program, 7)
+    expected = reference.run(program, inputs, check_hazards=False)
+    library.bridge_reset()
+    for _ in range(3):
+        outputs = outputs_of(program)
+        library.execute(data, inputs, outputs)
+        np.testing.assert_array_equal(outputs[0], expected.outputs[0])
+    total = expected.counters.total
+    assert library.bridge_totals() == {
+        "runs": 3,
+        "cycles": 3 * Simulator(program).timing.cycles,
+        "macs": 3 * total.macs,
+        "overflows": 3 * total.overflows,
+        "dram_bytes": 3 * total.dram_bytes,
+    }
+    library.bridge_reset()
+    assert set(library.bridge_totals().values()) == {0}
+
+
+def test_the_bridge_names_what_is_wrong() -> None:
+    data = random_program(7).to_bytes()
+    with pytest.raises(SimulatorError, match="checksum"):
+        library.execute(data[:-1] + b"\x01", [], [])
+    with pytest.raises(SimulatorError, match="no Re2Na program"):
+        library.execute(b"something else", [], [])
+
+
+def test_the_bridge_keeps_few_programs_and_serves_many_threads() -> None:
+    programs = [random_program(seed, length=3) for seed in range(40)]  # more than the bridge keeps
+    data = [program.to_bytes() for program in programs]
+    inputs = [random_input(program, seed) for seed, program in enumerate(programs)]
+    expected = [Simulator(program).run(value).outputs[0] for program, value in zip(programs, inputs, strict=True)]
+    library.bridge_reset()
+    wrong: list[int] = []
+
+    def work(first: int) -> None:
+        for step in range(200):
+            index = (first + step) % len(programs) if step % 3 else first
+            outputs = outputs_of(programs[index])
+            library.execute(data[index], inputs[index], outputs)
+            if (outputs[0] != expected[index]).any():
+                wrong.append(index)
+            if step == 100:
+                library.bridge_totals()
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 0, 20, 39)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert library.bridge_totals()["runs"] == 800
+    library.bridge_reset()
+
+
+def with_bounds(program: Program) -> Program:
+    sources = tuple(Source(f"op{index}", "conv2d", 2 * index) for index in range(len(program.sources)))
+    bound = {"cycles_bound": 10, "dram_bytes_compulsory": 6, "overflow_bound": 5}
+    total = {"cycles_bound": 24, "dram_bytes_compulsory": 18, "sram_peak_bytes": 99, "compile_seconds": 0.5}
+    meta = {"layers": [bound] * len(sources), "total": total}
+    return dataclasses.replace(program, sources=sources, meta=meta)
+
+
+def test_layers_add_up_to_the_total() -> None:
+    program = with_bounds(random_program(9, length=8))
+    batch = program.inputs[0].shape[0]
+    report = compile_report([program])
+    assert [layer["name"] for layer in report["layers"]] == ["op0", "op1", "op2"]
+    assert set(report["layers"][0]) == {
+        *("name", "op", "macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory", "utilisation"),
+        "overflow_bound",
+    }
+    assert sum(layer["cycles"] for layer in report["layers"]) == Simulator(program).timing.cycles // batch
+    assert sum(layer["dram_bytes"] for layer in report["layers"]) == report["total"]["dram_bytes"]
+    assert report["total"] | {"cycles": 0, "dram_bytes": 0} == {
+        "macs": 6 // batch,
+        "cycles": 0,
+        "dram_bytes": 0,
+        "cycles_bound": 24 // batch,
+        "dram_bytes_compulsory": 18 // batch,
+        "sram_peak_bytes": 99,
+        "compile_seconds": 0.5,
+    }
+
+
+def test_a_trace_has_a_slice_for_every_instruction(tmp_path: Path) -> None:
+    program = random_program(9, length=8)
+    write_trace(program, tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert len(slices) == len(program.instructions)
+    assert max(event["args"]["finish"] for event in slices) == Simulator(program).timing.cycles
