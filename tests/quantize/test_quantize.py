@@ -163,3 +163,19 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 def test_options_have_limits(options: dict[str, Any]) -> None:
     with pytest.raises(QuantizeError):
         QuantizeOptions(**options)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, None), (None, 1.5), (-3e38, 3e38), (0.0, 6.0)])
+def test_clips_are_finite_and_mean_the_same(bounds: tuple[float | None, float | None]) -> None:
+    net = FloatNet()
+    names = ["" if value is None else net.const(value) for value in bounds]
+    model = net.build(net.conv(net.add("Clip", net.conv("input", 3, 8), *names), 8, 4))
+    images = net.images()
+    quantized = quantize(model, images).model
+    (clip,) = [node for node in quantized.graph.node if node.op_type == "Clip"]
+    values = {
+        item.name: float(numpy_helper.to_array(item)) for item in quantized.graph.initializer if item.name in clip.input
+    }
+    assert len(values) == 2 and max(abs(value) for value in values.values()) < 1000
+    wanted, got = run(model, images), run(quantized, images)
+    assert np.square(got - wanted).sum() < 0.01 * np.square(wanted).sum()

@@ -44,6 +44,8 @@ class _Emitter:
         if node.name in self.layers:
             self._constants(node, self.layers[node.name])
         produced = [name for name in node.outputs if name in self.group_of]
+        if node.op == "Clip" and node.name in self.net.bounds and produced:
+            self._finite_bounds(node, self.exponent(produced[0]))
         if not produced:
             self.nodes.append(node)
             return
@@ -81,3 +83,13 @@ class _Emitter:
         zero = self.net.add_constant(f"{name}.zero", np.array(0, kind))
         self.nodes.append(Node("DequantizeLinear", f"{name}.dequantize", [constant, scale, zero], [f"{name}.rounded"]))
         return f"{name}.rounded"
+
+    def _finite_bounds(self, node: Node, exponent: int) -> None:
+        """Both bounds, within what int8 can hold: TVM 0.19 turns an open or a huge bound into 0 on the way to integers."""
+        low, high = math.ldexp(self.arch.data_min, exponent), math.ldexp(self.arch.data_max, exponent)
+        bounds = [min(max(bound, low), high) for bound in self.net.bounds[node.name]]
+        names = (f"{node.name}.low", f"{node.name}.high")
+        constants = [
+            self.net.add_constant(name, np.array(value, np.float32)) for name, value in zip(names, bounds, strict=True)
+        ]
+        node.inputs = [node.inputs[0], *constants]
