@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import BIAS_BYTES
 from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Op

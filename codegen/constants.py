@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.units import ConvStep, DenseUnit
 

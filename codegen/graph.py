@@ -11,6 +11,7 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from tvm_re2na.codegen.arch import Architecture
 
 Shape: TypeAlias = tuple[int, ...]

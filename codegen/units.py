@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph import (
     Add,

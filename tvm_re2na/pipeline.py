@@ -5,23 +5,23 @@ Every step is a plain call that a user can make as well; nothing here is needed 
 
 from __future__ import annotations
 
-import logging
+import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset, FloatArray
+from tvm_re2na.data import Dataset
 
 if TYPE_CHECKING:
-    from tvm_re2na.codegen.program import Program
+    from tvm_re2na.relay.session import Built
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
 Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
@@ -106,7 +106,7 @@ def quantized_model(
     return quantized
 
 
-# ---- import into TVM
+# ---- import into TVM, build
 
 
 def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dict[str, Any]]:
@@ -114,96 +114,39 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
     given = model_input(model)
     if given.batch not in (None, batch):
         raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
-    relay_room()
-    from tvm import relay
-
+    session = relay_room()
     try:
-        mod, params = relay.frontend.from_onnx(model, shape={given.name: (batch, *given.image)}, freeze_params=True)
-    except Exception as error:  # the importer raises whatever its assumptions run into
+        mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
+    except session.IMPORT_ERRORS as error:
         raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)})") from error
     return mod, params
 
 
-def relay_room() -> None:
-    """Load `tvm_re2na.relay`, which registers the target. Raises MissingPackageError where TVM is not installed."""
-    try:
-        import tvm_re2na.relay  # noqa: F401
-    except ImportError as error:
-        if not (error.name or "").startswith("tvm") or (error.name or "").startswith("tvm_re2na"):
-            raise
-        raise MissingPackageError("TVM with Relay is not installed: pip install 'tvm_re2na[relay]'") from error
-    logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
-
-
-# ---- build
-
-
-@dataclass(frozen=True)
-class Built:
-    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU)."""
-
-    library: Any
-    programs: tuple[tuple[str, Program], ...] = ()
-    offloaded_macs_share: float = 0.0
-
-    def executor(self) -> Callable[[FloatArray], list[Array]]:
-        """A function that runs one batch of float images and returns all outputs."""
-        import tvm
-        from tvm.contrib import graph_executor
-
-        module = graph_executor.GraphModule(self.library["default"](tvm.cpu()))
-
-        def run(images: FloatArray) -> list[Array]:
-            module.set_input(0, np.ascontiguousarray(images))
-            module.run()
-            return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
-
-        return run
-
-
 def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
     """TVM's own integer execution on plain `llvm`: exact, unlike the int8 kernels for AVX2 (see docs/quantisation.md)."""
-    relay_room()
-    import tvm
-    from tvm import relay
-
-    with tvm.transform.PassContext(opt_level=3):
-        return Built(relay.build(integer_form(mod, params), target="llvm"))
-
-
-def integer_form(mod: Module, params: dict[str, Any]) -> Module:
-    """Fake quantisation turned into TVM's integer operators: the graph that the CPU runs and that is partitioned."""
-    relay_room()
-    from tvm_re2na.relay import prepare
-
-    return prepare(mod, params)[0]
+    built: Built = relay_room().build_for_cpu(mod, params)
+    return built
 
 
 def build_for_re2na(
     mod: Module, params: dict[str, Any], arch: Architecture, dump: Callable[[str, str], None] | None = None
 ) -> Built:
-    """The same network with every supported operator on Re²Na. Raises CompileError where the machine is too small."""
-    relay_room()
-    import tvm
-    from tvm import relay
+    """The same network with every supported operator on Re²Na. Raises CompileError where the machine is too small.
 
-    from tvm_re2na.relay import collect_programs, offloaded_macs_share, partition_for_re2na
-
-    partitioned = partition_for_re2na(mod, params, arch=arch)
-    if dump is not None:
-        dump_stages(partitioned, arch, dump)
-    with collect_programs() as programs, tvm.transform.PassContext(opt_level=3):
-        library = relay.build(partitioned, target="re2na")
-    return Built(library, tuple(programs), offloaded_macs_share(partitioned))
+    `dump(stage, text)` is handed what each stage of the compiler makes of each offloaded region.
+    """
+    built: Built = relay_room().build_for_re2na(mod, params, arch, dump)
+    return built
 
 
-def dump_stages(partitioned: Module, arch: Architecture, dump: Callable[[str, str], None]) -> None:
-    """Hand `dump(stage, text)` what each stage of the compiler makes of each offloaded region."""
-    from tvm_re2na.codegen.compiler import compile_graph
-    from tvm_re2na.relay import lower, offloaded_functions
-
-    for symbol, function in offloaded_functions(partitioned):
-        compile_graph(lower(function, symbol, arch), arch, dump=dump)
+def relay_room() -> ModuleType:
+    """`tvm_re2na.relay.session`; loading it registers the target. Raises MissingPackageError where TVM is not installed."""
+    try:
+        return importlib.import_module("tvm_re2na.relay.session")
+    except ImportError as error:
+        if not (error.name or "").startswith("tvm") or (error.name or "").startswith("tvm_re2na"):
+            raise
+        raise MissingPackageError("TVM with Relay is not installed: pip install 'tvm_re2na[relay]'") from error
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph import (
     Add,

@@ -6,14 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
+
+from tests.codegen.networks import evaluate, random_graph
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import STAGES, CompileError, compile_graph
 from tvm_re2na.codegen.graph import Conv2d, Cut, Dense, Graph, GraphBuilder, GraphError, MaxPool2d, Pad, Reshape, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator
-
-from tests.codegen.networks import evaluate, random_graph
 
 SRAM = (1536 * 1024, 24 * 1024, 10 * 1024, 6 * 1024)
 

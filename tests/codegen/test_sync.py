@@ -6,6 +6,8 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+
+from tests.codegen.networks import random_graph
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit import emit
 from tvm_re2na.codegen.errors import CompileError
@@ -15,8 +17,6 @@ from tvm_re2na.codegen.layout import lay_out
 from tvm_re2na.codegen.plan import make_plan
 from tvm_re2na.codegen.sync import Access, Step, add_tokens
 from tvm_re2na.codegen.units import make_units
-
-from tests.codegen.networks import random_graph
 
 
 def happens_before(instructions: list[Instruction]) -> np.ndarray:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -20,6 +20,9 @@ from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.pipeline import Progress
+
+if TYPE_CHECKING:
+    from tvm_re2na.relay.session import Built
 
 
 class UsageError(ValueError):
@@ -175,7 +178,7 @@ def _check_writable(path: Path) -> None:
         )
 
 
-def _with_scales(built: pipeline.Built, model: onnx.ModelProto) -> list[Program]:
+def _with_scales(built: Built, model: onnx.ModelProto) -> list[Program]:
     """The programs; that of a network which is offloaded as a whole learns the scales of the network's border."""
     programs = [program for _, program in built.programs]
     image = pipeline.model_input(model).image

@@ -1,0 +1,73 @@
+"""One network, built for the CPU or for Re²Na, and run: plain TVM calls that the pipeline strings together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import tvm
+from tvm import relay
+from tvm.contrib import graph_executor
+from tvm.error import OpNotImplemented, TVMError
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.relay.backend import TAG, collect_programs
+from tvm_re2na.relay.explain import offloaded_macs_share
+from tvm_re2na.relay.lower import lower
+from tvm_re2na.relay.partition import offloaded_functions, partition_for_re2na, prepare
+
+Dump: TypeAlias = Callable[[str, str], None]
+Params: TypeAlias = dict[str, Any]
+IMPORT_ERRORS = (OpNotImplemented, TVMError)
+
+logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU)."""
+
+    library: Any
+    programs: tuple[tuple[str, Program], ...] = ()
+    offloaded_macs_share: float = 0.0
+
+    def executor(self) -> Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]:
+        """A function that runs one batch of float images and returns all outputs."""
+        module = graph_executor.GraphModule(self.library["default"](tvm.cpu()))
+
+        def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+            module.set_input(0, np.ascontiguousarray(images))
+            module.run()
+            return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
+
+        return run
+
+
+def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
+    """TVM's importer with the input's shape fixed; raises one of IMPORT_ERRORS."""
+    mod, params = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
+    return mod, params
+
+
+def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
+    """The integer graph on plain `llvm`, whose kernels are exact."""
+    with tvm.transform.PassContext(opt_level=3):
+        return Built(relay.build(prepare(mod, params)[0], target="llvm"))
+
+
+def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
+    """The same graph, partitioned; raises CompileError where the machine is too small."""
+    partitioned = partition_for_re2na(mod, params, arch=arch)
+    if dump is not None:
+        for symbol, function in offloaded_functions(partitioned):
+            compile_graph(lower(function, symbol, arch), arch, dump=dump)
+    with collect_programs() as programs, tvm.transform.PassContext(opt_level=3):
+        library = relay.build(partitioned, target=TAG)
+    return Built(library, tuple(programs), offloaded_macs_share(partitioned))
