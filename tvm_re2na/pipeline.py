@@ -114,10 +114,10 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
     given = model_input(model)
     if given.batch not in (None, batch):
         raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
-    session = relay_room()
+    room = relay_room()
     try:
-        mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
-    except session.IMPORT_ERRORS as error:
+        mod, params = room.import_onnx(model, {given.name: (batch, *given.image)})
+    except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
         raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)})") from error
     return mod, params
 

@@ -13,7 +13,6 @@ import onnx
 import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
-from tvm.error import OpNotImplemented, TVMError
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
@@ -25,7 +24,6 @@ from tvm_re2na.relay.partition import offloaded_functions, partition_for_re2na, 
 
 Dump: TypeAlias = Callable[[str, str], None]
 Params: TypeAlias = dict[str, Any]
-IMPORT_ERRORS = (OpNotImplemented, TVMError)
 
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
@@ -51,7 +49,7 @@ class Built:
 
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
-    """TVM's importer with the input's shape fixed; raises one of IMPORT_ERRORS."""
+    """TVM's importer with the input's shape fixed; raises whatever TVM raises, which may be any exception."""
     mod, params = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
     return mod, params
 
