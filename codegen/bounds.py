@@ -8,7 +8,7 @@ import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import BIAS_BYTES
-from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Op
+from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, Op
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,13 @@ def _compulsory(graph: Graph, op: Op) -> int:
 
 
 def _overflow_bound(op: Op, arch: Architecture) -> int:
-    if not isinstance(op, Conv2d | Dense):
-        return 0
-    weight = op.weight.reshape(len(op.weight), -1)
-    total, size = weight.sum(1, dtype=np.int64), np.abs(weight, dtype=np.int16).sum(1, dtype=np.int64)
+    return largest_possible_sum(op.weight, op.bias, op.cut.lsb, arch) if isinstance(op, Conv2d | Dense) else 0
+
+
+def largest_possible_sum(weight: Int8Array, bias: Int32Array, lsb: int, arch: Architecture) -> int:
+    """The largest |sum| that any input can cause, from the weights' L1 norm; weight (O, ...), bias (O,), rounding half included."""
+    rows = weight.reshape(len(weight), -1)
+    total, size = rows.sum(1, dtype=np.int64), np.abs(rows, dtype=np.int16).sum(1, dtype=np.int64)
     positive, negative = (size + total) // 2, (size - total) // 2
-    bias = op.bias.astype(np.int64) + arch.half(op.cut.lsb)
-    low, high = -arch.data_min, arch.data_max
-    return int(np.maximum(bias + high * positive + low * negative, -(bias - low * positive - high * negative)).max())
+    start, low, high = bias.astype(np.int64) + arch.half(lsb), -arch.data_min, arch.data_max
+    return int(np.maximum(start + high * positive + low * negative, low * positive + high * negative - start).max())

@@ -21,6 +21,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
 
 if TYPE_CHECKING:
+    from tvm_re2na.quantize import QuantizedModel
     from tvm_re2na.relay.session import Built
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
@@ -91,19 +92,23 @@ def is_quantized(model: onnx.ModelProto) -> bool:
 def quantized_model(
     model: onnx.ModelProto, calibration: Dataset | None, arch: Architecture, progress: Progress = silent
 ) -> onnx.ModelProto:
-    """The int8 model: as it is if it is quantised already, by tvm_re2na's quantiser otherwise.
+    """The int8 model: as it is if it is quantised already, by tvm_re2na's quantiser otherwise; raises as `quantize` does."""
+    return model if is_quantized(model) else quantize(model, calibration, arch, progress).model
+
+
+def quantize(
+    model: onnx.ModelProto, calibration: Dataset | None, arch: Architecture, progress: Progress = silent
+) -> QuantizedModel:
+    """The int8 model and the report on its layers.
 
     Raises ModelError for a float model without calibration images, DataError for ones of the wrong shape, QuantizeError.
     """
-    if is_quantized(model):
-        return model
     if calibration is None:
         raise ModelError(f"{_name(model)}: a float model needs calibration images (--calibration)")
     calibration.expect_shape(model_input(model).image)
-    from tvm_re2na.quantize import quantize
+    from tvm_re2na import quantize as room
 
-    quantized: onnx.ModelProto = quantize(model, calibration.x, arch=arch, progress=progress).model
-    return quantized
+    return room.quantize(model, calibration.x, arch=arch, progress=progress)
 
 
 # ---- import into TVM, build

@@ -97,6 +97,20 @@ def test_quantize_writes_a_plain_model(quantized: Path) -> None:
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
 
 
+def test_quantize_json(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
+    images = demo_data / "mnist_calibration128.npz"
+    found = re2na(
+        "quantize", demo_data / "lenet5_mnist.onnx", "--calibration", images, "--output", tmp_path / "q.onnx", "--json"
+    )
+    assert found.code == 0, found.stderr
+    check(found.json | {"layers": []}, {"model": str, "bytes": int, "layers": list})
+    assert len(found.json["layers"]) == 5
+    for layer in found.json["layers"]:
+        assert layer["lsb"] == layer["e_y"] - layer["e_x"] - layer["e_w"]
+        assert layer["observed_max"] <= layer["limit"] == 65535
+        assert layer["observed_max"] <= layer["worst_case"]
+
+
 def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.re2na"
     found = re2na("compile", quantized, "--output", path, "--json")

@@ -36,10 +36,10 @@ def quantize(options: argparse.Namespace) -> Result:
     if pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is quantised already")
     with progress_bar() as progress:
-        quantized = _quantized(model, options, progress)
-    write_atomically(output, quantized.SerializeToString())
-    data = {"model": str(output), "bytes": output.stat().st_size}
-    return Result(data, (f"wrote {output} ({data['bytes']:,} bytes)",))
+        quantized = pipeline.quantize(model, _calibration(options, model), _arch(options), progress)
+    write_atomically(output, quantized.model.SerializeToString())
+    data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
+    return Result(data, (render.accumulator_table(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)"))
 
 
 def compile_model(options: argparse.Namespace) -> Result:

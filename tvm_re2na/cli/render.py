@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from tvm_re2na.evaluate import Comparison, Scores
+from tvm_re2na.quantize import QuantizationReport
 
 
 def comparison_table(result: Comparison, title: str) -> Table:
@@ -44,6 +45,19 @@ def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         found = [f"{name} {row[name]}" for name in ("value", "limit") if row[name] is not None]
         why = "" if row["offloaded"] else f"{row['reason']} ({row['rule']}: {', '.join(found)})"
         table.add_row(row["name"], row["op"], "Re²Na" if row["offloaded"] else "CPU", why)
+    return table
+
+
+def accumulator_table(report: QuantizationReport) -> Table:
+    """Exponents and how full each layer's accumulators are."""
+    table = Table(title="Exponents and accumulators", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    for name in ("e_x", "e_w", "e_y", "lsb", "largest sum", "limit", "headroom", "carry bits", "worst case"):
+        table.add_column(name, justify="right")
+    for layer in report.layers:
+        exponents = (layer.e_x, layer.e_w, layer.e_y, layer.lsb)
+        sums = (f"{layer.observed_max:,}", f"{layer.limit:,}", f"{layer.headroom:.2f}", str(layer.carry_bits))
+        table.add_row(layer.name, *map(str, exponents), *sums, f"{layer.worst_case:,}")
     return table
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.bounds import largest_possible_sum
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.fold import fold
@@ -132,9 +133,7 @@ def _layer_report(
     name = layer.node.name
     unit, lsb = _unit(layer, quantised, exponents)
     observed = round(largest_sum(seen.magnitude(_raw_sums(layer)), unit, lsb, arch))
-    weight = result.constants[f"{name}.weight.int8"].astype(np.int64)
-    bias = np.abs(result.constants[f"{name}.bias.int32"].astype(np.int64)) + arch.half(lsb)
-    worst = bias + -arch.data_min * np.abs(weight).reshape(len(weight), -1).sum(1)
+    weight, bias = result.constants[f"{name}.weight.int8"], result.constants[f"{name}.bias.int32"]
     return LayerReport(
         name=name,
         op=layer.node.op,
@@ -146,5 +145,5 @@ def _layer_report(
         limit=arch.acc_max,
         headroom=round(arch.acc_max / max(observed, 1), 4),
         carry_bits=carry_bits(observed, arch.data_bits),
-        worst_case=int(worst.max()),
+        worst_case=largest_possible_sum(weight, bias, lsb, arch),
     )
