@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.codegen.networks import evaluate, random_graph
+from tests.codegen.networks import random_graph
+from tests.graph_eval import evaluate
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import STAGES, CompileError, compile_graph
 from tvm_re2na.codegen.graph import Conv2d, Cut, Dense, Graph, GraphBuilder, GraphError, MaxPool2d, Pad, Reshape, Window

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import tvm
-from graph_eval import evaluate
 from tvm import relay
 from tvm.contrib import graph_executor
 
+from tests.graph_eval import WIDE, evaluate
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.relay import lower, offloaded_functions, partition_for_re2na
 from tvm_re2na.relay.partition import inline_composites
@@ -45,7 +45,7 @@ def compare(module: tvm.IRModule, rng: np.random.Generator) -> list[str]:
         inputs = [rng.integers(-128, 128, graph.shapes[name]).astype(np.int8) for name in graph.inputs]
         plain = relay.Function(function.params, inline_composites(function.body))
         expected = run_cpu(tvm.IRModule.from_expr(plain), list(inputs))
-        for mine, theirs in zip(evaluate(graph, inputs), expected, strict=True):
+        for mine, theirs in zip(evaluate(graph, inputs, WIDE), expected, strict=True):
             assert mine.shape == theirs.shape
             np.testing.assert_array_equal(mine, theirs, err_msg=str(graph))
         kinds += [op.kind for op in graph.ops]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from qdq import biases, weights
+
+from tests.relay.qdq import biases, weights
 
 
 def qlinear_network(rng: np.random.Generator) -> onnx.ModelProto:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import compare, load, partition
-from qdq import QdqBuilder, biases, lenet, weights
-from qlinear import qlinear_network
 
+from tests.relay.cases import compare, load, partition
+from tests.relay.qdq import QdqBuilder, biases, lenet, weights
+from tests.relay.qlinear import qlinear_network
 from tvm_re2na.relay import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na
 
 RNG = np.random.default_rng(0)

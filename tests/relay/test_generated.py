@@ -11,12 +11,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import tvm
-from cases import load
-from qdq import QdqBuilder, Tensor
-from relay_qdq import RelayQdqBuilder, Value
 from tvm import relay
 from tvm.contrib.graph_executor import GraphModule
 
+from tests.relay.cases import load
+from tests.relay.qdq import QdqBuilder, Tensor
+from tests.relay.relay_qdq import RelayQdqBuilder, Value
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph import Graph

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import tvm
-from cases import load, run_cpu
 from onnx import TensorProto, helper
-from qdq import QdqBuilder, biases, weights
 from tvm import relay
 
+from tests.relay.cases import load, run_cpu
+from tests.relay.qdq import QdqBuilder, biases, weights
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.relay import Explanation, explain, is_partitioned, offloaded_macs_share, partition_for_re2na

@@ -1,0 +1,57 @@
+"""A third opinion: what an accelerator graph means, in int64 NumPy, from the design's formulas and nothing else in the project."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Cut, Dense, Graph, MaxPool2d, Op, Pad, Reshape, Window
+
+Array = npt.NDArray[np.int64]
+WIDE = Architecture(acc_bits=32)
+
+
+def evaluate(graph: Graph, inputs: list[npt.NDArray[np.int8]], arch: Architecture) -> list[npt.NDArray[np.int8]]:
+    """The outputs for int8 inputs in the order of `graph.inputs`; `WIDE` has accumulators that nothing overflows."""
+    values: dict[str, Array] = {name: x.astype(np.int64) for name, x in zip(graph.inputs, inputs, strict=True)}
+    for op in graph.ops:
+        values[op.output] = _evaluate(op, [values[name] for name in op.inputs], arch)
+    return [values[name].astype(np.int8) for name in graph.outputs]
+
+
+def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
+    if isinstance(op, Conv2d):
+        columns = _windows(args[0], op.window, 0)
+        parts = np.split(columns, op.groups, axis=1)
+        weights = np.split(op.weight.astype(np.int64), op.groups)
+        sums = [np.einsum("nchwyx,ocyx->nohw", part, weight) for part, weight in zip(parts, weights, strict=True)]
+        return _cut(np.concatenate(sums, 1) + op.bias.reshape(1, -1, 1, 1), op.cut, arch)
+    if isinstance(op, Dense):
+        return _cut(args[0] @ op.weight.T.astype(np.int64) + op.bias, op.cut, arch)
+    if isinstance(op, MaxPool2d):
+        return np.clip(_windows(args[0], op.window, -128).max((4, 5)), op.lo, op.hi)
+    if isinstance(op, Add):
+        shifted = [(x + arch.half(s)) >> s for x, s in zip(args, op.shifts, strict=True)]
+        return np.clip(np.clip(shifted[0] + shifted[1], -128, 127), op.lo, op.hi)
+    if isinstance(op, Clip):
+        return np.clip(args[0], op.lo, op.hi)
+    if isinstance(op, Pad):
+        top, left, bottom, right = op.padding
+        return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
+    if isinstance(op, Reshape):
+        return args[0].reshape(op.shape)
+    raise TypeError(op.kind)
+
+
+def _windows(x: Array, window: Window, fill: int) -> Array:
+    top, left, bottom, right = window.padding
+    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
+    view = np.lib.stride_tricks.sliding_window_view(x, window.reach, axis=(2, 3))
+    return view[:, :, :: window.stride[0], :: window.stride[1], :: window.dilation[0], :: window.dilation[1]]
+
+
+def _cut(sums: Array, cut: Cut, arch: Architecture) -> Array:
+    span = 1 << arch.acc_bits
+    wrapped = (sums + arch.half(cut.lsb) + span // 2) % span - span // 2
+    return np.clip(np.clip(wrapped >> cut.lsb, arch.data_min, arch.data_max), cut.lo, cut.hi)
