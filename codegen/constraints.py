@@ -16,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.constants import BIAS_BYTES
 from tvm_re2na.codegen.graph import Cut, Window
 from tvm_re2na.codegen.isa.table import BY_NAME
+from tvm_re2na.codegen.memory import ALIGNMENT
+from tvm_re2na.codegen.units import four
 
 Scalar: TypeAlias = int | float | str
 Violation: TypeAlias = tuple[Scalar, Scalar]
@@ -338,7 +341,7 @@ def size_fields(op: Operator, arch: Architecture) -> Violation | None:
     return None
 
 
-@constraint("conv2d", "dense", "max_pool2d")
+@constraint(*KINDS)
 def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
     """One output row, the input rows it needs and one block of weights must fit the SRAM."""
     needed = _sram_bytes(op, arch)
@@ -373,16 +376,25 @@ def known_operator(name: str) -> bool:
 
 
 def _sram_bytes(op: Operator, arch: Architecture) -> int:
-    """Bytes for one output row: its inputs, itself, and the weights and biases of one block of output channels."""
-    block = min(arch.array_rows, op.output.sizes[1])
+    """Bytes that the compiler's smallest tiling takes at most: every tensor in DRAM, one buffer each, nothing overlapping."""
+    n, channels, height, width = four(op.inputs[0].sizes)
+    _, outputs, out_height, out_width = four(op.output.sizes)
+    slack = (len(op.inputs) + 2) * ALIGNMENT
     if op.kind == "dense":
-        return block * 4 + op.output.sizes[0] * block + min(op.inputs[0].sizes[1], 64) * block
+        block = max(1, min(outputs, arch.pe_count // n))
+        return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
+    if op.kind == "pad":
+        return height * width * channels + out_height * out_width * outputs + slack
     if op.window is None:
-        return 0
-    _, channels, height, width = op.inputs[0].sizes
-    row = min(op.window.reach[0], height) * width * channels + op.output.sizes[3] * op.output.sizes[1]
-    weights = 0 if op.weight is None else int(np.prod(op.weight.shape[1:])) * block + 4 * block
-    return row + weights
+        return len(op.inputs) * width * channels + 2 * out_width * outputs + slack
+    top, _, bottom, _ = op.window.padding
+    whole = max(top, bottom) >= op.window.reach[0]  # a row that sees padding only is computed with its whole image
+    rows, out_rows = (height, out_height) if whole else (min(op.window.reach[0], height), 1)
+    if op.weight is None:
+        return (rows * width + out_rows * out_width) * channels + slack
+    block = min(arch.array_rows, outputs)
+    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES) * block
+    return rows * width * channels + out_rows * out_width * block + weights + slack
 
 
 def _fields(instruction: str, values: dict[str, int]) -> Violation | None:

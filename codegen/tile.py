@@ -47,7 +47,10 @@ class Where:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The chosen plan. `buffers`: bytes by role, where role[0] is the buffer's name and role[1] its index."""
+    """The chosen plan. `buffers`: bytes by role, where role[0] is the buffer's name and role[1] its index.
+
+    `chunk`: steps of a dense layer's sum per weight buffer, or input rows per strip of a relayout.
+    """
 
     strips: tuple[Strip, ...]
     slices: tuple[tuple[Block, ...], ...] = ((),)
@@ -244,8 +247,7 @@ def _copy_tilings(unit: Unit, where: Where) -> Iterator[Tiling]:
     inner = unit.in_shape
     for rows, turns in itertools.product(_row_choices(outer), (2, 1)):
         strips = cut_strips(outer, rows)
-        share = rows / (outer[0] * outer[2])
-        in_rows = max(1, int(share * inner[0] * inner[2]))
+        in_rows = max(1, _strip_bytes(outer, strips) // (inner[1] * inner[3]))
         in_strips = cut_strips(inner, in_rows) if isinstance(unit, RelayoutUnit) else strips
         buffers: dict[tuple[str, int], int] = {}
         for index, resident in enumerate(where.inputs):

@@ -260,7 +260,8 @@ class _Lowering:
         outputs, inputs = op.weight.shape
         conv_steps = -(-outputs // self.arch.array_rows) * -(-batch // self.arch.array_columns)
         dense_steps = batch * -(-outputs // self.arch.pe_count)
-        fits = inputs * min(outputs, self.arch.array_rows) <= self.arch.sram_bytes // 4 and inputs < 2**16
+        block = min(outputs, self.arch.array_rows)
+        fits = inputs < 2**16 and (inputs + 8) * (block + 1) <= self.arch.sram_bytes // 4
         return bool(fits and conv_steps < dense_steps)
 
 

@@ -167,3 +167,12 @@ def test_cpu_simulator_and_reference_agree(first: int) -> None:
         assert found, f"nothing of case {seed} was offloaded"
         kinds.update(found)
     assert kinds["conv2d"] >= 8
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_is_offloaded_to_a_tiny_machine_compiles(seed: int) -> None:
+    chain = Chain(RelayQdqBuilder, np.random.default_rng(seed))
+    chain.grow()
+    arch = Architecture(sram_bytes=(1024, 2048, 3072, 4096, 6144)[seed % 5])
+    for symbol, function in offloaded_functions(partition_for_re2na(chain.b.build(), arch=arch)):
+        compile_graph(lower(function, symbol, arch), arch)
