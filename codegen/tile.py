@@ -226,19 +226,16 @@ def _plan(
 def _dense_tilings(unit: DenseUnit, blocks: list[Block], where: Where, arch: Architecture) -> Iterator[Tiling]:
     strip = (Strip(0, unit.in_shape[0], 0, 1),)
     widest = max(block.out_c for block in blocks)
+    border = {} if where.inputs[0] else _turns("in", _bytes(unit.in_shape), 1)
+    border |= {} if where.output else _turns("out", _bytes(unit.out_shape), 1)
     chunk = max(1, min(unit.in_shape[1], DENSE_CHUNK_BYTES // widest))
     while chunk >= 1:
         chunks = sum(-(-block.steps // chunk) for block in blocks)
         largest = max(block.bias_bytes + min(chunk, block.steps) * block.out_c for block in blocks)
-        buffers = _turns("weight", largest, chunks)
-        if not where.inputs[0]:
-            buffers |= _turns("in", _bytes(unit.in_shape), 1)
-        if not where.output:
-            buffers |= _turns("out", _bytes(unit.out_shape), 1)
-        size = sum(aligned(count) for count in buffers.values())
-        yield Tiling(
-            strip, tuple((block,) for block in blocks), False, chunk, buffers, (chunks * arch.dram_latency, size)
-        )
+        for turns in (2, 1):
+            buffers = border | _turns("weight", largest, min(turns, chunks))
+            cost = (int(turns < min(2, chunks)), chunks, sum(aligned(size) for size in buffers.values()))
+            yield Tiling(strip, tuple((block,) for block in blocks), False, chunk, buffers, cost)
         chunk //= 2
 
 
