@@ -105,17 +105,63 @@ class Architecture:
         0,
         2**16,
     )
+    array_shapes: int = assumption(
+        0,
+        "set of shapes",
+        "none published besides the array's own; bit b adds 2**b rows x (PEs / 2**b) columns for convolutions, to ask what"
+        " more reconfigurability would buy",
+        0,
+        2**13 - 1,
+    )
+    mac_energy_fj: int = assumption(
+        150,
+        "fJ/MAC",
+        "Horowitz (ISSCC 2014), 45 nm, 0.9 V: 8-bit multiply 200 fJ and add 50 fJ, scaled to 22 nm and 0.8 V (x 0.4),"
+        " and half as much again for the PB's registers and wiring",
+        0,
+        10**6,
+    )
+    sram_energy_fj: int = assumption(
+        1000,
+        "fJ/byte",
+        "Horowitz (ISSCC 2014), 45 nm: 64 bits from a 32 KB memory 20 pJ, 2.5 pJ a byte, scaled as above; 64 banks of 24 KB",
+        0,
+        10**7,
+    )
+    dram_energy_fj: int = assumption(
+        64_000,
+        "fJ/byte",
+        "about 8 pJ a bit, device and interface, the upper end of what is quoted for LPDDR4 (4 to 8 pJ a bit)",
+        0,
+        10**9,
+    )
+    idle_power_uw: int = assumption(
+        1000,
+        "uW",
+        "leakage and clock tree of an ultra-low-leak 22 nm design of this size: about 1 mW",
+        0,
+        10**8,
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
             if isinstance(field.default, enum.IntEnum):
                 object.__setattr__(self, field.name, type(field.default)(getattr(self, field.name)))
+        for rows, columns in _listed_shapes(self.array_shapes, self.pe_count):
+            if rows * columns != self.pe_count:
+                raise ArchitectureError(f"architecture: array_shapes: {rows} rows do not divide {self.pe_count} PEs")
 
     @property
     def pe_count(self) -> int:
         """Processing elements of the array."""
         return self.array_rows * self.array_columns
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) that a convolution may use: the array's own first, then those of `array_shapes`."""
+        own = (self.array_rows, self.array_columns)
+        return (own, *(shape for shape in _listed_shapes(self.array_shapes, self.pe_count) if shape != own))
 
     @property
     def acc_min(self) -> int:
@@ -161,7 +207,11 @@ class Architecture:
         for name in values:
             if name not in known:
                 raise ArchitectureError(f"architecture: unknown field '{name}'; known: {', '.join(known)}")
-        return cls(**{name: _parse(known[name], value) for name, value in values.items()})
+        arch = cls(**{name: _parse(known[name], value) for name, value in values.items()})
+        for shape in values["array_shapes"] if isinstance(values.get("array_shapes"), list) else ():
+            if shape not in [_shape_name(known) for known in arch.shapes]:
+                raise ArchitectureError(f"architecture: array_shapes: '{shape}' has not {arch.pe_count} PEs")
+        return arch
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Architecture:
@@ -173,7 +223,8 @@ class Architecture:
 
     def to_toml(self) -> str:
         """All fields with unit, kind and source as comments; `from_toml` reads it back."""
-        return "".join(_toml_line(field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        more = self.shapes[1:]
+        return "".join(_toml_line(field, getattr(self, field.name), more) for field in dataclasses.fields(self))
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
@@ -184,7 +235,25 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         raise ArchitectureError(f"architecture: {field.name} = {value} is outside {low}..{high}")
 
 
+def _listed_shapes(bits: int, pes: int) -> list[tuple[int, int]]:
+    """(rows, columns) of the set bits; the columns are rounded down."""
+    return [(1 << bit, pes >> bit) for bit in range(bits.bit_length()) if bits >> bit & 1]
+
+
+def _parse_shapes(names: list[Any]) -> int:
+    """A set of shapes from `["32x128", ...]`; that the columns fit the number of PEs is checked with the other fields."""
+    bits = 0
+    for name in names:
+        rows, _, columns = str(name).partition("x")
+        if not (rows.isdecimal() and columns.isdecimal()) or int(rows) < 1 or int(rows) & (int(rows) - 1):
+            raise ArchitectureError(f"architecture: array_shapes: '{name}' is no ROWSxCOLUMNS with ROWS a power of two")
+        bits |= int(rows)
+    return bits
+
+
 def _parse(field: dataclasses.Field[Any], value: Any) -> Any:
+    if field.name == "array_shapes" and isinstance(value, list):
+        return _parse_shapes(value)
     if isinstance(field.default, enum.IntEnum) and isinstance(value, str):
         modes = type(field.default).__members__
         if value.upper() not in modes:
@@ -193,7 +262,13 @@ def _parse(field: dataclasses.Field[Any], value: Any) -> Any:
     return value
 
 
-def _toml_line(field: dataclasses.Field[Any], value: Any) -> str:
+def _shape_name(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
+
+
+def _toml_line(field: dataclasses.Field[Any], value: Any, shapes: tuple[tuple[int, int], ...]) -> str:
     text = f'"{value.name.lower()}"' if isinstance(value, enum.IntEnum) else str(value)
+    if field.name == "array_shapes":
+        text = str([_shape_name(shape) for shape in shapes]).replace("'", '"')
     meta = field.metadata
     return f"{field.name} = {text}  # {meta['unit']}; {meta['kind']}: {meta['source']}\n"

@@ -31,7 +31,7 @@ from tvm_re2na.codegen.graph import Shape
 from tvm_re2na.codegen.isa import DecodeError, Instruction, decode, encode
 
 MAGIC = b"RE2NAPRG"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<8sIIQII")
 ENTRY = struct.Struct("<IIQQ")
 ALIGNMENT = 64

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define RE2NA_MAGIC "RE2NAPRG"
-#define RE2NA_FORMAT_VERSION 1
+#define RE2NA_FORMAT_VERSION 2
 #define RE2NA_HEADER_BYTES 32
 #define RE2NA_SECTION_ENTRY_BYTES 24
 #define RE2NA_SECTION_ALIGNMENT 64
@@ -80,8 +80,13 @@ typedef struct re2na_arch {
   int64_t reconfigure_cycles; /* cycles; assumption */
   int64_t alu_interval; /* cycles; assumption */
   int64_t array_fill_cycles; /* cycles; assumption */
+  int64_t array_shapes; /* set of shapes; assumption */
+  int64_t mac_energy_fj; /* fJ/MAC; assumption */
+  int64_t sram_energy_fj; /* fJ/byte; assumption */
+  int64_t dram_energy_fj; /* fJ/byte; assumption */
+  int64_t idle_power_uw; /* uW; assumption */
 } re2na_arch;
-#define RE2NA_ARCH_WORDS 17
+#define RE2NA_ARCH_WORDS 22
 
 /* X(field, low, high) */
 #define RE2NA_ARCH_FIELDS(X) \
@@ -101,7 +106,12 @@ typedef struct re2na_arch {
   X(clock_mhz, INT64_C(1), INT64_C(10000)) \
   X(reconfigure_cycles, INT64_C(0), INT64_C(1048576)) \
   X(alu_interval, INT64_C(1), INT64_C(64)) \
-  X(array_fill_cycles, INT64_C(0), INT64_C(65536))
+  X(array_fill_cycles, INT64_C(0), INT64_C(65536)) \
+  X(array_shapes, INT64_C(0), INT64_C(8191)) \
+  X(mac_energy_fj, INT64_C(0), INT64_C(1000000)) \
+  X(sram_energy_fj, INT64_C(0), INT64_C(10000000)) \
+  X(dram_energy_fj, INT64_C(0), INT64_C(1000000000)) \
+  X(idle_power_uw, INT64_C(0), INT64_C(100000000))
 
 enum re2na_opcode {
   RE2NA_HALT = 0x00, /* end of the program; all engines are idle */
