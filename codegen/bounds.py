@@ -1,76 +1,244 @@
-"""What no schedule can beat: compute at the best mapping, and each byte that must cross the DRAM border, once."""
+"""What no schedule can beat; docs/bounds.md derives it.
+
+compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are zero for a
+            whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count nothing: they may hide in
+            the array's output path.
+traffic     every weight and bias once, at its packed size, the network's inputs and outputs once; nothing between layers.
+network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and is ahead
+            of the array by no more than the SRAM less the activations that are live at that point.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import BIAS_BYTES
-from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, Op
+from tvm_re2na.codegen.constants import BIAS_BYTES, mask_bytes
+from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, MaxPool2d, Op, Reshape, Window
+
+SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
+FEWEST_SLICES = 32  # of a layer
 
 
 @dataclass(frozen=True)
 class LayerBound:
-    """For one run of the program. `overflow_bound`: largest |sum| of an accumulator for any int8 input (L1 norm of the weights)."""
+    """For one run of the program. `compute_bound` in cycles of the multiply part; `overflow_bound`: largest |sum| of an accumulator
+    for any int8 input (L1 norm of the weights)."""
 
+    compute_bound: int
     cycles_bound: int
     dram_bytes_compulsory: int
     overflow_bound: int
 
 
-def layer_bounds(graph: Graph, arch: Architecture) -> list[LayerBound]:
-    """One per operator, in order."""
-    return [_layer(graph, op, arch) for op in graph.ops]
+@dataclass(frozen=True)
+class Bounds:
+    """One entry per operator, in order, and the network's cycles and bytes."""
+
+    layers: tuple[LayerBound, ...]
+    cycles: int
+    dram_bytes: int
 
 
-def total_bound(graph: Graph, arch: Architecture) -> tuple[int, int]:
-    """Cycles and DRAM bytes of the network: the longer of all compute and all compulsory transfers."""
-    compute = sum(compute_cycles(graph, op, arch) for op in graph.ops)
-    traffic = sum(_compulsory(graph, op) for op in graph.ops)
-    return max(compute, -(-traffic // arch.dram_bytes_per_cycle)), traffic
+def network_bounds(graph: Graph, arch: Architecture) -> Bounds:
+    """Bounds of a verified graph on a machine."""
+    traffic = _Traffic(graph)
+    layers = []
+    for op in graph.ops:
+        compute, weights = _mapping(graph, op, arch)
+        total = traffic.loaded(op) + weights + traffic.stored(op)
+        cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
+        layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
+    cycles = _Fluid(graph, arch, [layer.compute_bound for layer in layers], traffic, layers).cycles()
+    return Bounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers))
 
 
-def compute_cycles(graph: Graph, op: Op, arch: Architecture) -> int:
-    """MAC cycles of the best mapping. Pooling and addition count nothing: they might hide in the output path."""
+# ---- compute, and packed weights
+
+
+def _mapping(graph: Graph, op: Op, arch: Architecture) -> tuple[int, int]:
+    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights and biases."""
     if isinstance(op, Conv2d):
-        batch, outputs, height, width = graph.shapes[op.output]
-        steps = int(np.prod(op.weight.shape[1:]))
-        return (
-            _blocks(outputs, op.groups, arch)
-            * -(-batch * height * width // arch.array_columns)
-            * steps
-            * arch.mac_interval
-        )
+        shapes = [_conv_mapping(graph, op, rows, columns) for rows, columns in arch.shapes]
+        return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
     if isinstance(op, Dense):
-        batch, (outputs, inputs) = graph.shapes[op.output][0], op.weight.shape
-        as_dense = batch * -(-outputs // arch.pe_count)
-        as_conv = -(-outputs // arch.array_rows) * -(-batch // arch.array_columns)
-        return int(min(as_dense, as_conv) * inputs * arch.mac_interval)
-    return 0
+        return _dense_mapping(graph, op, arch)
+    return 0, 0
 
 
-def _blocks(outputs: int, groups: int, arch: Architecture) -> int:
-    per_group = outputs // groups
-    if per_group >= arch.array_rows:
-        return groups * -(-per_group // arch.array_rows)
-    return -(-groups // (arch.array_rows // per_group))
+def _conv_mapping(graph: Graph, op: Conv2d, rows: int, columns: int) -> tuple[int, int]:
+    """Steps and packed bytes for one shape of the array."""
+    passes = -(-graph.shapes[op.output][0] * _read_pixels(graph, op) // columns)
+    outputs, per_group = len(op.weight), len(op.weight) // op.groups
+    lines = op.weight.reshape(outputs, -1)
+    block = rows if per_group >= rows else rows // per_group * per_group
+    starts = range(0, outputs, block)
+    if per_group > rows:  # no block reaches from one group into the next
+        starts = [group + start for group in range(0, outputs, per_group) for start in range(0, per_group, rows)]
+    edges = [*starts, outputs]
+    steps, size = 0, 0
+    for first, last in zip(edges, edges[1:], strict=False):
+        present, packed = _packed(lines[first:last])
+        steps += present
+        size += packed
+    return passes * steps, size
 
 
-def _layer(graph: Graph, op: Op, arch: Architecture) -> LayerBound:
-    traffic = _compulsory(graph, op)
-    cycles = max(compute_cycles(graph, op, arch), -(-traffic // arch.dram_bytes_per_cycle))
-    return LayerBound(cycles, traffic, _overflow_bound(op, arch))
+def _dense_mapping(graph: Graph, op: Dense, arch: Architecture) -> tuple[int, int]:
+    """As a dense layer, one image after the other, or as a convolution whose columns are the images of the batch."""
+    batch, outputs = graph.shapes[op.output][0], len(op.weight)
+    at_once = min(outputs, max(1, arch.pe_count // batch))
+    dense = [_packed(op.weight[start : start + at_once]) for start in range(0, outputs, at_once)]
+    best, size = batch * sum(steps for steps, _ in dense), sum(packed for _, packed in dense)
+    for rows, columns in arch.shapes:
+        if -(-outputs // rows) * -(-batch // columns) < batch * len(dense):
+            blocks = [_packed(op.weight[start : start + rows]) for start in range(0, outputs, rows)]
+            best = min(best, -(-batch // columns) * sum(steps for steps, _ in blocks))
+            size = min(size, sum(packed for _, packed in blocks))
+    return best * arch.mac_interval, size
 
 
-def _compulsory(graph: Graph, op: Op) -> int:
-    """Weights and biases, and what the operator is the first to read or the one to write of the network's border."""
-    size = op.weight.size + BIAS_BYTES * op.bias.size if isinstance(op, Conv2d | Dense) else 0
-    for name in dict.fromkeys(op.inputs):
-        if name in graph.inputs and graph.consumers(name)[0] is op:
-            size += int(np.prod(graph.shapes[name]))
-    return size + (int(np.prod(graph.shapes[op.output])) if op.output in graph.outputs else 0)
+def _packed(lines: Int8Array) -> tuple[int, int]:
+    """Steps of a block (outputs, k) and bytes of its record; whichever of dropping zero steps or not takes less, for each."""
+    outputs, k = lines.shape
+    present = int(np.count_nonzero(lines.any(axis=0)))
+    size = min(k * outputs, mask_bytes(k) + present * outputs)
+    return present, BIAS_BYTES * outputs + size
+
+
+def _read_pixels(graph: Graph, op: Conv2d) -> int:
+    """Pixels of an image that some consumer reads; all of a tensor that the network gives back or that is not slid over."""
+    _, _, height, width = graph.shapes[op.output]
+    consumers = graph.consumers(op.output)
+    windows = [consumer.window for consumer in consumers if isinstance(consumer, Conv2d | MaxPool2d)]
+    if op.output in graph.outputs or not consumers or len(windows) < len(consumers):
+        return height * width
+    rows, columns = np.zeros(height, np.bool_), np.zeros(width, np.bool_)
+    for window in windows:
+        for axis, seen in enumerate((rows, columns)):
+            seen[_touched(window, axis, len(seen))] = True
+    return int(rows.sum()) * int(columns.sum())
+
+
+def _touched(window: Window, axis: int, size: int) -> np.ndarray:
+    count = window.output_size(size, size)[axis]
+    before = window.padding[axis]
+    starts = np.arange(count)[:, None] * window.stride[axis] - before
+    seen = (starts + np.arange(window.kernel[axis])[None] * window.dilation[axis]).ravel()
+    return seen[(seen >= 0) & (seen < size)]
+
+
+# ---- compulsory bytes and live activations
+
+
+class _Traffic:
+    """What crosses the network's border, and which tensors live when. A reshape moves nothing: it is another name."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.root = {name: name for name in graph.inputs}
+        for op in graph.ops:
+            self.root[op.output] = self.root[op.inputs[0]] if isinstance(op, Reshape) else op.output
+        self.outputs = {self.root[name] for name in graph.outputs} - set(graph.inputs)
+        self.readers: dict[str, list[int]] = {}
+        for index, op in enumerate(graph.ops):
+            if not isinstance(op, Reshape):
+                for name in dict.fromkeys(self.root[name] for name in op.inputs):
+                    self.readers.setdefault(name, []).append(index)
+        self.made = {op.output: index for index, op in enumerate(graph.ops)}
+
+    def size(self, root: str) -> int:
+        return int(np.prod(self.graph.shapes[root], dtype=np.int64))
+
+    def loaded(self, op: Op) -> int:
+        """Bytes of network inputs that the operator is the first to read."""
+        if isinstance(op, Reshape):
+            return 0
+        index = self.made[op.output]
+        roots = dict.fromkeys(self.root[name] for name in op.inputs)
+        return sum(self.size(root) for root in roots if root in self.graph.inputs and self.readers[root][0] == index)
+
+    def stored(self, op: Op) -> int:
+        """Bytes of network outputs that the operator makes."""
+        return self.size(op.output) if op.output in self.outputs and not isinstance(op, Reshape) else 0
+
+    @cached_property
+    def lives(self) -> dict[str, tuple[int, int]]:
+        """First and last operator at which each tensor exists."""
+        return {
+            root: (self.made.get(root, readers[0]), readers[-1])
+            for root, readers in self.readers.items()
+        }
+
+    def live(self, index: int, part: float) -> float:
+        """Bytes of activations that exist when a part of operator `index` is done: its inputs that end here shrink, its output grows."""
+        total = 0.0
+        for root, (first, last) in self._at(index):
+            if last == index and first != index:
+                total += self.size(root) * (1 - part)
+            elif first == index and root in self.made:
+                total += self.size(root) * part
+            else:
+                total += self.size(root)
+        return total
+
+    def _at(self, index: int) -> list[tuple[str, tuple[int, int]]]:
+        return self._index.get(index, [])
+
+    @cached_property
+    def _index(self) -> dict[int, list[tuple[str, tuple[int, int]]]]:
+        table: dict[int, list[tuple[str, tuple[int, int]]]] = {}
+        for root, life in self.lives.items():
+            for index in range(life[0], life[1] + 1):
+                table.setdefault(index, []).append((root, life))
+        return table
+
+
+# ---- the network: a roofline that looks ahead no further than the SRAM
+
+
+class _Fluid:
+    """Compute and bytes cut into slices; every rounding is in favour of the schedule that is to be bounded."""
+
+    def __init__(
+        self, graph: Graph, arch: Architecture, compute: list[int], traffic: _Traffic, layers: list[LayerBound]
+    ) -> None:
+        self.arch = arch
+        self.stored = [traffic.stored(op) for op in graph.ops]
+        cycles, sizes, rooms = [], [], []
+        for index, layer in enumerate(layers):
+            loaded = layer.dram_bytes_compulsory - self.stored[index]
+            slices = max(FEWEST_SLICES, -(-loaded // SLICE_BYTES)) if loaded or compute[index] else 0
+            for number in range(slices):
+                live = traffic.live(index, number / slices)
+                cycles.append(compute[index] / slices)
+                sizes.append(loaded / slices)
+                # what is larger than the SRAM need not exist as a whole: a cascade holds some rows of it
+                rooms.append(arch.sram_bytes - (live if live <= arch.sram_bytes else 0))
+        self.compute, self.sizes, self.rooms = cycles, sizes, rooms
+
+    def cycles(self) -> int:
+        bandwidth = self.arch.dram_bytes_per_cycle
+        needed = np.cumsum([0.0, *self.sizes])  # bytes that slices before each have used
+        limits = needed[:-1] + np.array(self.rooms)  # bytes that may be there while each slice is at work
+        array = [0.0]  # when the array has finished so many slices
+        delivered, slice_of = 0.0, 0
+        for index, size in enumerate(self.sizes):
+            # the bytes of slice `index` fit once the array has come to a slice that leaves room for them
+            while slice_of < index and limits[slice_of] < needed[index]:
+                slice_of += 1
+            delivered = max(delivered, array[min(slice_of, index)]) + size / bandwidth
+            start = max(array[-1], delivered - size / bandwidth)  # a slice may begin with its first byte
+            array.append(start + self.compute[index])
+        stored = sum(self.stored)
+        total = (needed[-1] + stored) / bandwidth
+        return int(max(array[-1], delivered, total, delivered + stored / bandwidth))
+
+
+# ---- accumulators
 
 
 def _overflow_bound(op: Op, arch: Architecture) -> int:

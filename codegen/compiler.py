@@ -1,7 +1,7 @@
 """The compiler: a list of stages, each a function of the one before, with its dump.
 
 graph   what the front end handed over            units   units of work on stored tensors
-fold    padding and clips folded                  plan    tiles, residency, SRAM addresses
+fold    padding and clips folded                  plan    stages, strips, SRAM addresses, when to load
 layout  DRAM addresses                            listing the instructions with their tokens
 """
 
@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import layer_bounds, total_bound
-from tvm_re2na.codegen.emit import emit
+from tvm_re2na.codegen.bounds import network_bounds
 from tvm_re2na.codegen.errors import CompileError, UnitTooLarge
 from tvm_re2na.codegen.fold import fold
 from tvm_re2na.codegen.graph import Graph
@@ -22,7 +21,7 @@ from tvm_re2na.codegen.layout import DramLayout, lay_out
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
 from tvm_re2na.codegen.sync import add_tokens
-from tvm_re2na.codegen.units import WindowUnit, make_units
+from tvm_re2na.codegen.units import ConvUnit, make_units
 
 STAGES = ("graph", "fold", "units", "plan", "layout", "listing")
 Dump = Callable[[str, str], None]
@@ -48,15 +47,15 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     show("units", str(plan.graph))
     show("plan", str(plan))
     layout = lay_out(plan)
-    show("layout", _layout_text(layout))
-    instructions = _instructions(plan, layout, folded, arch)
+    show("layout", str(layout))
+    instructions = _instructions(plan, layout, folded)
     program = _program(folded, plan, layout, instructions, arch, time.perf_counter() - started)
     show("listing", "".join(f"{instruction}\n" for instruction in instructions))
     return program
 
 
 def _plan(graph: Graph, arch: Architecture) -> Plan:
-    """A convolution with its pooling needs more room than either alone: where the pair does not fit, they part."""
+    """A convolution with what follows it in the output path needs more room than alone: where the pair does not fit, they part."""
     separate: frozenset[int] = frozenset()
     while True:
         units = make_units(graph, arch, separate)
@@ -64,14 +63,16 @@ def _plan(graph: Graph, arch: Architecture) -> Plan:
             return make_plan(units, arch, lambda unit: graph.ops[unit.source].name)
         except UnitTooLarge as error:
             unit = units.units[error.unit]
-            if not isinstance(unit, WindowUnit) or unit.conv is None or unit.pool is None:
+            if not isinstance(unit, ConvUnit) or (unit.pool == (1, 1) and unit.add is None):
                 raise
             separate |= {unit.source}
 
 
-def _instructions(plan: Plan, layout: DramLayout, graph: Graph, arch: Architecture) -> list[Instruction]:
+def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruction]:
+    addresses = {("sram", key): address for key, address in plan.addresses.items()}
+    addresses |= {("dram", key): address for key, address in layout.addresses.items()}
     try:
-        return add_tokens(emit(plan, layout, arch))
+        return add_tokens([draft.bind(addresses) for draft in plan.drafts])
     except EncodeError as error:
         raise CompileError(f"{graph.name}: {error}") from error
 
@@ -82,17 +83,18 @@ def _program(
     def tensors(border: tuple[tuple[str, tuple[int, ...], str], ...]) -> tuple[ProgramTensor, ...]:
         stored = plan.graph.stored
         return tuple(
-            ProgramTensor(name, shape, stored[place].shape, layout.tensors[place]) for name, shape, place in border
+            ProgramTensor(name, shape, stored[place].shape, layout.addresses[("tensor", place)]) for name, shape, place in border
         )
 
-    cycles, traffic = total_bound(graph, arch)
+    bounds = network_bounds(graph, arch)
     meta = {
         "graph": graph.name,
-        "layers": [vars(bound) for bound in layer_bounds(graph, arch)],
+        "layers": [vars(bound) for bound in bounds.layers],
         "total": {
-            "cycles_bound": cycles,
-            "dram_bytes_compulsory": traffic,
+            "cycles_bound": bounds.cycles,
+            "dram_bytes_compulsory": bounds.dram_bytes,
             "sram_peak_bytes": plan.sram_peak,
+            "sram_bound_bytes": plan.sram_bound,
         },
     }
     return Program(
@@ -107,10 +109,3 @@ def _program(
         meta=meta,
         compile_seconds=seconds,
     )
-
-
-def _layout_text(layout: DramLayout) -> str:
-    lines = [f"constants {len(layout.constants)} bytes at 0"]
-    lines += [f"{name} at {address}" for name, address in layout.tensors.items()]
-    lines += [f"scratch of unit {unit} at {address}" for unit, address in layout.scratch.items()]
-    return "\n".join([*lines, f"dram {layout.dram_bytes} bytes"]) + "\n"

@@ -1,316 +1,311 @@
-"""Stage `emit`: the plan becomes instructions with the bytes they touch, in program order."""
+"""Stage `emit`: the stages become drafts of instructions, in program order, and notes of what has to be loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import Block
+from tvm_re2na.codegen.cost import CostModel
+from tvm_re2na.codegen.draft import Draft, Loaded, Part, Place, Schedule, copy
 from tvm_re2na.codegen.emitter import Emitter, Geometry, View, dense_view
 from tvm_re2na.codegen.graph import Window
-from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.isa.encoding import make
-from tvm_re2na.codegen.layout import DramLayout
-from tvm_re2na.codegen.plan import Plan
-from tvm_re2na.codegen.sync import Access, Step
-from tvm_re2na.codegen.tile import Strip, cut_strips, input_rows, mid_rows
-from tvm_re2na.codegen.units import DenseUnit, EltwiseUnit, RelayoutUnit, Unit, WindowUnit
+from tvm_re2na.codegen.stage import Stage, inner_bytes
+from tvm_re2na.codegen.strips import Rows, Strip, cut_strips, needed_rows
+from tvm_re2na.codegen.tensors import Tensors
+from tvm_re2na.codegen.units import ConvUnit, DenseUnit, EltwiseUnit, PoolUnit, RelayoutUnit, Shape4, Unit
+
+MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 
 
-def emit(plan: Plan, layout: DramLayout, arch: Architecture) -> list[Step]:
-    """All units' instructions and the final HALT, without tokens."""
+def emit(stages: Sequence[Stage], tensors: Tensors, cost: CostModel, arch: Architecture) -> Schedule:
+    """All stages' drafts and the final HALT."""
     emitter = Emitter(arch)
-    arrived: set[str] = set()
-    for index, unit in enumerate(plan.graph.units):
-        for name in unit.inputs:
-            if name in layout.inputs and name in plan.resident and name not in arrived:
-                emitter.load(
-                    unit.source, layout.tensors[name], plan.tensor_address(name), plan.graph.stored[name].bytes
-                )
-                arrived.add(name)
-        _UnitEmitter(emitter, plan, layout, index).run(unit)
-    emitter.steps.append(Step(make("HALT")))
-    return emitter.steps
+    homes = tensors.homes(stages)
+    for index, stage in enumerate(stages):
+        emitter.stage = index
+        _StageEmitter(emitter, stage, index, tensors, homes, cost).run()
+    emitter.append(Draft("HALT", 0, {}))
+    return emitter.schedule
 
 
-Rows = tuple[int, int]
+@dataclass(frozen=True)
+class _Target:
+    """Where results go: `view` is where channel 0 of strip row 0 would lie; in DRAM afterwards if `stores`."""
+
+    view: View
+    first: int  # channels that are written
+    channels: int
 
 
-class _UnitEmitter:
-    def __init__(self, emitter: Emitter, plan: Plan, layout: DramLayout, index: int) -> None:
+class _StageEmitter:
+    def __init__(
+        self, emitter: Emitter, stage: Stage, index: int, tensors: Tensors, homes: dict[str, str], cost: CostModel
+    ) -> None:
         self.emitter = emitter
-        self.plan = plan
-        self.layout = layout
+        self.stage = stage
         self.index = index
-        self.tiling = plan.tilings[index]
-        self.turns: dict[str, int] = {}
+        self.tensors = tensors
+        self.homes = homes
+        self.cost = cost
+        self.cascade = stage.cascade
+        self.stored = tensors.graph.stored
+        self.waiting: list[Draft] = []  # stores that let the next strip's work begin first
 
-    def run(self, unit: Unit) -> None:
-        emitters: dict[type[Unit], Callable[..., None]] = {
-            WindowUnit: self._window,
-            DenseUnit: self._dense,
-            EltwiseUnit: self._eltwise,
-            RelayoutUnit: self._relayout,
-        }
-        emitters[type(unit)](unit)
+    def run(self) -> None:
+        unit = self.cascade.units[0]
+        if isinstance(unit, DenseUnit):
+            self._dense(unit)
+        elif isinstance(unit, RelayoutUnit):
+            self._relayout(unit)
+        elif self.stage.strips_outer:
+            self._strips_outer()
+        else:
+            self._weights_outer(unit)
+        self._flush()
 
-    def _buffer(self, role: str) -> int:
-        """The address of the next buffer in turn."""
-        turn = self.turns.get(role, 0)
-        self.turns[role] = turn + 1
-        return self.plan.buffer_address(self.index, role, turn % self.tiling.count(role))
+    # -- ways of working
 
-    # -- windows: convolution, pooling, both
+    def _weights_outer(self, unit: Unit) -> None:
+        blocks = self.stage.weights[0].blocks
+        slices = [blocks[start : start + self.stage.slices] for start in range(0, len(blocks), self.stage.slices)]
+        for turn, part in enumerate(slices or [()]):
+            for strip in range(len(self.cascade.work)):
+                target = self._target(strip, part, turn)
+                self._compute(unit, 0, strip, part, target.view, turn)
+                self._send(strip, target)
 
-    def _window(self, unit: WindowUnit) -> None:
-        slices, strips = self.tiling.slices, self.tiling.strips
-        if self.tiling.strips_outer:
-            for strip in strips:
-                source, target = self._input(unit, strip), self._full_target(unit, strip)
-                for blocks in slices:
-                    self._compute(unit, strip, blocks, self._weights(unit, blocks), source, target)
-                self._send(unit, strip, target, 0, unit.out_shape[1])
-            return
-        whole = self._input(unit, strips[0]) if len(strips) == 1 else None
-        for blocks in slices:
-            weights = self._weights(unit, blocks)
-            for strip in strips:
-                source = whole or self._input(unit, strip)
-                first, count = _channels(unit, blocks)
-                target = (
-                    self._full_target(unit, strip)
-                    if self.plan.where(unit).output
-                    else self._slice_target(unit, strip, count)
-                )
-                offset = 0 if self.plan.where(unit).output else -first
-                self._compute(unit, strip, blocks, weights, source, target.at(offset))
-                self._send(unit, strip, target.at(first + offset), first, count)
-
-    def _weights(self, unit: WindowUnit, blocks: tuple[Block, ...]) -> int:
-        if not blocks:
-            return 0
-        address = self._buffer("weight")
-        start = self.layout.records[(self.index, blocks[0].out_c0)]
-        self.emitter.load(unit.source, start, address, sum(block.bytes for block in blocks))
-        return address
-
-    def _input(self, unit: Unit, strip: Strip, operand: int = 0) -> View:
-        """The strip's input rows, loaded if the tensor is in DRAM."""
-        _, channels, height, width = unit.in_shape
-        first, last = input_rows(unit, strip)
-        name = unit.inputs[operand]
-        if name in self.plan.resident:
-            view = dense_view(self.plan.tensor_address(name), height, width, channels)
-            return View(view.address + strip.n0 * view.image + first * view.row, view.pixel, view.row, view.image)
-        address = self._buffer(f"in{operand}" if operand else "in")
-        size = strip.images * (last - first) * width * channels
-        start = self.layout.tensors[name] + (strip.n0 * height + first) * width * channels
-        self.emitter.load(unit.source, start, address, size)
-        return dense_view(address, last - first, width, channels)
-
-    def _full_target(self, unit: Unit, strip: Strip) -> View:
-        """Where the strip's output rows go, all channels: their place in SRAM, or a buffer on the way to DRAM."""
-        _, channels, height, width = unit.out_shape
-        if self.plan.where(unit).output:
-            view = dense_view(self.plan.tensor_address(unit.output), height, width, channels)
-            return View(view.address + strip.n0 * view.image + strip.y0 * view.row, view.pixel, view.row, view.image)
-        return dense_view(self._buffer("out"), strip.rows, width, channels)
-
-    def _slice_target(self, unit: Unit, strip: Strip, channels: int) -> View:
-        return dense_view(self._buffer("out"), strip.rows, unit.out_shape[3], channels)
+    def _strips_outer(self) -> None:
+        for strip, work in enumerate(self.cascade.work):
+            for name in self.cascade.inner:
+                self._move_up(strip, name)
+            for position, unit in enumerate(self.cascade.units):
+                if work.computed[position][0] == work.computed[position][1]:
+                    continue
+                blocks = self.stage.weights[position].blocks
+                turn = 0 if self.stage.pinned else strip
+                if position + 1 < len(self.cascade.units):
+                    self._compute(unit, position, strip, blocks, self._inner_view(unit.output, strip, position), turn)
+                else:
+                    target = self._target(strip, (), 0)
+                    self._compute(unit, position, strip, blocks, target.view, turn)
+                    self._send(strip, target)
 
     def _compute(
-        self, unit: WindowUnit, strip: Strip, blocks: tuple[Block, ...], weights: int, source: View, target: View
+        self, unit: Unit, position: int, strip: int, blocks: Sequence[Block], target: View, turn: int
     ) -> None:
-        """One strip of some output channels; `target` is where output channel 0 would lie."""
-        rows = (strip.y0, strip.y1)
-        first, count = _channels(unit, blocks)
-        if unit.pool is None:
-            self._convolve(unit, strip, blocks, weights, source, target, rows)
-            return
-        if unit.conv is not None:
-            middle_rows = mid_rows(unit, strip)
-            middle = dense_view(self._buffer("mid"), middle_rows[1] - middle_rows[0], unit.mid_shape[3], count)
-            self._convolve(unit, strip, blocks, weights, source, middle.at(-first), middle_rows)
-            source = middle
-        geometry = _geometry(
-            unit.pool.window,
-            strip,
-            source,
-            target.at(first),
-            mid_rows(unit, strip),
-            rows,
-            unit.mid_shape[3],
-            unit.out_shape[3],
-        )
-        self.emitter.pool(unit.pool, count, geometry)
+        """The rows of one strip, for some blocks of weights; `target` is where channel 0 of the first row lies."""
+        work = self.cascade.work[strip]
+        rows = work.computed[position]
+        views = [
+            self._input(name, unit.operand_shape(operand), strip, needed_rows(unit, operand, rows), turn)
+            for operand, name in enumerate(unit.inputs)
+        ]
+        if isinstance(unit, EltwiseUnit):
+            self._eltwise(unit, work.strip, rows, views, target)
+        elif isinstance(unit, PoolUnit):
+            geometry = _geometry(unit, unit.pool.window, work.strip, views[0], target, rows)
+            self.emitter.pool(unit.pool, unit.out_shape[1], geometry)
+        elif isinstance(unit, ConvUnit):
+            geometry = _geometry(unit, unit.conv.window, work.strip, views[0], target, rows)
+            self._conv(unit, position, blocks, geometry, views[1] if len(views) > 1 else None, turn)
 
-    def _convolve(
-        self,
-        unit: WindowUnit,
-        strip: Strip,
-        blocks: tuple[Block, ...],
-        weights: int,
-        source: View,
-        target: View,
-        rows: Rows,
+    def _conv(
+        self, unit: ConvUnit, position: int, blocks: Sequence[Block], geometry: Geometry, operand: View | None, turn: int
     ) -> None:
-        conv = unit.conv
-        if conv is None:
-            return
-        geometry = _geometry(
-            conv.window, strip, source, target, input_rows(unit, strip), rows, unit.in_shape[3], unit.mid_shape[3]
-        )
+        index = self.stage.first + position
         for block in blocks:
-            placed = replace(geometry, source=source.at(block.in_c0), target=target.at(block.out_c0))
-            self.emitter.conv(conv.source, block, weights, conv.window, conv.cut, placed)
-            weights += block.bytes
+            key = ("weights", index, block.out_c0, turn)
+            self._load_block(key, unit.conv.source, index, block, self.stage.pinned)
+            placed = Geometry(
+                geometry.source.at(block.in_c0),
+                geometry.target.at(block.out_c0),
+                geometry.images,
+                geometry.in_rows,
+                geometry.in_width,
+                geometry.out_rows,
+                geometry.out_width,
+                geometry.pad_top,
+            )
+            added = operand.at(block.out_c0) if operand is not None else None
+            self.emitter.conv(unit, block, self.stage.weights[position].rows, key, placed, added)
 
-    def _send(self, unit: Unit, strip: Strip, view: View, first: int, channels: int) -> None:
-        """Store what a strip computed, if the tensor is wanted in DRAM."""
-        base = self.layout.tensors.get(unit.output)
-        if base is None:
+    def _eltwise(self, unit: EltwiseUnit, strip: Strip, rows: Rows, views: list[View], target: View) -> None:
+        size = (rows[1] - rows[0]) * target.row
+        if all(view.image == size for view in (*views, target)):
+            self.emitter.eltwise(unit, views, target, size * strip.images)
             return
-        _, total, height, width = unit.out_shape
-        pixels = strip.images * strip.rows * width
-        start = base + (strip.n0 * height + strip.y0) * width * total + first
-        self.emitter.store_channels(unit.source, start, view.address, channels, pixels, total, view.pixel)
-
-    # -- dense layers
+        for image in range(strip.images):
+            moved = [View(v.key, v.offset + image * v.image, v.pixel, v.row, v.image) for v in (*views, target)]
+            self.emitter.eltwise(unit, moved[:-1], moved[-1], size)
 
     def _dense(self, unit: DenseUnit) -> None:
-        strip = self.tiling.strips[0]
-        source = self._input(unit, strip)
-        target = self._full_target(unit, strip)
-        for (block,) in self.tiling.slices:
-            record = self.layout.records[(self.index, block.out_c0)]
-            bias = None
-            for k in range(0, block.steps, self.tiling.chunk):
-                steps = min(self.tiling.chunk, block.steps - k)
-                head = block.bias_bytes if k == 0 else 0
-                address = self._buffer("weight")
-                start = record + (0 if k == 0 else block.bias_bytes + k * block.out_c)
-                self.emitter.load(unit.source, start, address, head + steps * block.out_c)
-                bias = address if k == 0 else bias
-                self._dense_chunk(unit, block, k, steps, address, head, source, target)
-        self._send(unit, strip, target, 0, unit.out_shape[1])
+        source = self._input(unit.inputs[0], unit.in_shape, 0, (0, 1), 0)
+        target = self._target(0, (), 0)
+        for parts in self.cost.dense_parts(self.stage.first, self.stage.chunk):
+            for block in parts:
+                key = ("weights", self.stage.first, block.out_c0, block.in_c0)
+                self._load_block(key, unit.source, self.stage.first, block, False)
+                self.emitter.dense(unit, block, block is parts[-1], key, source, target.view)
+        self._send(0, target)
 
-    def _dense_chunk(
-        self, unit: DenseUnit, block: Block, k: int, steps: int, address: int, head: int, source: View, target: View
-    ) -> None:
-        batch = unit.in_shape[0]
-        first, last = k == 0, k + steps == block.steps
-        self.emitter.configure(Mode.DENSE, unit.source)
-        instruction = make(
-            "DENSE",
-            unit.source,
-            in_addr=source.address + k,
-            weight_addr=address + head,
-            bias_addr=address,
-            out_addr=target.address + block.out_c0,
-            n=batch,
-            in_c=steps,
-            steps=steps,
-            out_c=block.out_c,
-            in_image_stride=unit.in_shape[1],
-            out_image_stride=unit.out_shape[1],
-            first=int(first),
-            last=int(last),
-            lsb=unit.cut.lsb,
-            lo=unit.cut.lo,
-            hi=unit.cut.hi,
-        )
-        reads = (
-            Access("sram", source.address + k, source.address + (batch - 1) * unit.in_shape[1] + k + steps),
-            Access("sram", address, address + head + steps * block.out_c),
-        )
-        writes = Access(
-            "sram",
-            target.address + block.out_c0,
-            target.address + (batch - 1) * unit.out_shape[1] + block.out_c0 + block.out_c,
-        )
-        self.emitter.steps.append(Step(instruction, reads, (writes,) if last else ()))
+    # -- where things lie
 
-    # -- element-wise
+    def _input(self, name: str, shape: Shape4, strip: int, rows: Rows, turn: int) -> View:
+        """The given rows of a tensor seen as `shape`, for the images of a strip; noted to be loaded if they come from DRAM."""
+        _, channels, height, width = shape
+        images = self.cascade.work[strip].strip
+        if name in self.cascade.inner:
+            return self._inner_view(name, strip, None, rows[0])
+        if self.tensors.resident(name):
+            if name in self.tensors.inputs:
+                self._load_tensor(name)
+            view = dense_view(("tensor", self.homes[name]), height, width, channels)
+            return View(view.key, (images.n0 * height + rows[0]) * view.row, view.pixel, view.row, view.image)
+        first, last = self.cascade.work[strip].windows.get(name, rows)
+        key = ("in", self.index, name, strip, 0 if self.stage.strips_outer else turn)
+        if last > first:
+            self._load_rows(key, name, shape, images, (first, last), self.cascade.heights[name])
+        return dense_view(key, last - first, width, channels).at(row=rows[0] - first)
 
-    def _eltwise(self, unit: EltwiseUnit) -> None:
-        for strip in self.tiling.strips:
-            views = [self._input(unit, strip, operand) for operand in range(len(unit.inputs))]
-            target = self._full_target(unit, strip)
-            size = strip.images * strip.rows * unit.out_shape[3] * unit.out_shape[1]
-            unary = len(views) == 1
-            self.emitter.configure(Mode.ELTWISE, unit.source)
-            instruction = make(
-                "ELTWISE",
-                unit.source,
-                a_addr=views[0].address,
-                b_addr=0 if unary else views[1].address,
-                out_addr=target.address,
-                bytes=size,
-                shift_a=unit.shifts[0],
-                shift_b=0 if unary else unit.shifts[1],
-                unary=int(unary),
-                lo=unit.lo,
-                hi=unit.hi,
-            )
-            reads = tuple(Access("sram", view.address, view.address + size) for view in views)
-            writes = (Access("sram", target.address, target.address + size),)
-            self.emitter.steps.append(Step(instruction, reads, writes))
-            self._send(unit, strip, target, 0, unit.out_shape[1])
+    def _inner_view(self, name: str, strip: int, position: int | None, row: int | None = None) -> View:
+        """Rows of a tensor between the units, from `row` on, or from the first that the unit at `position` computes."""
+        _, channels, height, width = self.stored[name].shape
+        first, last = self.cascade.work[strip].windows[name]
+        start = self.cascade.work[strip].computed[position][0] if position is not None else row or 0
+        key = ("inner", self.index, name)
+        if self._is_whole(name):
+            return dense_view(key, height, width, channels).at(row=start)
+        return dense_view(key, last - first, width, channels).at(row=start - first)
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether the buffer of an inner tensor holds whole images, so that no row ever moves."""
+        shape = self.stored[name].shape
+        held = inner_bytes(shape, self.cascade.heights[name])
+        return self.cascade.heights[name] <= shape[2] and held >= shape[1] * shape[2] * shape[3]
+
+    def _move_up(self, strip: int, name: str) -> None:
+        """Rows that are needed again go to the front of their buffer."""
+        first, last = self.cascade.copies(strip, name)
+        if first == last or self._is_whole(name) or first == self.cascade.work[strip - 1].windows[name][0]:
+            return
+        start = self._inner_view(name, strip - 1, None, first)
+        target = self._inner_view(name, strip, None, first)
+        source = self.cascade.inner[name].source
+        self.emitter.move(source, start, target, last - first, self.stored[name].shape[3])
+
+    def _target(self, strip: int, blocks: Sequence[Block], turn: int) -> _Target:
+        """Where the strip's output rows go: their place in SRAM, or a buffer on the way to DRAM."""
+        _, channels, height, width = self.stored[self.stage.output].shape
+        where = self.cascade.work[strip].strip
+        first, count = (blocks[0].out_c0, sum(block.out_c for block in blocks)) if blocks else (0, channels)
+        if self.tensors.resident(self.stage.output):
+            view = dense_view(("tensor", self.homes[self.stage.output]), height, width, channels)
+            offset = where.n0 * view.image + where.y0 * view.row
+            return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
+        key = ("out", self.index, strip, turn)
+        return _Target(dense_view(key, where.y1 - where.y0, width, count).at(-first), first, count)
+
+    def _send(self, strip: int, target: _Target) -> None:
+        """Store what a strip computed, if the tensor is wanted in DRAM."""
+        output = self.stage.output
+        if self.tensors.resident(output) and output not in self.tensors.border:
+            return
+        _, total, height, width = self.stored[output].shape
+        where, view = self.cascade.work[strip].strip, target.view.at(target.first)
+        pixels = where.images * (where.y1 - where.y0) * width
+        dram = Place("dram", ("tensor", output), (where.n0 * height + where.y0) * width * total + target.first)
+        source = self.cascade.units[-1].source
+        if target.channels == total == view.pixel:
+            draft = copy("STORE", source, dram, view.place, 1, total * pixels)
+        else:
+            draft = copy("STORE", source, dram, view.place, pixels, target.channels, total, view.pixel, 1, 0, 0)
+        if not self.stage.overlap or self.tensors.resident(output):
+            self.emitter.append(draft)
+            return
+        self._flush()
+        self.waiting.append(draft)
+
+    def _flush(self) -> None:
+        for draft in self.waiting:
+            self.emitter.append(draft)
+        self.waiting.clear()
+
+    # -- what is loaded
+
+    def _load_block(self, key: Hashable, source: int, index: int, block: Block, pinned: bool) -> None:
+        part = Part(0, block.bytes, ("record", index, block.out_c0, block.in_c0), 0)
+        self._note(Loaded(key, source, block.bytes, (part,), pinned))
+
+    def _load_tensor(self, name: str) -> None:
+        part = Part(0, self.stored[name].bytes, ("tensor", name), 0)
+        self._note(Loaded(("tensor", name), self.cascade.units[0].source, self.stored[name].bytes, (part,), True))
+
+    def _load_rows(self, key: Hashable, name: str, shape: Shape4, images: Strip, rows: Rows, height: int) -> None:
+        _, channels, total, width = shape
+        row, count = width * channels, rows[1] - rows[0]
+        if count == total:
+            parts = [Part(0, images.images * total * row, ("tensor", name), images.n0 * total * row)]
+        else:
+            parts = [
+                Part(n * count * row, (n + 1) * count * row, ("tensor", name), ((images.n0 + n) * total + rows[0]) * row)
+                for n in range(images.images)
+            ]
+        self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))
+
+    def _note(self, loaded: Loaded) -> None:
+        self.emitter.schedule.loaded.setdefault(loaded.key, loaded)
 
     # -- another byte order
 
     def _relayout(self, unit: RelayoutUnit) -> None:
-        scratch = self.layout.scratch[self.index]
+        """Bytes go out to DRAM and come back in another order, channels-first in between."""
+        scratch = ("scratch", self.stage.first)
+        for number, strip in enumerate(cut_strips(unit.in_shape, self.stage.chunk)):
+            self._transposed("STORE", unit, scratch, strip, self._relayout_input(unit, number, strip), unit.in_shape)
+        for number, strip in enumerate(self.stage.strips):
+            target = self._target(number, (), 0)
+            self._transposed("LOAD", unit, scratch, strip, target.view, unit.out_shape)
+            self._send(number, target)
+
+    def _relayout_input(self, unit: RelayoutUnit, number: int, strip: Strip) -> View:
         _, channels, height, width = unit.in_shape
-        for strip in cut_strips(unit.in_shape, self.tiling.chunk):
-            view = self._input(unit, strip)
-            for image in range(strip.images):
-                start = scratch + (strip.n0 + image) * channels * height * width + strip.y0 * width
-                self._transposed(
-                    "STORE",
-                    unit.source,
-                    start,
-                    view.address + image * view.image,
-                    channels,
-                    strip.rows * width,
-                    height * width,
-                )
-        _, channels, height, width = unit.out_shape
-        for strip in self.tiling.strips:
-            target = self._full_target(unit, strip)
-            for image in range(strip.images):
-                start = scratch + (strip.n0 + image) * channels * height * width + strip.y0 * width
-                self._transposed(
-                    "LOAD",
-                    unit.source,
-                    start,
-                    target.address + image * target.image,
-                    channels,
-                    strip.rows * width,
-                    height * width,
-                )
-            self._send(unit, strip, target, 0, channels)
+        name = unit.inputs[0]
+        if self.tensors.resident(name):
+            return self._resident_rows(name, unit.in_shape, strip)
+        key = ("in", self.index, name, number, 0)
+        tallest = max(part.images * (part.y1 - part.y0) for part in cut_strips(unit.in_shape, self.stage.chunk))
+        self._load_rows(key, name, unit.in_shape, strip, strip.rows, tallest)
+        return dense_view(key, strip.y1 - strip.y0, width, channels)
 
-    def _transposed(self, name: str, source: int, dram: int, sram: int, channels: int, pixels: int, plane: int) -> None:
-        """In parts of at most as many pixels as the instruction counts."""
-        most = 2**16 - 1
-        for first in range(0, pixels, most):
-            count = min(most, pixels - first)
-            self.emitter.transpose(name, source, dram + first, sram + first * channels, channels, count, plane)
+    def _resident_rows(self, name: str, shape: Shape4, strip: Strip) -> View:
+        _, channels, height, width = shape
+        if name in self.tensors.inputs:
+            self._load_tensor(name)
+        offset = (strip.n0 * height + strip.y0) * width * channels
+        return dense_view(("tensor", self.homes[name]), height, width, channels, offset)
+
+    def _transposed(
+        self, name: str, unit: Unit, scratch: Hashable, strip: Strip, view: View, shape: tuple[int, int, int, int]
+    ) -> None:
+        """Between channels-last in SRAM and channels-first in DRAM, in parts of as many pixels as an instruction counts."""
+        _, channels, height, width = shape
+        pixels = (strip.y1 - strip.y0) * width
+        for image in range(strip.images):
+            start = (strip.n0 + image) * channels * height * width + strip.y0 * width
+            for first in range(0, pixels, MOST_PIXELS):
+                count = min(MOST_PIXELS, pixels - first)
+                dram = Place("dram", scratch, start + first)
+                sram = Place("sram", view.key, view.offset + image * view.image + first * channels)
+                strides = (height * width, 1, count, 1, channels)
+                self.emitter.append(copy(name, unit.source, dram, sram, channels, 1, *strides))
 
 
-def _channels(unit: WindowUnit, blocks: tuple[Block, ...]) -> tuple[int, int]:
-    """First output channel and number of output channels that some blocks compute; all of them where there are none."""
-    if not blocks:
-        return 0, unit.out_shape[1]
-    return blocks[0].out_c0, sum(block.out_c for block in blocks)
-
-
-def _geometry(
-    window: Window, strip: Strip, source: View, target: View, given: Rows, rows: Rows, in_width: int, out_width: int
-) -> Geometry:
-    """The window slid over the input rows `given` to make the output rows `rows`."""
-    pad_top = given[0] - (rows[0] * window.stride[0] - window.padding[0])
-    return Geometry(source, target, strip.images, given[1] - given[0], in_width, rows[1] - rows[0], out_width, pad_top)
+def _geometry(unit: Unit, window: Window, strip: Strip, source: View, target: View, rows: Rows) -> Geometry:
+    """The window slid over the input rows that are there to make the output rows `rows`; `source` starts at the first."""
+    first, last = needed_rows(unit, 0, rows)
+    top = rows[0] * (unit.pool[0] if isinstance(unit, ConvUnit) else 1) * window.stride[0] - window.padding[0]
+    pad_top = first - top if last > first else 0
+    width, out_width = unit.in_shape[3], unit.out_shape[3]
+    return Geometry(source, target, strip.images, last - first, width, rows[1] - rows[0], out_width, pad_top)

@@ -1,41 +1,46 @@
-"""Primitives of `emit`: views of feature maps in SRAM, and instructions together with the bytes they touch."""
+"""Primitives of `emit`: views of feature maps in SRAM, and drafts of the array's instructions with the bytes they touch."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import Block
-from tvm_re2na.codegen.graph import Cut, Window
+from tvm_re2na.codegen.draft import Draft, Place, Schedule, Touch
+from tvm_re2na.codegen.graph import Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.isa.encoding import make
-from tvm_re2na.codegen.sync import Access, Step
-from tvm_re2na.codegen.units import PoolStep
+from tvm_re2na.codegen.units import AddStep, ConvUnit, DenseUnit, EltwiseUnit, PoolStep
 
 
 @dataclass(frozen=True)
 class View:
-    """Rows of images in SRAM, channels-last: address of the first byte and the strides in bytes."""
+    """Rows of images in a buffer, channels-last: offset of the first byte and the strides in bytes."""
 
-    address: int
+    key: Hashable
+    offset: int
     pixel: int
     row: int
     image: int
 
     def at(self, channel: int = 0, row: int = 0) -> View:
-        return View(self.address + channel + row * self.row, self.pixel, self.row, self.image)
+        return View(self.key, self.offset + channel + row * self.row, self.pixel, self.row, self.image)
 
-    def access(self, images: int, rows: int, width: int, channels: int) -> Access:
+    @property
+    def place(self) -> Place:
+        return Place("sram", self.key, self.offset)
+
+    def touch(self, images: int, rows: int, width: int, channels: int) -> Touch:
         """The bytes of `images` x `rows` x `width` pixels of `channels` channels."""
         last = (images - 1) * self.image + (rows - 1) * self.row + (width - 1) * self.pixel
         whole = self.row == width * self.pixel and (images == 1 or self.image == rows * self.row)
         run, stride = (channels, self.pixel) if whole and channels < self.pixel else (0, 0)
-        return Access("sram", self.address, self.address + last + channels, run, stride)
+        return Touch("sram", self.key, self.offset, self.offset + last + channels, run, stride)
 
 
-def dense_view(address: int, rows: int, width: int, channels: int) -> View:
+def dense_view(key: Hashable, rows: int, width: int, channels: int, offset: int = 0) -> View:
     """A buffer that holds `rows` rows per image and nothing else."""
-    return View(address, channels, width * channels, rows * width * channels)
+    return View(key, offset, channels, width * channels, rows * width * channels)
 
 
 @dataclass(frozen=True)
@@ -75,101 +80,125 @@ class Geometry:
             "pad_left": window.padding[1],
         }
 
-    def reads(self, channels: int) -> Access:
-        return self.source.access(self.images, self.in_rows, self.in_width, channels)
+    def reads(self, channels: int) -> tuple[Touch, ...]:
+        """Nothing where only padding is seen."""
+        return (self.source.touch(self.images, self.in_rows, self.in_width, channels),) if self.in_rows else ()
 
-    def writes(self, channels: int) -> Access:
-        return self.target.access(self.images, self.out_rows, self.out_width, channels)
+    def writes(self, channels: int) -> tuple[Touch, ...]:
+        return (self.target.touch(self.images, self.out_rows, self.out_width, channels),)
 
 
 class Emitter:
-    """Appends steps; knows how to move data and how to drive the array, not what for."""
+    """Appends drafts; knows how to drive the array, not what for."""
 
     def __init__(self, arch: Architecture) -> None:
         self.arch = arch
-        self.steps: list[Step] = []
-        self._mode: Mode | None = None
+        self.schedule = Schedule()
+        self.stage = 0
+        self._mode: tuple[Mode, int] | None = None
 
-    def load(self, source: int, dram: int, sram: int, size: int) -> None:
-        self._transfer("LOAD", source, dram, sram, size, 1, size, size, 1, 0, 0)
+    def append(self, draft: Draft) -> None:
+        self.schedule.drafts.append(draft)
+        self.schedule.stages.append(self.stage)
 
-    def store(self, source: int, dram: int, sram: int, size: int) -> None:
-        self._transfer("STORE", source, dram, sram, size, 1, size, size, 1, 0, 0)
+    def configure(self, mode: Mode, source: int, rows: int = 0) -> None:
+        setting = (mode, rows or self.arch.array_rows)
+        if setting != self._mode:
+            self.append(Draft("RECONFIGURE", source, {"mode": int(mode), "rows": setting[1]}))
+            self._mode = setting
 
-    def store_channels(
-        self, source: int, dram: int, sram: int, channels: int, pixels: int, dram_pixel: int, sram_pixel: int
+    def conv(
+        self, unit: ConvUnit, block: Block, rows: int, weights: Hashable, geometry: Geometry, operand: View | None
     ) -> None:
-        """Some channels of each pixel, to where all channels of a pixel lie together."""
-        if channels == dram_pixel == sram_pixel:
-            self.store(source, dram, sram, channels * pixels)
-        else:
-            self._transfer("STORE", source, dram, sram, channels, pixels, dram_pixel, sram_pixel, 1, 0, 0)
-
-    def transpose(
-        self, name: str, source: int, dram: int, sram: int, channels: int, pixels: int, dram_channel: int
-    ) -> None:
-        """Between channels-last in SRAM and channels-first in DRAM, where a channel's pixels lie `dram_channel` apart."""
-        self._transfer(name, source, dram, sram, 1, channels, dram_channel, 1, pixels, 1, channels)
-
-    def _transfer(self, name: str, source: int, dram: int, sram: int, size: int, rows: int, *strides: int) -> None:
-        dram_row, sram_row, planes, dram_plane, sram_plane = strides
-        dram_stop = dram + size + (rows - 1) * dram_row + (planes - 1) * dram_plane
-        sram_stop = sram + size + (rows - 1) * sram_row + (planes - 1) * sram_plane
-        row_strides = {"dram_row_stride": dram_row, "sram_row_stride": sram_row}
-        plane_strides = {"dram_plane_stride": dram_plane, "sram_plane_stride": sram_plane}
-        instruction = make(
-            name,
-            source,
-            dram_addr=dram,
-            sram_addr=sram,
-            bytes=size,
-            rows=rows,
-            planes=planes,
-            **row_strides,
-            **plane_strides,
-        )
-        in_dram = Access("dram", dram, dram_stop, *((size, dram_row) if planes == 1 and rows > 1 else (0, 0)))
-        in_sram = Access("sram", sram, sram_stop, *((size, sram_row) if planes == 1 and rows > 1 else (0, 0)))
-        reads, writes = (in_dram, in_sram) if name == "LOAD" else (in_sram, in_dram)
-        self.steps.append(Step(instruction, (reads,), (writes,)))
-
-    def configure(self, mode: Mode, source: int) -> None:
-        if mode is not self._mode:
-            self.steps.append(Step(make("RECONFIGURE", source, mode=int(mode), rows=self.arch.array_rows)))
-            self._mode = mode
-
-    def conv(self, source: int, block: Block, weights: int, window: Window, cut: Cut, geometry: Geometry) -> None:
-        self.configure(Mode.GROUPED if block.groups > 1 else Mode.CONV, source)
-        target = geometry.target
-        instruction = make(
-            "CONV",
-            source,
-            in_addr=geometry.source.address,
-            weight_addr=weights + block.bias_bytes,
-            bias_addr=weights,
-            out_addr=target.address,
-            out_c=block.out_c,
-            groups=block.groups,
-            rows=self.arch.array_rows,
-            steps=block.steps,
-            lsb=cut.lsb,
-            lo=cut.lo,
-            hi=cut.hi,
-            **geometry.fields(window, block.in_c),
-        )
-        reads = (geometry.reads(block.in_c), Access("sram", weights, weights + block.bytes))
-        self.steps.append(Step(instruction, reads, (geometry.writes(block.out_c),)))
+        """One block; `weights` is the buffer that holds its record, `operand` what a residual addition adds."""
+        conv = unit.conv
+        self.configure(Mode.GROUPED if block.groups > 1 else Mode.CONV, conv.source, rows)
+        values = {
+            "out_c": block.out_c,
+            "groups": block.groups,
+            "rows": rows,
+            "steps": block.steps,
+            "pool_h": unit.pool[0],
+            "pool_w": unit.pool[1],
+            "lsb": conv.cut.lsb,
+            "lo": conv.cut.lo,
+            "hi": conv.cut.hi,
+            **geometry.fields(conv.window, block.in_c),
+        }
+        places = {"in_addr": geometry.source.place, "out_addr": geometry.target.place, **_record(block, weights)}
+        reads = (*geometry.reads(block.in_c), Touch("sram", weights, 0, block.bytes))
+        if unit.add is not None and operand is not None:
+            values |= _add_fields(unit.add, operand)
+            places["add_addr"] = operand.place
+            reads += (operand.touch(geometry.images, geometry.out_rows, geometry.out_width, block.out_c),)
+        self.append(Draft("CONV", conv.source, values, places, reads, geometry.writes(block.out_c)))
 
     def pool(self, step: PoolStep, channels: int, geometry: Geometry) -> None:
         self.configure(Mode.POOL, step.source)
-        instruction = make(
-            "POOL",
-            step.source,
-            in_addr=geometry.source.address,
-            out_addr=geometry.target.address,
-            pad_value=step.pad_value,
-            lo=step.lo,
-            hi=step.hi,
-            **geometry.fields(step.window, channels),
-        )
-        self.steps.append(Step(instruction, (geometry.reads(channels),), (geometry.writes(channels),)))
+        values = {"pad_value": step.pad_value, "lo": step.lo, "hi": step.hi, **geometry.fields(step.window, channels)}
+        places = {"in_addr": geometry.source.place, "out_addr": geometry.target.place}
+        self.append(Draft("POOL", step.source, values, places, geometry.reads(channels), geometry.writes(channels)))
+
+    def move(self, source: int, start: View, target: View, rows: int, width: int) -> None:
+        """Rows within SRAM, by a pooling of single pixels."""
+        step = PoolStep(source, Window((1, 1)), 0, -128, 127)
+        self.pool(step, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
+
+    def dense(self, unit: DenseUnit, block: Block, last: bool, weights: Hashable, source: View, target: View) -> None:
+        """One part of a block's sum; `source` and `target` are the whole input and output."""
+        self.configure(Mode.DENSE, unit.source)
+        batch = unit.in_shape[0]
+        values = {
+            "n": batch,
+            "in_c": block.in_c,
+            "out_c": block.out_c,
+            "steps": block.steps,
+            "in_image_stride": source.image,
+            "out_image_stride": target.image,
+            "first": int(block.bias is not None),
+            "last": int(last),
+            "lsb": unit.cut.lsb,
+            "lo": unit.cut.lo,
+            "hi": unit.cut.hi,
+        }
+        source, target = source.at(block.in_c0), target.at(block.out_c0)
+        places = {"in_addr": source.place, "out_addr": target.place, **_record(block, weights)}
+        reads = (source.touch(batch, 1, 1, block.in_c), Touch("sram", weights, 0, block.bytes))
+        writes = (target.touch(batch, 1, 1, block.out_c),) if last else ()
+        self.append(Draft("DENSE", unit.source, values, places, reads, writes))
+
+    def eltwise(self, unit: EltwiseUnit, operands: list[View], target: View, size: int) -> None:
+        self.configure(Mode.ELTWISE, unit.source)
+        unary = len(operands) == 1
+        values = {
+            "bytes": size,
+            "shift_a": unit.shifts[0],
+            "shift_b": 0 if unary else unit.shifts[1],
+            "unary": int(unary),
+            "lo": unit.lo,
+            "hi": unit.hi,
+        }
+        places = {"a_addr": operands[0].place, "b_addr": operands[-1].place, "out_addr": target.place}
+        reads = tuple(Touch("sram", view.key, view.offset, view.offset + size) for view in operands)
+        writes = (Touch("sram", target.key, target.offset, target.offset + size),)
+        self.append(Draft("ELTWISE", unit.source, values, places, reads, writes))
+
+
+def _record(block: Block, weights: Hashable) -> dict[str, Place]:
+    """Addresses of a block's biases, bitmap and lines of weights in the buffer that holds its record."""
+    lines = block.bias_bytes + block.mask_bytes
+    places = {"bias_addr": Place("sram", weights, 0), "weight_addr": Place("sram", weights, lines)}
+    return places if block.mask is None else {**places, "mask_addr": Place("sram", weights, block.bias_bytes)}
+
+
+def _add_fields(add: AddStep, operand: View) -> dict[str, int]:
+    return {
+        "add": 1,
+        "add_pixel_stride": operand.pixel,
+        "add_row_stride": operand.row,
+        "add_image_stride": operand.image,
+        "shift_a": add.shift_a,
+        "shift_b": add.shift_b,
+        "add_lo": add.lo,
+        "add_hi": add.hi,
+    }

@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
+from tvm_re2na.codegen.constants import Block
 from tvm_re2na.codegen.memory import aligned
-from tvm_re2na.codegen.plan import Plan, uses_scratch
+from tvm_re2na.codegen.plan import Plan
+from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit
 
 
 @dataclass(frozen=True)
 class DramLayout:
-    """Addresses in bytes. `records`: weight blocks by (unit, first output channel). `scratch`: by unit."""
+    """Addresses in bytes by piece: ("record", unit, output channel, input channel), ("tensor", name), ("scratch", unit)."""
 
     constants: bytes
-    records: dict[tuple[int, int], int]
-    tensors: dict[str, int]
-    inputs: frozenset[str]
-    scratch: dict[int, int]
+    addresses: dict[Hashable, int]
     dram_bytes: int
+
+    def __str__(self) -> str:
+        lines = [f"constants {len(self.constants)} bytes at 0"]
+        lines += [f"{' '.join(map(str, key))} at {at}" for key, at in self.addresses.items() if isinstance(key, tuple)]
+        return "\n".join([*lines, f"dram {self.dram_bytes} bytes"]) + "\n"
 
 
 def lay_out(plan: Plan) -> DramLayout:
     """Constants first and unpadded, then every tensor that DRAM has to hold."""
-    records, parts, size = {}, [], 0
-    for index, blocks in enumerate(plan.blocks):
-        for block in blocks:
-            records[(index, block.out_c0)] = size
-            parts.append(block.record)
-            size += block.bytes
-    graph = plan.graph
-    border = {stored for _, _, stored in (*graph.inputs, *graph.outputs)}
-    tensors: dict[str, int] = {}
-    scratch: dict[int, int] = {}
+    addresses: dict[Hashable, int] = {}
+    parts: list[bytes | memoryview] = []
+    size = 0
+    for index, block in _blocks(plan):
+        addresses[("record", index, block.out_c0, block.in_c0)] = size
+        parts += block.record()
+        size += block.bytes
+    graph, tensors = plan.graph, plan.tensors
     end = aligned(size)
     for name, stored in graph.stored.items():
-        if name in border or name not in plan.resident:
-            tensors[name] = end
+        if name in tensors.inputs or name in tensors.border or _is_spilled(plan, name):
+            addresses[("tensor", name)] = end
             end += aligned(stored.bytes)
     for index, unit in enumerate(graph.units):
-        if uses_scratch(unit):
-            scratch[index] = end
+        if isinstance(unit, RelayoutUnit):
+            addresses[("scratch", index)] = end
             end += aligned(graph.stored[unit.output].bytes)
-    inputs = frozenset(stored for _, _, stored in graph.inputs)
-    return DramLayout(b"".join(parts), records, tensors, inputs, scratch, end)
+    return DramLayout(b"".join(parts), addresses, end)
+
+
+def _is_spilled(plan: Plan, name: str) -> bool:
+    """A tensor between the units of a cascade exists nowhere as a whole, in DRAM neither."""
+    return name in plan.tensors.spilled and not any(name in stage.cascade.inner for stage in plan.stages)
+
+
+def _blocks(plan: Plan) -> Iterator[tuple[int, Block]]:
+    for stage in plan.stages:
+        for position, weights in enumerate(stage.weights):
+            unit = stage.cascade.units[position]
+            if isinstance(unit, DenseUnit):
+                for parts in plan.cost.dense_parts(stage.first, stage.chunk):
+                    yield from ((stage.first, block) for block in parts)
+            else:
+                yield from ((stage.first + position, block) for block in weights.blocks)

@@ -1,63 +1,150 @@
-"""SRAM placement of buffers with live ranges: first fit, largest first."""
+"""SRAM placement: regions with live ranges in space and time.
+
+A region is what one buffer occupies: a list of segments, each of some bytes for some ticks (steps of the program). Most have one
+segment; a tensor that is made or used up strip by strip has one for each piece, so that its rows are free as soon as nobody needs
+them and two regions may share addresses wherever their segments do not meet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 ALIGNMENT = 64
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Buffer:
-    """`bytes` in use from unit `first` to unit `last`, both included."""
+class Segment:
+    """Bytes start..stop of a region, in use from tick `first` to tick `last`, both included."""
 
-    key: Hashable
-    bytes: int
+    start: int
+    stop: int
     first: int
     last: int
 
-    def overlaps(self, other: Buffer) -> bool:
-        return self.first <= other.last and other.first <= self.last
+
+@dataclass(frozen=True)
+class Region:
+    """The segments of one buffer; offsets are relative to its address."""
+
+    key: Hashable
+    segments: tuple[Segment, ...]
+
+    @property
+    def bytes(self) -> int:
+        return max(segment.stop for segment in self.segments)
+
+    @property
+    def first(self) -> int:
+        return min(segment.first for segment in self.segments)
+
+    @property
+    def last(self) -> int:
+        return max(segment.last for segment in self.segments)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Regions at fixed distances: (region, offset)."""
+
+    members: tuple[tuple[Region, int], ...]
+
+    @property
+    def area(self) -> int:
+        return sum(region.bytes for region, _ in self.members)
+
+    @property
+    def bytes(self) -> int:
+        return max(offset + region.bytes for region, offset in self.members)
+
+    @property
+    def first(self) -> int:
+        return min(region.first for region, _ in self.members)
+
+    def table(self) -> Ints:
+        """A row (start, stop, first, last) per segment."""
+        return np.array(
+            [
+                (offset + segment.start, offset + segment.stop, segment.first, segment.last)
+                for region, offset in self.members
+                for segment in region.segments
+            ],
+            np.int64,
+        ).reshape(-1, 4)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Offsets by key; `failed` is the first buffer that found no room, if any."""
+    """Addresses by key; `failed` is the first region that found no room, if any."""
 
-    offsets: dict[Hashable, int]
+    addresses: dict[Hashable, int]
     peak: int
-    failed: Buffer | None
+    failed: Region | None
 
 
 def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def place(buffers: list[Buffer], capacity: int) -> Placement:
-    """Put each buffer at the lowest offset that is free over its whole life."""
-    offsets: dict[Hashable, int] = {}
-    placed: list[tuple[int, Buffer]] = []
-    for buffer in sorted(buffers, key=lambda item: (-item.bytes, item.first, str(item.key))):
-        offset = _lowest_gap(buffer, placed)
-        if offset + buffer.bytes > capacity:
-            return Placement(offsets, capacity, buffer)
-        offsets[buffer.key] = offset
-        placed.append((offset, buffer))
-    return Placement(offsets, max((offset + buffer.bytes for offset, buffer in placed), default=0), None)
+def live_bytes(regions: Iterable[Region], ticks: int) -> Ints:
+    """Bytes in use at each tick; no placement can do with less than the largest of these."""
+    changes = np.zeros(ticks + 1, np.int64)
+    for region in regions:
+        for segment in region.segments:
+            changes[segment.first] += segment.stop - segment.start
+            changes[segment.last + 1] -= segment.stop - segment.start
+    return np.cumsum(changes)[:-1]
 
 
-def live_bytes(buffers: list[Buffer], unit: int) -> int:
-    """Bytes in use at `unit`: no placement can do with less than the largest of these."""
-    return sum(aligned(buffer.bytes) for buffer in buffers if buffer.first <= unit <= buffer.last)
+def distance(below: Region, above: Region) -> int:
+    """How far `below` must start below `above` so that the two share addresses without ever meeting."""
+    low, high = Group(((below, 0),)).table(), Group(((above, 0),)).table()
+    meet = (low[:, None, 2] <= high[None, :, 3]) & (high[None, :, 2] <= low[:, None, 3])
+    gaps = (low[:, None, 1] - high[None, :, 0])[meet]
+    return aligned(max(0, int(gaps.max()))) if gaps.size else 0
 
 
-def _lowest_gap(buffer: Buffer, placed: list[tuple[int, Buffer]]) -> int:
-    offset = 0
-    for start, other in sorted(
-        ((start, other) for start, other in placed if buffer.overlaps(other)), key=lambda item: item[0]
-    ):
-        if offset + buffer.bytes <= start:
-            return offset
-        offset = max(offset, aligned(start + other.bytes))
-    return offset
+def place(groups: Sequence[Group], capacity: int, retries: int = 24) -> Placement:
+    """Each group at the lowest address that is free over its life; largest first, and what failed before it in the next try."""
+    order = sorted(groups, key=lambda group: (-group.bytes, group.first, str(group.members[0][0].key)))
+    result = Placement({}, capacity, None)
+    for _ in range(retries):
+        result, failed = _place_in_order(order, capacity)
+        if failed is None or order[0] is failed:
+            return result
+        order = [failed, *(group for group in order if group is not failed)]
+    return result
+
+
+def _place_in_order(order: Sequence[Group], capacity: int) -> tuple[Placement, Group | None]:
+    addresses: dict[Hashable, int] = {}
+    taken = np.zeros((0, 4), np.int64)
+    peak = 0
+    for group in order:
+        table = group.table()
+        base = lowest_address(table, taken)
+        if base + group.bytes > capacity:
+            return Placement(addresses, capacity, group.members[0][0]), group
+        addresses.update({region.key: base + offset for region, offset in group.members})
+        table[:, :2] += base
+        taken = np.concatenate([taken, table])
+        peak = max(peak, base + group.bytes)
+    return Placement(addresses, peak, None), None
+
+
+def lowest_address(table: Ints, taken: Ints) -> int:
+    """The lowest base at which no segment of `table` meets one of `taken`."""
+    near = taken[(taken[:, 2] <= table[:, 3].max()) & (table[:, 2].min() <= taken[:, 3])]
+    meet = (table[:, None, 2] <= near[None, :, 3]) & (near[None, :, 2] <= table[:, None, 3])
+    above = (near[None, :, 0] - table[:, None, 1])[meet]  # a base up to here is below the other
+    below = (near[None, :, 1] - table[:, None, 0])[meet]  # a base from here on is above it
+    base = 0
+    for index in np.argsort(above, kind="stable"):
+        if above[index] >= base:
+            break
+        base = max(base, aligned(int(below[index])))
+    return base

@@ -1,60 +1,59 @@
-"""Stage `plan`: which tensors stay in SRAM, how each unit is tiled, where every buffer lies.
+"""Stage `plan`: stages are chosen, become drafts, and every buffer gets an address and every load its moment.
 
-Every activation is first assumed resident from its producer to its last consumer. Where that does not fit, the largest tensor in
-the way moves to DRAM and the search starts again. A unit's weight buffers are claimed one unit early where there is room, so that
-its first weights arrive while the unit before it computes.
+Tensors, inner buffers and pinned weights are placed first, by their live ranges; what streams through fits itself into what is left
+(`codegen/prefetch.py`). Where fragmentation leaves no room, the stage in the way first gives up its early loads, then a part of its
+bytes, then a tensor moves to DRAM; so that whatever fits at all is compiled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import Block
+from tvm_re2na.codegen.cost import CostModel
+from tvm_re2na.codegen.draft import Draft, Schedule
+from tvm_re2na.codegen.emit import emit
 from tvm_re2na.codegen.errors import UnitTooLarge
-from tvm_re2na.codegen.memory import Buffer, Placement, aligned, live_bytes, place
-from tvm_re2na.codegen.tile import Tiling, Where, blocks_of, tilings
-from tvm_re2na.codegen.units import RelayoutUnit, Unit, UnitGraph
+from tvm_re2na.codegen.memory import Group, Region, Segment, distance, live_bytes, place
+from tvm_re2na.codegen.prefetch import plan_loads
+from tvm_re2na.codegen.regions import live_regions
+from tvm_re2na.codegen.search import SHRINK, Search
+from tvm_re2na.codegen.stage import Stage
+from tvm_re2na.codegen.tensors import Tensors
+from tvm_re2na.codegen.units import Unit, UnitGraph
 
-Key = tuple[str | int, str | int, int]  # ("tensor", name, 0) or (unit, role, turn)
-SHRINK = (1.0, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)  # parts of the free bytes tried when fragmentation gets in the way
+MOST_TRIALS = 8  # of moving a tensor to DRAM because it might be cheaper
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`offsets`: SRAM address by key. `resident`: tensors that stay in SRAM while they live."""
+    """`drafts` in program order, loads included; `addresses` of all buffers; `sram_bound`: what no placement can do without."""
 
     graph: UnitGraph
-    blocks: tuple[list[Block], ...]
-    tilings: tuple[Tiling, ...]
-    resident: frozenset[str]
-    offsets: dict[Key, int]
+    cost: CostModel
+    tensors: Tensors
+    stages: tuple[Stage, ...]
+    drafts: tuple[Draft, ...]
+    addresses: dict[Hashable, int]
+    regions: dict[Hashable, Region]
     sram_peak: int
-
-    def where(self, unit: Unit) -> Where:
-        return _where(unit, self.resident)
-
-    def tensor_address(self, name: str) -> int:
-        return self.offsets[("tensor", name, 0)]
-
-    def buffer_address(self, unit: int, role: str, turn: int) -> int:
-        return self.offsets[(unit, role, turn)]
+    sram_bound: int
 
     def __str__(self) -> str:
-        lines = [f"sram peak {self.sram_peak}", f"resident {', '.join(sorted(self.resident))}"]
-        for index, (unit, tiling) in enumerate(zip(self.graph.units, self.tilings, strict=True)):
-            order = "strips outer" if tiling.strips_outer else "weights outer"
-            lines.append(f"{index} {unit.output}: {len(tiling.strips)} strips, {len(tiling.slices)} slices, {order}")
-            lines += [
-                f"    {role}[{turn}] {size} bytes at {self.offsets[(index, role, turn)]}"
-                for (role, turn), size in tiling.buffers.items()
-            ]
+        lines = [f"sram peak {self.sram_peak}, bound {self.sram_bound}"]
+        lines.append(f"in dram {', '.join(sorted(self.tensors.spilled)) or '-'}")
+        lines += [f"{index} {stage}" for index, stage in enumerate(self.stages)]
+        for key, region in self.regions.items():
+            name = " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+            lines.append(
+                f"    {name}: {region.bytes} bytes at {self.addresses[key]}, ticks {region.first}..{region.last}"
+            )
         return "\n".join(lines) + "\n"
 
 
 def make_plan(graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str]) -> Plan:
-    """Raises UnitTooLarge for a unit whose smallest tiling does not fit even with every tensor in DRAM."""
+    """Raises UnitTooLarge for a unit whose smallest way of working does not fit even with every tensor in DRAM."""
     return _Planner(graph, arch, names).run()
 
 
@@ -63,105 +62,155 @@ class _Planner:
         self.graph = graph
         self.arch = arch
         self.names = names
-        self.blocks = tuple(blocks_of(unit, arch) for unit in graph.units)
-        self.lives = _lives(graph)
-        self.resident = {
-            name for name, stored in graph.stored.items() if name in self.lives and stored.bytes <= arch.sram_bytes
-        }
-        self.choices: dict[tuple[int, Where], list[Tiling]] = {}
-        self.shrink = [0] * len(graph.units)
-        self.early = [True] * len(graph.units)
+        self.cost = CostModel(graph.units, arch)
+        self.search = Search(graph, self.cost, arch)
+        self.hasty: set[int] = set(range(len(graph.units)))  # units whose pinned weights are placed as if loaded early
+        self.compact: set[int] = set()  # units that fetch nothing early
 
     def run(self) -> Plan:
+        spilled = self._too_large()
         while True:
-            chosen = self._choose()
-            if isinstance(chosen, int):
-                self._evict(chosen)
-                continue
-            placement = place(self._buffers(chosen), self.arch.sram_bytes)
-            if placement.failed is None:
-                return self._finish(chosen, placement)
-            self._make_room(placement.failed)
+            spilled, stages = self._choose(spilled)
+            tensors = Tensors(self.graph, spilled)
+            schedule = emit(stages, tensors, self.cost, self.arch)
+            done = self._place(schedule, stages, tensors)
+            if isinstance(done, Plan):
+                return done
+            stage = stages[schedule.stages[done.first]] if done.first < len(schedule.stages) else stages[-1]
+            spilled = self._give_way(stage, tensors)
 
-    def _choose(self) -> list[Tiling] | int:
-        """The cheapest tiling of each unit that fits beside the resident tensors, or the first unit that has none."""
-        tensors = self._tensor_buffers()
-        chosen = []
-        for index, unit in enumerate(self.graph.units):
-            free = self.arch.sram_bytes - live_bytes(tensors, index)
-            budget = int(free * SHRINK[self.shrink[index]])
-            fitting = next((plan for plan in self._tilings(index, unit) if plan.bytes <= budget), None)
-            if fitting is None:
-                return index
-            chosen.append(fitting)
-        return chosen
+    # -- which tensors move to DRAM
 
-    def _tilings(self, index: int, unit: Unit) -> list[Tiling]:
-        key = (index, _where(unit, self.resident))
-        if key not in self.choices:
-            self.choices[key] = tilings(unit, self.blocks[index], key[1], self.arch)
-        return self.choices[key]
+    def _too_large(self) -> frozenset[str]:
+        """Network inputs that could never be in SRAM as a whole; other such tensors may yet vanish in a cascade."""
+        half = self.arch.sram_bytes // 2
+        return frozenset(name for _, _, name in self.graph.inputs if self.graph.stored[name].bytes > half)
 
-    def _evict(self, index: int) -> None:
-        """Move the largest resident tensor that lives at unit `index` to DRAM."""
-        living = [name for name in self.resident if self.lives[name][0] <= index <= self.lives[name][1]]
+    def _choose(self, spilled: frozenset[str]) -> tuple[frozenset[str], list[Stage]]:
+        """Stages that fit; more tensors in DRAM where nothing else does, or where that is cheaper."""
+        while True:
+            stages = self.search.run(Tensors(self.graph, spilled))
+            if isinstance(stages, list):
+                return self._improved(spilled, stages)
+            spilled = self._evict(spilled, stages)
+
+    def _evict(self, spilled: frozenset[str], index: int) -> frozenset[str]:
+        tensors = Tensors(self.graph, spilled)
+        unit = self.graph.units[index]
+        living = tensors.living(index, index) | {name for name in (*unit.inputs, unit.output) if tensors.resident(name)}
         if not living:
-            unit = self.graph.units[index]
-            required = min(plan.bytes for plan in self._tilings(index, unit))
+            required = self.search.smallest(tensors, index)
             raise UnitTooLarge(index, self.names(unit), required, self.arch.sram_bytes)
-        self.resident.remove(max(living, key=lambda name: (self.graph.stored[name].bytes, name)))
-        self.shrink[index] = 0
+        self.search.shrink[index] = 0
+        return spilled | {max(living, key=lambda name: (tensors.size(name), name))}
 
-    def _make_room(self, failed: Buffer) -> None:
-        """Give up an early weight buffer, then a part of a unit's budget, then a resident tensor."""
-        nearby = range(max(0, failed.first), min(failed.last + 2, len(self.early)))
-        for index in nearby:
-            if self.early[index]:
-                self.early[index] = False
-                return
-        for index in range(failed.first, failed.last + 1):
-            if self.shrink[index] + 1 < len(SHRINK) and self._still_fits(index, self.shrink[index] + 1):
-                self.shrink[index] += 1
-                return
-        self._evict(failed.first)
+    def _improved(self, spilled: frozenset[str], stages: list[Stage]) -> tuple[frozenset[str], list[Stage]]:
+        """Try each tensor of a stage that streams its weights more than once."""
+        total = sum(stage.cost for stage in stages)
+        costly = [stage for stage in stages if stage.strips_outer and not stage.pinned and len(stage.strips) > 1]
+        names = dict.fromkeys(
+            name for stage in costly for unit in stage.cascade.units for name in (unit.output, *unit.inputs)
+        )
+        for name in [name for name in names if name not in spilled][:MOST_TRIALS]:
+            trial = self.search.run(Tensors(self.graph, spilled | {name}))
+            if isinstance(trial, list) and sum(stage.cost for stage in trial) < total:
+                spilled, stages, total = spilled | {name}, trial, sum(stage.cost for stage in trial)
+        return spilled, stages
 
-    def _still_fits(self, index: int, shrink: int) -> bool:
-        free = self.arch.sram_bytes - live_bytes(self._tensor_buffers(), index)
-        return any(plan.bytes <= int(free * SHRINK[shrink]) for plan in self._tilings(index, self.graph.units[index]))
+    def _give_way(self, stage: Stage, tensors: Tensors) -> frozenset[str]:
+        """What to do without, after a buffer of `stage` found no room."""
+        units = set(range(stage.first, stage.last + 1))
+        if units & self.hasty:
+            self.hasty -= units
+            return tensors.spilled
+        if units - self.compact:
+            self.compact |= units
+            return tensors.spilled
+        level = max(self.search.shrink[stage.first : stage.last + 1]) + 1
+        if level < len(SHRINK):
+            for unit in units:
+                self.search.shrink[unit] = level
+            return tensors.spilled
+        return self._evict(tensors.spilled, stage.first)
 
-    def _tensor_buffers(self) -> list[Buffer]:
-        return [
-            Buffer(("tensor", name, 0), self.graph.stored[name].bytes, *self.lives[name])
-            for name in sorted(self.resident)
+    # -- where buffers lie
+
+    def _place(self, schedule: Schedule, stages: list[Stage], tensors: Tensors) -> Plan | Region:
+        """The finished plan, or the buffer that found no room."""
+        regions = live_regions(schedule)
+        fixed = [
+            self._early(region, schedule, stages)
+            for key, region in regions.items()
+            if key not in schedule.loaded or schedule.loaded[key].fixed
         ]
+        placement = place(_groups(fixed, stages, tensors), self.arch.sram_bytes)
+        if placement.failed is not None:
+            return regions[placement.failed.key]
+        compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
+        prefetch = plan_loads(schedule, regions, placement.addresses, compact, self.arch)
+        if prefetch.failed is not None:
+            return prefetch.failed
+        addresses = placement.addresses | prefetch.addresses
+        drafts = list(schedule.drafts)
+        for issue in reversed(prefetch.issues):
+            drafts.insert(issue.tick, issue.draft)
+        peak = max((addresses[key] + region.bytes for key, region in regions.items()), default=0)
+        bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
+        return Plan(
+            self.graph, self.cost, tensors, tuple(stages), tuple(drafts), addresses, regions, peak, bound
+        )
 
-    def _buffers(self, chosen: list[Tiling]) -> list[Buffer]:
-        buffers = self._tensor_buffers()
-        for index, tiling in enumerate(chosen):
-            for (role, turn), size in tiling.buffers.items():
-                early = role == "weight" and self.early[index]
-                buffers.append(Buffer((index, role, turn), size, max(0, index - early), index))
-        return buffers
-
-    def _finish(self, chosen: list[Tiling], placement: Placement) -> Plan:
-        offsets = {key: offset for key, offset in placement.offsets.items() if isinstance(key, tuple)}
-        return Plan(self.graph, self.blocks, tuple(chosen), frozenset(self.resident), offsets, aligned(placement.peak))
-
-
-def _where(unit: Unit, resident: set[str] | frozenset[str]) -> Where:
-    return Where(tuple(name in resident for name in unit.inputs), unit.output in resident)
-
-
-def _lives(graph: UnitGraph) -> dict[str, tuple[int, int]]:
-    """First and last unit that touches each tensor. A relayout goes through DRAM and needs its two sides one after the other."""
-    lives: dict[str, tuple[int, int]] = {}
-    for index, unit in enumerate(graph.units):
-        for name in (*unit.inputs, unit.output):
-            first, _ = lives.get(name, (index, index))
-            lives[name] = (first, index)
-    return lives
+    def _early(self, region: Region, schedule: Schedule, stages: list[Stage]) -> Region:
+        """Pinned weights keep their place free for the stage before, and pieces of an input for the piece before."""
+        if region.key not in schedule.loaded:
+            return region
+        stage = schedule.stages[region.first]
+        if stages[stage].first not in self.hasty:
+            return region
+        if len(region.segments) == 1:
+            start = schedule.stages.index(max(stage - 1, 0))
+            return replace(region, segments=(replace(region.segments[0], first=min(start, region.first)),))
+        segments = [region.segments[0]]
+        for before, segment in zip(region.segments, region.segments[1:], strict=False):
+            segments.append(replace(segment, first=min(before.first, segment.first)))
+        return replace(region, segments=tuple(segments))
 
 
-def uses_scratch(unit: Unit) -> bool:
-    """Whether the unit needs DRAM of its own, as large as its input."""
-    return isinstance(unit, RelayoutUnit)
+def _groups(regions: list[Region], stages: list[Stage], tensors: Tensors) -> list[Group]:
+    """Each region alone, but an output that may move into the place of its stage's input goes with it."""
+    by_key = {region.key: region for region in regions}
+    joined: dict[Hashable, list[tuple[Region, int]]] = {region.key: [(region, 0)] for region in regions}
+    homes = tensors.homes(stages)
+    for stage in stages:
+        pair = [("tensor", homes[name]) for name in (stage.cascade.units[0].inputs[0], stage.output)]
+        if stage.strips_outer and pair[0] != pair[1] and all(key in by_key for key in pair):
+            _join(joined, by_key[pair[0]], by_key[pair[1]])
+    groups = []
+    for members in {id(members): members for members in joined.values()}.values():
+        lowest = min(offset for _, offset in members)
+        groups.append(Group(tuple((region, offset - lowest) for region, offset in members)))
+    return groups
+
+
+def _join(joined: dict[Hashable, list[tuple[Region, int]]], source: Region, output: Region) -> None:
+    """Put `output` as far below `source` as it must be, if that is less than beside it, and nothing else is in the way."""
+    gap = distance(output, source)
+    if gap >= output.bytes or len(joined[output.key]) > 1:
+        return
+    members = joined[source.key]
+    offset = next(offset for region, offset in members if region is source) - gap
+    if all(_apart(region, place, output, offset) for region, place in members):
+        members.append((output, offset))
+        joined[output.key] = members
+
+
+def _apart(first: Region, first_offset: int, second: Region, second_offset: int) -> bool:
+    """Whether two regions at these offsets never meet."""
+    return not any(
+        _meet(a, first_offset, b, second_offset) for a in first.segments for b in second.segments
+    )
+
+
+def _meet(a: Segment, a_offset: int, b: Segment, b_offset: int) -> bool:
+    in_time = a.first <= b.last and b.first <= a.last
+    return in_time and a_offset + a.start < b_offset + b.stop and b_offset + b.start < a_offset + a.stop

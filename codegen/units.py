@@ -1,13 +1,15 @@
 """Stage `units`: the graph becomes a list of units of work on stored tensors.
 
-A stored tensor lies in memory as (N, H, W, C). A reshape only changes how one is looked at (a `View`), because the elements keep
-their (N, C, H, W) order; it costs a copy only where the bytes really have to move. A unit is a convolution with the max-pool
-behind it, a dense layer, a pooling, an element-wise operator or such a copy.
+A stored tensor lies in memory as (N, H, W, C). A reshape only changes how one is looked at, because the elements keep their
+(N, C, H, W) order; it costs a copy only where the bytes really have to move. A unit is a convolution with what the array's output
+path does to its results (a max-pool of windows that do not overlap, or a residual addition), a dense layer, a pooling, an
+element-wise operator or such a copy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +33,7 @@ from tvm_re2na.codegen.graph import (
 )
 
 Shape4: TypeAlias = tuple[int, int, int, int]
+TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Stored:
 
     @property
     def bytes(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,21 @@ class PoolStep:
     hi: int
 
 
+@dataclass(frozen=True)
+class AddStep:
+    """A residual addition in the output path: result >> shift_a plus operand >> shift_b, clamped."""
+
+    source: int
+    shift_a: int
+    shift_b: int
+    lo: int
+    hi: int
+
+
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W)."""
+    """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W). All inputs have the shape `in_shape`, but for
+    the operand of a residual addition, which has the output's."""
 
     source: int
     inputs: tuple[str, ...]
@@ -78,23 +93,45 @@ class Unit:
     in_shape: Shape4
     out_shape: Shape4
 
+    def operand_shape(self, operand: int) -> Shape4:
+        """How the unit sees an input; a stored tensor may be seen in several shapes of the same byte order."""
+        return self.in_shape if operand == 0 or not isinstance(self, ConvUnit) else self.out_shape
+
 
 @dataclass(frozen=True, eq=False)
-class WindowUnit(Unit):
-    """A convolution, a pooling, or a convolution with the pooling behind it; `mid_shape` lies between the two."""
+class ConvUnit(Unit):
+    """A convolution, with the maximum over `pool` (rows, columns) of neighbouring results, or with the addition of inputs[1]."""
 
-    conv: ConvStep | None
-    pool: PoolStep | None
-    mid_shape: Shape4
+    conv: ConvStep
+    pool: tuple[int, int] = (1, 1)
+    add: AddStep | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PoolUnit(Unit):
+    """A pooling or a padding."""
+
+    pool: PoolStep
 
 
 @dataclass(frozen=True, eq=False)
 class DenseUnit(Unit):
-    """A fully connected layer; the weight's columns follow the bytes of the stored input."""
+    """A fully connected layer. weight (O, C); the elements of the stored input are (channels, pixels) in the order of C."""
 
     weight: Int8Array
     bias: Int32Array
     cut: Cut
+    pixels: int = 1
+
+    def lines(self, first: int, last: int) -> Int8Array:
+        """(k, outputs first..last) weights in the order of the stored input's bytes, which lies channels-last."""
+        lines = np.empty((self.weight.shape[1], last - first), np.int8)
+        for start in range(first, last, TRANSPOSED_AT_ONCE):
+            stop = min(start + TRANSPOSED_AT_ONCE, last)
+            lines[:, start - first : stop - first] = self.weight[start:stop].T
+        if self.pixels == 1:
+            return lines
+        return lines.reshape(-1, self.pixels, last - first).transpose(1, 0, 2).reshape(lines.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +169,7 @@ class UnitGraph:
 def make_units(graph: Graph, arch: Architecture, separate: frozenset[int] = frozenset()) -> UnitGraph:
     """Lower a verified graph; the source of a unit is the index of its operator in `graph.ops`.
 
-    The convolutions whose sources are in `separate` are kept apart from the pooling behind them.
+    The convolutions whose sources are in `separate` are kept apart from the pooling or addition behind them.
     """
     return _Lowering(graph, arch, separate).run()
 
@@ -160,6 +197,11 @@ class _Lowering:
         self.stored: dict[str, Stored] = {}
         self.views: dict[str, tuple[str, Shape4]] = {}  # tensor -> stored tensor, whose elements it has in order
         self.done: set[str] = set()
+        self.indices = {op.output: index for index, op in enumerate(graph.ops)}
+        self.consumers: dict[str, list[Op]] = {}
+        for op in graph.ops:
+            for name in dict.fromkeys(op.inputs):
+                self.consumers.setdefault(name, []).append(op)
 
     def run(self) -> UnitGraph:
         graph = self.graph
@@ -174,7 +216,7 @@ class _Lowering:
 
     def _input_shape(self, name: str) -> Shape4:
         """An input that is only ever reshaped is stored for the reshaped form: the border does the work."""
-        consumers = self.graph.consumers(name)
+        consumers = self.consumers.get(name, [])
         shapes = {op.shape for op in consumers if isinstance(op, Reshape)}
         if len(shapes) == 1 and all(isinstance(op, Reshape) for op in consumers):
             return four(shapes.pop())
@@ -213,7 +255,7 @@ class _Lowering:
         self._store(op.output, out_shape)
         head = (index, inputs, op.output, in_shape, out_shape)
         if isinstance(op, MaxPool2d | Pad):
-            self.units.append(WindowUnit(*head, conv=None, pool=_pool_step(index, op), mid_shape=in_shape))
+            self.units.append(PoolUnit(*head, pool=_pool_step(index, op)))
         elif isinstance(op, Add):
             self.units.append(EltwiseUnit(*head, shifts=op.shifts, lo=op.lo, hi=op.hi))
         elif isinstance(op, Clip):
@@ -221,39 +263,49 @@ class _Lowering:
         else:
             raise TypeError(f"{op.name}: no lowering for {op.kind}")
 
-    def _conv(self, index: int, op: Conv2d, inputs: tuple[str, ...], in_shape: Shape4, mid_shape: Shape4) -> None:
-        step = ConvStep(index, op.weight, op.bias, op.window, op.groups, op.cut)
-        pool = None if index in self.separate else self._only_pool_behind(op.output)
-        if pool is None:
-            self._store(op.output, mid_shape)
-            self.units.append(WindowUnit(index, inputs, op.output, in_shape, mid_shape, step, None, mid_shape))
-            return
-        pool_index, pool_op = pool
-        out_shape = four(self.graph.shapes[pool_op.output])
-        self._store(pool_op.output, out_shape)
-        self.done.add(pool_op.output)
-        pool_step = _pool_step(pool_index, pool_op)
-        self.units.append(WindowUnit(index, inputs, pool_op.output, in_shape, out_shape, step, pool_step, mid_shape))
+    def _conv(self, index: int, op: Conv2d, inputs: tuple[str, ...], in_shape: Shape4, conv_shape: Shape4) -> None:
+        behind = None if index in self.separate else self._only_consumer(op.output)
+        if isinstance(behind, MaxPool2d) and pools_in_output_path(behind.window, self.arch):
+            step = _conv_step(index, replace(op, cut=_clamped(op.cut, behind.lo, behind.hi)))
+            pool, add = behind.window.kernel, None
+        elif isinstance(behind, Add) and self._other_operand(behind, op.output) is not None:
+            other = self._other_operand(behind, op.output) or ""
+            inputs = (*inputs, self.views[other][0])
+            step, pool, add = _conv_step(index, op), (1, 1), self._add_step(behind, op.output)
+        else:
+            behind, step, pool, add = op, _conv_step(index, op), (1, 1), None
+        out_shape = four(self.graph.shapes[behind.output]) if behind is not op else conv_shape
+        self._store(behind.output, out_shape)
+        self.done.add(behind.output)
+        self.units.append(ConvUnit(index, inputs, behind.output, in_shape, out_shape, step, pool, add))
 
-    def _only_pool_behind(self, tensor: str) -> tuple[int, MaxPool2d] | None:
-        consumers = self.graph.consumers(tensor)
-        if tensor in self.graph.outputs or len(consumers) != 1 or not isinstance(consumers[0], MaxPool2d):
+    def _only_consumer(self, tensor: str) -> Op | None:
+        consumers = self.consumers.get(tensor, [])
+        return consumers[0] if tensor not in self.graph.outputs and len(consumers) == 1 else None
+
+    def _other_operand(self, op: Add, tensor: str) -> str | None:
+        """The operand besides `tensor`, if it is another one, has been computed already, and lies in memory in its own shape."""
+        others = [name for name in op.inputs if name != tensor]
+        if len(others) != 1 or others[0] not in self.views:
             return None
-        return self.graph.ops.index(consumers[0]), consumers[0]
+        return others[0] if self.views[others[0]][1] == four(self.graph.shapes[others[0]]) else None
+
+    def _add_step(self, op: Add, tensor: str) -> AddStep:
+        mine = op.inputs.index(tensor)
+        return AddStep(self.indices[op.output], op.shifts[mine], op.shifts[1 - mine], op.lo, op.hi)
 
     def _dense(self, index: int, op: Dense) -> None:
-        name, shape = self.views[op.inputs[0]]
-        batch, channels, height, width = shape
-        weight = op.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(op.weight.shape)
+        name, (batch, channels, height, width) = self.views[op.inputs[0]]
+        pixels = height * width
         flat, out_shape = (batch, op.weight.shape[1], 1, 1), four(self.graph.shapes[op.output])
         self._store(op.output, out_shape)
         head = (index, (name,), op.output, flat, out_shape)
         if self._better_as_conv(op, batch):
+            weight = op.weight.reshape(-1, channels, pixels).transpose(0, 2, 1).reshape(op.weight.shape)
             kernel = np.ascontiguousarray(weight)[:, :, None, None]
-            step = ConvStep(index, kernel, op.bias, Window((1, 1)), 1, op.cut)
-            self.units.append(WindowUnit(*head, conv=step, pool=None, mid_shape=out_shape))
+            self.units.append(ConvUnit(*head, ConvStep(index, kernel, op.bias, Window((1, 1)), 1, op.cut)))
         else:
-            self.units.append(DenseUnit(*head, weight=weight, bias=op.bias, cut=op.cut))
+            self.units.append(DenseUnit(*head, op.weight, op.bias, op.cut, 1 if 1 in (channels, pixels) else pixels))
 
     def _better_as_conv(self, op: Dense, batch: int) -> bool:
         """A batch may fill the array's columns with images: fewer steps than one image after the other."""
@@ -265,6 +317,22 @@ class _Lowering:
         return bool(fits and conv_steps < dense_steps)
 
 
+def pools_in_output_path(window: Window, arch: Architecture) -> bool:
+    """Whether the array can pool as results leave it: windows that tile the image, and fill the columns almost as well as pixels."""
+    size = window.kernel[0] * window.kernel[1]
+    tiles = window.kernel == window.stride and window.padding == (0, 0, 0, 0) and window.dilation == (1, 1)
+    return tiles and 16 * (arch.array_columns // size * size) >= 15 * arch.array_columns
+
+
+def _conv_step(index: int, op: Conv2d) -> ConvStep:
+    return ConvStep(index, op.weight, op.bias, op.window, op.groups, op.cut)
+
+
+def _clamped(cut: Cut, lo: int, hi: int) -> Cut:
+    """Clamping keeps the order, so that what clamps a maximum may clamp what it is taken of."""
+    return replace(cut, lo=min(max(cut.lo, lo), hi), hi=min(max(cut.hi, lo), hi))
+
+
 def _pool_step(index: int, op: MaxPool2d | Pad) -> PoolStep:
     if isinstance(op, Pad):
         return PoolStep(index, Window((1, 1), padding=op.padding), 0, -128, 127)
@@ -272,6 +340,6 @@ def _pool_step(index: int, op: MaxPool2d | Pad) -> PoolStep:
 
 
 def _describe(unit: Unit) -> str:
-    if isinstance(unit, WindowUnit):
-        return "+".join(word for word, step in (("conv", unit.conv), ("pool", unit.pool)) if step)
+    if isinstance(unit, ConvUnit):
+        return "conv+pool" if unit.pool != (1, 1) else "conv+add" if unit.add else "conv"
     return type(unit).__name__.removesuffix("Unit").lower()

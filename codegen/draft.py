@@ -1,0 +1,125 @@
+"""Instructions whose addresses are still names: what `emit` writes and `bind` completes.
+
+A draft names the buffer of SRAM or the piece of DRAM that each of its addresses lies in, and the bytes it touches there. Live ranges
+of buffers, and so their addresses, follow from the drafts alone. Loads are not among them: what a buffer is loaded with is noted
+beside it (`Loaded`), and `codegen/prefetch.py` decides when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+from tvm_re2na.codegen.isa.encoding import make
+from tvm_re2na.codegen.sync import Access, Step
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Bytes start..stop of a buffer (`memory` "sram") or of a piece of DRAM ("dram"), of which each `stride` bytes only the first
+    `run` are touched (0: all)."""
+
+    memory: str
+    key: Hashable
+    start: int
+    stop: int
+    run: int = 0
+    stride: int = 0
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First byte and the one behind the last; of channels that lie between others, those of the whole pixels."""
+        if not self.stride:
+            return self.start, self.stop
+        return self.start // self.stride * self.stride, -(-self.stop // self.stride) * self.stride
+
+    def at(self, base: int) -> Access:
+        return Access(self.memory, base + self.start, base + self.stop, self.run, self.stride)
+
+
+@dataclass(frozen=True)
+class Place:
+    """An address: `offset` bytes into a buffer or piece of DRAM."""
+
+    memory: str
+    key: Hashable
+    offset: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One instruction. `values` are its plain fields, `places` its addresses by field name."""
+
+    name: str
+    source: int
+    values: Mapping[str, int]
+    places: Mapping[str, Place] = field(default_factory=dict)
+    reads: tuple[Touch, ...] = ()
+    writes: tuple[Touch, ...] = ()
+
+    @property
+    def touches(self) -> tuple[Touch, ...]:
+        return self.reads + self.writes
+
+    def bind(self, addresses: Mapping[tuple[str, Hashable], int]) -> Step:
+        """The instruction, given the address of every buffer and piece of DRAM; raises EncodeError for a field out of range."""
+        placed = {
+            name: addresses[(place.memory, place.key)] + place.offset for name, place in self.places.items()
+        }
+        instruction = make(self.name, self.source, **self.values, **placed)
+        reads, writes = (
+            tuple(touch.at(addresses[(touch.memory, touch.key)]) for touch in touches)
+            for touches in (self.reads, self.writes)
+        )
+        return Step(instruction, reads, writes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes start..stop of a buffer come from `offset` of a piece of DRAM."""
+
+    start: int
+    stop: int
+    dram: Hashable
+    offset: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A buffer that is filled from DRAM. `size` may be more than its parts need, so that buffers in turn are alike."""
+
+    key: Hashable
+    source: int
+    size: int
+    parts: tuple[Part, ...]
+    fixed: bool = False  # placed with the tensors, before what only streams through
+
+
+@dataclass
+class Schedule:
+    """Drafts in program order, what is loaded, and the stage that each draft belongs to."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    loaded: dict[Hashable, Loaded] = field(default_factory=dict)
+    stages: list[int] = field(default_factory=list)
+
+
+def copy(name: str, source: int, dram: Place, sram: Place, rows: int, size: int, *strides: int) -> Draft:
+    """LOAD or STORE of `rows` runs of `size` bytes, and of planes of them; strides: row in DRAM and SRAM, planes, plane in both."""
+    dram_row, sram_row, planes, dram_plane, sram_plane = strides or (size, size, 1, 0, 0)
+    values = {
+        "bytes": size,
+        "rows": rows,
+        "planes": planes,
+        "dram_row_stride": dram_row,
+        "sram_row_stride": sram_row,
+        "dram_plane_stride": dram_plane,
+        "sram_plane_stride": sram_plane,
+    }
+    dram_stop = dram.offset + size + (rows - 1) * dram_row + (planes - 1) * dram_plane
+    sram_stop = sram.offset + size + (rows - 1) * sram_row + (planes - 1) * sram_plane
+    plain = planes == 1 and rows > 1
+    in_dram = Touch("dram", dram.key, dram.offset, dram_stop, *((size, dram_row) if plain else (0, 0)))
+    in_sram = Touch("sram", sram.key, sram.offset, sram_stop, *((size, sram_row) if plain else (0, 0)))
+    reads, writes = (in_dram, in_sram) if name == "LOAD" else (in_sram, in_dram)
+    return Draft(name, source, values, {"dram_addr": dram, "sram_addr": sram}, (reads,), (writes,))

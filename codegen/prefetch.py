@@ -1,0 +1,215 @@
+"""Stage `prefetch`: where what streams through the SRAM lies, and in which order and when it is loaded.
+
+The DRAM must never wait while there is room. So weights are not loaded layer by layer, but as far ahead as the SRAM holds: each
+buffer, in the order of first use, gets the address whose bytes become free first, and is loaded in pieces, each of which waits for
+its own bytes only. A small replay of bus and array decides which piece goes next: the one that is needed first among those whose
+bytes are free, so that a piece that must wait holds up none that need not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.draft import Draft, Part, Place, Schedule, copy
+from tvm_re2na.codegen.isa.durations import duration_parts
+from tvm_re2na.codegen.memory import Region
+from tvm_re2na.codegen.timeline import NEVER, Timeline
+
+PIECE_BYTES = 32 * 1024  # of one load: long enough to hide the latency of the next one
+WINDOW = 24  # pieces that the bus may choose among
+GOOD_ENOUGH = 1.002  # times the array's own cycles: nothing better is looked for
+PATIENCE = (1.0, 0.0, 4.0)  # rules for choosing addresses that are tried; see Timeline.best_address
+
+
+@dataclass(frozen=True)
+class Issue:
+    """A load, to be issued before the draft number `tick`."""
+
+    tick: int
+    draft: Draft
+
+
+@dataclass(frozen=True)
+class Prefetch:
+    """`cycles`: the replay's estimate of the whole run. `failed`: the first buffer that found no room, if any."""
+
+    issues: list[Issue]
+    addresses: dict[Hashable, int]
+    cycles: int
+    failed: Region | None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some bytes of a buffer; needed by the draft number `need`, and used until `last`."""
+
+    key: Hashable
+    part: Part
+    need: int
+    last: int
+
+
+def plan_loads(
+    schedule: Schedule,
+    regions: Mapping[Hashable, Region],
+    fixed: Mapping[Hashable, int],
+    compact: frozenset[int],
+    arch: Architecture,
+) -> Prefetch:
+    """Issue ticks for all loads, addresses for those buffers that `fixed` has none for; stages in `compact` fetch nothing early.
+
+    Several rules for choosing addresses are tried, and the replay's shortest run wins.
+    """
+    pieces, durations = _in_order(schedule, regions), [_array_cycles(draft, arch) for draft in schedule.drafts]
+    tried = []
+    for patience in PATIENCE:
+        room = _Room(schedule, regions, fixed, compact, patience, arch.sram_bytes)
+        tried.append(_one_plan(schedule, pieces, room, _Replay(durations, arch)))
+        if tried[-1].failed is None and tried[-1].cycles <= sum(durations) * GOOD_ENOUGH:
+            break
+    return min(tried, key=lambda plan: (plan.failed is not None, plan.cycles))
+
+
+def _one_plan(schedule: Schedule, pieces: list[Piece], room: _Room, replay: _Replay) -> Prefetch:
+    coming = deque(pieces)
+    window: list[tuple[Piece, int]] = []  # with the tick from which its bytes are free
+    issues: list[Issue] = []
+    now = 0
+    while coming or window:
+        while coming and len(window) < WINDOW:
+            piece = coming.popleft()
+            free = room.free_from(piece, now)
+            if free >= NEVER:
+                return Prefetch(issues, room.addresses, replay.end(), room.regions[piece.key])
+            window.append((piece, free))
+        piece, free = window.pop(replay.choose(window))
+        now = max(now, free)
+        replay.load(piece, free)
+        part, source = piece.part, schedule.loaded[piece.key].source
+        dram, sram = Place("dram", part.dram, part.offset), Place("sram", piece.key, part.start)
+        issues.append(Issue(now, copy("LOAD", source, dram, sram, 1, part.stop - part.start)))
+    return Prefetch(issues, room.addresses, replay.end(), None)
+
+
+class _Room:
+    """Finds addresses for buffers, in order of first use, and the tick from which a piece's bytes are free."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        regions: Mapping[Hashable, Region],
+        fixed: Mapping[Hashable, int],
+        compact: frozenset[int],
+        patience: float,
+        capacity: int,
+    ) -> None:
+        self.patience = patience
+        self.schedule = schedule
+        self.regions = regions
+        self.fixed = fixed
+        self.compact = compact
+        self.addresses: dict[Hashable, int] = {}
+        self.timeline = Timeline([(base, regions[key]) for key, base in fixed.items()], capacity)
+        self.stored = _last_stores(schedule)
+        self.starts: dict[int, int] = {}
+        for tick, stage in enumerate(schedule.stages):
+            self.starts.setdefault(stage, tick)
+
+    def free_from(self, piece: Piece, now: int) -> int:
+        """NEVER where the bytes are not free when they are needed."""
+        region = self.regions[piece.key]
+        stage = self.schedule.stages[piece.need]
+        self.timeline.advance(now, region.last)
+        base = self._address(region, -1 if stage in self.compact else self.patience)
+        if base is None:
+            return NEVER
+        free = self.timeline.free_from(
+            base + piece.part.start, base + piece.part.stop, piece.need, piece.last, piece.key
+        )
+        return max(free, self.stored.get(piece.part.dram, 0), self.starts[stage] if stage in self.compact else 0)
+
+    def _address(self, region: Region, patience: float) -> int | None:
+        if region.key in self.fixed:
+            return self.fixed[region.key]
+        if region.key not in self.addresses:
+            base = self.timeline.best_address(region.bytes, region.first, region.last, patience)
+            if base is None:
+                return None
+            self.addresses[region.key] = base
+            self.timeline.add(base, region.segments[0], region.key)
+        return self.addresses[region.key]
+
+
+class _Replay:
+    """When the array has finished each draft, given the loads so far; stores and waiting for them are left out."""
+
+    def __init__(self, durations: list[int], arch: Architecture) -> None:
+        self.arch = arch
+        self.durations = durations
+        self.finished = [0]  # [t]: when drafts 0 .. t - 1 are done, as far as it is known
+        self.arrived: dict[int, int] = {}  # by draft: when the last piece it needs is there
+        self.bus = 0
+
+    def choose(self, window: list[tuple[Piece, int]]) -> int:
+        """Of the pieces, in order of need, the first whose bytes are free when the bus is, or the one that is free first."""
+        self._advance(min(piece.need for piece, _ in window))
+        times = [self.finished[free] if free < len(self.finished) else NEVER for _, free in window]
+        ready = (index for index, time in enumerate(times) if time <= self.bus)
+        return next(ready, times.index(min(times)))
+
+    def load(self, piece: Piece, free: int) -> None:
+        start = max(self.bus, self.finished[free])
+        self.bus = start - (piece.part.start - piece.part.stop) // self.arch.dram_bytes_per_cycle
+        arrival = self.bus + self.arch.dram_latency
+        self.arrived[piece.need] = max(self.arrived.get(piece.need, 0), arrival)
+
+    def end(self) -> int:
+        """When the last draft is done, if nothing more is loaded."""
+        self._advance(len(self.durations))
+        return self.finished[-1]
+
+    def _advance(self, need: int) -> None:
+        """All that draft `need` comes after has been loaded."""
+        for tick in range(len(self.finished) - 1, need):
+            start = max(self.finished[-1], self.arrived.get(tick, 0))
+            self.finished.append(start + self.durations[tick])
+
+
+def _array_cycles(draft: Draft, arch: Architecture) -> int:
+    return 0 if draft.name in ("LOAD", "STORE") else duration_parts(arch, draft.name, draft.values)["cycles"]
+
+
+def _in_order(schedule: Schedule, regions: Mapping[Hashable, Region]) -> list[Piece]:
+    """All pieces of all loads by first use."""
+    pieces = [
+        piece
+        for loaded in schedule.loaded.values()
+        if loaded.key in regions
+        for part in loaded.parts
+        for piece in _pieces(part, regions[loaded.key])
+    ]
+    return sorted(pieces, key=lambda piece: piece.need)
+
+
+def _pieces(part: Part, region: Region) -> Iterator[Piece]:
+    """A part cut at the borders of the region's segments and at PIECE_BYTES."""
+    for segment in region.segments:
+        start, stop = max(part.start, segment.start), min(part.stop, segment.stop)
+        while start < stop:
+            end = stop if stop - start < 2 * PIECE_BYTES else start + PIECE_BYTES
+            piece = Part(start, end, part.dram, part.offset + start - part.start)
+            yield Piece(region.key, piece, segment.first, segment.last)
+            start = end
+
+
+def _last_stores(schedule: Schedule) -> dict[Hashable, int]:
+    """The tick behind the last store to each piece of DRAM."""
+    return {
+        touch.key: tick + 1
+        for tick, draft in enumerate(schedule.drafts)
+        if draft.name == "STORE"
+        for touch in draft.writes
+    }

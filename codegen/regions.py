@@ -1,0 +1,73 @@
+"""Live ranges: what every buffer occupies of the SRAM, and when, read off the drafts that touch it.
+
+Time is counted in ticks: the index of a draft. A piece of a buffer lives from the first draft that touches it to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from tvm_re2na.codegen.draft import Schedule
+from tvm_re2na.codegen.memory import Region, Segment
+
+MOST_SEGMENTS = 64  # of one region; beyond it, neighbours are merged
+
+
+def live_regions(schedule: Schedule) -> dict[Hashable, Region]:
+    """One region for each buffer of SRAM, in the order of first use."""
+    touches: dict[Hashable, list[Segment]] = {}
+    for tick, draft in enumerate(schedule.drafts):
+        for touch in draft.touches:
+            if touch.memory == "sram":
+                start, stop = touch.span
+                touches.setdefault(touch.key, []).append(Segment(start, stop, tick, tick))
+    return {key: _region(key, segments, schedule) for key, segments in touches.items()}
+
+
+def _region(key: Hashable, touched: list[Segment], schedule: Schedule) -> Region:
+    loaded = schedule.loaded.get(key)
+    if loaded is not None and not loaded.fixed:
+        last = max(segment.last for segment in touched)
+        return Region(key, (Segment(0, loaded.size, touched[0].first, last),))
+    return Region(key, tuple(_merged(_pieces(touched))))
+
+
+def _pieces(touched: list[Segment]) -> list[Segment]:
+    """Cut at every border; each piece lives from its first touch to its last."""
+    whole = {(segment.start, segment.stop) for segment in touched}
+    if len(whole) == 1:
+        return [Segment(touched[0].start, touched[0].stop, touched[0].first, touched[-1].last)]
+    borders = sorted({edge for pair in whole for edge in pair})
+    position = {edge: index for index, edge in enumerate(borders)}
+    first, last = [-1] * len(borders), [-1] * len(borders)
+    for segment in touched:
+        for index in range(position[segment.start], position[segment.stop]):
+            first[index] = segment.first if first[index] < 0 else first[index]
+            last[index] = segment.last
+    return [
+        Segment(borders[index], borders[index + 1], first[index], last[index])
+        for index in range(len(borders) - 1)
+        if first[index] >= 0
+    ]
+
+
+def _merged(pieces: list[Segment]) -> list[Segment]:
+    """Neighbours that live alike become one; so do others where there are too many."""
+    merged: list[Segment] = []
+    for piece in pieces:
+        before = merged[-1] if merged else None
+        if before and before.stop == piece.start and (before.first, before.last) == (piece.first, piece.last):
+            merged[-1] = Segment(before.start, piece.stop, piece.first, piece.last)
+        else:
+            merged.append(piece)
+    size = -(-len(merged) // MOST_SEGMENTS)
+    return [_hull(merged[start : start + size]) for start in range(0, len(merged), size)]
+
+
+def _hull(pieces: list[Segment]) -> Segment:
+    return Segment(
+        pieces[0].start,
+        pieces[-1].stop,
+        min(piece.first for piece in pieces),
+        max(piece.last for piece in pieces),
+    )

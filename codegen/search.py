@@ -1,0 +1,113 @@
+"""Stage `stages`: dynamic programming over the units finds the cheapest sequence of stages that fits the SRAM.
+
+Every tensor is first assumed to stay in SRAM from its producer to its last consumer; where nothing fits, the largest in the way moves
+to DRAM, and so does one whose absence makes the total cheaper. A unit that fits as a whole is not cut into strips, unless something
+streams in from DRAM meanwhile; a cascade is tried only where some of its units do not fit alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.cost import CostModel
+from tvm_re2na.codegen.stage import Stage
+from tvm_re2na.codegen.tensors import Tensors
+from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit, UnitGraph
+from tvm_re2na.codegen.ways import Ways
+
+MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
+SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)  # parts of the free bytes tried when fragmentation gets in the way
+
+
+class Search:
+    """Finds the stages for given tensors in SRAM; `shrink` limits units to a part of the free bytes."""
+
+    def __init__(self, graph: UnitGraph, cost: CostModel, arch: Architecture) -> None:
+        self.graph = graph
+        self.arch = arch
+        self.ways = Ways(cost, arch)
+        self.shrink = [0] * len(graph.units)
+        self._options: dict[tuple[str, int, int, frozenset[str]], list[Stage]] = {}
+
+    def run(self, tensors: Tensors) -> list[Stage] | int:
+        """The cheapest stages, or the first unit that none gets beyond."""
+        count = len(self.graph.units)
+        best: list[tuple[float, Stage | None]] = [(0.0, None), *[(float("inf"), None)] * count]
+        reached = 0
+        for first in range(count):
+            if best[first][0] == float("inf"):
+                continue
+            reached = first
+            for stage in self._stages_from(tensors, first):
+                total = best[first][0] + stage.cost
+                if total < best[stage.last + 1][0]:
+                    best[stage.last + 1] = (total, stage)
+        if count and best[count][1] is None:
+            return reached
+        stages: list[Stage] = []
+        while (stage := best[stages[-1].first if stages else count][1]) is not None:
+            stages.append(stage)
+        return stages[::-1]
+
+    def smallest(self, tensors: Tensors, index: int) -> int:
+        """Bytes that the unit needs at least, beside the tensors that live on."""
+        return min(stage.bytes for kind in ("whole", "coarse", "fine") for stage in self._list(kind, tensors, index, index))
+
+    def _stages_from(self, tensors: Tensors, first: int) -> Iterator[Stage]:
+        single = self._single(tensors, first)
+        if single is not None:
+            yield single
+        tight = single is None or len(single.strips) > 1 or not single.overlap
+        for last in range(first + 1, min(first + MOST_UNITS, len(self.graph.units))):
+            if isinstance(self.graph.units[last], DenseUnit | RelayoutUnit):
+                return
+            tight = tight or not self._fits_whole(tensors, last)
+            if tight and tensors.is_cascade(first, last):
+                stage = self._cheapest(tensors, first, last, ("cascade", "fine cascade"))
+                if stage is not None:
+                    yield stage
+
+    def _single(self, tensors: Tensors, index: int) -> Stage | None:
+        unit = self.graph.units[index]
+        names = (*unit.inputs, unit.output)
+        if any(name in tensors.inputs or not tensors.resident(name) for name in names):
+            whole = self._cheapest(tensors, index, index, ("whole",))
+            cut = self._cheapest(tensors, index, index, ("coarse", "fine"))
+            return min((stage for stage in (whole, cut) if stage), key=lambda stage: stage.cost, default=None)
+        return self._cheapest(tensors, index, index, ("whole", "coarse", "fine"))
+
+    def _fits_whole(self, tensors: Tensors, index: int) -> bool:
+        stage = self._cheapest(tensors, index, index, ("whole",))
+        return stage is not None and stage.overlap
+
+    def _cheapest(self, tensors: Tensors, first: int, last: int, kinds: tuple[str, ...]) -> Stage | None:
+        """Of the first kind that has any that fits."""
+        free = self.arch.sram_bytes - tensors.living_bytes(first, last)
+        level = max(self.shrink[first : last + 1])
+        for kind in kinds:
+            options = self._list(kind, tensors, first, last)
+            found = next((stage for stage in options if stage.bytes <= _allowed(free, stage.bytes, level)), None)
+            if found is not None:
+                return found
+        return None
+
+    def _list(self, kind: str, tensors: Tensors, first: int, last: int) -> list[Stage]:
+        """All stages of a kind, cheapest first; they depend on which of the units' own tensors are in DRAM."""
+        touched = {name for unit in self.graph.units[first : last + 1] for name in (*unit.inputs, unit.output)}
+        key = (kind, first, last, tensors.spilled & touched)
+        if key not in self._options:
+            stages = {
+                "whole": lambda: self.ways.whole(tensors, first),
+                "coarse": lambda: self.ways.strips(tensors, first, False),
+                "fine": lambda: self.ways.strips(tensors, first, True),
+                "cascade": lambda: self.ways.cascades(tensors, first, last, False),
+                "fine cascade": lambda: self.ways.cascades(tensors, first, last, True),
+            }[kind]()
+            self._options[key] = sorted(stages, key=lambda stage: (stage.cost, stage.bytes))
+        return self._options[key]
+
+
+def _allowed(free: int, size: int, level: int) -> int:
+    """What a stage may take of the free bytes; a stage that frees more than it takes always may."""
+    return free if size <= 0 else int(max(free, 0) * SHRINK[level])

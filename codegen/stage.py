@@ -1,0 +1,61 @@
+"""A stage: a run of consecutive units and the way in which they work together.
+
+  whole          one unit, all of its output at once, one block of weights after the other (weights are loaded once);
+  weights outer  one unit, strips of its output for each slice of weights: what comes from DRAM is loaded once a slice;
+  strips outer   one or more units (a cascade), strip by strip: tensors between them never exist as a whole, and an output that
+                 stays on chip may move into the rows of the input that are no longer needed. The weights stay (pinned), or
+                 are streamed again for each strip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm_re2na.codegen.cost import Weights
+from tvm_re2na.codegen.memory import aligned
+from tvm_re2na.codegen.strips import Cascade, Strip
+from tvm_re2na.codegen.units import Shape4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Units first .. last and how they work. `weights`: the chosen shape's blocks of each unit; `slices`: blocks at a time."""
+
+    first: int
+    last: int
+    cascade: Cascade
+    weights: tuple[Weights, ...]
+    strips_outer: bool = False
+    pinned: bool = False
+    overlap: bool = True  # buffers in turn, so that transfers hide behind compute
+    slices: int = 1
+    chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
+    bytes: int = 0  # SRAM beside the tensors that live on
+    cost: float = 0.0
+
+    @property
+    def strips(self) -> list[Strip]:
+        return [work.strip for work in self.cascade.work]
+
+    @property
+    def output(self) -> str:
+        return self.cascade.units[-1].output
+
+    def __str__(self) -> str:
+        way = "strips outer" if self.strips_outer else "weights outer" if len(self.strips) > 1 else "whole"
+        shapes = "/".join(str(weights.rows) for weights in self.weights if weights.rows) or "-"
+        names = " + ".join(unit.output for unit in self.cascade.units)
+        pinned = ", pinned weights" if self.pinned else ""
+        return f"{names}: {way}, {len(self.strips)} strips, rows {shapes}{pinned}, {self.bytes} bytes"
+
+
+def row_bytes(shape: Shape4) -> int:
+    """Bytes of one row of pixels."""
+    return shape[3] * shape[1]
+
+
+def inner_bytes(shape: Shape4, height: int) -> int:
+    """A buffer for the rows of an inner tensor that are held at once, or for a whole image where that is not much more."""
+    row = row_bytes(shape)
+    image = shape[2] * row
+    return aligned(image if height * row < image <= 2 * height * row else height * row)

@@ -1,0 +1,162 @@
+"""Strips: which rows of every tensor a run of units touches when its last output is made a few rows at a time.
+
+A strip is a run of whole images, or of rows of one image. Units that work strip by strip (a cascade) keep of the tensors between
+them only the rows that are still needed: each row is computed once, and no tensor ever exists as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.units import ConvUnit, PoolUnit, Shape4, Unit
+
+Rows: TypeAlias = tuple[int, int]  # first, behind the last
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Output rows y0..y1 of the images n0..n1; more than one image only with all rows."""
+
+    n0: int
+    n1: int
+    y0: int
+    y1: int
+
+    @property
+    def images(self) -> int:
+        return self.n1 - self.n0
+
+    @property
+    def rows(self) -> Rows:
+        return self.y0, self.y1
+
+
+def cut_strips(shape: Shape4, rows: int) -> tuple[Strip, ...]:
+    """Strips of at most `rows` rows; as many whole images as `rows` holds, or rows of single images."""
+    batch, _, height, _ = shape
+    if rows >= height:
+        images = rows // height
+        return tuple(Strip(n, min(n + images, batch), 0, height) for n in range(0, batch, images))
+    return tuple(Strip(n, n + 1, y, min(y + rows, height)) for n in range(batch) for y in range(0, height, rows))
+
+
+def strip_heights(shape: Shape4) -> list[int]:
+    """The distinct heights that cut a tensor into strips of about equal size, from all images down to one row."""
+    batch, _, height, _ = shape
+    images = {-(-batch // parts) for parts in range(1, batch + 1)}
+    rows = {-(-height // parts) for parts in range(1, height + 1)}
+    return [count * height for count in sorted(images, reverse=True)] + sorted(rows - {height}, reverse=True)
+
+
+def seen_rows(window: Window, rows: Rows, height: int) -> Rows:
+    """Input rows that the output rows see, inside an image of `height` rows; empty where only padding is seen."""
+    start = rows[0] * window.stride[0] - window.padding[0]
+    stop = (rows[1] - 1) * window.stride[0] - window.padding[0] + window.reach[0]
+    first = min(max(start, 0), height)
+    return first, max(min(stop, height), first)
+
+
+def needed_rows(unit: Unit, operand: int, rows: Rows) -> Rows:
+    """Rows of an input that a unit needs for some (not no) rows of its output."""
+    if isinstance(unit, ConvUnit) and operand == 0:
+        return seen_rows(unit.conv.window, (rows[0] * unit.pool[0], rows[1] * unit.pool[0]), unit.in_shape[2])
+    if isinstance(unit, PoolUnit):
+        return seen_rows(unit.pool.window, rows, unit.in_shape[2])
+    return rows
+
+
+@dataclass(frozen=True)
+class StripWork:
+    """What one strip means: rows that each unit computes, and rows of each input and inner tensor that are read."""
+
+    strip: Strip
+    computed: tuple[Rows, ...]
+    windows: dict[str, Rows]
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Units that work strip by strip. `work` has an entry per strip."""
+
+    units: tuple[Unit, ...]
+    work: tuple[StripWork, ...]
+
+    @cached_property
+    def inner(self) -> dict[str, Unit]:
+        """The tensors between the units, by name, with the unit that makes them."""
+        return {unit.output: unit for unit in self.units[:-1]}
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape4]:
+        """How the units see what they read."""
+        return {
+            name: unit.operand_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)
+        }
+
+    @cached_property
+    def heights(self) -> dict[str, int]:
+        """The most rows of each tensor that are held at once (times images)."""
+        most: dict[str, int] = {}
+        for work in self.work:
+            for name, (first, last) in work.windows.items():
+                most[name] = max(most.get(name, 0), (last - first) * work.strip.images)
+        return most
+
+    def copies(self, index: int, tensor: str) -> Rows:
+        """Rows of an inner tensor that strip `index` needs of those computed before."""
+        if index == 0 or self.work[index].strip.n0 != self.work[index - 1].strip.n0:
+            return 0, 0
+        first, last = self.work[index].windows[tensor][0], self.work[index - 1].windows[tensor][1]
+        return first, max(first, last)
+
+
+def unroll(units: Sequence[Unit], strips: Sequence[Strip]) -> Cascade:
+    """Walk from the last unit back to the first, strip by strip: nobody computes what nobody needs, or what is there already."""
+    inner = {unit.output for unit in units[:-1]}
+    done: dict[str, int] = {}  # rows of the current image that are there
+    work = []
+    for index, strip in enumerate(strips):
+        if index == 0 or strip.n0 != strips[index - 1].n0:
+            done = {}
+        work.append(_strip_work(units, inner, strip, done))
+    return Cascade(tuple(units), tuple(work))
+
+
+def _strip_work(units: Sequence[Unit], inner: set[str], strip: Strip, done: dict[str, int]) -> StripWork:
+    windows: dict[str, Rows] = {}
+    floors: dict[str, int] = {}  # rows below are never needed again
+    computed: list[Rows] = []
+    for unit in reversed(units):
+        rows = strip.rows
+        if unit.output in inner:
+            rows = _missing_rows(windows.get(unit.output), done.get(unit.output))
+            first = min(windows.get(unit.output, rows)[0], floors.get(unit.output, unit.out_shape[2]), rows[1])
+            windows[unit.output] = (first, rows[1])
+            done[unit.output] = rows[1]
+        computed.append(rows)
+        for operand, name in enumerate(unit.inputs):
+            if rows[0] < rows[1]:
+                _widen(windows, name, needed_rows(unit, operand, rows))
+            elif rows[1] < unit.out_shape[2]:
+                floor = needed_rows(unit, operand, (rows[1], rows[1] + 1))[0]
+                floors[name] = min(floors.get(name, floor), floor)
+    return StripWork(strip, tuple(reversed(computed)), windows)
+
+
+def _missing_rows(needed: Rows | None, done: int | None) -> Rows:
+    """What has to be computed of a tensor of which the rows below `done` are there."""
+    have = done or 0
+    if needed is None or needed[1] <= have:
+        return have, have
+    return (needed[0] if done is None else max(have, needed[0])), needed[1]
+
+
+def _widen(windows: dict[str, Rows], name: str, rows: Rows) -> None:
+    """Add rows to what is read of a tensor."""
+    if rows[0] < rows[1]:
+        first, last = windows.get(name, rows)
+        windows[name] = (min(first, rows[0]), max(last, rows[1]))

@@ -1,0 +1,219 @@
+"""Ways of working: the stages that some units could form, each with its SRAM and its cost.
+
+The cost is modelled cycles on the array plus cycles of transfers beyond the compulsory ones, and of those that nothing hides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.constants import BIAS_BYTES, dense_rows
+from tvm_re2na.codegen.cost import CostModel, Weights, dense_bytes, tiles_of
+from tvm_re2na.codegen.memory import aligned
+from tvm_re2na.codegen.stage import Stage, inner_bytes, row_bytes
+from tvm_re2na.codegen.strips import Cascade, cut_strips, strip_heights, unroll
+from tvm_re2na.codegen.tensors import Tensors
+from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit, Unit
+
+MOST_STRIPS = 64  # of a stage, unless only more would fit
+
+
+class Ways:
+    """Lists the stages of some units for given tensors in SRAM."""
+
+    def __init__(self, cost: CostModel, arch: Architecture) -> None:
+        self.cost = cost
+        self.arch = arch
+
+    def whole(self, tensors: Tensors, index: int) -> Iterator[Stage]:
+        """One unit, all of its output at once (a dense layer's weights in parts)."""
+        unit = tensors.graph.units[index]
+        if isinstance(unit, DenseUnit):
+            yield from self._dense(tensors, index, unit)
+        else:
+            yield from self._weights_outer(tensors, index, unit.out_shape[0] * unit.out_shape[2])
+
+    def strips(self, tensors: Tensors, index: int, fine: bool) -> Iterator[Stage]:
+        """One unit in strips; many of them (`fine`), or not so many."""
+        unit = tensors.graph.units[index]
+        if isinstance(unit, DenseUnit):
+            return
+        for height in _heights(unit, fine):
+            yield from self._weights_outer(tensors, index, height)
+            if not isinstance(unit, RelayoutUnit):
+                yield from self._strips_outer(tensors, index, index, height)
+
+    def cascades(self, tensors: Tensors, first: int, last: int, fine: bool) -> Iterator[Stage]:
+        """Several units, strip by strip, with their weights pinned."""
+        units = tensors.graph.units[first : last + 1]
+        largest = self.arch.array_rows
+        if sum(self.cost.weights(index, largest).bytes for index in range(first, last + 1)) > self.arch.sram_bytes:
+            return
+        whole = () if fine else (units[-1].out_shape[0] * units[-1].out_shape[2],)
+        for height in (*whole, *_heights(units[-1], fine)):
+            yield from self._strips_outer(tensors, first, last, height)
+
+    def _weights_outer(self, tensors: Tensors, index: int, height: int) -> Iterator[Stage]:
+        unit = tensors.graph.units[index]
+        cascade = unroll((unit,), cut_strips(unit.out_shape, height))
+        weights = self.cost.best_shape(index, tiles_of(cascade, 0))
+        stage = Stage(index, index, cascade, (weights,), slices=1, chunk=_copy_rows(unit, cascade))
+        count = max(1, len(weights.blocks))
+        sizes = {1} if len(cascade.work) == 1 else {1, count, -(-count // 2), -(-count // 4)}
+        for size in sorted(sizes, reverse=True):
+            for overlap in (True, False):
+                yield self._priced(tensors, replace(stage, slices=size, overlap=overlap))
+
+    def _strips_outer(self, tensors: Tensors, first: int, last: int, height: int) -> Iterator[Stage]:
+        units = tensors.graph.units[first : last + 1]
+        cascade = unroll(units, cut_strips(units[-1].out_shape, height))
+        weights = tuple(
+            self.cost.best_shape(first + position, tiles_of(cascade, position)) for position in range(len(units))
+        )
+        stage = Stage(first, last, cascade, weights, strips_outer=True)
+        streams = not all(map(tensors.resident, (*(name for unit in units for name in unit.inputs), units[-1].output)))
+        weighs = any(part.blocks for part in weights)
+        for pinned in (True, False) if weighs and first == last else (weighs,):
+            for overlap in (True, False) if streams or not pinned else (True,):
+                yield self._priced(tensors, replace(stage, pinned=pinned, overlap=overlap))
+
+    def _dense(self, tensors: Tensors, index: int, unit: DenseUnit) -> Iterator[Stage]:
+        cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
+        border = sum(
+            aligned(tensors.graph.stored[name].bytes) for name in (*unit.inputs, unit.output) if not tensors.resident(name)
+        )
+        cycles = self.cost.unit_cycles(index, Weights(0, ()), [])
+        chunk, rows = self.cost.dense_chunk(unit), dense_rows(unit, self.arch)
+        while chunk:
+            part = aligned(chunk * rows + BIAS_BYTES * rows)
+            chunks = -(-unit.in_shape[1] // chunk) * -(-len(unit.weight) // rows)
+            for buffers in sorted({1, min(2, chunks)}, reverse=True):
+                exposed = self.cost.transfer_cycles(dense_bytes(unit)) if buffers < min(2, chunks) else 0
+                cost = cycles + exposed + chunks * self.cost.overhead + self._spill_cost(tensors, cascade, 1)
+                stage = Stage(index, index, cascade, (Weights(0, ()),), chunk=chunk, overlap=buffers == 2)
+                yield replace(stage, bytes=border + buffers * part, cost=cost)
+            chunk //= 2
+
+    # -- what they take
+
+    def _priced(self, tensors: Tensors, stage: Stage) -> Stage:
+        return replace(stage, bytes=self._bytes(tensors, stage), cost=self._cycles(tensors, stage))
+
+    def _bytes(self, tensors: Tensors, stage: Stage) -> int:
+        """SRAM beside the tensors that live on; less than nothing where the output moves into the input's place."""
+        turns = 2 if stage.overlap else 1
+        total = self._weight_bytes(stage, turns)
+        for name, height in stage.cascade.heights.items():
+            shape = stage.cascade.shapes[name]
+            if name in stage.cascade.inner:
+                total += inner_bytes(shape, height)
+            elif not tensors.resident(name):
+                total += turns * aligned(height * row_bytes(shape))
+        if not tensors.resident(stage.output):
+            total += turns * aligned(self._out_bytes(stage))
+        return total - (self._saved(tensors, stage) if stage.strips_outer else 0)
+
+    def _weight_bytes(self, stage: Stage, turns: int) -> int:
+        blocks = [block for weights in stage.weights for block in weights.blocks]
+        if not blocks:
+            return 0
+        if stage.pinned:
+            return sum(aligned(block.bytes) for block in blocks)
+        if stage.strips_outer:
+            return turns * aligned(max(block.bytes for block in blocks))
+        sizes = [
+            sum(aligned(block.bytes) for block in blocks[start : start + stage.slices])
+            for start in range(0, len(blocks), stage.slices)
+        ]
+        return max(sizes) * min(turns, len(sizes))
+
+    def _out_bytes(self, stage: Stage) -> int:
+        unit = stage.cascade.units[-1]
+        blocks = stage.weights[-1].blocks
+        channels = unit.out_shape[1]
+        if blocks and not stage.strips_outer:
+            channels = max(
+                sum(block.out_c for block in blocks[start : start + stage.slices])
+                for start in range(0, len(blocks), stage.slices)
+            )
+        tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
+        return tallest * unit.out_shape[3] * channels
+
+    def _saved(self, tensors: Tensors, stage: Stage) -> int:
+        """Bytes by which input and output share their place: a row may be overwritten once no later strip reads it."""
+        name, output = stage.cascade.units[0].inputs[0], stage.output
+        dies = tensors.lives[name][1] <= stage.last and name not in tensors.border and name not in tensors.inputs
+        if not dies or not tensors.resident(name) or not tensors.resident(output):
+            return 0
+        shapes = stage.cascade.shapes[name], tensors.graph.stored[output].shape
+        ahead = 0
+        for work in stage.cascade.work:
+            first = (work.strip.n0 * shapes[0][2] + work.windows.get(name, (0, 0))[0]) * row_bytes(shapes[0])
+            last = ((work.strip.n1 - 1) * shapes[1][2] + work.strip.y1) * row_bytes(shapes[1])
+            ahead = max(ahead, last - first)
+        return max(0, tensors.size(output) - aligned(ahead) - 64)
+
+    def _cycles(self, tensors: Tensors, stage: Stage) -> float:
+        cost, weights = self.cost, sum(part.bytes for part in stage.weights)
+        cycles = 0
+        for position, part in enumerate(stage.weights):
+            cycles += cost.unit_cycles(stage.first + position, part, tiles_of(stage.cascade, position))
+        strips = len(stage.strips)
+        if stage.strips_outer:
+            cycles += strips * self._switches(stage) * self.arch.reconfigure_cycles
+            cycles += strips * len(stage.cascade.inner) * 3 * cost.overhead
+        extra = weights * (strips - 1) if stage.strips_outer and not stage.pinned else 0
+        loads = 1 if stage.strips_outer or strips == 1 else -(-len(stage.weights[0].blocks) // stage.slices)
+        exposed = self._exposed(tensors, stage)
+        if not stage.overlap:
+            exposed += cost.transfer_cycles(weights + extra) + strips * self.arch.dram_latency
+        return cycles + cost.transfer_cycles(extra) + exposed + self._spill_cost(tensors, stage.cascade, max(1, loads))
+
+    def _switches(self, stage: Stage) -> int:
+        """Reconfigurations in a strip: between kinds of units, and for moving rows up where tensors lie between."""
+        units = stage.cascade.units
+        kinds = [type(unit).__name__ for unit in units] + (["PoolUnit"] if stage.cascade.inner else [])
+        return sum(kind != kinds[position - 1] for position, kind in enumerate(kinds))
+
+    def _exposed(self, tensors: Tensors, stage: Stage) -> int:
+        """Cycles until what the first strip needs of the network's inputs is there."""
+        first = stage.cascade.work[0]
+        size = 0
+        for name in dict.fromkeys(name for unit in stage.cascade.units for name in unit.inputs):
+            if name in tensors.inputs and tensors.lives[name][0] >= stage.first and name in first.windows:
+                rows = first.windows[name][1] - first.windows[name][0]
+                size += rows * first.strip.images * row_bytes(stage.cascade.shapes[name])
+        return self.cost.transfer_cycles(size)
+
+    def _spill_cost(self, tensors: Tensors, cascade: Cascade, loads: int) -> float:
+        """Cycles of transfers between this stage and DRAM for tensors that might have stayed."""
+        total = 0.0
+        for name in dict.fromkeys(name for unit in cascade.units for name in unit.inputs):
+            if tensors.resident(name) or name in cascade.inner:
+                continue
+            moved = sum(
+                (work.windows[name][1] - work.windows[name][0]) * work.strip.images
+                for work in cascade.work
+                if name in work.windows
+            )
+            total += loads * moved * row_bytes(cascade.shapes[name])
+        output = cascade.units[-1].output
+        if not tensors.resident(output) and output not in tensors.border:
+            total += tensors.graph.stored[output].bytes
+        return self.cost.transfer_cycles(int(total))
+
+
+def _heights(unit: Unit, fine: bool) -> list[int]:
+    """Heights of strips of a unit's output, but all of it; those that make many strips, or the others."""
+    count = unit.out_shape[0] * unit.out_shape[2]
+    return [height for height in strip_heights(unit.out_shape)[1:] if (-(-count // height) > MOST_STRIPS) == fine]
+
+
+def _copy_rows(unit: Unit, cascade: Cascade) -> int:
+    """Input rows at a time of a copy to another layout: about as many bytes as a strip of its output."""
+    if not isinstance(unit, RelayoutUnit):
+        return 0
+    strip = max(work.strip.images * (work.strip.y1 - work.strip.y0) for work in cascade.work)
+    return max(1, strip * row_bytes(unit.out_shape) // row_bytes(unit.in_shape))
