@@ -84,6 +84,11 @@ class Geometry:
         """Nothing where only padding is seen."""
         return (self.source.touch(self.images, self.in_rows, self.in_width, channels),) if self.in_rows else ()
 
+    @property
+    def places(self) -> dict[str, Place]:
+        """Addresses; an input of which nothing is seen may be anywhere."""
+        return {"in_addr": (self.source if self.in_rows else self.target).place, "out_addr": self.target.place}
+
     def writes(self, channels: int) -> tuple[Touch, ...]:
         return (self.target.touch(self.images, self.out_rows, self.out_width, channels),)
 
@@ -125,7 +130,7 @@ class Emitter:
             "hi": conv.cut.hi,
             **geometry.fields(conv.window, block.in_c),
         }
-        places = {"in_addr": geometry.source.place, "out_addr": geometry.target.place, **_record(block, weights)}
+        places = {**geometry.places, **_record(block, weights)}
         reads = (*geometry.reads(block.in_c), Touch("sram", weights, 0, block.bytes))
         if unit.add is not None and operand is not None:
             values |= _add_fields(unit.add, operand)
@@ -136,8 +141,8 @@ class Emitter:
     def pool(self, step: PoolStep, channels: int, geometry: Geometry) -> None:
         self.configure(Mode.POOL, step.source)
         values = {"pad_value": step.pad_value, "lo": step.lo, "hi": step.hi, **geometry.fields(step.window, channels)}
-        places = {"in_addr": geometry.source.place, "out_addr": geometry.target.place}
-        self.append(Draft("POOL", step.source, values, places, geometry.reads(channels), geometry.writes(channels)))
+        reads, writes = geometry.reads(channels), geometry.writes(channels)
+        self.append(Draft("POOL", step.source, values, geometry.places, reads, writes))
 
     def move(self, source: int, start: View, target: View, rows: int, width: int) -> None:
         """Rows within SRAM, by a pooling of single pixels."""

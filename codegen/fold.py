@@ -1,4 +1,4 @@
-"""Stage `fold`: zero padding moves into the convolution behind it, a clip into the operator before it."""
+"""Stage `fold`: zero padding moves into the convolution behind it, a clip into the operator before it; what nobody reads goes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Dense, Graph, MaxPool2d, 
 
 def fold(graph: Graph) -> Graph:
     """The same network with fewer operators; results are equal to the bit."""
-    return _fold_clips(_fold_pads(graph))
+    return _fold_clips(_fold_pads(_without_dead(graph)))
+
+
+def _without_dead(graph: Graph) -> Graph:
+    read = set(graph.outputs)
+    ops = []
+    for op in reversed(graph.ops):
+        if op.output in read:
+            read |= set(op.inputs)
+            ops.append(op)
+    return _rebuilt(graph, ops[::-1])
 
 
 def _fold_pads(graph: Graph) -> Graph:

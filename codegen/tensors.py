@@ -51,7 +51,7 @@ class Tensors:
         """Whether a tensor is made and used up by the units first .. last, the last one's output aside."""
         born, dies = self.lives[name]
         made = name not in self.inputs and name != self.graph.units[last].output
-        return made and first <= born and dies <= last and name not in self.border
+        return made and first <= born < dies <= last and name not in self.border
 
     def is_cascade(self, first: int, last: int) -> bool:
         """Whether only the last of the units makes something that others use, and all see every tensor in one shape."""
