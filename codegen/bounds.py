@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import BIAS_BYTES, mask_bytes
-from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, MaxPool2d, Op, Reshape, Window
+from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, Op, Reshape
+from tvm_re2na.codegen.needs import Need, needs
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
 FEWEST_SLICES = 32  # of a layer
@@ -45,10 +47,11 @@ class Bounds:
 
 def network_bounds(graph: Graph, arch: Architecture) -> Bounds:
     """Bounds of a verified graph on a machine."""
-    traffic = _Traffic(graph)
+    read = needs(graph)
+    traffic = _Traffic(graph, read)
     layers = []
     for op in graph.ops:
-        compute, weights = _mapping(graph, op, arch)
+        compute, weights = _mapping(op, read[op.output], arch)
         total = traffic.loaded(op) + weights + traffic.stored(op)
         cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
         layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
@@ -59,37 +62,31 @@ def network_bounds(graph: Graph, arch: Architecture) -> Bounds:
 # ---- compute, and packed weights
 
 
-def _mapping(graph: Graph, op: Op, arch: Architecture) -> tuple[int, int]:
-    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights and biases."""
-    if isinstance(op, Conv2d):
-        shapes = [_conv_mapping(graph, op, rows, columns) for rows, columns in arch.shapes]
+def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
+    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights and biases; nothing where nobody reads."""
+    if isinstance(op, Conv2d) and output.pixels:
+        shapes = [_conv_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
-    if isinstance(op, Dense):
-        return _dense_mapping(graph, op, arch)
+    if isinstance(op, Dense) and output.pixels:
+        return _dense_mapping(op, output.shape[0], arch)
     return 0, 0
 
 
-def _conv_mapping(graph: Graph, op: Conv2d, rows: int, columns: int) -> tuple[int, int]:
+def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
     """Steps and packed bytes for one shape of the array."""
-    passes = -(-graph.shapes[op.output][0] * _read_pixels(graph, op) // columns)
+    passes = -(-output.shape[0] * output.pixels // columns)
     outputs, per_group = len(op.weight), len(op.weight) // op.groups
     lines = op.weight.reshape(outputs, -1)
-    block = rows if per_group >= rows else rows // per_group * per_group
-    starts = range(0, outputs, block)
+    starts = list(range(0, outputs, max(1, rows // per_group) * per_group))
     if per_group > rows:  # no block reaches from one group into the next
         starts = [group + start for group in range(0, outputs, per_group) for start in range(0, per_group, rows)]
-    edges = [*starts, outputs]
-    steps, size = 0, 0
-    for first, last in zip(edges, edges[1:], strict=False):
-        present, packed = _packed(lines[first:last])
-        steps += present
-        size += packed
-    return passes * steps, size
+    blocks = [_packed(lines[first:last]) for first, last in pairwise([*starts, outputs])]
+    return passes * sum(steps for steps, _ in blocks), sum(size for _, size in blocks)
 
 
-def _dense_mapping(graph: Graph, op: Dense, arch: Architecture) -> tuple[int, int]:
+def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
     """As a dense layer, one image after the other, or as a convolution whose columns are the images of the batch."""
-    batch, outputs = graph.shapes[op.output][0], len(op.weight)
+    outputs = len(op.weight)
     at_once = min(outputs, max(1, arch.pe_count // batch))
     dense = [_packed(op.weight[start : start + at_once]) for start in range(0, outputs, at_once)]
     best, size = batch * sum(steps for steps, _ in dense), sum(packed for _, packed in dense)
@@ -109,36 +106,15 @@ def _packed(lines: Int8Array) -> tuple[int, int]:
     return present, BIAS_BYTES * outputs + size
 
 
-def _read_pixels(graph: Graph, op: Conv2d) -> int:
-    """Pixels of an image that some consumer reads; all of a tensor that the network gives back or that is not slid over."""
-    _, _, height, width = graph.shapes[op.output]
-    consumers = graph.consumers(op.output)
-    windows = [consumer.window for consumer in consumers if isinstance(consumer, Conv2d | MaxPool2d)]
-    if op.output in graph.outputs or not consumers or len(windows) < len(consumers):
-        return height * width
-    rows, columns = np.zeros(height, np.bool_), np.zeros(width, np.bool_)
-    for window in windows:
-        for axis, seen in enumerate((rows, columns)):
-            seen[_touched(window, axis, len(seen))] = True
-    return int(rows.sum()) * int(columns.sum())
-
-
-def _touched(window: Window, axis: int, size: int) -> np.ndarray:
-    count = window.output_size(size, size)[axis]
-    before = window.padding[axis]
-    starts = np.arange(count)[:, None] * window.stride[axis] - before
-    seen = (starts + np.arange(window.kernel[axis])[None] * window.dilation[axis]).ravel()
-    return seen[(seen >= 0) & (seen < size)]
-
-
 # ---- compulsory bytes and live activations
 
 
 class _Traffic:
     """What crosses the network's border, and which tensors live when. A reshape moves nothing: it is another name."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, read: dict[str, Need]) -> None:
         self.graph = graph
+        self.read = read
         self.root = {name: name for name in graph.inputs}
         for op in graph.ops:
             self.root[op.output] = self.root[op.inputs[0]] if isinstance(op, Reshape) else op.output
@@ -151,7 +127,8 @@ class _Traffic:
         self.made = {op.output: index for index, op in enumerate(graph.ops)}
 
     def size(self, root: str) -> int:
-        return int(np.prod(self.graph.shapes[root], dtype=np.int64))
+        """Bytes of what anyone reads."""
+        return self.read[root].bytes
 
     def loaded(self, op: Op) -> int:
         """Bytes of network inputs that the operator is the first to read."""
@@ -212,8 +189,9 @@ class _Fluid:
         for index, layer in enumerate(layers):
             loaded = layer.dram_bytes_compulsory - self.stored[index]
             slices = max(FEWEST_SLICES, -(-loaded // SLICE_BYTES)) if loaded or compute[index] else 0
+            before, after = traffic.live(index, 0), traffic.live(index, 1)
             for number in range(slices):
-                live = traffic.live(index, number / slices)
+                live = before + (after - before) * number / slices
                 cycles.append(compute[index] / slices)
                 sizes.append(loaded / slices)
                 # what is larger than the SRAM need not exist as a whole: a cascade holds some rows of it
@@ -248,7 +226,7 @@ def _overflow_bound(op: Op, arch: Architecture) -> int:
 def largest_possible_sum(weight: Int8Array, bias: Int32Array, lsb: int, arch: Architecture) -> int:
     """The largest |sum| that any input can cause, from the weights' L1 norm; weight (O, ...), bias (O,), rounding half included."""
     rows = weight.reshape(len(weight), -1)
-    total, size = rows.sum(1, dtype=np.int64), np.abs(rows, dtype=np.int16).sum(1, dtype=np.int64)
-    positive, negative = (size + total) // 2, (size - total) // 2
+    positive = np.maximum(rows, 0).sum(1, dtype=np.int64)
+    negative = positive - rows.sum(1, dtype=np.int64)
     start, low, high = bias.astype(np.int64) + arch.half(lsb), -arch.data_min, arch.data_max
     return int(np.maximum(start + high * positive + low * negative, low * positive + high * negative - start).max())

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import network_bounds
+from tvm_re2na.codegen.bounds import Bounds, network_bounds
 from tvm_re2na.codegen.errors import CompileError, UnitTooLarge
 from tvm_re2na.codegen.fold import fold
 from tvm_re2na.codegen.graph import Graph
@@ -43,24 +43,25 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     folded = fold(graph)
     folded.verify(arch)
     show("fold", str(folded))
-    plan = _plan(folded, arch)
+    bounds = network_bounds(folded, arch)
+    plan = _plan(folded, arch, bounds.cycles)
     show("units", str(plan.graph))
     show("plan", str(plan))
     layout = lay_out(plan)
     show("layout", str(layout))
     instructions = _instructions(plan, layout, folded)
-    program = _program(folded, plan, layout, instructions, arch, time.perf_counter() - started)
+    program = _program(folded, plan, bounds, layout, instructions, time.perf_counter() - started)
     show("listing", "".join(f"{instruction}\n" for instruction in instructions))
     return program
 
 
-def _plan(graph: Graph, arch: Architecture) -> Plan:
+def _plan(graph: Graph, arch: Architecture, goal: int) -> Plan:
     """A convolution with what follows it in the output path needs more room than alone: where the pair does not fit, they part."""
     separate: frozenset[int] = frozenset()
     while True:
         units = make_units(graph, arch, separate)
         try:
-            return make_plan(units, arch, lambda unit: graph.ops[unit.source].name)
+            return make_plan(units, arch, lambda unit: graph.ops[unit.source].name, goal)
         except UnitTooLarge as error:
             unit = units.units[error.unit]
             if not isinstance(unit, ConvUnit) or (unit.pool == (1, 1) and unit.add is None):
@@ -78,7 +79,7 @@ def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruct
 
 
 def _program(
-    graph: Graph, plan: Plan, layout: DramLayout, instructions: list[Instruction], arch: Architecture, seconds: float
+    graph: Graph, plan: Plan, bounds: Bounds, layout: DramLayout, instructions: list[Instruction], seconds: float
 ) -> Program:
     def tensors(border: tuple[tuple[str, tuple[int, ...], str], ...]) -> tuple[ProgramTensor, ...]:
         stored = plan.graph.stored
@@ -86,7 +87,6 @@ def _program(
             ProgramTensor(name, shape, stored[place].shape, layout.addresses[("tensor", place)]) for name, shape, place in border
         )
 
-    bounds = network_bounds(graph, arch)
     meta = {
         "graph": graph.name,
         "layers": [vars(bound) for bound in bounds.layers],
@@ -98,7 +98,7 @@ def _program(
         },
     }
     return Program(
-        arch=arch,
+        arch=plan.cost.arch,
         inputs=tensors(plan.graph.inputs),
         outputs=tensors(plan.graph.outputs),
         instructions=tuple(instructions),

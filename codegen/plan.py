@@ -52,16 +52,20 @@ class Plan:
         return "\n".join(lines) + "\n"
 
 
-def make_plan(graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str]) -> Plan:
-    """Raises UnitTooLarge for a unit whose smallest way of working does not fit even with every tensor in DRAM."""
-    return _Planner(graph, arch, names).run()
+def make_plan(graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str], goal: int = 0) -> Plan:
+    """Raises UnitTooLarge for a unit whose smallest way of working does not fit even with every tensor in DRAM.
+
+    `goal`: cycles that no schedule can beat; the search for a better one ends near them.
+    """
+    return _Planner(graph, arch, names, goal).run()
 
 
 class _Planner:
-    def __init__(self, graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str]) -> None:
+    def __init__(self, graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str], goal: int) -> None:
         self.graph = graph
         self.arch = arch
         self.names = names
+        self.goal = goal
         self.cost = CostModel(graph.units, arch)
         self.search = Search(graph, self.cost, arch)
         self.hasty: set[int] = set(range(len(graph.units)))  # units whose pinned weights are placed as if loaded early
@@ -73,11 +77,26 @@ class _Planner:
             spilled, stages = self._choose(spilled)
             tensors = Tensors(self.graph, spilled)
             schedule = emit(stages, tensors, self.cost, self.arch)
-            done = self._place(schedule, stages, tensors)
+            done = self._placed(schedule, stages, tensors)
             if isinstance(done, Plan):
                 return done
-            stage = stages[schedule.stages[done.first]] if done.first < len(schedule.stages) else stages[-1]
-            spilled = self._give_way(stage, tensors)
+            spilled = self._give_way(done, tensors)
+
+    def _placed(self, schedule: Schedule, stages: list[Stage], tensors: Tensors) -> Plan | Stage:
+        """The finished plan, or the stage in whose way fragmentation is even if it loads nothing early."""
+        regions = live_regions(schedule)
+        while True:
+            done = self._place(schedule, regions, stages, tensors)
+            if isinstance(done, Plan):
+                return done
+            stage = stages[schedule.stages[done.first]]
+            units = set(range(stage.first, stage.last + 1))
+            if units & self.hasty:
+                self.hasty -= units
+            elif units - self.compact:
+                self.compact |= units
+            else:
+                return stage
 
     # -- which tensors move to DRAM
 
@@ -118,26 +137,20 @@ class _Planner:
         return spilled, stages
 
     def _give_way(self, stage: Stage, tensors: Tensors) -> frozenset[str]:
-        """What to do without, after a buffer of `stage` found no room."""
-        units = set(range(stage.first, stage.last + 1))
-        if units & self.hasty:
-            self.hasty -= units
-            return tensors.spilled
-        if units - self.compact:
-            self.compact |= units
-            return tensors.spilled
+        """A part of the bytes, then a tensor in SRAM, after a buffer of `stage` found no room."""
         level = max(self.search.shrink[stage.first : stage.last + 1]) + 1
         if level < len(SHRINK):
-            for unit in units:
+            for unit in range(stage.first, stage.last + 1):
                 self.search.shrink[unit] = level
             return tensors.spilled
         return self._evict(tensors.spilled, stage.first)
 
     # -- where buffers lie
 
-    def _place(self, schedule: Schedule, stages: list[Stage], tensors: Tensors) -> Plan | Region:
+    def _place(
+        self, schedule: Schedule, regions: dict[Hashable, Region], stages: list[Stage], tensors: Tensors
+    ) -> Plan | Region:
         """The finished plan, or the buffer that found no room."""
-        regions = live_regions(schedule)
         fixed = [
             self._early(region, schedule, stages)
             for key, region in regions.items()
@@ -147,7 +160,7 @@ class _Planner:
         if placement.failed is not None:
             return regions[placement.failed.key]
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
-        prefetch = plan_loads(schedule, regions, placement.addresses, compact, self.arch)
+        prefetch = plan_loads(schedule, regions, placement.addresses, compact, self.arch, self.goal)
         if prefetch.failed is not None:
             return prefetch.failed
         addresses = placement.addresses | prefetch.addresses

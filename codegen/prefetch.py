@@ -20,7 +20,7 @@ from tvm_re2na.codegen.timeline import NEVER, Timeline
 
 PIECE_BYTES = 32 * 1024  # of one load: long enough to hide the latency of the next one
 WINDOW = 24  # pieces that the bus may choose among
-GOOD_ENOUGH = 1.002  # times the array's own cycles: nothing better is looked for
+GOOD_ENOUGH = 1.005  # times the goal: nothing better is looked for
 PATIENCE = (1.0, 0.0, 4.0)  # rules for choosing addresses that are tried; see Timeline.best_address
 
 
@@ -58,17 +58,19 @@ def plan_loads(
     fixed: Mapping[Hashable, int],
     compact: frozenset[int],
     arch: Architecture,
+    goal: int,
 ) -> Prefetch:
     """Issue ticks for all loads, addresses for those buffers that `fixed` has none for; stages in `compact` fetch nothing early.
 
-    Several rules for choosing addresses are tried, and the replay's shortest run wins.
+    Several rules for choosing addresses are tried, and the replay's shortest run wins; one that is close to `goal` cycles, what no
+    schedule can beat, ends the search.
     """
     pieces, durations = _in_order(schedule, regions), [_array_cycles(draft, arch) for draft in schedule.drafts]
     tried = []
     for patience in PATIENCE:
         room = _Room(schedule, regions, fixed, compact, patience, arch.sram_bytes)
         tried.append(_one_plan(schedule, pieces, room, _Replay(durations, arch)))
-        if tried[-1].failed is None and tried[-1].cycles <= sum(durations) * GOOD_ENOUGH:
+        if tried[-1].failed is None and tried[-1].cycles <= goal * GOOD_ENOUGH:
             break
     return min(tried, key=lambda plan: (plan.failed is not None, plan.cycles))
 

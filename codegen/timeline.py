@@ -53,11 +53,10 @@ class Timeline:
         What counts is the tick at which the last byte is free plus `patience` times that of the average byte; with no patience at
         all (less than 0) it is the lowest place.
         """
-        edges = {0, (self.capacity - size) // ALIGNMENT * ALIGNMENT}
-        for low, high, born, _, _ in self._active:
-            if born <= last:
-                edges |= {aligned(high), (low - size) // ALIGNMENT * ALIGNMENT}
         starts, frees = self._profile(first, last)
+        edges = {aligned(start) for start in starts} | {
+            (start - size) // ALIGNMENT * ALIGNMENT for start in (*starts, self.capacity)
+        }
         best: tuple[float, int] | None = None
         for base in sorted(edge for edge in edges if 0 <= edge <= self.capacity - size):
             pieces = slice(bisect_right(starts, base) - 1, bisect_left(starts, base + size))
@@ -66,8 +65,8 @@ class Timeline:
                 continue
             if patience < 0 or latest <= self.now:
                 return base
-            edges_of = [base, *starts[pieces.start + 1 : pieces.stop], base + size]
-            waits = sum((b - a) * free for a, b, free in zip(edges_of, edges_of[1:], frees[pieces], strict=False))
+            borders = [base, *starts[pieces.start + 1 : pieces.stop], base + size]
+            waits = sum((b - a) * free for a, b, free in zip(borders, borders[1:], frees[pieces], strict=False))
             cost = latest + patience * waits / size
             if best is None or cost < best[0]:
                 best = (cost, base)
@@ -86,4 +85,5 @@ class Timeline:
         for low, high, free in items:
             for index in range(position[low], position[high]):
                 frees[index] = max(frees[index], free)
-        return starts, frees
+        kept = [index for index in range(len(starts)) if index == 0 or frees[index] != frees[index - 1]]
+        return [starts[index] for index in kept], [frees[index] for index in kept]
