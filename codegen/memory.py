@@ -79,11 +79,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Placement:
-    """Addresses by key; `failed` is the first region that found no room, if any."""
+    """Addresses by key; `failed` are the regions of the first group that found no room, if any."""
 
     addresses: dict[Hashable, int]
     peak: int
-    failed: Region | None
+    failed: tuple[Region, ...] = ()
 
 
 def aligned(size: int) -> int:
@@ -111,7 +111,7 @@ def distance(below: Region, above: Region) -> int:
 def place(groups: Sequence[Group], capacity: int, retries: int = 24) -> Placement:
     """Each group at the lowest address that is free over its life; largest first, and what failed before it in the next try."""
     order = sorted(groups, key=lambda group: (-group.bytes, group.first, str(group.members[0][0].key)))
-    result = Placement({}, capacity, None)
+    result = Placement({}, capacity)
     for _ in range(retries):
         result, failed = _place_in_order(order, capacity)
         if failed is None or order[0] is failed:
@@ -128,12 +128,12 @@ def _place_in_order(order: Sequence[Group], capacity: int) -> tuple[Placement, G
         table = group.table()
         base = lowest_address(table, taken)
         if base + group.bytes > capacity:
-            return Placement(addresses, capacity, group.members[0][0]), group
+            return Placement(addresses, capacity, tuple(region for region, _ in group.members)), group
         addresses.update({region.key: base + offset for region, offset in group.members})
         table[:, :2] += base
         taken = np.concatenate([taken, table])
         peak = max(peak, base + group.bytes)
-    return Placement(addresses, peak, None), None
+    return Placement(addresses, peak), None
 
 
 def lowest_address(table: Ints, taken: Ints) -> int:

@@ -82,21 +82,21 @@ class _Planner:
                 return done
             spilled = self._give_way(done, tensors)
 
-    def _placed(self, schedule: Schedule, stages: list[Stage], tensors: Tensors) -> Plan | Stage:
-        """The finished plan, or the stage in whose way fragmentation is even if it loads nothing early."""
+    def _placed(self, schedule: Schedule, stages: list[Stage], tensors: Tensors) -> Plan | list[Stage]:
+        """The finished plan, or the stages in whose way fragmentation is even if they load nothing early."""
         regions = live_regions(schedule)
         while True:
             done = self._place(schedule, regions, stages, tensors)
             if isinstance(done, Plan):
                 return done
-            stage = stages[schedule.stages[done.first]]
-            units = set(range(stage.first, stage.last + 1))
+            failed = [stages[index] for index in sorted({schedule.stages[region.first] for region in done})]
+            units = {unit for stage in failed for unit in range(stage.first, stage.last + 1)}
             if units & self.hasty:
                 self.hasty -= units
             elif units - self.compact:
                 self.compact |= units
             else:
-                return stage
+                return failed
 
     # -- which tensors move to DRAM
 
@@ -120,8 +120,17 @@ class _Planner:
         if not living:
             required = self.search.smallest(tensors, index)
             raise UnitTooLarge(index, self.names(unit), required, self.arch.sram_bytes)
-        self.search.shrink[index] = 0
-        return spilled | {max(living, key=lambda name: (tensors.size(name), name))}
+        for unit_index in range(len(self.graph.units)):
+            self.search.shrink[unit_index] = 0
+        return min((spilled | {name} for name in sorted(living)), key=self._prospect)
+
+    def _prospect(self, spilled: frozenset[str]) -> tuple[int, float, int]:
+        """How good it is to have these tensors in DRAM: whether there are stages, at what cost, or how far they get."""
+        stages = self.search.run(Tensors(self.graph, spilled))
+        moved = sum(self.graph.stored[name].bytes for name in spilled)
+        if isinstance(stages, list):
+            return 0, sum(stage.cost for stage in stages), -moved
+        return 1, -stages, -moved
 
     def _improved(self, spilled: frozenset[str], stages: list[Stage]) -> tuple[frozenset[str], list[Stage]]:
         """Try each tensor of a stage that streams its weights more than once."""
@@ -136,33 +145,34 @@ class _Planner:
                 spilled, stages, total = spilled | {name}, trial, sum(stage.cost for stage in trial)
         return spilled, stages
 
-    def _give_way(self, stage: Stage, tensors: Tensors) -> frozenset[str]:
-        """A part of the bytes, then a tensor in SRAM, after a buffer of `stage` found no room."""
-        level = max(self.search.shrink[stage.first : stage.last + 1]) + 1
-        if level < len(SHRINK):
-            for unit in range(stage.first, stage.last + 1):
-                self.search.shrink[unit] = level
-            return tensors.spilled
-        return self._evict(tensors.spilled, stage.first)
+    def _give_way(self, stages: list[Stage], tensors: Tensors) -> frozenset[str]:
+        """A part of the bytes, then a tensor in SRAM, after a buffer of these stages found no room."""
+        units = [unit for stage in stages for unit in range(stage.first, stage.last + 1)]
+        level = max(self.search.shrink[unit] for unit in units) + 1
+        if level == len(SHRINK):
+            return self._evict(tensors.spilled, stages[0].first)
+        for unit in units:
+            self.search.shrink[unit] = level
+        return tensors.spilled
 
     # -- where buffers lie
 
     def _place(
         self, schedule: Schedule, regions: dict[Hashable, Region], stages: list[Stage], tensors: Tensors
-    ) -> Plan | Region:
-        """The finished plan, or the buffer that found no room."""
+    ) -> Plan | tuple[Region, ...]:
+        """The finished plan, or the buffers that found no room."""
         fixed = [
             self._early(region, schedule, stages)
             for key, region in regions.items()
             if key not in schedule.loaded or schedule.loaded[key].fixed
         ]
         placement = place(_groups(fixed, stages, tensors), self.arch.sram_bytes)
-        if placement.failed is not None:
-            return regions[placement.failed.key]
+        if placement.failed:
+            return tuple(regions[region.key] for region in placement.failed)
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
         prefetch = plan_loads(schedule, regions, placement.addresses, compact, self.arch, self.goal)
         if prefetch.failed is not None:
-            return prefetch.failed
+            return (prefetch.failed,)
         addresses = placement.addresses | prefetch.addresses
         drafts = list(schedule.drafts)
         for issue in reversed(prefetch.issues):

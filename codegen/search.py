@@ -18,6 +18,7 @@ from tvm_re2na.codegen.ways import Ways
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
 SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)  # parts of the free bytes tried when fragmentation gets in the way
+SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
 
 
 class Search:
@@ -83,14 +84,19 @@ class Search:
 
     def _cheapest(self, tensors: Tensors, first: int, last: int, kinds: tuple[str, ...]) -> Stage | None:
         """Of the first kind that has any that fits."""
-        free = self.arch.sram_bytes - tensors.living_bytes(first, last)
+        living = tensors.living_bytes(first, last)
         level = max(self.shrink[first : last + 1])
         for kind in kinds:
             options = self._list(kind, tensors, first, last)
-            found = next((stage for stage in options if stage.bytes <= _allowed(free, stage.bytes, level)), None)
+            found = next((stage for stage in options if self._fits(stage, living, level)), None)
             if found is not None:
                 return found
         return None
+
+    def _fits(self, stage: Stage, living: int, level: int) -> bool:
+        if stage.shared:
+            return living + stage.bytes <= self.arch.sram_bytes * SHARED_SHRINK[level]
+        return stage.bytes <= max(0, self.arch.sram_bytes - living) * SHRINK[level]
 
     def _list(self, kind: str, tensors: Tensors, first: int, last: int) -> list[Stage]:
         """All stages of a kind, cheapest first; they depend on which of the units' own tensors are in DRAM."""
@@ -106,8 +112,3 @@ class Search:
             }[kind]()
             self._options[key] = sorted(stages, key=lambda stage: (stage.cost, stage.bytes))
         return self._options[key]
-
-
-def _allowed(free: int, size: int, level: int) -> int:
-    """What a stage may take of the free bytes; a stage that frees more than it takes always may."""
-    return free if size <= 0 else int(max(free, 0) * SHRINK[level])

@@ -30,7 +30,8 @@ class Stage:
     overlap: bool = True  # buffers in turn, so that transfers hide behind compute
     slices: int = 1
     chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
-    bytes: int = 0  # SRAM beside the tensors that live on
+    bytes: int = 0  # SRAM beside the tensors that live on, less what input and output share
+    shared: int = 0  # bytes that input and output share
     cost: float = 0.0
 
     @property

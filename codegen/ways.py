@@ -99,10 +99,12 @@ class Ways:
     # -- what they take
 
     def _priced(self, tensors: Tensors, stage: Stage) -> Stage:
-        return replace(stage, bytes=self._bytes(tensors, stage), cost=self._cycles(tensors, stage))
+        shared = self._shared(tensors, stage) if stage.strips_outer else 0
+        size = self._bytes(tensors, stage) - shared
+        return replace(stage, bytes=size, shared=shared, cost=self._cycles(tensors, stage))
 
     def _bytes(self, tensors: Tensors, stage: Stage) -> int:
-        """SRAM beside the tensors that live on; less than nothing where the output moves into the input's place."""
+        """SRAM beside the tensors that live on."""
         turns = 2 if stage.overlap else 1
         total = self._weight_bytes(stage, turns)
         for name, height in stage.cascade.heights.items():
@@ -113,7 +115,7 @@ class Ways:
                 total += turns * aligned(height * row_bytes(shape))
         if not tensors.resident(stage.output):
             total += turns * aligned(self._out_bytes(stage))
-        return total - (self._saved(tensors, stage) if stage.strips_outer else 0)
+        return total
 
     def _weight_bytes(self, stage: Stage, turns: int) -> int:
         blocks = [block for weights in stage.weights for block in weights.blocks]
@@ -141,10 +143,10 @@ class Ways:
         tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
         return tallest * unit.out_shape[3] * channels
 
-    def _saved(self, tensors: Tensors, stage: Stage) -> int:
+    def _shared(self, tensors: Tensors, stage: Stage) -> int:
         """Bytes by which input and output share their place: a row may be overwritten once no later strip reads it."""
         name, output = stage.cascade.units[0].inputs[0], stage.output
-        dies = tensors.lives[name][1] <= stage.last and name not in tensors.border and name not in tensors.inputs
+        dies = tensors.lives[name][1] <= stage.last and name not in tensors.border
         if not dies or not tensors.resident(name) or not tensors.resident(output):
             return 0
         shapes = stage.cascade.shapes[name], tensors.graph.stored[output].shape
