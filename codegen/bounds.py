@@ -19,7 +19,7 @@ import numpy as np
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, Op, Reshape
-from tvm_re2na.codegen.needs import Need, needs
+from tvm_re2na.codegen.needs import Need, needs, roots
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
 FEWEST_SLICES = 32  # of a layer
@@ -115,9 +115,12 @@ class _Traffic:
     def __init__(self, graph: Graph, read: dict[str, Need]) -> None:
         self.graph = graph
         self.read = read
-        self.root = {name: name for name in graph.inputs}
-        for op in graph.ops:
-            self.root[op.output] = self.root[op.inputs[0]] if isinstance(op, Reshape) else op.output
+        self.root = roots(graph)
+        read_as = {name for op in graph.ops if not isinstance(op, Reshape) for name in op.inputs} | set(graph.outputs)
+        self.views: dict[str, list[str]] = {}
+        for name, root in self.root.items():
+            if name in read_as:
+                self.views.setdefault(root, []).append(name)
         self.outputs = {self.root[name] for name in graph.outputs} - set(graph.inputs)
         self.readers: dict[str, list[int]] = {}
         for index, op in enumerate(graph.ops):
@@ -127,8 +130,8 @@ class _Traffic:
         self.made = {op.output: index for index, op in enumerate(graph.ops)}
 
     def size(self, root: str) -> int:
-        """Bytes of what anyone reads."""
-        return self.read[root].bytes
+        """Bytes of what anyone reads, in the shape in which it is read: a reshape itself reads nothing."""
+        return max((self.read[name].bytes for name in self.views.get(root, ())), default=0)
 
     def loaded(self, op: Op) -> int:
         """Bytes of network inputs that the operator is the first to read."""

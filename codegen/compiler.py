@@ -20,7 +20,7 @@ from tvm_re2na.codegen.isa.encoding import EncodeError
 from tvm_re2na.codegen.layout import DramLayout, lay_out
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
-from tvm_re2na.codegen.sync import add_tokens
+from tvm_re2na.codegen.sync import Step, add_tokens
 from tvm_re2na.codegen.units import ConvUnit, make_units
 
 STAGES = ("graph", "fold", "units", "plan", "layout", "listing")
@@ -69,11 +69,16 @@ def _plan(graph: Graph, arch: Architecture, goal: int) -> Plan:
             separate |= {unit.source}
 
 
-def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruction]:
+def bind(plan: Plan, layout: DramLayout) -> list[Step]:
+    """The plan's drafts with their addresses, without tokens; raises EncodeError where a field is out of range."""
     addresses = {("sram", key): address for key, address in plan.addresses.items()}
     addresses |= {("dram", key): address for key, address in layout.addresses.items()}
+    return [draft.bind(addresses) for draft in plan.drafts]
+
+
+def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruction]:
     try:
-        return add_tokens([draft.bind(addresses) for draft in plan.drafts])
+        return add_tokens(bind(plan, layout))
     except EncodeError as error:
         raise CompileError(f"{graph.name}: {error}") from error
 

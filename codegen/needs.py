@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Graph, MaxPool2d, Op, Pad, Shape, Window
+from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Graph, MaxPool2d, Op, Pad, Reshape, Shape, Window
 from tvm_re2na.codegen.units import four
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -37,12 +37,21 @@ class Need:
         self.columns |= columns
 
 
+def roots(graph: Graph) -> dict[str, str]:
+    """The tensor whose elements each tensor has: a reshape moves nothing, it is another name."""
+    root = {name: name for name in graph.inputs}
+    for op in graph.ops:
+        root[op.output] = root[op.inputs[0]] if isinstance(op, Reshape) else op.output
+    return root
+
+
 def needs(graph: Graph) -> dict[str, Need]:
-    """For every tensor, walking back from the outputs."""
-    found = {}
+    """For every tensor, walking back from the outputs; an input that is given back under another name is not read."""
+    root, found = roots(graph), {}
     for name, shape in graph.shapes.items():
         _, _, height, width = four(shape)
-        read = np.full(height, name in graph.outputs), np.full(width, name in graph.outputs)
+        given_back = name in graph.outputs and root[name] not in graph.inputs
+        read = np.full(height, given_back), np.full(width, given_back)
         found[name] = Need(shape, *read)
     for op in reversed(graph.ops):
         output = found[op.output]

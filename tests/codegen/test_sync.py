@@ -9,7 +9,7 @@ import pytest
 
 from tests.codegen.networks import random_graph
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit import emit
+from tvm_re2na.codegen.compiler import bind
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.codegen.fold import fold
 from tvm_re2na.codegen.isa import ENGINES, Instruction
@@ -50,7 +50,7 @@ def steps_of(seed: int, sram: int) -> list[Step]:
     arch = Architecture(sram_bytes=sram)
     units = make_units(fold(random_graph(np.random.default_rng(seed), 6)), arch)
     plan = make_plan(units, arch, lambda unit: unit.output)
-    return emit(plan, lay_out(plan), arch)
+    return bind(plan, lay_out(plan))
 
 
 @pytest.mark.parametrize("seed", range(40))

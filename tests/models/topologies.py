@@ -1,10 +1,10 @@
-"""torchvision's ResNet-18, AlexNet, VGG-16 and MobileNetV2 as ONNX with seeded random weights, without torch.
+"""torchvision's ResNet-18, AlexNet, VGG-16 (whole, or its convolutions) and MobileNetV2 as ONNX with seeded random weights, without torch.
 
 Every node is run by ONNX Runtime as it is appended, on a smooth synthetic image. So BatchNormalization holds the true
 statistics of its input, and the weights of layers without one are scaled to give outputs of standard deviation 1
 (layer-sequential unit variance): activations neither explode nor die, however deep the network is.
 
-    python tests/models/topologies.py FOLDER [resnet18 alexnet vgg16 mobilenet_v2]
+    python tests/models/topologies.py FOLDER [resnet18 alexnet vgg16 vgg16_features mobilenet_v2]
 
 writes the models at 3x224x224, for benchmarks/full_size.py.
 """
@@ -155,12 +155,22 @@ def alexnet(size: int = 224, classes: int = 1000, seed: int = 0) -> onnx.ModelPr
 
 def vgg16(size: int = 224, classes: int = 1000, seed: int = 0) -> onnx.ModelProto:
     net = Network("vgg16", size, seed)
+    return net.model(_classifier(net, _vgg_convolutions(net), classes))
+
+
+def vgg16_features(size: int = 224, seed: int = 0) -> onnx.ModelProto:
+    """VGG-16 without its fully connected layers."""
+    net = Network("vgg16_features", size, seed)
+    return net.model(_vgg_convolutions(net))
+
+
+def _vgg_convolutions(net: Network) -> str:
     x = "input"
     for channels, layers in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(layers):
             x = net.relu(net.conv(x, channels, 3, 1, 1, bn=False))
         x = net.max_pool(x, 2, 2)
-    return net.model(_classifier(net, x, classes))
+    return x
 
 
 def _classifier(net: Network, x: str, classes: int) -> str:
@@ -201,6 +211,7 @@ TOPOLOGIES: dict[str, Callable[..., onnx.ModelProto]] = {
     "resnet18": resnet18,
     "alexnet": alexnet,
     "vgg16": vgg16,
+    "vgg16_features": vgg16_features,
     "mobilenet_v2": mobilenet_v2,
 }
 
