@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Sequence
 
-from tvm_re2na.codegen.memory import ALIGNMENT, Region, Segment, aligned
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.memory import ALIGNMENT, Ints, Region, Segment
 
 NEVER = 2**62  # a tick that does not come
 
@@ -54,36 +56,44 @@ class Timeline:
         all (less than 0) it is the lowest place.
         """
         starts, frees = self._profile(first, last)
-        edges = {aligned(start) for start in starts} | {
-            (start - size) // ALIGNMENT * ALIGNMENT for start in (*starts, self.capacity)
-        }
-        best: tuple[float, int] | None = None
-        for base in sorted(edge for edge in edges if 0 <= edge <= self.capacity - size):
-            pieces = slice(bisect_right(starts, base) - 1, bisect_left(starts, base + size))
-            latest = max(frees[pieces])
-            if latest >= NEVER:
-                continue
-            if patience < 0 or latest <= self.now:
-                return base
-            borders = [base, *starts[pieces.start + 1 : pieces.stop], base + size]
-            waits = sum((b - a) * free for a, b, free in zip(borders, borders[1:], frees[pieces], strict=False))
-            cost = latest + patience * waits / size
-            if best is None or cost < best[0]:
-                best = (cost, base)
-        return best[1] if best else None
+        borders = np.append(starts, self.capacity)
+        bases = np.unique(np.concatenate([-(-starts // ALIGNMENT), (borders - size) // ALIGNMENT])) * ALIGNMENT
+        bases = bases[(bases >= 0) & (bases <= self.capacity - size)]
+        if not bases.size:
+            return None
+        low = np.searchsorted(starts, bases, "right") - 1
+        high = np.searchsorted(starts, bases + size, "left")
+        latest = np.maximum.reduceat(np.append(frees, 0), np.stack([low, high], 1).ravel())[::2]
+        free_now = np.flatnonzero(latest <= self.now if patience >= 0 else latest < NEVER)
+        if free_now.size:
+            return int(bases[free_now[0]])
+        if latest.min() >= NEVER or patience < 0:
+            return None
+        waits = _integral(borders, np.where(frees < NEVER, frees, 0), bases, bases + size)
+        return int(bases[np.argmin(np.where(latest < NEVER, latest + patience * waits / size, np.inf))])
 
-    def _profile(self, first: int, last: int) -> tuple[list[int], list[int]]:
+    def _profile(self, first: int, last: int) -> tuple[Ints, Ints]:
         """From which tick the bytes from each start on (up to the next start) are free."""
         items = [
             (low, high, NEVER if dies >= first else dies + 1)
             for low, high, born, dies, _ in self._active
             if born <= last
         ]
-        starts = sorted({0, *(edge for low, high, _ in items for edge in (low, high))})
-        frees = [self.now] * len(starts)
-        position = {edge: index for index, edge in enumerate(starts)}
-        for low, high, free in items:
-            for index in range(position[low], position[high]):
-                frees[index] = max(frees[index], free)
-        kept = [index for index in range(len(starts)) if index == 0 or frees[index] != frees[index - 1]]
-        return [starts[index] for index in kept], [frees[index] for index in kept]
+        starts = np.array(sorted({0, *(edge for low, high, _ in items for edge in (low, high))}), np.int64)
+        frees = np.full(len(starts), self.now, np.int64)
+        for index, until, (_, _, free) in zip(
+            np.searchsorted(starts, [low for low, _, _ in items]),
+            np.searchsorted(starts, [high for _, high, _ in items]),
+            items,
+            strict=True,
+        ):
+            np.maximum(frees[index:until], free, out=frees[index:until])
+        kept = np.append(True, frees[1:] != frees[:-1]) & (starts < self.capacity)
+        return starts[kept], frees[kept]
+
+
+def _integral(borders: Ints, values: Ints, low: Ints, high: Ints) -> npt.NDArray[np.float64]:
+    """The sum over low..high of a function that is values[i] from borders[i] to borders[i + 1]."""
+    sums = np.concatenate([[0.0], np.cumsum(np.diff(borders) * values.astype(np.float64))])
+    at_high: npt.NDArray[np.float64] = np.interp(high, borders, sums)
+    return at_high - np.interp(low, borders, sums)
