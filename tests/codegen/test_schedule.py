@@ -1,0 +1,150 @@
+"""What the search is for: cascades, shared places, pinned weights, dropped steps, shapes, batches. Bits are checked each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.codegen.test_bounds import SAME, dram_bytes, zeroed
+from tests.codegen.test_compiler import check, conv_graph
+from tests.models.resnets import resnet_graph
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.codegen.graph import Add, Conv2d, Cut, Graph, GraphBuilder, MaxPool2d, Window
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.library import Simulator
+
+
+def excess(program: Program) -> int:
+    """DRAM bytes beyond the compulsory ones."""
+    return dram_bytes(program) - program.meta["total"]["dram_bytes_compulsory"]
+
+
+def counts(program: Program) -> Counter[str]:
+    return Counter(at.name for at in program.instructions)
+
+
+class _Net:
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.rng = np.random.default_rng(0)
+        self.builder = GraphBuilder("net")
+        self.input = self.builder.input("x", shape)
+        self.count = 0
+
+    def conv(self, x: str, channels: int, window: Window = SAME) -> str:
+        self.count += 1
+        weight = self.rng.integers(-9, 10, (channels, self.builder.shape(x)[1], *window.kernel)).astype(np.int8)
+        bias = self.rng.integers(-99, 99, channels).astype(np.int32)
+        name = f"conv{self.count}"
+        return self.builder.append(Conv2d(name, (x,), name, weight, bias, window, 1, Cut(6, 0)))
+
+    def pool(self, x: str, window: Window) -> str:
+        self.count += 1
+        name = f"pool{self.count}"
+        return self.builder.append(MaxPool2d(name, (x,), name, window))
+
+    def add(self, a: str, b: str) -> str:
+        self.count += 1
+        name = f"add{self.count}"
+        return self.builder.append(Add(name, (a, b), name, (1, 0), 0))
+
+
+def vgg_like() -> Graph:
+    """Activations of 64 KiB between its layers."""
+    net = _Net((1, 3, 32, 32))
+    x = net.conv(net.conv(net.input, 64), 64)
+    return net.builder.build([net.pool(x, Window((2, 2), (2, 2)))])
+
+
+def test_layers_larger_than_the_memory_are_cascaded_and_nothing_spills() -> None:
+    program = check(vgg_like(), Architecture(sram_bytes=80 * 1024))
+    assert excess(program) == 0
+    assert counts(program)["POOL"] > 0, "kept rows move up"
+
+
+def test_a_cascade_with_overlapping_pooling() -> None:
+    net = _Net((1, 4, 40, 40))
+    x = net.pool(net.conv(net.input, 48, Window((3, 3), (1, 1), (1, 0, 1, 2))), Window((3, 3), (2, 2), (1, 1, 1, 1)))
+    program = check(net.builder.build([net.conv(x, 16)]), Architecture(sram_bytes=56 * 1024))
+    assert excess(program) == 0
+
+
+def residual(batch: int = 1, size: int = 24) -> Graph:
+    net = _Net((batch, 32, size, size))
+    x = net.conv(net.input, 32)
+    for _ in range(2):
+        x = net.add(net.conv(net.conv(x, 32), 32), x)
+    return net.builder.build([x])
+
+
+def test_a_residual_block_is_cascaded_with_its_operand() -> None:
+    graph = residual()
+    program = check(graph, Architecture(sram_bytes=62 * 1024))  # a map takes 18 KiB, a layer's weights 9 KiB
+    assert excess(program) == 0
+    assert counts(program)["ELTWISE"] == 0, "the sums leave through the output path"
+
+
+def test_an_output_moves_into_the_place_of_its_input() -> None:
+    graph = conv_graph(1, 64, 32, 64, SAME)  # 64 KiB in, 64 KiB out, 36 KiB of weights
+    program = check(graph, Architecture(sram_bytes=128 * 1024))
+    stored = {at["in_addr"] for at in program.instructions if at.name == "CONV"}
+    assert excess(program) == 0 and len(stored) > 1
+
+
+@pytest.mark.parametrize("sram", [1536, 130, 90, 70, 60, 48, 40])
+def test_a_batch_loads_its_weights_once_where_it_can(sram: int) -> None:
+    program = check(residual(3), Architecture(sram_bytes=sram * 1024))
+    assert excess(program) == 0 or sram < 110
+
+
+def test_zero_steps_of_a_block_are_dropped_from_the_stream() -> None:
+    window = Window((3, 3), (1, 1), (1, 1, 1, 1))
+    dense, sparse = conv_graph(1, 32, 20, 128, window), zeroed(conv_graph(1, 32, 20, 128, window), 200)
+    steps = [
+        {at["steps"] for at in check(graph, Architecture()).instructions if at.name == "CONV"}
+        for graph in (dense, sparse)
+    ]
+    assert steps == [{288}, {288, 88}]
+    assert excess(check(sparse, Architecture(sram_bytes=48 * 1024))) == 0
+
+
+@pytest.mark.parametrize("acc_overflow", ["wrap", "saturate"])
+def test_a_block_without_any_weight_is_its_bias(acc_overflow: str) -> None:
+    check(zeroed(conv_graph(1, 8, 9, 70, SAME), 72), Architecture.from_dict({"acc_overflow": acc_overflow}))
+
+
+def test_a_shape_with_fewer_rows_serves_few_channels() -> None:
+    graph = conv_graph(1, 16, 32, 16, SAME)
+    plain = check(graph, Architecture())
+    shaped = check(graph, Architecture.from_dict({"array_shapes": ["16x256", "32x128"]}))
+    assert Simulator(shaped).timing.cycles < 0.4 * Simulator(plain).timing.cycles
+    assert {at["rows"] for at in shaped.instructions if at.name == "CONV"} == {16}
+
+
+def test_pooling_and_addition_leave_through_the_output_path() -> None:
+    net = _Net((1, 16, 12, 12))
+    x = net.conv(net.input, 16)
+    x = net.add(x, net.conv(x, 16))
+    x = net.pool(net.conv(x, 16), Window((2, 2), (2, 2)))
+    program = check(net.builder.build([x]), Architecture())
+    assert counts(program)["POOL"] == counts(program)["ELTWISE"] == 0
+    assert {(at.source, at["pool_h"], at["add"]) for at in program.instructions if at.name == "CONV"} == {
+        (0, 1, 0),
+        (1, 1, 1),
+        (3, 2, 0),
+    }
+
+
+@pytest.mark.parametrize(("size", "batch"), [(224, 1), (512, 1), (224, 4)])
+def test_resnet18_needs_no_byte_twice(size: int, batch: int) -> None:
+    program = compile_graph(resnet_graph(18, size, batch))
+    assert excess(program) == 0
+    assert Simulator(program).timing.cycles <= 1.01 * program.meta["total"]["cycles_bound"]
+
+
+def test_resnet18_keeps_a_pipelined_array_near_its_bound() -> None:
+    program = compile_graph(resnet_graph(18), Architecture(mac_interval=1))
+    assert Simulator(program).timing.cycles <= 700_000
+    assert dram_bytes(program) <= 12_070_000
