@@ -28,12 +28,12 @@ class Access:
     run: int
     axes: tuple[Ints, ...] = ()
 
-    @cached_property
+    @property
     def start(self) -> int:
         """The first byte."""
         return self.base + sum(int(axis[0]) for axis in self.axes)
 
-    @cached_property
+    @property
     def stop(self) -> int:
         """Behind the last byte."""
         return self.base + sum(int(axis[-1]) for axis in self.axes) + self.run
@@ -45,20 +45,21 @@ class Access:
         for axis in self.axes:
             starts = np.add.outer(starts, axis).reshape(-1)
         starts.sort()
-        gaps = starts[1:] > starts[:-1] + self.run
-        return starts[np.append(True, gaps)], starts[np.append(gaps, True)] + self.run
+        edges = np.ones(starts.size + 1, np.bool_)
+        np.greater(starts[1:], starts[:-1] + self.run, out=edges[1:-1])
+        return starts[edges[:-1]], starts[edges[1:]] + self.run
 
     def first_common(self, other: Access) -> int | None:
         """The lowest address that both touch, if there is one; both are of the same memory."""
         starts, stops = self.runs
         other_starts, other_stops = other.runs
-        behind = np.searchsorted(
-            other_stops, starts, side="right"
+        behind = other_stops.searchsorted(
+            starts, side="right"
         )  # the first of its runs that ends after each of mine starts
-        starts, stops = starts[behind < other_starts.size], stops[behind < other_starts.size]
-        meeting = other_starts[behind[: starts.size]]
-        common = np.flatnonzero(meeting < stops)
-        return int(max(starts[common[0]], meeting[common[0]])) if common.size else None
+        there = behind < other_starts.size
+        meeting = np.maximum(starts[there], other_starts[behind[there]])
+        common = meeting[meeting < stops[there]]
+        return int(common[0]) if common.size else None
 
 
 def accesses(at: Instruction) -> tuple[Access, ...]:

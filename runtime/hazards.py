@@ -136,9 +136,9 @@ class _Table:
 
     def near(self, access: Access, first: int, last: int) -> Iterator[tuple[int, Access]]:
         """Those of instructions first..last-1 whose first and last byte leave room for a conflict with the access."""
-        low, high = np.searchsorted(self.index, (first, last))
+        low, high = self.index.searchsorted((first, last))
         part = slice(low, high)
         near = (self.start[part] < access.stop) & (self.stop[part] > access.start)
         if not access.writes:
             near &= self.writes[part]
-        return (self.rows[row] for row in low + np.flatnonzero(near))
+        return (self.rows[low + row] for row in near.nonzero()[0])
