@@ -74,7 +74,8 @@ def _field_table(fields: Iterable[Field], bit: int) -> list[str]:
     lines = ["| field | bits | range | meaning |", "|---|---|---|---|"]
     for field in fields:
         span = f"{bit}" if field.bits == 1 else f"{bit}..{bit + field.bits - 1}"
-        lines.append(f"| `{field.name}` | {span} | {field.low}..{field.high} | {field.doc} |")
+        default = "" if field.default is None else f" (default {field.default})"
+        lines.append(f"| `{field.name}` | {span} | {field.low}..{field.high} | {field.doc}{default} |")
         bit += field.bits
     return lines
 

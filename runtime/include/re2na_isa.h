@@ -118,7 +118,7 @@ enum re2na_opcode {
   RE2NA_RECONFIGURE = 0x01, /* switch the connections between the PBs */
   RE2NA_LOAD = 0x10, /* copy DRAM to SRAM */
   RE2NA_STORE = 0x11, /* copy SRAM to DRAM */
-  RE2NA_CONV = 0x20, /* convolution of out_c <= rows of the array; k runs over (kernel row, kernel column, channel of the group), channel fastest */
+  RE2NA_CONV = 0x20, /* convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both */
   RE2NA_DENSE = 0x21, /* fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
   RE2NA_POOL = 0x22, /* maximum over a window, then clamp; a 1 x 1 window with pad_value 0 pads with zeros */
   RE2NA_ELTWISE = 0x23, /* clamp(a >> shift_a + b >> shift_b), each shift rounding as the machine does; b is left out if unary */
@@ -127,6 +127,7 @@ enum re2na_opcode {
 /* RECONFIGURE: switch the connections between the PBs */
 typedef struct re2na_reconfigure {
   int64_t mode; /* 0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise */
+  int64_t rows; /* rows of the array's shape, its columns are PEs / rows; array_rows in modes other than conv and grouped */
 } re2na_reconfigure;
 
 /* LOAD: copy DRAM to SRAM */
@@ -155,10 +156,10 @@ typedef struct re2na_store {
   int64_t sram_plane_stride; /* from plane to plane in SRAM */
 } re2na_store;
 
-/* CONV: convolution of out_c <= rows of the array; k runs over (kernel row, kernel column, channel of the group), channel fastest */
+/* CONV: convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both */
 typedef struct re2na_conv {
   int64_t in_addr; /* input */
-  int64_t weight_addr; /* weights, one line of out_c bytes for each k */
+  int64_t weight_addr; /* weights, `steps` lines of out_c bytes, in the order of k */
   int64_t bias_addr; /* out_c biases, int32 little-endian, rounding half included */
   int64_t out_addr; /* output */
   int64_t n; /* images */
@@ -183,19 +184,33 @@ typedef struct re2na_conv {
   int64_t pad_left; /* padding columns left of the input */
   int64_t out_c; /* output channels */
   int64_t groups; /* groups of input and output channels; 1 in conv mode, more in grouped mode */
+  int64_t rows; /* rows of the shape it is made for; those of the RECONFIGURE before it */
   int64_t lsb; /* bits cut off below the result */
   int64_t lo; /* smallest result */
   int64_t hi; /* largest result */
+  int64_t steps; /* lines of weights that are there; k: all of them, and no bitmap is read */
+  int64_t mask_addr; /* where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs to the j-th set bit, steps without a line count as zero, lines without a set bit are unused */
+  int64_t pool_h; /* rows of the window of results whose maximum is kept; windows do not overlap */
+  int64_t pool_w; /* columns of that window; out_h and out_w count windows */
+  int64_t add; /* add a second operand to the cut result, as ELTWISE does (a the result, b the operand) */
+  int64_t add_addr; /* second operand, in the order of the output, channels contiguous */
+  int64_t add_pixel_stride; /* from pixel to pixel of the second operand */
+  int64_t add_row_stride; /* from row to row of the second operand */
+  int64_t add_image_stride; /* from image to image of the second operand */
+  int64_t shift_a; /* bits cut off the result before the addition */
+  int64_t shift_b; /* bits cut off the second operand before the addition */
+  int64_t add_lo; /* smallest sum */
+  int64_t add_hi; /* largest sum */
 } re2na_conv;
 
 /* DENSE: fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
 typedef struct re2na_dense {
   int64_t in_addr; /* input */
-  int64_t weight_addr; /* weights, one line of out_c bytes for each k */
+  int64_t weight_addr; /* weights, `steps` lines of out_c bytes, in the order of k */
   int64_t bias_addr; /* out_c biases, int32 little-endian, rounding half included */
   int64_t out_addr; /* output */
   int64_t n; /* images */
-  int64_t in_c; /* inputs of this part of the sum */
+  int64_t in_c; /* inputs of this part of the sum; its k */
   int64_t out_c; /* outputs */
   int64_t in_image_stride; /* from image to image of the input */
   int64_t out_image_stride; /* from image to image of the output */
@@ -204,6 +219,8 @@ typedef struct re2na_dense {
   int64_t lsb; /* bits cut off below the result */
   int64_t lo; /* smallest result */
   int64_t hi; /* largest result */
+  int64_t steps; /* lines of weights that are there; k: all of them, and no bitmap is read */
+  int64_t mask_addr; /* where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs to the j-th set bit, steps without a line count as zero, lines without a set bit are unused */
 } re2na_dense;
 
 /* POOL: maximum over a window, then clamp; a 1 x 1 window with pad_value 0 pads with zeros */
@@ -278,6 +295,7 @@ static inline int64_t re2na_bits(const uint8_t *code, unsigned at, unsigned widt
 
 static inline void re2na_decode_reconfigure(const uint8_t *code, re2na_reconfigure *out) {
   out->mode = re2na_bits(code, 32, 8, 0);
+  out->rows = re2na_bits(code, 40, 16, 0);
 }
 
 static inline void re2na_decode_load(const uint8_t *code, re2na_load *out) {
@@ -331,9 +349,23 @@ static inline void re2na_decode_conv(const uint8_t *code, re2na_conv *out) {
   out->pad_left = re2na_bits(code, 472, 8, 0);
   out->out_c = re2na_bits(code, 480, 16, 0);
   out->groups = re2na_bits(code, 496, 16, 0);
-  out->lsb = re2na_bits(code, 512, 8, 0);
-  out->lo = re2na_bits(code, 520, 8, 1);
-  out->hi = re2na_bits(code, 528, 8, 1);
+  out->rows = re2na_bits(code, 512, 16, 0);
+  out->lsb = re2na_bits(code, 528, 8, 0);
+  out->lo = re2na_bits(code, 536, 8, 1);
+  out->hi = re2na_bits(code, 544, 8, 1);
+  out->steps = re2na_bits(code, 552, 32, 0);
+  out->mask_addr = re2na_bits(code, 584, 32, 0);
+  out->pool_h = re2na_bits(code, 616, 8, 0);
+  out->pool_w = re2na_bits(code, 624, 8, 0);
+  out->add = re2na_bits(code, 632, 1, 0);
+  out->add_addr = re2na_bits(code, 633, 32, 0);
+  out->add_pixel_stride = re2na_bits(code, 665, 16, 0);
+  out->add_row_stride = re2na_bits(code, 681, 32, 0);
+  out->add_image_stride = re2na_bits(code, 713, 32, 0);
+  out->shift_a = re2na_bits(code, 745, 8, 0);
+  out->shift_b = re2na_bits(code, 753, 8, 0);
+  out->add_lo = re2na_bits(code, 761, 8, 1);
+  out->add_hi = re2na_bits(code, 769, 8, 1);
 }
 
 static inline void re2na_decode_dense(const uint8_t *code, re2na_dense *out) {
@@ -351,6 +383,8 @@ static inline void re2na_decode_dense(const uint8_t *code, re2na_dense *out) {
   out->lsb = re2na_bits(code, 290, 8, 0);
   out->lo = re2na_bits(code, 298, 8, 1);
   out->hi = re2na_bits(code, 306, 8, 1);
+  out->steps = re2na_bits(code, 314, 32, 0);
+  out->mask_addr = re2na_bits(code, 346, 32, 0);
 }
 
 static inline void re2na_decode_pool(const uint8_t *code, re2na_pool *out) {
@@ -414,7 +448,7 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       break;
     case RE2NA_RECONFIGURE:
       size = 8;
-      used = 40;
+      used = 56;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_reconfigure(code, &out->body.reconfigure);
@@ -434,15 +468,15 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       re2na_decode_store(code, &out->body.store);
       break;
     case RE2NA_CONV:
-      size = 72;
-      used = 536;
+      size = 104;
+      used = 777;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_conv(code, &out->body.conv);
       break;
     case RE2NA_DENSE:
-      size = 40;
-      used = 314;
+      size = 48;
+      used = 378;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_dense(code, &out->body.dense);

@@ -55,7 +55,7 @@ def meetings(instructions: Sequence[Instruction]) -> dict[tuple[int, int, str], 
 
 
 def hazards(instructions: Sequence[Instruction]) -> set[tuple[int, int, str, int]]:
-    """(i, j, memory, lowest common address) where j comes later in the program and touches what i does, and need not wait for it."""
+    """(i, j, memory, lowest common address) where j comes later in the program, touches what i does and need not wait."""
     before = happens_before(instructions)
     return {(*key, address) for key, address in meetings(instructions).items() if not before[key[0], key[1]]}
 
