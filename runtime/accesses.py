@@ -1,6 +1,7 @@
 """Which bytes an instruction reads and writes: those that the reference simulator touches, found from the fields alone.
 
-Strides are honoured to the byte, and padding is not read. An Access lists no bytes until somebody asks for its runs.
+Strides are honoured to the byte, and padding is not read. Where a bitmap decides at run time which inputs a sum takes, all count
+that its window can see. An Access lists no bytes until somebody asks for its runs.
 """
 
 from __future__ import annotations
@@ -96,37 +97,46 @@ def _store(at: Instruction) -> Iterator[Access]:
     yield _transfer(at, "DRAM", writes=True)
 
 
-def _seen(at: Instruction, axis: str) -> Ints:
+def _seen(at: Instruction, axis: str, outputs: int) -> Ints:
     """Rows (axis h) or columns (w) of the input that some window looks at."""
-    place = "top" if axis == "h" else "left"
-    first = np.arange(at[f"out_{axis}"]) * at[f"stride_{axis}"] - at[f"pad_{place}"]
+    first = np.arange(outputs) * at[f"stride_{axis}"] - at["pad_top" if axis == "h" else "pad_left"]
     looked_at = np.add.outer(first, np.arange(at[f"kernel_{axis}"]) * at[f"dilation_{axis}"])
     there = np.zeros(at[f"in_{axis}"], np.bool_)
     there[looked_at[(looked_at >= 0) & (looked_at < there.size)]] = True
     return np.flatnonzero(there)
 
 
-def _window(at: Instruction) -> Access:
-    rows = _seen(at, "h") * at["in_row_stride"]
-    columns = _seen(at, "w") * at["in_pixel_stride"]
-    return _read(at["in_addr"], at["in_c"], _axis(at["n"], at["in_image_stride"]), rows, columns)
+def _window(at: Instruction, rows: int, columns: int) -> Access:
+    """What the windows of rows x columns results see."""
+    y, x = _seen(at, "h", rows) * at["in_row_stride"], _seen(at, "w", columns) * at["in_pixel_stride"]
+    return _read(at["in_addr"], at["in_c"], _axis(at["n"], at["in_image_stride"]), y, x)
 
 
-def _output(at: Instruction, channels: int) -> Access:
-    axes = (("n", "image"), ("out_h", "row"), ("out_w", "pixel"))
-    return _write(at["out_addr"], channels, *(_axis(at[count], at[f"out_{step}_stride"]) for count, step in axes))
+def _pixels(at: Instruction, tensor: str) -> tuple[Ints, Ints, Ints]:
+    """Axes of the pixels that are written, in the strides of `out` or `add`."""
+    images, rows = _axis(at["n"], at[f"{tensor}_image_stride"]), _axis(at["out_h"], at[f"{tensor}_row_stride"])
+    return images, rows, _axis(at["out_w"], at[f"{tensor}_pixel_stride"])
+
+
+def _lines(at: Instruction, steps: int) -> Iterator[Access]:
+    """Lines of weights, and the bitmap that says which of `steps` steps they belong to, if any is left out."""
+    yield _read(at["weight_addr"], at["steps"] * at["out_c"])
+    if at["steps"] < steps:
+        yield _read(at["mask_addr"], -(-steps // 8))
 
 
 def _conv(at: Instruction) -> Iterator[Access]:
-    yield _window(at)
-    yield _read(at["weight_addr"], at["kernel_h"] * at["kernel_w"] * (at["in_c"] // at["groups"]) * at["out_c"])
+    yield _window(at, at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
+    yield from _lines(at, at["kernel_h"] * at["kernel_w"] * (at["in_c"] // at["groups"]))
     yield _read(at["bias_addr"], 4 * at["out_c"])
-    yield _output(at, at["out_c"])
+    if at["add"]:
+        yield _read(at["add_addr"], at["out_c"], *_pixels(at, "add"))
+    yield _write(at["out_addr"], at["out_c"], *_pixels(at, "out"))
 
 
 def _dense(at: Instruction) -> Iterator[Access]:
     yield _read(at["in_addr"], at["in_c"], _axis(at["n"], at["in_image_stride"]))
-    yield _read(at["weight_addr"], at["in_c"] * at["out_c"])
+    yield from _lines(at, at["in_c"])
     if at["first"]:
         yield _read(at["bias_addr"], 4 * at["out_c"])
     if at["last"]:
@@ -134,8 +144,8 @@ def _dense(at: Instruction) -> Iterator[Access]:
 
 
 def _pool(at: Instruction) -> Iterator[Access]:
-    yield _window(at)
-    yield _output(at, at["in_c"])
+    yield _window(at, at["out_h"], at["out_w"])
+    yield _write(at["out_addr"], at["in_c"], *_pixels(at, "out"))
 
 
 def _eltwise(at: Instruction) -> Iterator[Access]:

@@ -73,16 +73,16 @@ def _side(at: Instruction, memory: str) -> Bytes:
     return _places(at[f"{memory}_addr"], planes, rows, (at["bytes"], 1))
 
 
-def _window(at: Instruction) -> Bytes:
-    """Of every output pixel, every place of the window that is not padding."""
+def _window(at: Instruction, pool_h: int = 1, pool_w: int = 1) -> Bytes:
+    """Of every pixel before pooling, every place of the window that is not padding."""
     rows = {
         y * at["stride_h"] + i * at["dilation_h"] - at["pad_top"]
-        for y in range(at["out_h"])
+        for y in range(at["out_h"] * pool_h)
         for i in range(at["kernel_h"])
     }
     columns = {
         x * at["stride_w"] + i * at["dilation_w"] - at["pad_left"]
-        for x in range(at["out_w"])
+        for x in range(at["out_w"] * pool_w)
         for i in range(at["kernel_w"])
     }
     return {
@@ -94,9 +94,14 @@ def _window(at: Instruction) -> Bytes:
     }
 
 
-def _output(at: Instruction, channels: int) -> Bytes:
-    rows, columns = (at["out_h"], at["out_row_stride"]), (at["out_w"], at["out_pixel_stride"])
-    return _places(at["out_addr"], (at["n"], at["out_image_stride"]), rows, columns, (channels, 1))
+def _results(at: Instruction, tensor: str, channels: int) -> Bytes:
+    rows, columns = (at["out_h"], at[f"{tensor}_row_stride"]), (at["out_w"], at[f"{tensor}_pixel_stride"])
+    return _places(at[f"{tensor}_addr"], (at["n"], at[f"{tensor}_image_stride"]), rows, columns, (channels, 1))
+
+
+def _weights(at: Instruction, k: int) -> Bytes:
+    lines = _places(at["weight_addr"], (at["steps"] * at["out_c"], 1))
+    return lines | {at["mask_addr"] + step // 8 for step in range(k)} if at["steps"] < k else lines
 
 
 def _load(at: Instruction) -> dict[tuple[str, str], Bytes]:
@@ -108,22 +113,23 @@ def _store(at: Instruction) -> dict[tuple[str, str], Bytes]:
 
 
 def _conv(at: Instruction) -> dict[tuple[str, str], Bytes]:
-    lines = at["kernel_h"] * at["kernel_w"] * at["in_c"] // at["groups"]
-    weights = _places(at["weight_addr"], (lines * at["out_c"], 1))
-    bias = _places(at["bias_addr"], (4 * at["out_c"], 1))
-    return {("SRAM", "reads"): _window(at) | weights | bias, ("SRAM", "writes"): _output(at, at["out_c"])}
+    read = _window(at, at["pool_h"], at["pool_w"]) | _places(at["bias_addr"], (4 * at["out_c"], 1))
+    read |= _weights(at, at["kernel_h"] * at["kernel_w"] * at["in_c"] // at["groups"])
+    if at["add"]:
+        read |= _results(at, "add", at["out_c"])
+    return {("SRAM", "reads"): read, ("SRAM", "writes"): _results(at, "out", at["out_c"])}
 
 
 def _dense(at: Instruction) -> dict[tuple[str, str], Bytes]:
-    inputs = _places(at["in_addr"], (at["n"], at["in_image_stride"]), (at["in_c"], 1))
-    weights = _places(at["weight_addr"], (at["in_c"] * at["out_c"], 1))
-    bias = _places(at["bias_addr"], (4 * at["out_c"], 1)) if at["first"] else set()
+    read = _places(at["in_addr"], (at["n"], at["in_image_stride"]), (at["in_c"], 1)) | _weights(at, at["in_c"])
+    if at["first"]:
+        read |= _places(at["bias_addr"], (4 * at["out_c"], 1))
     results = _places(at["out_addr"], (at["n"], at["out_image_stride"]), (at["out_c"], 1)) if at["last"] else set()
-    return {("SRAM", "reads"): inputs | weights | bias, ("SRAM", "writes"): results}
+    return {("SRAM", "reads"): read, ("SRAM", "writes"): results}
 
 
 def _pool(at: Instruction) -> dict[tuple[str, str], Bytes]:
-    return {("SRAM", "reads"): _window(at), ("SRAM", "writes"): _output(at, at["in_c"])}
+    return {("SRAM", "reads"): _window(at), ("SRAM", "writes"): _results(at, "out", at["in_c"])}
 
 
 def _eltwise(at: Instruction) -> dict[tuple[str, str], Bytes]:
