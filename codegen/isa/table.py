@@ -34,7 +34,7 @@ ENGINES = tuple(Engine)
 
 @dataclass(frozen=True)
 class Field:
-    """`bits` wide; a signed field is two's complement. `default` is what it is where nobody says otherwise; None: it must be given."""
+    """`bits` wide; a signed field is two's complement. `default`: its value where none is given; None: it must be given."""
 
     name: str
     bits: int
