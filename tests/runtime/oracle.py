@@ -17,18 +17,26 @@ from tvm_re2na.codegen.isa import ENGINES, Instruction
 Bytes = set[int]
 
 
-def happens_before(instructions: Sequence[Instruction]) -> npt.NDArray[np.bool_]:
-    """before[i, j]: i is over when j starts. An engine works in order, and the k-th token that it gives another engine is the
-    k-th that the other takes from it; none may be left over."""
-    before = np.zeros((len(instructions), len(instructions)), np.bool_)
+def tokens(instructions: Sequence[Instruction]) -> list[tuple[int, int]]:
+    """Who gives and who takes each token: the k-th that an engine gives another is the k-th that the other takes from it.
+    None may be left over."""
+    pairs: list[tuple[int, int]] = []
     for giver in ENGINES:
-        for first, second in pairwise(i for i, at in enumerate(instructions) if at.engine is giver):
-            before[first, second] = True
         for taker in ENGINES:
             given = [i for i, at in enumerate(instructions) if at.engine is giver and at.signal >> taker & 1]
             taken = [i for i, at in enumerate(instructions) if at.engine is taker and at.wait >> giver & 1]
-            for first, second in zip(given, taken, strict=True):
-                before[first, second] = True
+            pairs += zip(given, taken, strict=True)
+    return pairs
+
+
+def happens_before(instructions: Sequence[Instruction]) -> npt.NDArray[np.bool_]:
+    """before[i, j]: i is over when j starts, because engines work in order and wait for tokens."""
+    before = np.zeros((len(instructions), len(instructions)), np.bool_)
+    for engine in ENGINES:
+        for first, second in pairwise(i for i, at in enumerate(instructions) if at.engine is engine):
+            before[first, second] = True
+    for giver, taker in tokens(instructions):
+        before[giver, taker] = True
     for middle in range(len(instructions)):
         before |= np.outer(before[:, middle], before[middle])
     return before
@@ -54,10 +62,13 @@ def meetings(instructions: Sequence[Instruction]) -> dict[tuple[int, int, str], 
     return found
 
 
-def hazards(instructions: Sequence[Instruction]) -> set[tuple[int, int, str, int]]:
-    """(i, j, memory, lowest common address) where j comes later in the program, touches what i does and need not wait."""
+def hazards(
+    instructions: Sequence[Instruction], met: dict[tuple[int, int, str], int] | None = None
+) -> set[tuple[int, int, str, int]]:
+    """(i, j, memory, lowest common address) of the `meetings` where j, which comes later in the program, need not wait for i."""
     before = happens_before(instructions)
-    return {(*key, address) for key, address in meetings(instructions).items() if not before[key[0], key[1]]}
+    met = meetings(instructions) if met is None else met
+    return {(i, j, memory, address) for (i, j, memory), address in met.items() if not before[i, j]}
 
 
 def _places(base: int, *axes: tuple[int, int]) -> Bytes:
