@@ -67,7 +67,7 @@ def conflicts(program: Program) -> Iterator[Conflict]:
                 for earlier, other in tables[engine, access.memory].near(access, first, later):
                     address, key = access.first_common(other), (earlier, access.memory)
                     if address is not None and (key not in found or address < found[key].address):
-                        found[key] = Conflict(*key[:1], later, access.memory, address, other.writes, access.writes)
+                        found[key] = Conflict(earlier, later, access.memory, address, other.writes, access.writes)
         yield from (found[key] for key in sorted(found))
 
 
