@@ -87,10 +87,8 @@ def add_tokens(steps: list[Step]) -> list[Instruction]:
     for index, step in enumerate(steps):
         engine = step.instruction.engine
         clock = latest[engine]
-        for other in ENGINES:
-            position = clock[other] if other is engine else histories[other].last_conflict(step, clock[other])
+        for giver, other, position in _givers(histories, step, clock):
             if position > clock[other]:
-                giver = histories[other].step(position)
                 waits[index] |= 1 << other
                 signals[giver] |= 1 << engine
                 clock = {name: max(clock[name], known[giver][name]) for name in ENGINES} | {other: position}
@@ -98,3 +96,13 @@ def add_tokens(steps: list[Step]) -> list[Instruction]:
         known.append(clock)
         histories[engine].append(index, step)
     return [step.instruction.with_tokens(waits[i], signals[i]) for i, step in enumerate(steps)]
+
+
+def _givers(histories: dict[Engine, _History], step: Step, clock: dict[Engine, int]) -> list[tuple[int, Engine, int]]:
+    """What the step must follow: index, engine and position there. The latest first, as its token may imply the others."""
+    found = []
+    for other, history in histories.items():
+        position = clock[other] if other is step.instruction.engine else history.last_conflict(step, clock[other])
+        if position > clock[other]:
+            found.append((history.step(position), other, position))
+    return sorted(found, reverse=True)

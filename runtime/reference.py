@@ -11,7 +11,7 @@ step without a line adds nothing. Set bits beyond the lines have none, and lines
 
 An instruction reads everything it needs before it writes, and writes in the order of its output. What has never been written
 cannot be read: that is an UninitialisedRead. Instructions take effect in program order; where tokens do not imply that order, it
-is a HazardError (`runtime/hazards.py`).
+is a HazardError, raised before the first of them (`runtime/hazards.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.isa import Instruction, Mode
 from tvm_re2na.codegen.program import Program, ProgramTensor
-from tvm_re2na.runtime.hazards import HazardError, Order, Watch
+from tvm_re2na.runtime import hazards
 from tvm_re2na.runtime.result import Counter, Counters, Int8Array, RunResult, check_inputs
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -46,20 +46,16 @@ class UninitialisedRead(SimulationError):
 class Memory:
     """Bytes, and which of them have been written. Addresses come as arrays, results as int64 of the same shape."""
 
-    def __init__(self, name: str, size: int, order: Order | None) -> None:
+    def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.bytes = np.zeros(size, np.int8)
         self.written = np.zeros(size, np.bool_)
-        self.watch = Watch(name, size, order) if order else None
-        self.index: int | None = None  # of the instruction at work, if one is
 
     def read(self, addresses: Ints) -> Ints:
         self._check(addresses)
         unwritten = addresses[~self.written[addresses]]
         if unwritten.size:
             raise UninitialisedRead(f"reads {self.name} address {unwritten.min()}, which was never written")
-        if self.watch and self.index is not None:
-            self.watch.read(self.index, addresses)
         return self.bytes[addresses].astype(np.int64)
 
     def read_int32(self, address: int, count: int) -> Ints:
@@ -69,8 +65,6 @@ class Memory:
     def write(self, addresses: Ints, values: Ints) -> None:
         """Where an address is there twice, the later value stays."""
         self._check(addresses)
-        if self.watch and self.index is not None:
-            self.watch.write(self.index, addresses)
         self.bytes[addresses.reshape(-1)] = values.reshape(-1)
         self.written[addresses.reshape(-1)] = True
 
@@ -83,10 +77,10 @@ class Memory:
 class Machine:
     """The state between two instructions."""
 
-    def __init__(self, arch: Architecture, dram_bytes: int, order: Order | None) -> None:
+    def __init__(self, arch: Architecture, dram_bytes: int) -> None:
         self.arch = arch
-        self.sram = Memory("SRAM", arch.sram_bytes, order)
-        self.dram = Memory("DRAM", dram_bytes, order)
+        self.sram = Memory("SRAM", arch.sram_bytes)
+        self.dram = Memory("DRAM", dram_bytes)
         self.mode: Mode | None = None
         self.rows = arch.array_rows  # of the array's shape
         self.sums: Ints | None = None  # (n, out_c), between the parts of a dense layer
@@ -348,8 +342,9 @@ def _need_no_sums(machine: Machine) -> None:
 
 def run(program: Program, inputs: Sequence[Int8Array], *, check_hazards: bool = True) -> RunResult:
     """Run once; int8 inputs in program order and shape. Raises SimulationError or HazardError naming the instruction."""
-    order = Order(program.instructions) if check_hazards else None
-    machine = Machine(program.arch, program.dram_bytes, order)
+    if check_hazards:
+        hazards.check(program)
+    machine = Machine(program.arch, program.dram_bytes)
     constants = np.frombuffer(program.constants, np.int8).astype(np.int64)
     machine.dram.write(program.constants_address + np.arange(constants.size), constants)
     for tensor, value in zip(program.inputs, check_inputs(program.inputs, inputs), strict=True):
@@ -362,16 +357,14 @@ def run(program: Program, inputs: Sequence[Int8Array], *, check_hazards: bool = 
 
 def _step(machine: Machine, index: int, at: Instruction) -> Counter:
     machine.overflows = 0
-    machine.sram.index = machine.dram.index = index
     try:
         return MEANING[at.name](machine, at)
-    except (SimulationError, HazardError) as error:
+    except SimulationError as error:
         raise type(error)(f"instruction {index} ({at.name}): {error}") from error
 
 
 def _fetch(machine: Machine, tensor: ProgramTensor) -> Int8Array:
     n, c, h, w = tensor.stored
-    machine.dram.index = None
     try:
         stored = machine.dram.read(tensor.address + np.arange(n * c * h * w))
     except SimulationError as error:

@@ -95,9 +95,10 @@ def _encode_one(instruction: Instruction) -> bytes:
         "flags": 0,
         "source": instruction.source,
     }
+    values = header | instruction.values
     word, shift = 0, 0
     for field in row.fields:
-        value = header[field.name] if field in HEADER else instruction.values[field.name]
+        value = values[field.name]
         _check(row.name, field, value)
         word |= (value & ((1 << field.bits) - 1)) << shift
         shift += field.bits

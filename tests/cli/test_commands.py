@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from tests.cli.conftest import Command
+from tests.runtime import oracle
 from tvm_re2na import __version__
 from tvm_re2na.codegen.compiler import STAGES
 from tvm_re2na.codegen.program import Program
@@ -187,6 +188,19 @@ def test_run_takes_int8_as_it_is(re2na: Command, program: Path, tmp_path: Path) 
     assert found.code == 0, found.stderr
     expected = [Simulator(Program.open(program)).run([image[None]]).outputs[0] for image in x]
     np.testing.assert_array_equal(next(iter(np.load(tmp_path / "out.npz").values())), np.concatenate(expected))
+
+
+def test_check(re2na: Command, program: Path) -> None:
+    found = re2na("check", program, "--json")
+    assert found.code == 0, found.stderr
+    check(found.json, {"program": str, "instructions": int, "cycles": int, "tokens": int})
+    instructions = Program.open(program).instructions
+    assert found.json["instructions"] == len(instructions)
+    assert found.json["cycles"] == Simulator(program).timing.cycles
+    assert found.json["tokens"] == len(oracle.tokens(instructions))
+    table = re2na("check", program)
+    assert table.code == 0
+    assert f"none, {found.json['tokens']} tokens" in table.stdout
 
 
 def test_explain_json(re2na: Command, quantized: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,12 @@ from onnx import TensorProto, helper
 
 import tvm_re2na
 from tests.cli.conftest import Command, Outcome
+from tests.runtime.programs import changed
 from tvm_re2na.cli.errors import explain_failure
 from tvm_re2na.codegen.errors import CompileError
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.result import Timing
+from tvm_re2na.runtime.timing import timing
 
 
 @pytest.fixture
@@ -115,6 +120,27 @@ def test_damaged_programs(re2na: Command, program: Path, tmp_path: Path) -> None
         path.write_bytes(content)
         assert_failure(re2na("disasm", path), 2, str(path), word)
         assert_failure(re2na("run", path, "--data", path), 2, str(path), word)
+
+
+def test_programs_that_fail_the_check(
+    re2na: Command, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, path = Program.open(program), tmp_path / "bad.re2na"
+    first = good.instructions[0]
+    changed(good, 0, sram_addr=good.arch.sram_bytes).save(path)
+    assert_failure(re2na("check", path), 3, "instruction 0 (LOAD)", "the SRAM has")
+    changed(good, 0, signal=first.signal ^ 0b010).save(path)
+    assert_failure(re2na("check", path), 3, "waits for ever" if first.signal & 0b010 else "never taken")
+    for engine in (0b001, 0b010):  # LOAD, then the array: nobody waits for it, and it tells nobody
+        tokens = [(at.wait & ~engine, 0 if 1 << at.engine == engine else at.signal) for at in good.instructions]
+        code = [at.with_tokens(*pair) for at, pair in zip(good.instructions, tokens, strict=True)]
+        dataclasses.replace(good, instructions=tuple(code)).save(path)
+        assert_failure(re2na("check", path, "--json"), 3, "instruction ", "SRAM address", "no token orders the two")
+    slow = timing(good)
+    later = dataclasses.replace(slow.instructions[-1], finish=slow.cycles + 1)
+    for wrong in (Timing((*slow.instructions[:-1], later), slow.cycles), Timing(slow.instructions, slow.cycles + 1)):
+        monkeypatch.setattr("tvm_re2na.cli.check.timing", lambda _, wrong=wrong: wrong)
+        assert_failure(re2na("check", program), 3, f"{slow.cycles}", f"{slow.cycles + 1}", "in Python")
 
 
 def test_output_that_cannot_be_written(re2na: Command, quantized: Path, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +23,7 @@ SIMPLE = ("CONV", "POOL", "ELTWISE", "DENSE", "LOAD", "STORE")
 MODES = {"POOL": Mode.POOL, "ELTWISE": Mode.ELTWISE, "DENSE": Mode.DENSE}
 
 
-def random_arch(rng: np.random.Generator) -> Architecture:
+def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architecture:
     """Any arithmetic, any timing, any shapes, a small SRAM."""
     rows, columns = (int(rng.choice([4, 16, 48, 64])) for _ in range(2))
     possible = sum(1 << bit for bit in range(13) if rows * columns % (1 << bit) == 0)
@@ -28,7 +31,7 @@ def random_arch(rng: np.random.Generator) -> Architecture:
         array_rows=rows,
         array_columns=columns,
         array_shapes=possible & int(rng.integers(2**13)) if rng.random() < 0.5 else 0,
-        sram_bytes=SRAM,
+        sram_bytes=sram_bytes,
         acc_bits=int(rng.choice([17, 17, 4, 9, 12, 20, 31, 32])),
         data_bits=int(rng.choice([8, 8, 7, 5, 2])),
         mac_latency=int(rng.integers(1, 9)),
@@ -71,18 +74,18 @@ class Maker:
     def _int(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high))
 
-    def _address(self, size: int, memory: int = SRAM, low: int = 0) -> int:
-        """Where `size` bytes fit; raises ValueError if they do not."""
-        return low + self._int(0, memory - low - size + 1)
+    def _address(self, size: int, memory: int | None = None, low: int = 0) -> int:
+        """Where `size` bytes fit, in the SRAM unless told; raises ValueError if they do not."""
+        return low + self._int(0, (memory or self.arch.sram_bytes) - low - size + 1)
 
     def _clamp(self) -> dict[str, int]:
         lo, hi = sorted(self._int(-128, 128) for _ in range(2))
         return {"lo": lo, "hi": hi} if self._int(0, 2) else {"lo": -128, "hi": 127}
 
-    def _retry(self, draw: object) -> Instruction:
+    def _retry(self, draw: Callable[[], Instruction]) -> Instruction:
         while True:
             try:
-                return draw()  # type: ignore[operator, no-any-return]
+                return draw()
             except ValueError:
                 continue
 
@@ -114,6 +117,8 @@ class Maker:
     def _images(self, in_c: int, out_c: int) -> dict[str, int]:
         n, in_h, in_w, out_h, out_w = (self._int(*ends) for ends in ((1, 3), (0, 7), (0, 7), (1, 6), (1, 6)))
         values = {"n": n, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w}
+        if n * out_h * out_w * out_c > self.arch.sram_bytes:
+            raise ValueError("more outputs than the SRAM has bytes")
         tidy = self._int(0, 4) > 0  # otherwise pixels, rows and images may overlap
         values |= self._view("in", (n, in_h, in_w, in_c), tidy) | self._view("out", (n, out_h, out_w, out_c), tidy)
         values |= {"pad_top": self._int(0, 4), "pad_left": self._int(0, 4)}
@@ -196,46 +201,48 @@ class Maker:
     def _dense(self) -> list[Instruction]:
         n, parts = self._int(1, 9), self._int(1, 4)
         outputs = self._int(1, max(2, min(100, self.arch.pe_count // n) + 1))
-        made = []
-        for part in range(parts):
+
+        def draw(first: bool, last: bool) -> Instruction:
             k, in_stride, out_stride = self._int(1, 21), self._int(0, 40), self._int(0, outputs + 5)
-            made.append(
-                self._make(
-                    "DENSE",
-                    in_addr=self._address(k + (n - 1) * in_stride),
-                    out_addr=self._address(outputs + (n - 1) * out_stride),
-                    **self._linear(k, outputs),
-                    n=n,
-                    in_c=k,
-                    out_c=outputs,
-                    in_image_stride=in_stride,
-                    out_image_stride=out_stride,
-                    first=part == 0,
-                    last=part == parts - 1,
-                )
+            return self._make(
+                "DENSE",
+                in_addr=self._address(k + (n - 1) * in_stride),
+                out_addr=self._address(outputs + (n - 1) * out_stride),
+                **self._linear(k, outputs),
+                n=n,
+                in_c=k,
+                out_c=outputs,
+                in_image_stride=in_stride,
+                out_image_stride=out_stride,
+                first=first,
+                last=last,
             )
-        return made
+
+        return [self._retry(partial(draw, part == 0, part == parts - 1)) for part in range(parts)]
 
 
-def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4) -> Program:
+def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4, sram_bytes: int = SRAM) -> Program:
     """Fills the SRAM, runs up to `length` drawn instructions, and gives back the whole SRAM."""
     rng = np.random.default_rng(seed)
-    arch = random_arch(rng)
-    constants = _constants(rng)
-    input_address, output_address = len(constants), len(constants) + INPUT
-    maker = Maker(rng, arch, output_address + SRAM, len(constants))
-    body = [_copy("LOAD", 0, 0, SRAM), _copy("LOAD", input_address, int(rng.integers(SRAM - INPUT)), INPUT)]
+    arch = random_arch(rng, sram_bytes)
+    constants = _constants(rng, sram_bytes)
+    input_address, output_address = sram_bytes, sram_bytes + INPUT
+    maker = Maker(rng, arch, output_address + sram_bytes, len(constants))
+    body = [
+        _copy("LOAD", 0, 0, sram_bytes),
+        _copy("LOAD", input_address, int(rng.integers(sram_bytes - INPUT)), INPUT),
+    ]
     for _ in range(int(rng.integers(1, length + 1))):
         body += maker.draw(str(rng.choice(names)))
-    body += [_copy("STORE", output_address, 0, SRAM), make("HALT")]
+    body += [_copy("STORE", output_address, 0, sram_bytes), make("HALT")]
     return Program(
         arch=arch,
         inputs=(ProgramTensor("x", (2, 256), (2, 4, 8, 8), input_address),),
-        outputs=(ProgramTensor("sram", (4, 16, 8, 8), (SRAM // 256, 4, 8, 8), output_address),),
+        outputs=(ProgramTensor("sram", (4, sram_bytes // 256, 8, 8), (sram_bytes // 256, 4, 8, 8), output_address),),
         instructions=tuple(random_tokens(rng, body)),
         constants=constants,
         constants_address=0,
-        dram_bytes=output_address + SRAM,
+        dram_bytes=output_address + sram_bytes,
         sources=tuple(Source(f"op{index}", "test", 0) for index in range(SOURCES)),
     )
 
@@ -279,33 +286,47 @@ def random_input(program: Program, seed: int) -> list[npt.NDArray[np.int8]]:
 
 
 def random_tokens(rng: np.random.Generator, body: list[Instruction]) -> list[Instruction]:
-    """Any tokens that program order satisfies: then the engines cannot wait for each other for ever."""
+    """Any tokens with which the engines do not wait for each other for ever: many or few, in program order or another."""
+    pairs = _any_tokens(rng, body) if rng.random() < 0.5 else _tokens_between_neighbours(body)
+    dropped = rng.random() * rng.choice([0, 0, 0.1, 1])
     waits, signals = [0] * len(body), [0] * len(body)
-    for giver in ENGINES:
-        for taker in ENGINES:
-            if giver is not taker:
-                _draw_tokens(rng, body, giver, taker, waits, signals)
+    for giver, taker in pairs:
+        if rng.random() >= dropped:
+            signals[giver] |= 1 << body[taker].engine
+            waits[taker] |= 1 << body[giver].engine
     return [at.with_tokens(waits[i], signals[i]) for i, at in enumerate(body)]
 
 
-def _draw_tokens(
-    rng: np.random.Generator, body: list[Instruction], giver: int, taker: int, waits: list[int], signals: list[int]
-) -> None:
-    given: list[int] = []
-    for index, at in enumerate(body):
-        if at.engine == giver and rng.random() < 0.5:
-            given.append(index)
-            signals[index] |= 1 << taker
-        elif at.engine == taker and given and rng.random() < 0.5:
-            given.pop()
-            waits[index] |= 1 << giver
-    for index in given:
-        signals[index] &= ~(1 << taker)
+def _tokens_between_neighbours(body: list[Instruction]) -> list[tuple[int, int]]:
+    """(giver, taker) wherever the engine changes: whatever comes later in the program then happens later."""
+    return [(i, i + 1) for i in range(len(body) - 1) if body[i].engine is not body[i + 1].engine]
 
 
-def _constants(rng: np.random.Generator) -> bytes:
+def _any_tokens(rng: np.random.Generator, body: list[Instruction]) -> list[tuple[int, int]]:
+    """Random pairs (giver, taker), satisfied by program order or by another order in which the engines could work."""
+    order = range(len(body)) if rng.random() < 0.5 else _interleaving(rng, body)
+    pairs = []
+    for giver in ENGINES:
+        for taker in ENGINES:
+            given: deque[int] = deque()
+            for index in order if giver is not taker else ():
+                if body[index].engine is giver and rng.random() < 0.5:
+                    given.append(index)
+                elif body[index].engine is taker and given and rng.random() < 0.5:
+                    pairs.append((given.popleft(), index))
+    return pairs
+
+
+def _interleaving(rng: np.random.Generator, body: list[Instruction]) -> list[int]:
+    """Program order within an engine, chance between them; HALT, the last, stays the last."""
+    queues = {engine: deque(i for i, at in enumerate(body[:-1]) if at.engine is engine) for engine in ENGINES}
+    engines = [at.engine for at in body[:-1]]
+    return [*(queues[engines[i]].popleft() for i in rng.permutation(len(engines))), len(body) - 1]
+
+
+def _constants(rng: np.random.Generator, size: int) -> bytes:
     """Bytes of mixed size, so that read as int32 some are biases that fit and some are not."""
-    values = rng.integers(-128, 128, SRAM).astype(np.int8)
+    values = rng.integers(-128, 128, size).astype(np.int8)
     words = values.view(np.int32)
     small = rng.random(words.size) < 0.5
     words[small] >>= int(rng.integers(8, 24))

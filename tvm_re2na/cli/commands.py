@@ -85,6 +85,14 @@ def run(options: argparse.Namespace) -> Result:
     return Result(data, (render.facts_table("Run on the simulator", render.run_facts(data)),))
 
 
+def check(options: argparse.Namespace) -> Result:
+    """A program's rules, timing and tokens; nothing is run."""
+    from tvm_re2na.cli.check import check_program
+
+    data = {"program": str(options.program), **check_program(options.program)}
+    return Result(data, (render.facts_table("Checked without data", render.check_facts(data)),))
+
+
 def compare(options: argparse.Namespace) -> Result:
     """Float CPU, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in any bit."""
     title = f"{options.model.name} on {options.data.name}"

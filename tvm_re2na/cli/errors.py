@@ -16,7 +16,9 @@ EXPECTED = {
     "UsageError": BAD_INPUT,
     "CompileError": CANNOT_RUN,
     "GraphError": CANNOT_RUN,
+    "HazardError": CANNOT_RUN,
     "SimulatorError": CANNOT_RUN,
+    "TimingError": CANNOT_RUN,
     "MissingPackageError": MISSING_PACKAGE,
 }
 

@@ -10,7 +10,7 @@ from tvm_re2na.cli import commands
 from tvm_re2na.codegen.compiler import STAGES
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
-3 the network cannot be compiled or run; 4 an optional package is missing; 130 interrupted"""
+3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing; 130 interrupted"""
 DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
 
 
@@ -23,6 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
     _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
     _run(add("run", help="run a .re2na program on the simulator"))
+    _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
     _disasm(add("disasm", help="list a program's instructions"))
@@ -92,6 +93,12 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", type=Path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
     _json(parser)
     parser.set_defaults(command=commands.run)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", type=Path, metavar="PROGRAM.re2na")
+    _json(parser)
+    parser.set_defaults(command=commands.check)
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:

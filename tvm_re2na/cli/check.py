@@ -1,0 +1,44 @@
+"""`re2na check`: everything that can be said of a program without data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime import hazards
+from tvm_re2na.runtime.library import Simulator
+from tvm_re2na.runtime.result import Timing
+from tvm_re2na.runtime.timing import timing
+
+
+class TimingError(RuntimeError):
+    """The two timing models do not agree on a program; the message names the first instruction."""
+
+
+def check_program(path: Path) -> dict[str, Any]:
+    """Validates the file, times it twice, and looks for hazards.
+
+    Raises ProgramError, SimulatorError, TimingError or HazardError; each names the instruction, and what is wrong with it.
+    """
+    program = Program.open(path)
+    cycles = _same(program, Simulator(path).timing, timing(program))
+    hazards.check(program)
+    return {
+        "instructions": len(program.instructions),
+        "cycles": cycles,
+        "tokens": sum(at.signal.bit_count() for at in program.instructions),
+    }
+
+
+def _same(program: Program, fast: Timing, slow: Timing) -> int:
+    """The cycles of both."""
+    for index, (one, other) in enumerate(zip(fast.instructions, slow.instructions, strict=True)):
+        if one != other:
+            raise TimingError(
+                f"instruction {index} ({program.instructions[index].name}): cycles {one.start} to {one.finish} in C,"
+                f" {other.start} to {other.finish} in Python"
+            )
+    if fast.cycles != slow.cycles:
+        raise TimingError(f"a run takes {fast.cycles} cycles in C, {slow.cycles} in Python")
+    return slow.cycles
