@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from tvm_re2na import pipeline
+from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import render
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.codegen.arch import Architecture
@@ -47,6 +47,7 @@ def compile_model(options: argparse.Namespace) -> Result:
     from tvm_re2na.runtime.report import compile_report
 
     output = _output(options, f"{pipeline.model_stem(options.model)}.re2na")
+    check_figure(options.plot)
     with progress_bar() as progress:
         model, mod, params = _imported(options, progress)
         built = pipeline.build_for_re2na(mod, params, _arch(options), _dump(options))
@@ -65,7 +66,12 @@ def compile_model(options: argparse.Namespace) -> Result:
         "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
-    return Result(data, (render.layer_table(data), render.facts_table("Program", facts)))
+    if options.plot is not None:
+        plot.report_figure(report, options.plot)
+    tables = (render.causes_table(data), render.energy_table(data)) if options.report else ()
+    if options.report:
+        facts |= render.cost_facts(report["total"])
+    return Result(data, (render.layer_table(data), *tables, render.facts_table("Program", facts)))
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -168,6 +174,13 @@ def _output(options: argparse.Namespace, default: str) -> Path:
     output = options.output or Path(default)
     _check_writable(output)
     return output
+
+
+def check_figure(path: Path | None) -> None:
+    """Before the work starts: where a figure goes, its format, and that matplotlib is there."""
+    if path is not None:
+        _check_writable(path)
+        plot.check_format(path)
 
 
 def _check_writable(path: Path) -> None:

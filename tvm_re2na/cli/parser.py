@@ -58,6 +58,10 @@ def _output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=f"where to write it ({default})")
 
 
+def _plot(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--plot", type=Path, metavar="FILE.png|svg", help=f"draw {what} (needs matplotlib)")
+
+
 def _dump(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dump-after", choices=STAGES, metavar="STAGE", help=f"print what a stage made to stderr: {', '.join(STAGES)}"
@@ -78,6 +82,10 @@ def _compile(parser: argparse.ArgumentParser) -> None:
     _batch(parser)
     _output(parser, "MODEL.re2na")
     _dump(parser)
+    parser.add_argument(
+        "--report", action="store_true", help="also print where each layer's cycles and energy go, and what it loses"
+    )
+    _plot(parser, "stacked bars of the cycles by cause beside the bound")
     _json(parser)
     parser.set_defaults(command=commands.compile_model)
 
