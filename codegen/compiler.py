@@ -49,7 +49,7 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     show("plan", str(plan))
     layout = lay_out(plan)
     show("layout", _layout_text(layout))
-    instructions = _instructions(plan, layout, folded)
+    instructions = _instructions(plan, layout, folded, arch)
     program = _program(folded, plan, layout, instructions, arch, time.perf_counter() - started)
     show("listing", "".join(f"{instruction}\n" for instruction in instructions))
     return program
@@ -69,9 +69,9 @@ def _plan(graph: Graph, arch: Architecture) -> Plan:
             separate |= {unit.source}
 
 
-def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruction]:
+def _instructions(plan: Plan, layout: DramLayout, graph: Graph, arch: Architecture) -> list[Instruction]:
     try:
-        return add_tokens(emit(plan, layout))
+        return add_tokens(emit(plan, layout, arch))
     except EncodeError as error:
         raise CompileError(f"{graph.name}: {error}") from error
 

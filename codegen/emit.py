@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import Block
 from tvm_re2na.codegen.emitter import Emitter, Geometry, View, dense_view
 from tvm_re2na.codegen.graph import Window
@@ -17,9 +18,9 @@ from tvm_re2na.codegen.tile import Strip, cut_strips, input_rows, mid_rows
 from tvm_re2na.codegen.units import DenseUnit, EltwiseUnit, RelayoutUnit, Unit, WindowUnit
 
 
-def emit(plan: Plan, layout: DramLayout) -> list[Step]:
+def emit(plan: Plan, layout: DramLayout, arch: Architecture) -> list[Step]:
     """All units' instructions and the final HALT, without tokens."""
-    emitter = Emitter()
+    emitter = Emitter(arch)
     arrived: set[str] = set()
     for index, unit in enumerate(plan.graph.units):
         for name in unit.inputs:
@@ -210,6 +211,7 @@ class _UnitEmitter:
             out_addr=target.address + block.out_c0,
             n=batch,
             in_c=steps,
+            steps=steps,
             out_c=block.out_c,
             in_image_stride=unit.in_shape[1],
             out_image_stride=unit.out_shape[1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import Block
 from tvm_re2na.codegen.graph import Cut, Window
 from tvm_re2na.codegen.isa import Mode
@@ -84,7 +85,8 @@ class Geometry:
 class Emitter:
     """Appends steps; knows how to move data and how to drive the array, not what for."""
 
-    def __init__(self) -> None:
+    def __init__(self, arch: Architecture) -> None:
+        self.arch = arch
         self.steps: list[Step] = []
         self._mode: Mode | None = None
 
@@ -133,7 +135,7 @@ class Emitter:
 
     def configure(self, mode: Mode, source: int) -> None:
         if mode is not self._mode:
-            self.steps.append(Step(make("RECONFIGURE", source, mode=int(mode))))
+            self.steps.append(Step(make("RECONFIGURE", source, mode=int(mode), rows=self.arch.array_rows)))
             self._mode = mode
 
     def conv(self, source: int, block: Block, weights: int, window: Window, cut: Cut, geometry: Geometry) -> None:
@@ -148,6 +150,8 @@ class Emitter:
             out_addr=target.address,
             out_c=block.out_c,
             groups=block.groups,
+            rows=self.arch.array_rows,
+            steps=block.steps,
             lsb=cut.lsb,
             lo=cut.lo,
             hi=cut.hi,

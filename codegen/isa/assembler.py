@@ -1,7 +1,8 @@
 """Instructions to text and back.
 
 One instruction a line: its name, then `field=value` in any order; `wait=` and `signal=` take engines (`load,array`), every other
-field a number (decimal, or hexadecimal with 0x). `#` starts a comment. `source`, `wait` and `signal` may be left out.
+field a number (decimal, or hexadecimal with 0x). `#` starts a comment. `source`, `wait`, `signal` and fields with a default may
+be left out.
 """
 
 from __future__ import annotations

@@ -41,25 +41,30 @@ class Instruction:
         return replace(self, wait=wait, signal=signal)
 
     def __str__(self) -> str:
-        """The assembler's line for this instruction."""
+        """The assembler's line for this instruction, without the fields that are what they are by default."""
         tokens = [
             f"{word}={_engine_set(bits)}" for word, bits in (("wait", self.wait), ("signal", self.signal)) if bits
         ]
-        body = [f"{field.name}={_number(field, self.values[field.name])}" for field in self.format.body]
+        told = [field for field in self.format.body if self.values[field.name] != field.default]
+        body = [f"{field.name}={_number(field, self.values[field.name])}" for field in told]
         return " ".join([self.name, *tokens, f"source={self.source}", *body])
 
 
 def make(name: str, source: int = 0, **values: int) -> Instruction:
-    """An instruction by name; raises EncodeError for a missing or unknown field or a value out of range."""
+    """An instruction by name; fields not given take their default.
+
+    Raises EncodeError for an unknown field, a missing one without default, or a value out of range.
+    """
     row = BY_NAME.get(name)
     if row is None:
         raise EncodeError(f"unknown instruction '{name}'; known: {', '.join(BY_NAME)}")
+    values = row.defaults | values
     names = {field.name for field in row.body}
     if names != set(values):
         raise EncodeError(f"{name}: missing {sorted(names - set(values))}, unknown {sorted(set(values) - names)}")
     for field in row.body:
         _check(name, field, values[field.name])
-    return Instruction(row, dict(values), source=source)
+    return Instruction(row, {field.name: values[field.name] for field in row.body}, source=source)
 
 
 def encode(instructions: Iterable[Instruction]) -> bytes:

@@ -34,12 +34,13 @@ ENGINES = tuple(Engine)
 
 @dataclass(frozen=True)
 class Field:
-    """`bits` wide; a signed field is two's complement."""
+    """`bits` wide; a signed field is two's complement. `default`: its value where none is given; None: it must be given."""
 
     name: str
     bits: int
     doc: str
     signed: bool = False
+    default: int | None = None
 
     @property
     def low(self) -> int:
@@ -63,6 +64,11 @@ class InstructionFormat:
     @property
     def fields(self) -> tuple[Field, ...]:
         return HEADER + self.body
+
+    @property
+    def defaults(self) -> dict[str, int]:
+        """The body's fields that need not be given."""
+        return {field.name: field.default for field in self.body if field.default is not None}
 
     @property
     def size(self) -> int:
@@ -121,9 +127,34 @@ _CUT = (
 
 _LINEAR = (
     Field("in_addr", 32, "input"),
-    Field("weight_addr", 32, "weights, one line of out_c bytes for each k"),
+    Field("weight_addr", 32, "weights, `steps` lines of out_c bytes, in the order of k"),
     Field("bias_addr", 32, "out_c biases, int32 little-endian, rounding half included"),
     Field("out_addr", 32, "output"),
+)
+
+_SPARSE = (
+    Field("steps", 32, "lines of weights that are there; k: all of them, and no bitmap is read"),
+    Field(
+        "mask_addr",
+        32,
+        "where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs to"
+        " the j-th set bit, steps without a line count as zero, lines without a set bit are unused",
+        default=0,
+    ),
+)
+
+_OUTPUT_PATH = (
+    Field("pool_h", 8, "rows of the window of results whose maximum is kept; windows do not overlap", default=1),
+    Field("pool_w", 8, "columns of that window; out_h and out_w count windows", default=1),
+    Field("add", 1, "add a second operand to the cut result, as ELTWISE does (a the result, b the operand)", default=0),
+    Field("add_addr", 32, "second operand, in the order of the output, channels contiguous", default=0),
+    Field("add_pixel_stride", 16, "from pixel to pixel of the second operand", default=0),
+    Field("add_row_stride", 32, "from row to row of the second operand", default=0),
+    Field("add_image_stride", 32, "from image to image of the second operand", default=0),
+    Field("shift_a", 8, "bits cut off the result before the addition", default=0),
+    Field("shift_b", 8, "bits cut off the second operand before the addition", default=0),
+    Field("add_lo", 8, "smallest sum", signed=True, default=0),
+    Field("add_hi", 8, "largest sum", signed=True, default=0),
 )
 
 INSTRUCTIONS = (
@@ -133,7 +164,14 @@ INSTRUCTIONS = (
         0x01,
         Engine.ARRAY,
         "switch the connections between the PBs",
-        (Field("mode", 8, "0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise"),),
+        (
+            Field("mode", 8, "0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise"),
+            Field(
+                "rows",
+                16,
+                "rows of the array's shape, its columns are PEs / rows; array_rows in modes other than conv and grouped",
+            ),
+        ),
     ),
     InstructionFormat("LOAD", 0x10, Engine.LOAD, "copy DRAM to SRAM", _TRANSFER),
     InstructionFormat("STORE", 0x11, Engine.STORE, "copy SRAM to DRAM", _TRANSFER),
@@ -141,13 +179,17 @@ INSTRUCTIONS = (
         "CONV",
         0x20,
         Engine.ARRAY,
-        "convolution of out_c <= rows of the array; k runs over (kernel row, kernel column, channel of the group), channel fastest",
+        "convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest;"
+        " its output path can keep the maximum of neighbours or add a second operand, not both",
         (
             *_LINEAR,
             *_IMAGES,
             Field("out_c", 16, "output channels"),
             Field("groups", 16, "groups of input and output channels; 1 in conv mode, more in grouped mode"),
+            Field("rows", 16, "rows of the shape it is made for; those of the RECONFIGURE before it"),
             *_CUT,
+            *_SPARSE,
+            *_OUTPUT_PATH,
         ),
     ),
     InstructionFormat(
@@ -158,13 +200,14 @@ INSTRUCTIONS = (
         (
             *_LINEAR,
             Field("n", 16, "images"),
-            Field("in_c", 32, "inputs of this part of the sum"),
+            Field("in_c", 32, "inputs of this part of the sum; its k"),
             Field("out_c", 16, "outputs"),
             Field("in_image_stride", 32, "from image to image of the input"),
             Field("out_image_stride", 32, "from image to image of the output"),
             Field("first", 1, "start from the bias; otherwise go on from the sums in the PEs"),
             Field("last", 1, "cut and write the results; otherwise leave the sums in the PEs"),
             *_CUT,
+            *_SPARSE,
         ),
     ),
     InstructionFormat(

@@ -76,10 +76,7 @@ static inline uint32_t re2na_u32(const uint8_t *at) {
 }
 static inline uint64_t re2na_u64(const uint8_t *at) { return (uint64_t)re2na_u32(at) | (uint64_t)re2na_u32(at + 4) << 32; }
 
-static inline uint64_t re2na_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
-static inline uint64_t re2na_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static inline uint64_t re2na_ceil_div(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
-static inline uint64_t re2na_round_up(uint64_t a, uint64_t to) { return re2na_ceil_div(a, to) * to; }
+static inline uint64_t re2na_round_up(uint64_t a, uint64_t to) { return re2na_ceil(a, to) * to; }
 
 /* load.c: the container. Fills in everything up to `source_count`; pointers are freed by re2na_program_free. */
 int32_t re2na_load_container(re2na_program *program, re2na_error *error);

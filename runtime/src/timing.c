@@ -1,4 +1,4 @@
-/* The cycle model. What it assumes and every formula stand in the header of runtime/timing.py, which computes the same. */
+/* The cycle model: docs/timing.md. The formulas are generated (re2na_duration); runtime/timing.py replays the queues the same. */
 #include <stdlib.h>
 
 #include "internal.h"
@@ -15,57 +15,6 @@ typedef struct replay {
   uint64_t *times[RE2NA_ENGINE_COUNT][RE2NA_ENGINE_COUNT];      /* when each token was given */
   uint64_t end;                                                 /* latest finish of all */
 } replay;
-
-static uint64_t times3(uint64_t a, uint64_t b, uint64_t c) {
-  uint64_t product = a * b; /* both factors are amounts that validation keeps below 2^31 */
-  return c && product > MOST_CYCLES / c ? MOST_CYCLES + 1 : product * c;
-}
-
-static uint64_t pool_cycles(const re2na_arch *arch, const re2na_pool *body) {
-  uint64_t pes = (uint64_t)(arch->array_rows * arch->array_columns);
-  uint64_t outputs = (uint64_t)(body->n * body->out_h * body->out_w * body->in_c);
-  return times3(re2na_ceil_div(outputs, pes), (uint64_t)(body->kernel_h * body->kernel_w), (uint64_t)arch->alu_interval) +
-         re2na_ceil_div(re2na_min(outputs, pes), (uint64_t)arch->sram_bytes_per_cycle);
-}
-
-static uint64_t conv_cycles(const re2na_arch *arch, const re2na_conv *body) {
-  uint64_t columns = (uint64_t)arch->array_columns;
-  uint64_t pixels = (uint64_t)(body->n * body->out_h * body->out_w);
-  uint64_t k = (uint64_t)(body->kernel_h * body->kernel_w * (body->in_c / body->groups));
-  return times3(re2na_ceil_div(pixels, columns), k, (uint64_t)arch->mac_interval) + (uint64_t)arch->mac_latency +
-         re2na_ceil_div((uint64_t)body->out_c * re2na_min(columns, pixels), (uint64_t)arch->sram_bytes_per_cycle);
-}
-
-static uint64_t dense_cycles(const re2na_arch *arch, const re2na_dense *body) {
-  uint64_t cycles = times3((uint64_t)body->n, (uint64_t)body->in_c, (uint64_t)arch->mac_interval);
-  if (body->last)
-    cycles += (uint64_t)arch->mac_latency +
-              re2na_ceil_div((uint64_t)(body->n * body->out_c), (uint64_t)arch->sram_bytes_per_cycle);
-  return cycles;
-}
-
-static uint64_t eltwise_cycles(const re2na_arch *arch, const re2na_eltwise *body) {
-  uint64_t pes = (uint64_t)(arch->array_rows * arch->array_columns), bytes = (uint64_t)body->bytes;
-  return times3(re2na_ceil_div(bytes, pes), body->unary ? 1 : 2, (uint64_t)arch->alu_interval) +
-         re2na_ceil_div(re2na_min(bytes, pes), (uint64_t)arch->sram_bytes_per_cycle);
-}
-
-/* How long the instruction has its engine. */
-static uint64_t duration(const re2na_program *program, uint64_t index) {
-  const re2na_arch *arch = &program->arch;
-  const re2na_instruction *at = &program->code[index];
-  uint64_t fill = (uint64_t)arch->array_fill_cycles;
-  switch (at->opcode) {
-    case RE2NA_RECONFIGURE: return (uint64_t)arch->reconfigure_cycles;
-    case RE2NA_LOAD:
-    case RE2NA_STORE: return re2na_ceil_div(program->fixed[index].dram_bytes, (uint64_t)arch->dram_bytes_per_cycle);
-    case RE2NA_CONV: return fill + conv_cycles(arch, &at->body.conv);
-    case RE2NA_DENSE: return fill + dense_cycles(arch, &at->body.dense);
-    case RE2NA_POOL: return fill + pool_cycles(arch, &at->body.pool);
-    case RE2NA_ELTWISE: return fill + eltwise_cycles(arch, &at->body.eltwise);
-    default: return 0;
-  }
-}
 
 static uint64_t find_next(const re2na_program *program, uint32_t engine, uint64_t from) {
   while (from < program->count && program->code[from].engine != engine) from++;
@@ -95,7 +44,7 @@ static bool ready(const replay *state, uint32_t engine, uint64_t *start) {
 
 static int32_t execute(replay *state, uint32_t engine, uint64_t start, re2na_error *error) {
   re2na_program *program = state->program;
-  uint64_t index = state->next[engine], busy = duration(program, index);
+  uint64_t index = state->next[engine], busy = re2na_duration(&program->arch, &program->code[index]);
   const re2na_instruction *at = &program->code[index];
   re2na_timing *timing = &program->timing[index];
   if (busy > MOST_CYCLES || start > UINT64_MAX / 4)

@@ -50,7 +50,7 @@ def steps_of(seed: int, sram: int) -> list[Step]:
     arch = Architecture(sram_bytes=sram)
     units = make_units(fold(random_graph(np.random.default_rng(seed), 6)), arch)
     plan = make_plan(units, arch, lambda unit: unit.output)
-    return emit(plan, lay_out(plan))
+    return emit(plan, lay_out(plan), arch)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -21,6 +21,7 @@ from tvm_re2na.codegen.isa import (
     make,
 )
 from tvm_re2na.codegen.isa.generate import main
+from tvm_re2na.codegen.isa.table import BY_NAME
 
 
 def instructions_of(row: InstructionFormat) -> st.SearchStrategy[Instruction]:
@@ -53,18 +54,30 @@ def test_round_trips_of_programs(instructions: list[Instruction]) -> None:
     assert assemble(disassemble(instructions, ["first layer", "second # layer\nwith a name"])) == instructions
 
 
+def test_fields_with_a_default_need_not_be_given() -> None:
+    short = "DENSE source=0 " + " ".join(
+        f"{field.name}=1" for field in BY_NAME["DENSE"].body if field.name not in BY_NAME["DENSE"].defaults
+    )
+    (instruction,) = assemble(short)
+    assert instruction["mask_addr"] == 0
+    assert assemble(str(instruction)) == [instruction]
+    assert "mask_addr" not in str(instruction)
+    with pytest.raises(AssembleError, match=r"missing \['steps'\]"):
+        assemble(short.replace("steps=1", ""))
+
+
 def test_a_listing_names_offsets_and_sources() -> None:
-    listing = disassemble([make("RECONFIGURE", mode=1), make("HALT", 1)], ["conv1", "fc"])
-    assert listing == "RECONFIGURE source=0 mode=1  # 0x00000 conv1\nHALT source=1  # 0x00008 fc\n"
+    listing = disassemble([make("RECONFIGURE", mode=1, rows=64), make("HALT", 1)], ["conv1", "fc"])
+    assert listing == "RECONFIGURE source=0 mode=1 rows=64  # 0x00000 conv1\nHALT source=1  # 0x00008 fc\n"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("\n\nNOP", "line 3: unknown instruction 'NOP'; known: HALT, "),
-        ("RECONFIGURE mode=256", "line 1: RECONFIGURE: mode = 256 is outside 0..255"),
+        ("RECONFIGURE mode=256 rows=64", "line 1: RECONFIGURE: mode = 256 is outside 0..255"),
         ("RECONFIGURE mode=x", "line 1: RECONFIGURE: mode = 'x' is no number"),
-        ("RECONFIGURE", r"line 1: RECONFIGURE: missing \['mode'\]"),
+        ("RECONFIGURE", r"line 1: RECONFIGURE: missing \['mode', 'rows'\]"),
         ("RECONFIGURE mode=1 mode=2", "line 1: RECONFIGURE: field 'mode' is there twice"),
         ("RECONFIGURE speed=1", "line 1: RECONFIGURE: unknown field 'speed'; known: mode, "),
         ("HALT wait", "line 1: HALT: 'wait' is no field=value"),

@@ -57,9 +57,10 @@ class Maker:
             return [self._transfer(name)]
         if name == "CONV":
             conv = self._conv()
-            return [self._make("RECONFIGURE", mode=Mode.GROUPED if conv["groups"] > 1 else Mode.CONV), conv]
+            mode = Mode.GROUPED if conv["groups"] > 1 else Mode.CONV
+            return [self._make("RECONFIGURE", mode=mode, rows=conv["rows"]), conv]
         body = {"POOL": self._pool, "ELTWISE": self._eltwise, "DENSE": self._dense}[name]()
-        return [self._make("RECONFIGURE", mode=MODES[name]), *body]
+        return [self._make("RECONFIGURE", mode=MODES[name], rows=self.arch.array_rows), *body]
 
     def _make(self, name: str, **values: int) -> Instruction:
         return make(name, self._int(0, SOURCES), **{field: int(value) for field, value in values.items()})
@@ -140,6 +141,8 @@ class Maker:
                 **self._linear(size, outputs * groups),
                 out_c=outputs * groups,
                 groups=groups,
+                rows=self.arch.array_rows,
+                steps=size // (outputs * groups),
             )
 
         return self._retry(draw)
@@ -179,6 +182,7 @@ class Maker:
                     **self._linear(k * outputs, outputs),
                     n=n,
                     in_c=k,
+                    steps=k,
                     out_c=outputs,
                     in_image_stride=in_stride,
                     out_image_stride=out_stride,
@@ -224,10 +228,11 @@ def long_sum_program(arch: Architecture, channels: int, value: int) -> Program:
     strides = {"in_pixel_stride": channels, "in_row_stride": 255 * channels, "in_image_stride": 0}
     strides |= {"out_pixel_stride": 1, "out_row_stride": 1, "out_image_stride": 1}
     places = {"bias_addr": 0, "weight_addr": 4, "in_addr": start, "out_addr": start + size}
+    cut = {"rows": arch.array_rows, "steps": size, "lsb": arch.acc_bits - 8, "lo": -128, "hi": 127}
     body = [
         _copy("LOAD", 0, 0, start + size),
-        make("RECONFIGURE", mode=Mode.CONV),
-        make("CONV", **shape, **strides, **places, in_c=channels, lsb=arch.acc_bits - 8, lo=-128, hi=127),
+        make("RECONFIGURE", mode=Mode.CONV, rows=arch.array_rows),
+        make("CONV", **shape, **strides, **places, in_c=channels, **cut),
         _copy("STORE", start + size, start + size, 1),
         make("HALT"),
     ]

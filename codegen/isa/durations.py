@@ -1,0 +1,153 @@
+"""THE cycle model's formulas: how long an instruction has its engine. Python, C and docs/timing.md derive from this table.
+
+An expression is Python over whole numbers, not negative: fields of the instruction, fields of the machine, earlier parts,
+`+ - * //`, `min`, `max` and `ceil(a, b)`, which is a / b rounded up. The last part is called `cycles`. What is subtracted is
+never larger than what it is subtracted from, and nothing is divided by zero, where the instruction is valid.
+
+All of this is an ASSUMPTION but the size of the array and the latency of a multiply-accumulate.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import CodeType
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.isa.encoding import Instruction
+from tvm_re2na.codegen.isa.table import BY_NAME
+
+MACHINE = frozenset(field.name for field in dataclasses.fields(Architecture))  # names that mean a field of the machine
+
+
+@dataclass(frozen=True)
+class Part:
+    """One named number of a duration; `doc` says what it is and why it is so."""
+
+    name: str
+    expression: str
+    doc: str
+
+
+_PES = Part("pes", "array_rows * array_columns", "PEs of the array, in any shape")
+
+_TRANSFER = (
+    Part("moved", "bytes * rows * planes", "bytes over the DRAM bus"),
+    Part(
+        "cycles", "ceil(moved, dram_bytes_per_cycle)", "the bus is the bottleneck; the latency comes after, see above"
+    ),
+)
+
+DURATIONS: dict[str, tuple[Part, ...]] = {
+    "HALT": (Part("cycles", "0", "there is nothing to do"),),
+    "RECONFIGURE": (Part("cycles", "reconfigure_cycles", "whatever the mode and the shape"),),
+    "LOAD": _TRANSFER,
+    "STORE": _TRANSFER,
+    "CONV": (
+        _PES,
+        Part("columns", "pes // rows", "of the shape: a row computes one output channel, a column one pixel"),
+        Part("window", "pool_h * pool_w", "pixels that become one output"),
+        Part("at_once", "columns // window", "outputs that the columns hold; a window's pixels lie side by side"),
+        Part("outputs", "n * out_h * out_w", "outputs of one channel"),
+        Part("passes", "ceil(outputs, at_once)", "times that the array is filled"),
+        Part("inputs", "groups * min(outputs * window, columns)", "bytes a step: each group's for every column in use"),
+        Part(
+            "mac",
+            "max(passes * steps * mac_interval, ceil(passes * steps * (out_c + inputs), sram_bytes_per_cycle))",
+            "the multiply part: the PEs' pace, or that of the operands (one weight a row, the inputs) from the SRAM",
+        ),
+        Part(
+            "path", "alu_interval * (add + window - 1)", "the output path's additions or comparisons in the last pass"
+        ),
+        Part(
+            "leave", "ceil(out_c * min(outputs, at_once), sram_bytes_per_cycle)", "the last pass's results to the SRAM"
+        ),
+        Part(
+            "cycles",
+            "array_fill_cycles + mac + mac_latency + path + leave",
+            "results of a pass leave while the next one computes: only the last pass's are seen",
+        ),
+    ),
+    "DENSE": (
+        Part(
+            "mac",
+            "max(n * steps * mac_interval, ceil(n * steps * (out_c + 1), sram_bytes_per_cycle))",
+            "the multiply part, one image after the other: the PEs' pace, or that of the weights and the one input a step",
+        ),
+        Part(
+            "leave",
+            "last * (mac_latency + ceil(n * out_c, sram_bytes_per_cycle))",
+            "the results to the SRAM, after the last part of the sum only",
+        ),
+        Part("cycles", "array_fill_cycles + mac + leave", "the sums stay in the PEs from part to part"),
+    ),
+    "POOL": (
+        _PES,
+        Part("outputs", "n * out_h * out_w * in_c", "any PE computes any output"),
+        Part(
+            "alu",
+            "ceil(outputs, pes) * kernel_h * kernel_w * alu_interval",
+            "one comparison for each input of a window",
+        ),
+        Part("leave", "ceil(min(outputs, pes), sram_bytes_per_cycle)", "the last pass's results to the SRAM"),
+        Part("cycles", "array_fill_cycles + alu + leave", "as with CONV"),
+    ),
+    "ELTWISE": (
+        _PES,
+        Part("operands", "2 - unary", "of one result"),
+        Part("alu", "ceil(bytes, pes) * operands * alu_interval", "any PE computes any result"),
+        Part("leave", "ceil(min(bytes, pes), sram_bytes_per_cycle)", "the last pass's results to the SRAM"),
+        Part("cycles", "array_fill_cycles + alu + leave", "as with CONV"),
+    ),
+}
+
+
+def duration(arch: Architecture, instruction: Instruction) -> int:
+    """Cycles for which a valid instruction has its engine."""
+    return duration_parts(arch, instruction.name, instruction.values)["cycles"]
+
+
+def duration_parts(arch: Architecture, name: str, values: Mapping[str, int]) -> dict[str, int]:
+    """All named parts of a duration, `cycles` the last, from the name of the instruction and its fields.
+
+    Only the fields that the formulas name are needed; those with a default may be left out. KeyError names one that is missing.
+    """
+    fields, parts = _compiled(name)
+    known = {field: getattr(arch, field) if field in MACHINE else _value(name, field, values) for field in fields}
+    found: dict[str, int] = {}
+    for part, code in parts:
+        known[part] = found[part] = eval(code, _FUNCTIONS, known)
+    return found
+
+
+def field_names(name: str) -> tuple[str, ...]:
+    """Fields of the machine and of the instruction that its formulas name, in the order in which they do."""
+    own = {part.name for part in DURATIONS[name]}
+    names = [
+        node.id
+        for part in DURATIONS[name]
+        for node in ast.walk(ast.parse(part.expression, mode="eval"))
+        if isinstance(node, ast.Name)
+    ]
+    return tuple(dict.fromkeys(name for name in names if name not in own and name not in _FUNCTIONS))
+
+
+def _ceil(value: int, unit: int) -> int:
+    return -(-value // unit)
+
+
+_FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil": _ceil}
+
+
+@cache
+def _compiled(name: str) -> tuple[tuple[str, ...], tuple[tuple[str, CodeType], ...]]:
+    parts = DURATIONS[name]
+    return field_names(name), tuple((part.name, compile(part.expression, part.name, "eval")) for part in parts)
+
+
+def _value(name: str, field: str, values: Mapping[str, int]) -> int:
+    default = BY_NAME[name].defaults.get(field)
+    return values[field] if default is None else values.get(field, default)
