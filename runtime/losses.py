@@ -3,7 +3,8 @@
 The bound is the longer of the multiply part at the best mapping (`compute_bound`) and the compulsory transfers. So of each cause
 counts
 
-    mac          what exceeds compute_bound: array rows and columns that a strip leaves unused, or pixels computed twice
+    mac          what exceeds compute_bound: pixels computed twice, operands that the SRAM brings too slowly, and rows and
+                 columns of the array that the strips leave unused
     wait_load    what exceeds cycles_bound - compute_bound, the wait that no schedule avoids
     all others   in full
 """
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction
+from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.operands import mapping, multiply_cycles
+from tvm_re2na.runtime.operands import mapping
 from tvm_re2na.runtime.timeline import Share
 
 ON_THE_BUS = {
@@ -32,6 +34,7 @@ class Usage:
     """How a layer's CONV and DENSE lie on the array, weighted by the cycles they multiply."""
 
     multiply: int = 0
+    starved: int = 0  # of them, those in which the PEs wait for the SRAM
     rows: list[float] = field(default_factory=lambda: [0.0, 0.0])  # used, there
     columns: list[float] = field(default_factory=lambda: [0.0, 0.0])
     instructions: dict[str, int] = field(default_factory=dict)
@@ -40,8 +43,9 @@ class Usage:
         self.instructions[at.name] = self.instructions.get(at.name, 0) + 1
         if at.name not in ("CONV", "DENSE"):
             return
-        lies, cycles = mapping(arch, at), multiply_cycles(arch, at)
+        lies, cycles = mapping(arch, at), duration_parts(arch, at.name, at.values)["mac"]
         self.multiply += cycles
+        self.starved += cycles - lies.passes * at["steps"] * arch.mac_interval
         for kept, used, there in (
             (self.rows, lies.used, lies.rows),
             (self.columns, lies.filled / max(lies.passes, 1), lies.columns),
@@ -50,10 +54,10 @@ class Usage:
             kept[1] += there * cycles
 
     def words(self) -> str:
-        """The dimension that is used least, e.g. `49 of 64 columns used`."""
-        named = {"rows": self.rows, "columns" if self.rows[1] > self.multiply else "PEs": self.columns}
-        name, (used, there) = min(named.items(), key=lambda item: item[1][0] / item[1][1])
-        return f"{used / self.multiply:.3g} of {there / self.multiply:.4g} {name} used"
+        """For instance `64 of 64 rows, 49 of 64 columns used`."""
+        named = {"rows": self.rows, "columns": self.columns} if self.rows[1] > self.multiply else {"PEs": self.columns}
+        shown = (f"{used / self.multiply:.4g} of {there / self.multiply:.4g}" for used, there in named.values())
+        return ", ".join(f"{share} {name}" for share, name in zip(shown, named, strict=True)) + " used"
 
 
 def usages(program: Program) -> list[Usage]:
@@ -82,9 +86,12 @@ def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, execut
     causes = share.causes
     compute = bound.get("compute_bound", causes["mac"])
     if causes["mac"] > compute:
-        twice = causes["mac"] * max(executed - macs, 0) // executed
-        yield Loss(min(twice, causes["mac"] - compute), f"computes {executed / max(macs, 1) - 1:.1%} of its MACs twice")
-        yield Loss(causes["mac"] - compute - twice, f"rounding: {usage.words()}")
+        excess = causes["mac"] - compute
+        twice = min(causes["mac"] * max(executed - macs, 0) // executed, excess)
+        starved = min(usage.starved, excess - twice)
+        yield Loss(twice, f"computes {executed / max(macs, 1) - 1:.1%} of its MACs twice")
+        yield Loss(starved, "operands from the SRAM take longer than the multiplication")
+        yield Loss(excess - twice - starved, f"rounding: {usage.words()}")
     unavoidable = max(0, bound.get("cycles_bound", 0) - compute)
     longest = max(share.bus, key=lambda kind: share.bus[kind])
     yield Loss(causes["wait_load"] - unavoidable, ON_THE_BUS[longest])

@@ -1,10 +1,11 @@
 """What one instruction multiplies, reads and writes: exact counts, whatever the data.
 
 CONV    every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each group a
-        step; the out_c biases are read at the start of each pass. An operand that several PEs share is read once: weights go
-        along the array's rows, inputs along its columns.
-DENSE   every step reads one input and a line of out_c weights, image by image; biases are read where the sum begins, results
-        written where it ends.
+        step; the out_c biases are read at the start of each pass, and the bitmap of the steps with it. The second operand of
+        `add` is read once for each result. An operand that several PEs share is read once: weights go along the array's rows,
+        inputs along its columns. What the cycle model counts a step (docs/timing.md) is the same with every column in use.
+DENSE   every step reads one input and a line of out_c weights, image by image, and the bitmap with each image; biases are read
+        where the sum begins, results written where it ends.
 POOL    every result reads its whole window; ELTWISE reads one or two operands for each result.
 LOAD    writes the SRAM, STORE reads it; both move the same bytes over the DRAM bus.
 
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import BIAS_BYTES
 from tvm_re2na.codegen.isa import Instruction
+from tvm_re2na.codegen.isa.durations import duration_parts
 
 
 @dataclass(frozen=True)
@@ -56,37 +58,34 @@ def operands(arch: Architecture, at: Instruction) -> Operands:
     return count(arch, at) if count else Operands()
 
 
-def multiply_cycles(arch: Architecture, at: Instruction) -> int:
-    """The multiply part of a CONV or DENSE, in cycles: passes x steps x mac_interval."""
-    return mapping(arch, at).passes * _steps(at) * arch.mac_interval
-
-
 def mapping(arch: Architecture, at: Instruction) -> Mapping:
     """Of a CONV (pixels on columns) or a DENSE (outputs on PEs, one image after the other)."""
     if at.name == "DENSE":
         return Mapping(1, 1, arch.pe_count, at["n"] * at["out_c"], at["n"])
-    pixels = at["n"] * at["out_h"] * at["out_w"]
-    return Mapping(arch.array_rows, at["out_c"], arch.array_columns, pixels, -(-pixels // arch.array_columns))
-
-
-def _steps(at: Instruction) -> int:
-    if at.name == "DENSE":
-        return at["in_c"]
-    return at["kernel_h"] * at["kernel_w"] * at["in_c"] // at["groups"]
+    parts = duration_parts(arch, at.name, at.values)
+    return Mapping(at["rows"], at["out_c"], parts["columns"], parts["outputs"] * parts["window"], parts["passes"])
 
 
 def _conv(arch: Architecture, at: Instruction) -> Operands:
-    lies, steps = mapping(arch, at), _steps(at)
-    results = lies.filled * at["out_c"]
-    read = steps * (lies.passes * at["out_c"] + lies.filled * at["groups"]) + lies.passes * BIAS_BYTES * at["out_c"]
-    return Operands(results * steps, read, results)
+    lies, steps = mapping(arch, at), at["steps"]
+    results = lies.filled // (at["pool_h"] * at["pool_w"]) * at["out_c"]
+    every_pass = steps * at["out_c"] + BIAS_BYTES * at["out_c"] + _bitmap_bytes(at)
+    read = lies.passes * every_pass + lies.filled * steps * at["groups"] + (results if at["add"] else 0)
+    return Operands(lies.filled * at["out_c"] * steps, read, results)
 
 
 def _dense(arch: Architecture, at: Instruction) -> Operands:
     del arch
-    results, steps = at["n"] * at["out_c"], _steps(at)
-    read = at["n"] * steps * (at["out_c"] + 1) + (BIAS_BYTES * results if at["first"] else 0)
+    results, steps = at["n"] * at["out_c"], at["steps"]
+    read = at["n"] * (steps * (at["out_c"] + 1) + _bitmap_bytes(at)) + (BIAS_BYTES * results if at["first"] else 0)
     return Operands(results * steps, read, results if at["last"] else 0)
+
+
+def _bitmap_bytes(at: Instruction) -> int:
+    """Of the steps that have a line of weights; where all have one there is none."""
+    window = 1 if at.name == "DENSE" else at["kernel_h"] * at["kernel_w"]
+    k = window * at["in_c"] // (1 if at.name == "DENSE" else at["groups"])
+    return -(-k // 8) if at["steps"] < k else 0
 
 
 def _pool(arch: Architecture, at: Instruction) -> Operands:

@@ -1,7 +1,7 @@
 """Where the array's time goes: every cycle of a run belongs to exactly one source operator and one cause.
 
 The array executes its instructions in program order, and between two of them it waits for a token. So its timeline is
-gapless: multiply part, rest of the instruction, wait, next instruction. After its last instruction the run goes on until the
+gapless: working part, rest of the instruction, wait, next instruction. After its last instruction the run goes on until the
 last transfer has finished.
 """
 
@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import ENGINES, Engine, Instruction
+from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.operands import multiply_cycles
 from tvm_re2na.runtime.result import Timing
 
 CAUSES = {
-    "mac": "multiply part of CONV and DENSE",
-    "overhead": "the rest of CONV and DENSE: fill, latency, results leaving the array",
+    "mac": "the multiply part of CONV and DENSE",
+    "overhead": "the rest of every array instruction: fill, latency, output path, results leaving the array",
     "reconfigure": "switching the connections between the PBs",
-    "alu": "POOL and ELTWISE",
+    "alu": "the comparisons and additions of POOL and ELTWISE",
     "wait_load": "the array is idle until a LOAD has finished",
     "wait_store": "the array is idle until a STORE has finished",
 }
+WORK = {"CONV": "mac", "DENSE": "mac", "POOL": "alu", "ELTWISE": "alu"}  # as parts of a duration are named too
 WAITS = {Engine.LOAD: "wait_load", Engine.STORE: "wait_store"}
 BUS = ("weights", "inputs", "results", "latency")  # what the DRAM bus does while the array waits for a LOAD
 
@@ -88,11 +89,12 @@ def _tokens(instructions: Sequence[Instruction]) -> dict[Engine, deque[int]]:
 
 
 def _busy(arch: Architecture, at: Instruction, start: int, finish: int) -> list[Piece]:
-    if at.name in ("CONV", "DENSE"):
-        multiply = multiply_cycles(arch, at)
-        rest = finish - start - multiply
-        return [Piece(at.source, "mac", start, multiply), Piece(at.source, "overhead", start + multiply, rest)]
-    return [Piece(at.source, "reconfigure" if at.name == "RECONFIGURE" else "alu", start, finish - start)]
+    """The working part first, then the rest; in truth the fill comes before it."""
+    if at.name == "RECONFIGURE":
+        return [Piece(at.source, "reconfigure", start, finish - start)]
+    cause = WORK[at.name]
+    work = duration_parts(arch, at.name, at.values)[cause]
+    return [Piece(at.source, cause, start, work), Piece(at.source, "overhead", start + work, finish - start - work)]
 
 
 def _tail(program: Program, timing: Timing, free: int) -> list[Piece]:
@@ -100,7 +102,9 @@ def _tail(program: Program, timing: Timing, free: int) -> list[Piece]:
     if timing.cycles == free:
         return []
     spans = enumerate(timing.instructions)
-    last = max((i for i, _ in spans if program.instructions[i].name != "HALT"), key=lambda i: timing.instructions[i].finish)
+    last = max(
+        (i for i, _ in spans if program.instructions[i].name != "HALT"), key=lambda i: timing.instructions[i].finish
+    )
     at = program.instructions[last]
     return [Piece(at.source, WAITS[at.engine], free, timing.cycles - free)]
 
