@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,27 @@ def report_figure(report: Mapping[str, Any], path: str | os.PathLike[str]) -> No
     axes.margins(x=0.02, y=0.01)
     axes.invert_yaxis()
     axes.set_xlabel("cycles of one inference")
+    axes.legend(fontsize=8)
+    _write(figure, path)
+
+
+def exploration_figure(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Every machine that compiled: cycles over area, the size of a mark its DRAM traffic, those on the front filled and named."""
+    good = [row for row in rows if row["error"] is None]
+    most = max((row["dram_bytes"] for row in good), default=0) or 1
+    figure = _new_figure(9, 6)
+    axes = figure.add_subplot()
+    for front, color in ((False, "none"), (True, "tab:blue")):
+        chosen = [row for row in good if row["pareto"] is front]
+        place = [row["area_mm2"] for row in chosen], [row["cycles"] for row in chosen]
+        sizes = [20 + 180 * row["dram_bytes"] / most for row in chosen]
+        label = "on the Pareto front" if front else "beaten, or offloads less"
+        axes.scatter(*place, s=sizes, facecolors=color, edgecolors="tab:blue", label=label)
+    for row in (row for row in good if row["pareto"]):
+        axes.annotate(" ".join(str(row[name]) for name in fields), (row["area_mm2"], row["cycles"]), fontsize=6)
+    axes.set_xlabel("area in mm2 (a proxy)")
+    axes.set_ylabel("cycles of one inference")
+    axes.set_title(f"{', '.join(fields)}; size of a mark: DRAM traffic", fontsize=9)
     axes.legend(fontsize=8)
     _write(figure, path)
 

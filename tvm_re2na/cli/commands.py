@@ -108,6 +108,31 @@ def explain(options: argparse.Namespace) -> Result:
     return Result(rows, (render.explanation_table(rows),))
 
 
+def explore(options: argparse.Namespace) -> Result:
+    """A grid of machines: a table, a CSV file and the Pareto front."""
+    from tvm_re2na.exploration.run import explore as sweep_machines
+    from tvm_re2na.exploration.sweep import make_grid, parse_sweep
+
+    sweep, arch = parse_sweep(options.sweep), _arch(options)
+    make_grid(sweep, arch)  # a bad sweep is told at once, not after the model has been quantised
+    check_figure(options.plot)
+    if options.csv is not None:
+        _check_writable(options.csv)
+    with progress_bar() as progress:
+        model = pipeline.load_model(options.model)
+        known = {"arch": arch, "calibration": _calibration(options, model), "batch": options.batch}
+        found = sweep_machines(model, sweep, jobs=options.jobs, progress=progress, **known)
+    if options.csv is not None:
+        write_atomically(options.csv, found.to_csv().encode())
+    if options.plot is not None:
+        plot.exploration_figure(found.rows, found.fields, options.plot)
+    return Result(found.to_json(), (render.exploration_table(found), *_written(options.csv, options.plot)))
+
+
+def _written(*paths: Path | None) -> tuple[str, ...]:
+    return tuple(f"wrote {path}" for path in paths if path is not None)
+
+
 def disasm(options: argparse.Namespace) -> Result:
     """A program's instructions as text."""
     from tvm_re2na.codegen.isa.assembler import disassemble

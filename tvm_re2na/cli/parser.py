@@ -25,6 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
     _run(add("run", help="run a .re2na program on the simulator"))
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
+    _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
     _disasm(add("disasm", help="list a program's instructions"))
     _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
     return parser
@@ -118,6 +119,24 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     _batch(parser)
     _json(parser)
     parser.set_defaults(command=commands.explain)
+
+
+def _explore(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        required=True,
+        metavar="FIELD=VALUE,...",
+        help="values of one field of the machine; again, or after a comma, for the next field",
+    )
+    _arch(parser)
+    _batch(parser)
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (one per CPU)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows as CSV too")
+    _plot(parser, "cycles over area, with the Pareto front")
+    _json(parser)
+    parser.set_defaults(command=commands.explore)
 
 
 def _disasm(parser: argparse.ArgumentParser) -> None:

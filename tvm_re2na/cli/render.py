@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
 from tvm_re2na.evaluate import Comparison, Scores
 from tvm_re2na.quantize import QuantizationReport
+
+if TYPE_CHECKING:
+    from tvm_re2na.exploration.run import Exploration
 
 
 def comparison_table(result: Comparison, title: str) -> Table:
@@ -139,6 +142,31 @@ def cost_facts(total: Mapping[str, Any]) -> dict[str, str]:
         "average power": f"{total['milliwatts']:,.2f} mW",
         "efficiency": f"{total['tops_per_watt']:.3f} TOPS/W, {total['tops_per_watt_without_dram']:.3f} without DRAM",
     }
+
+
+def exploration_table(found: Exploration) -> Table:
+    """One line per machine, in the order of the grid; a star marks the Pareto front."""
+    title = "Machines (* on the Pareto front of cycles, DRAM traffic and area)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for name in (*found.fields, "cycles", "us", "DRAM bytes", "uJ", "mm2", "offloaded"):
+        table.add_column(name, justify="right", overflow="fold")
+    for row in found.rows:
+        values = [f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in found.fields]
+        table.add_row("*" if row["pareto"] else "", *values, *_point_figures(row))
+    failed = [f"{_point(row, found.fields)}: {row['error']}" for row in found.rows if row["error"]]
+    table.caption, table.caption_justify = "\n".join(failed) or None, "left"
+    return table
+
+
+def _point_figures(row: Mapping[str, Any]) -> Iterable[str]:
+    formats = {"cycles": ",", "microseconds": ",.1f", "dram_bytes": ",", "energy_uj": ",.2f", "area_mm2": ".2f"}
+    yield from ("-" if row[name] is None else format(row[name], how) for name, how in formats.items())
+    yield percent(row["offloaded_macs_share"])
+
+
+def _point(row: Mapping[str, Any], fields: Sequence[str]) -> str:
+    return ", ".join(f"{name} = {row[name]}" for name in fields)
 
 
 def facts_table(title: str, facts: Mapping[str, str]) -> Table:
