@@ -3,7 +3,11 @@
 Arithmetic. A sum starts from its bias (int32; the rounding half is folded into it) and takes one product of int8 numbers per step
 k. An accumulator that wraps keeps the sum modulo 2**acc_bits: it overflows, once, where the exact sum does not fit. One that
 saturates is clamped after the bias and after every step, in order of k, and each clipping is an overflow. A finished sum is
-shifted right arithmetically by `lsb`, brought to the data width (clamped or wrapped) and clamped to lo..hi.
+shifted right arithmetically by `lsb`, brought to the data width (clamped or wrapped) and clamped to lo..hi. The output path of a
+convolution then keeps the maximum of a window of results, or adds a second operand to each as ELTWISE does.
+
+Absent steps. Where `steps` < k, a bitmap in SRAM says which steps have a line of weights: line j belongs to the j-th set bit. A
+step without a line adds nothing. Set bits beyond the lines have none, and lines beyond the set bits are not used.
 
 An instruction reads everything it needs before it writes, and writes in the order of its output. What has never been written
 cannot be read: that is an UninitialisedRead. Instructions take effect in program order; where tokens do not imply that order, it
@@ -84,6 +88,7 @@ class Machine:
         self.sram = Memory("SRAM", arch.sram_bytes, order)
         self.dram = Memory("DRAM", dram_bytes, order)
         self.mode: Mode | None = None
+        self.rows = arch.array_rows  # of the array's shape
         self.sums: Ints | None = None  # (n, out_c), between the parts of a dense layer
         self.overflows = 0  # of the instruction at work
 
@@ -156,11 +161,10 @@ def _grid(*axes: tuple[int, int]) -> Ints:
     return total
 
 
-def _window(machine: Machine, at: Instruction, channels: Ints, padding: int) -> Ints:
-    """What each output pixel sees: (pixels, kernel_h, kernel_w, channels), `padding` outside the input."""
+def _window(machine: Machine, at: Instruction, size: tuple[int, int], channels: Ints, padding: int) -> Ints:
+    """What each of n x size pixels sees: (pixels, kernel_h, kernel_w, channels), `padding` outside the input."""
     image, out_y, out_x = (
-        index.reshape(-1, 1, 1)
-        for index in np.meshgrid(*map(np.arange, (at["n"], at["out_h"], at["out_w"])), indexing="ij")
+        index.reshape(-1, 1, 1) for index in np.meshgrid(*map(np.arange, (at["n"], *size)), indexing="ij")
     )
     y = out_y * at["stride_h"] - at["pad_top"] + (np.arange(at["kernel_h"]) * at["dilation_h"]).reshape(1, -1, 1)
     x = out_x * at["stride_w"] - at["pad_left"] + (np.arange(at["kernel_w"]) * at["dilation_w"]).reshape(1, 1, -1)
@@ -171,15 +175,30 @@ def _window(machine: Machine, at: Instruction, channels: Ints, padding: int) -> 
     return seen
 
 
-def _output(at: Instruction, channels: int) -> Ints:
-    """Addresses (pixels, channels) of the output."""
+def _output(at: Instruction, channels: int, side: str = "out") -> Ints:
+    """Addresses (pixels, channels) of the output, or of the second operand (`side` = add), which has its shape."""
     pixels = _grid(
-        (at["n"], at["out_image_stride"]),
-        (at["out_h"], at["out_row_stride"]),
-        (at["out_w"], at["out_pixel_stride"]),
+        (at["n"], at[f"{side}_image_stride"]),
+        (at["out_h"], at[f"{side}_row_stride"]),
+        (at["out_w"], at[f"{side}_pixel_stride"]),
         (channels, 1),
     )
-    return at["out_addr"] + pixels.reshape(-1, channels)
+    return at[f"{side}_addr"] + pixels.reshape(-1, channels)
+
+
+def _present(machine: Machine, at: Instruction, k: int) -> Ints:
+    """The steps of k that have a line of weights, in its order."""
+    if at["steps"] > k:
+        raise SimulationError(f"steps = {at['steps']}, there are {k}")
+    if at["steps"] == k:
+        return np.arange(k)
+    bitmap = machine.sram.read(at["mask_addr"] + np.arange(-(-k // 8))).astype(np.uint8)
+    return np.flatnonzero(np.unpackbits(bitmap, count=k, bitorder="little"))[: at["steps"]]
+
+
+def _weights(machine: Machine, at: Instruction) -> Ints:
+    """(steps, out_c), all lines."""
+    return machine.sram.read(at["weight_addr"] + _grid((at["steps"], at["out_c"]), (at["out_c"], 1)))
 
 
 def _transfer(at: Instruction, memory: str) -> Ints:
@@ -199,7 +218,11 @@ def halt(machine: Machine, at: Instruction) -> Counter:
 
 def reconfigure(machine: Machine, at: Instruction) -> Counter:
     _need_no_sums(machine)
-    machine.mode = Mode(at["mode"])
+    mode = Mode(at["mode"])
+    shapes = machine.arch.shapes if mode in (Mode.CONV, Mode.GROUPED) else machine.arch.shapes[:1]
+    if at["rows"] not in [rows for rows, _ in shapes]:
+        raise SimulationError(f"rows = {at['rows']}, the shapes in mode {mode.name} are {shapes}")
+    machine.mode, machine.rows = mode, at["rows"]
     return Counter()
 
 
@@ -215,43 +238,62 @@ def store(machine: Machine, at: Instruction) -> Counter:
 
 def conv(machine: Machine, at: Instruction) -> Counter:
     _need(machine, Mode.CONV if at["groups"] == 1 else Mode.GROUPED)
+    _need_shape(machine, at)
     channels, outputs = at["in_c"] // at["groups"], at["out_c"] // at["groups"]
-    steps = at["kernel_h"] * at["kernel_w"] * channels
-    weights = machine.sram.read(at["weight_addr"] + _grid((steps, at["out_c"]), (at["out_c"], 1)))
+    size = (at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
+    present = _present(machine, at, at["kernel_h"] * at["kernel_w"] * channels)
+    weights = _weights(machine, at)[: present.size]
     bias = machine.sram.read_int32(at["bias_addr"], at["out_c"])
-    target = _output(at, at["out_c"])
-    results = np.empty_like(target)
+    results = np.empty((at["n"] * size[0] * size[1], at["out_c"]), np.int64)
     for group in range(at["groups"]):
         of_group = slice(group * outputs, (group + 1) * outputs)
-        x = _window(machine, at, group * channels + np.arange(channels), padding=0).reshape(-1, steps)
-        sums = start(machine, np.tile(bias[of_group], (x.shape[0], 1)))
+        seen = _window(machine, at, size, group * channels + np.arange(channels), padding=0)
+        x = seen.reshape(len(seen), -1)[:, present]
+        sums = start(machine, np.tile(bias[of_group], (len(x), 1)))
         sums = accumulate(machine, sums, x, weights[:, of_group])
         results[:, of_group] = cut(machine, sums, at["lsb"], at["lo"], at["hi"])
-    machine.sram.write(target, results)
-    return Counter(macs=results.size * steps, overflows=machine.overflows)
+    written = _pooled(at, results)
+    if at["add"]:
+        operand = machine.sram.read(_output(at, at["out_c"], "add"))
+        written = _added(machine.arch, at, written, operand)
+    machine.sram.write(_output(at, at["out_c"]), written)
+    return Counter(macs=results.size * at["steps"], overflows=machine.overflows)
+
+
+def _pooled(at: Instruction, results: Ints) -> Ints:
+    """The maximum of each pool_h x pool_w window; (pixels, channels) to the same."""
+    channels = results.shape[1]
+    split = results.reshape(at["n"], at["out_h"], at["pool_h"], at["out_w"], at["pool_w"], channels)
+    return split.max(axis=(2, 4)).reshape(-1, channels)
+
+
+def _added(arch: Architecture, at: Instruction, results: Ints, operand: Ints) -> Ints:
+    total = shift_right(arch, results, at["shift_a"]) + shift_right(arch, operand, at["shift_b"])
+    return fit(arch, total, at["add_lo"], at["add_hi"])
 
 
 def dense(machine: Machine, at: Instruction) -> Counter:
     _need(machine, Mode.DENSE)
     x = machine.sram.read(at["in_addr"] + _grid((at["n"], at["in_image_stride"]), (at["in_c"], 1)))
-    weights = machine.sram.read(at["weight_addr"] + _grid((at["in_c"], at["out_c"]), (at["out_c"], 1)))
+    present = _present(machine, at, at["in_c"])
+    weights = _weights(machine, at)[: present.size]
     if at["first"] == (machine.sums is not None):
         raise SimulationError("first = 1 while sums are in the PEs, or first = 0 while none are")
     if at["first"]:
         machine.sums = start(machine, np.tile(machine.sram.read_int32(at["bias_addr"], at["out_c"]), (at["n"], 1)))
     if machine.sums is None or machine.sums.shape != (at["n"], at["out_c"]):
         raise SimulationError("goes on from sums of another size")
-    machine.sums = accumulate(machine, machine.sums, x, weights)
+    machine.sums = accumulate(machine, machine.sums, x[:, present], weights)
     if at["last"]:
         target = at["out_addr"] + _grid((at["n"], at["out_image_stride"]), (at["out_c"], 1))
         machine.sram.write(target, cut(machine, machine.sums, at["lsb"], at["lo"], at["hi"]))
         machine.sums = None
-    return Counter(macs=x.size * at["out_c"], overflows=machine.overflows)
+    return Counter(macs=at["n"] * at["steps"] * at["out_c"], overflows=machine.overflows)
 
 
 def pool(machine: Machine, at: Instruction) -> Counter:
     _need(machine, Mode.POOL)
-    seen = _window(machine, at, np.arange(at["in_c"]), at["pad_value"])
+    seen = _window(machine, at, (at["out_h"], at["out_w"]), np.arange(at["in_c"]), at["pad_value"])
     machine.sram.write(_output(at, at["in_c"]), seen.max(axis=(1, 2)).clip(at["lo"], at["hi"]))
     return Counter()
 
@@ -285,6 +327,14 @@ def _need(machine: Machine, mode: Mode) -> None:
         raise SimulationError(
             f"needs mode {mode.name}, the array is in {machine.mode.name if machine.mode else 'none'}"
         )
+
+
+def _need_shape(machine: Machine, at: Instruction) -> None:
+    columns = machine.arch.pe_count // machine.rows
+    if at["rows"] != machine.rows or at["out_c"] > machine.rows:
+        raise SimulationError(f"rows = {at['rows']}, out_c = {at['out_c']}, the array's shape has {machine.rows} rows")
+    if at["pool_h"] * at["pool_w"] > (1 if at["add"] else columns):
+        raise SimulationError(f"window of {at['pool_h']} x {at['pool_w']}, add = {at['add']}, {columns} columns")
 
 
 def _need_no_sums(machine: Machine) -> None:

@@ -115,12 +115,12 @@ def duration_parts(arch: Architecture, name: str, values: Mapping[str, int]) -> 
 
     Only the fields that the formulas name are needed; those with a default may be left out. KeyError names one that is missing.
     """
-    fields, parts = _compiled(name)
-    known = {field: getattr(arch, field) if field in MACHINE else _value(name, field, values) for field in fields}
-    found: dict[str, int] = {}
-    for part, code in parts:
-        known[part] = found[part] = eval(code, _FUNCTIONS, known)
-    return found
+    formulas = _compiled(name)
+    known = {field: getattr(arch, field) for field in formulas.of_machine}
+    for field, default in formulas.of_instruction:
+        known[field] = values[field] if default is None else values.get(field, default)
+    exec(formulas.code, _FUNCTIONS, known)
+    return {part: known[part] for part in formulas.parts}
 
 
 def field_names(name: str) -> tuple[str, ...]:
@@ -142,12 +142,23 @@ def _ceil(value: int, unit: int) -> int:
 _FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil": _ceil}
 
 
+@dataclass(frozen=True)
+class _Formulas:
+    """Of one instruction: all assignments as one piece of code, what they need, and what they make."""
+
+    of_machine: tuple[str, ...]
+    of_instruction: tuple[tuple[str, int | None], ...]  # name and default
+    code: CodeType
+    parts: tuple[str, ...]
+
+
 @cache
-def _compiled(name: str) -> tuple[tuple[str, ...], tuple[tuple[str, CodeType], ...]]:
-    parts = DURATIONS[name]
-    return field_names(name), tuple((part.name, compile(part.expression, part.name, "eval")) for part in parts)
-
-
-def _value(name: str, field: str, values: Mapping[str, int]) -> int:
-    default = BY_NAME[name].defaults.get(field)
-    return values[field] if default is None else values.get(field, default)
+def _compiled(name: str) -> _Formulas:
+    fields, defaults = field_names(name), BY_NAME[name].defaults
+    text = "".join(f"{part.name} = {part.expression}\n" for part in DURATIONS[name])
+    return _Formulas(
+        tuple(field for field in fields if field in MACHINE),
+        tuple((field, defaults.get(field)) for field in fields if field not in MACHINE),
+        compile(text, f"<duration of {name}>", "exec"),
+        tuple(part.name for part in DURATIONS[name]),
+    )

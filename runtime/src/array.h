@@ -54,6 +54,10 @@ void re2na_saturating_start(int32_t *restrict sums, const uint8_t *restrict bias
 void re2na_gemm(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,
                 size_t weight_stride, size_t pixels, size_t k, size_t outputs);
 
+/* sparse.c: the steps of k that have a line of weights, in its order, and how many they are; NULL where all k have one. Whatever
+ * the bitmap holds, there are at most `steps`, each below k. Valid until the next call. */
+const uint32_t *re2na_present(re2na_machine *machine, int64_t mask_addr, int64_t k, int64_t steps, int64_t *lines);
+
 /* One function per instruction. Accesses have been validated. Each adds its overflows. `aside`: the output overlaps what is read,
  * or itself; an instruction reads everything before it writes, and writes in the order of the output. */
 void re2na_run_transfer(re2na_machine *machine, const re2na_load *body, bool is_load);
@@ -66,6 +70,16 @@ void re2na_run_eltwise(re2na_machine *machine, const re2na_eltwise *body, bool a
 void re2na_dram_read(const re2na_machine *machine, uint64_t address, uint64_t bytes, uint8_t *out);
 /* Where the range lies, if it lies in one piece of the image; otherwise NULL. */
 uint8_t *re2na_dram_place(const re2na_machine *machine, uint64_t start, uint64_t stop);
+
+/* eltwise.c: the sum of two operands, each shifted right and rounded before the addition. `out` may be `a` or `b`. */
+typedef struct scaling {
+  int32_t half_a, half_b, shift_a, shift_b;
+} scaling;
+scaling re2na_make_scaling(const re2na_arch *arch, int64_t shift_a, int64_t shift_b);
+void re2na_add_line(const int8_t *a, const int8_t *b, int8_t *out, size_t count, scaling by, const cut *how);
+
+/* pool.c: best[c] = max(best[c], line[c]). */
+void re2na_raise_line(int8_t *restrict best, const int8_t *restrict line, size_t count);
 
 /* pool.c: write results (n, height, width, channels) that were made aside to where they belong. */
 typedef struct target {

@@ -3,10 +3,6 @@
 
 #include "array.h"
 
-typedef struct scaling {
-  int32_t half_a, half_b, shift_a, shift_b;
-} scaling;
-
 static int32_t finish(int32_t value, const cut *how) {
   if (how->cut_wraps) value = (int32_t)((uint32_t)value << how->data_spare) >> how->data_spare;
   return re2na_clamp(re2na_clamp(value, how->data_min, how->data_max), how->lo, how->hi);
@@ -34,7 +30,7 @@ static void add_chunk(const int8_t *restrict a, const int8_t *restrict b, int8_t
   }
 }
 
-static void two_operands(const int8_t *a, const int8_t *b, int8_t *out, size_t count, scaling by, const cut *how) {
+void re2na_add_line(const int8_t *a, const int8_t *b, int8_t *out, size_t count, scaling by, const cut *how) {
   int8_t chunk[CHUNK];
   for (size_t i = 0; i < count; i += CHUNK) {
     const size_t some = count - i < CHUNK ? count - i : CHUNK;
@@ -47,10 +43,14 @@ static int32_t half(const re2na_arch *arch, int64_t shift) {
   return shift > 0 && arch->rounding == RE2NA_ROUNDING_HALF_UP ? 1 << (shift - 1) : 0;
 }
 
+scaling re2na_make_scaling(const re2na_arch *arch, int64_t shift_a, int64_t shift_b) {
+  return (scaling){half(arch, shift_a), half(arch, shift_b), (int32_t)shift_a, (int32_t)shift_b};
+}
+
 void re2na_run_eltwise(re2na_machine *machine, const re2na_eltwise *body, bool aside) {
   const re2na_arch *arch = &machine->program->arch;
   const cut how = re2na_make_cut(arch, 0, body->lo, body->hi);
-  const scaling by = {half(arch, body->shift_a), half(arch, body->shift_b), (int32_t)body->shift_a, (int32_t)body->shift_b};
+  const scaling by = re2na_make_scaling(arch, body->shift_a, body->shift_b);
   int8_t *sram = (int8_t *)machine->sram, *out = aside ? machine->results : sram + body->out_addr;
   const size_t count = (size_t)body->bytes;
   if (body->unary) {
@@ -58,7 +58,7 @@ void re2na_run_eltwise(re2na_machine *machine, const re2na_eltwise *body, bool a
     for (int i = 0; i < 256; i++) table[i] = (int8_t)finish(((int8_t)i + by.half_a) >> by.shift_a, &how);
     one_operand(sram + body->a_addr, out, count, table);
   } else {
-    two_operands(sram + body->a_addr, sram + body->b_addr, out, count, by, &how);
+    re2na_add_line(sram + body->a_addr, sram + body->b_addr, out, count, by, &how);
   }
   if (aside) memcpy(sram + body->out_addr, out, count);
 }

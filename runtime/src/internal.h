@@ -48,6 +48,8 @@ struct re2na_program {
   uint64_t sum_items;     /* int32: sums of a block of pixels */
   uint64_t partial_items; /* int64: partial sums of a dense layer */
   uint64_t result_bytes;  /* results of an instruction that overwrites what it reads */
+  uint64_t line_bytes;    /* results of a pixel on their way through the output path */
+  uint64_t present_items; /* uint32: steps of k that have a line of weights */
 };
 
 struct re2na_machine {
@@ -58,6 +60,8 @@ struct re2na_machine {
   int32_t *sums;
   int64_t *partials;
   int8_t *results;
+  int8_t *line;
+  uint32_t *present;
   re2na_counters *instruction_counters;
   re2na_counters *source_counters;
 };

@@ -61,6 +61,16 @@ static int32_t read_table(const re2na_program *program, section *sections, re2na
   return RE2NA_OK;
 }
 
+/* Every shape has all PEs: `array_shapes` is a set of powers of two that divide their number. */
+static int32_t check_shapes(const re2na_arch *arch, re2na_error *error) {
+  const int64_t pes = arch->array_rows * arch->array_columns;
+  for (int64_t rows = 1; rows <= arch->array_shapes; rows *= 2)
+    if ((arch->array_shapes & rows) && pes % rows)
+      return re2na_fail(error, RE2NA_ERROR_ARCH, "architecture: array_shapes = %lld: %lld rows do not divide %lld PEs",
+                        (long long)arch->array_shapes, (long long)rows, (long long)pes);
+  return RE2NA_OK;
+}
+
 static int32_t read_arch(re2na_program *program, const section *part, re2na_error *error) {
   unsigned word = 0;
   if (part->size != 8 * RE2NA_ARCH_WORDS)
@@ -73,7 +83,7 @@ static int32_t read_arch(re2na_program *program, const section *part, re2na_erro
                       (long long)program->arch.field, (long long)(low), (long long)(high));
   RE2NA_ARCH_FIELDS(READ)
 #undef READ
-  return RE2NA_OK;
+  return check_shapes(&program->arch, error);
 }
 
 static int32_t read_memory(re2na_program *program, const section *part, const section *constants, re2na_error *error) {

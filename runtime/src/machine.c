@@ -24,10 +24,12 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
   made->sums = room(program->sum_items, sizeof *made->sums);
   made->partials = room(program->partial_items, sizeof *made->partials);
   made->results = room(program->result_bytes, 1);
+  made->line = room(program->line_bytes, 1);
+  made->present = room(program->present_items, sizeof *made->present);
   made->instruction_counters = room(program->count, sizeof *made->instruction_counters);
   made->source_counters = room(program->source_count, sizeof *made->source_counters);
   if (!made->sram || !made->dram || !made->columns || !made->sums || !made->partials || !made->results ||
-      !made->instruction_counters || !made->source_counters) {
+      !made->line || !made->present || !made->instruction_counters || !made->source_counters) {
     re2na_machine_free(made);
     return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine with %llu bytes of SRAM and %llu of DRAM",
                       (unsigned long long)program->sram_used, (unsigned long long)program->dram_bytes);
@@ -45,6 +47,8 @@ void re2na_machine_free(re2na_machine *machine) {
   free(machine->sums);
   free(machine->partials);
   free(machine->results);
+  free(machine->line);
+  free(machine->present);
   free(machine->instruction_counters);
   free(machine->source_counters);
   free(machine);

@@ -15,6 +15,8 @@ static void raise_to(int8_t *restrict best, const int8_t *restrict line, size_t 
   for (size_t c = 0; c < count; c++) best[c] = line[c] > best[c] ? line[c] : best[c];
 }
 
+void re2na_raise_line(int8_t *restrict best, const int8_t *restrict line, size_t count) { raise_to(best, line, count); }
+
 RE2NA_CLONES
 static void clamp_line(int8_t *line, size_t count, int8_t lo, int8_t hi) {
   for (size_t c = 0; c < count; c++) {

@@ -2,7 +2,7 @@
 #include "internal.h"
 
 typedef struct sequence {
-  int64_t mode;                  /* set by the last RECONFIGURE; -1 before the first */
+  int64_t mode, rows;            /* set by the last RECONFIGURE; -1 before the first */
   const re2na_dense *unfinished; /* whose sums are in the PEs */
 } sequence;
 
@@ -45,16 +45,22 @@ static int32_t check_step(const re2na_program *program, sequence *state, uint32_
   if (at->engine == RE2NA_ENGINE_ARRAY && at->opcode != RE2NA_DENSE && state->unfinished)
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): the sums of a DENSE without last = 1 are in the PEs",
                       index, name);
-  if (at->opcode == RE2NA_RECONFIGURE) state->mode = at->body.reconfigure.mode;
+  if (at->opcode == RE2NA_RECONFIGURE) {
+    state->mode = at->body.reconfigure.mode;
+    state->rows = at->body.reconfigure.rows;
+  }
   if (mode >= 0 && mode != state->mode)
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): needs mode %s, the array is in mode %s", index, name,
                       mode_name(mode), mode_name(state->mode));
+  if (at->opcode == RE2NA_CONV && at->body.conv.rows != state->rows)
+    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (CONV): rows = %lld, the array's shape has %lld", index,
+                      (long long)at->body.conv.rows, (long long)state->rows);
   if (at->opcode == RE2NA_DENSE) return check_dense(state, &at->body.dense, index, error);
   return RE2NA_OK;
 }
 
 int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error) {
-  sequence state = {-1, NULL};
+  sequence state = {-1, -1, NULL};
   for (uint32_t i = 0; i < program->count; i++) {
     int32_t code = check_step(program, &state, i, error);
     if (code) return code;

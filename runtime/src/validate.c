@@ -48,6 +48,8 @@ static span touched(int64_t start, int64_t run, axis a, axis b, axis c) {
   return (span){(uint64_t)start, stop};
 }
 
+static span run_of(int64_t start, int64_t bytes) { return touched(start, bytes, (axis){1, 0}, (axis){1, 0}, (axis){1, 0}); }
+
 static int32_t in_memory(const checker *check, const char *what, const char *memory, span bytes, uint64_t size) {
   if (bytes.stop <= size) return RE2NA_OK;
   return re2na_fail(check->error, RE2NA_ERROR_ACCESS, "instruction %u (%s): %s at %s bytes %llu..%llu, the %s has %llu",
@@ -140,48 +142,101 @@ static int32_t check_clamp(const checker *check, int64_t lo, int64_t hi) {
    ((body)->n == 1 || (body)->out_image_stride >= ((body)->out_h - 1) * (body)->out_row_stride +                   \
                                                       ((body)->out_w - 1) * (body)->out_pixel_stride + (channels)))
 
-static int32_t check_conv(const checker *check, const re2na_conv *body) {
-  re2na_program *program = check->program;
-  const re2na_arch *arch = &program->arch;
-  uint64_t outputs, weights, group_outputs;
-  span input = INPUT_SPAN(body), output = OUTPUT_SPAN(body, body->out_c), weight, bias;
+/* `rows`: of the array's own shape, or where `any` of a further one. */
+static int32_t check_shape(const checker *check, int64_t rows, bool any) {
+  const re2na_arch *arch = &check->program->arch;
+  const bool further = any && rows > 0 && (rows & (rows - 1)) == 0 && (arch->array_shapes & rows);
+  if (rows == arch->array_rows || further) return RE2NA_OK;
+  return re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION,
+                    "instruction %u (%s): rows = %lld, the array has %lld%s (array_shapes = %lld)", check->index, name(check),
+                    (long long)rows, (long long)arch->array_rows, any ? " or those of a further shape" : " in this mode",
+                    (long long)arch->array_shapes);
+}
+
+/* The lines of weights that are there, and the bitmap where they are not all. */
+static int32_t check_weights(const checker *check, int64_t weight_addr, int64_t mask_addr, int64_t steps, int64_t k,
+                             int64_t out_c) {
+  const int64_t sizes[2] = {steps, out_c};
+  uint64_t weights;
+  int32_t code = in_range(check, "steps", steps, 0, k);
+  if (!code) code = check_amount(check, "weights", sizes, 2, &weights);
+  if (!code) code = in_sram(check, "weights", run_of(weight_addr, steps * out_c));
+  if (!code && steps < k) {
+    code = in_sram(check, "bitmap", run_of(mask_addr, k / 8 + (k % 8 != 0)));
+    need(&check->program->present_items, (uint64_t)steps);
+  }
+  return code;
+}
+
+static int32_t check_output_path(const checker *check, const re2na_conv *body) {
+  const re2na_arch *arch = &check->program->arch;
+  const int64_t window = body->pool_h * body->pool_w, columns = arch->array_rows * arch->array_columns / body->rows;
+  int32_t code;
+  IN_RANGE(check, body, pool_h, 1, UINT8_MAX);
+  IN_RANGE(check, body, pool_w, 1, UINT8_MAX);
+  code = in_range(check, "pool_h * pool_w", window, 1, columns);
+  if (code || !body->add) return code;
+  IN_RANGE(check, body, shift_a, 0, arch->acc_bits - 1);
+  IN_RANGE(check, body, shift_b, 0, arch->acc_bits - 1);
+  IN_RANGE(check, body, add_lo, INT8_MIN, body->add_hi);
+  return in_range(check, "pool_h * pool_w (add = 1)", window, 1, 1);
+}
+
+static int32_t check_conv_fields(const checker *check, const re2na_conv *body) {
   int32_t code;
   CHECK_WINDOW(check, body);
-  IN_RANGE(check, body, out_c, 1, arch->array_rows);
+  code = check_shape(check, body->rows, true);
+  if (code) return code;
+  IN_RANGE(check, body, out_c, 1, body->rows);
   IN_RANGE(check, body, groups, 1, body->out_c);
-  IN_RANGE(check, body, lsb, 0, arch->acc_bits - 1);
+  IN_RANGE(check, body, lsb, 0, check->program->arch.acc_bits - 1);
   code = check_clamp(check, body->lo, body->hi);
   if (!code) code = in_range(check, "in_c modulo groups", body->in_c % body->groups, 0, 0);
   if (!code) code = in_range(check, "out_c modulo groups", body->out_c % body->groups, 0, 0);
+  return code ? code : check_output_path(check, body);
+}
+
+/* Where the operand lies just where the output goes, a pixel's is read before the pixel is written. */
+static bool in_place(const re2na_conv *body) {
+  return body->add_addr == body->out_addr && body->add_pixel_stride == body->out_pixel_stride &&
+         body->add_row_stride == body->out_row_stride && body->add_image_stride == body->out_image_stride;
+}
+
+static int32_t check_conv(const checker *check, const re2na_conv *body) {
+  re2na_program *program = check->program;
+  const span input = INPUT_SPAN(body), output = OUTPUT_SPAN(body, body->out_c), bias = run_of(body->bias_addr, 4 * body->out_c);
+  const span operand = touched(body->add_addr, body->add ? body->out_c : 0, (axis){body->out_w, body->add_pixel_stride},
+                               (axis){body->out_h, body->add_row_stride}, (axis){body->n, body->add_image_stride});
+  const int64_t sizes[4] = {body->n, body->out_h, body->out_w, body->out_c}, window = body->pool_h * body->pool_w;
+  const uint64_t steps = (uint64_t)body->steps;
+  uint64_t outputs, group_outputs;
+  int32_t code = check_conv_fields(check, body);
   if (code) return code;
   const int64_t k = body->kernel_h * body->kernel_w * (body->in_c / body->groups);
-  const int64_t output_sizes[4] = {body->n, body->out_h, body->out_w, body->out_c}, weight_sizes[2] = {k, body->out_c};
-  code = check_amount(check, "outputs", output_sizes, 4, &outputs);
-  if (!code) code = check_amount(check, "weights", weight_sizes, 2, &weights);
-  if (code) return code;
-  weight = touched(body->weight_addr, k * body->out_c, (axis){1, 0}, (axis){1, 0}, (axis){1, 0});
-  bias = touched(body->bias_addr, 4 * body->out_c, (axis){1, 0}, (axis){1, 0}, (axis){1, 0});
-  code = in_sram(check, "input", input);
-  if (!code) code = in_sram(check, "weights", weight);
+  code = check_amount(check, "outputs", sizes, 4, &outputs);
+  if (!code) code = in_sram(check, "input", input);
+  if (!code) code = check_weights(check, body->weight_addr, body->mask_addr, body->steps, k, body->out_c);
   if (!code) code = in_sram(check, "biases", bias);
+  if (!code && body->add) code = in_sram(check, "second operand", operand);
   if (!code) code = in_sram(check, "output", output);
-  program->fixed[check->index].macs = outputs * (uint64_t)k;
-  if (overlap(output, input) || overlap(output, weight) || overlap(output, bias) || !NESTED(body, body->out_c))
+  if (code) return code;
+  program->fixed[check->index].macs = re2na_times(outputs * (uint64_t)window, steps);
+  if (overlap(output, input) || overlap(output, run_of(body->weight_addr, body->steps * body->out_c)) ||
+      overlap(output, bias) || (overlap(output, operand) && !in_place(body)) || !NESTED(body, body->out_c))
     run_aside(check, outputs);
   group_outputs = (uint64_t)(body->out_c / body->groups);
-  need(&program->column_items, RE2NA_PIXELS * re2na_round_up((uint64_t)k, 2));
+  need(&program->column_items, RE2NA_PIXELS * re2na_round_up(steps, 2));
   need(&program->sum_items, RE2NA_PIXELS * re2na_round_up(group_outputs, RE2NA_LANES));
   need(&program->sum_items, (uint64_t)body->out_c);
   need(&program->partial_items, RE2NA_PIXELS * group_outputs);
-  return code;
+  need(&program->line_bytes, (uint64_t)body->out_c);
+  return RE2NA_OK;
 }
 
 static int32_t check_dense(const checker *check, const re2na_dense *body) {
   re2na_program *program = check->program;
   const re2na_arch *arch = &program->arch;
-  const int64_t weight_sizes[2] = {body->in_c, body->out_c};
   const axis one = {1, 0};
-  uint64_t weights;
   int32_t code;
   IN_RANGE(check, body, n, 1, UINT16_MAX);
   IN_RANGE(check, body, in_c, 1, arch->sram_bytes);
@@ -189,18 +244,22 @@ static int32_t check_dense(const checker *check, const re2na_dense *body) {
   IN_RANGE(check, body, lsb, 0, arch->acc_bits - 1);
   code = check_clamp(check, body->lo, body->hi);
   if (!code) code = in_range(check, "n * out_c", body->n * body->out_c, 1, arch->array_rows * arch->array_columns);
-  if (!code) code = check_amount(check, "weights", weight_sizes, 2, &weights);
-  if (code) return code;
-  code = in_sram(check, "input", touched(body->in_addr, body->in_c, (axis){body->n, body->in_image_stride}, one, one));
-  if (!code) code = in_sram(check, "weights", touched(body->weight_addr, (int64_t)weights, one, one, one));
-  if (!code && body->first) code = in_sram(check, "biases", touched(body->bias_addr, 4 * body->out_c, one, one, one));
+  if (!code) code = in_sram(check, "input", touched(body->in_addr, body->in_c, (axis){body->n, body->in_image_stride}, one, one));
+  if (!code) code = check_weights(check, body->weight_addr, body->mask_addr, body->steps, body->in_c, body->out_c);
+  if (!code && body->first) code = in_sram(check, "biases", run_of(body->bias_addr, 4 * body->out_c));
   if (!code && body->last)
     code = in_sram(check, "output", touched(body->out_addr, body->out_c, (axis){body->n, body->out_image_stride}, one, one));
-  program->fixed[check->index].macs = (uint64_t)body->n * weights;
+  program->fixed[check->index].macs = (uint64_t)(body->n * body->out_c) * (uint64_t)body->steps;
   need(&program->column_items, RE2NA_PIXELS * RE2NA_DENSE_CHUNK);
   need(&program->sum_items, RE2NA_PIXELS * re2na_round_up((uint64_t)body->out_c, RE2NA_LANES));
   need(&program->partial_items, (uint64_t)(body->n * body->out_c));
   return code;
+}
+
+static int32_t check_reconfigure(const checker *check, const re2na_reconfigure *body) {
+  const bool any = body->mode == RE2NA_MODE_CONV || body->mode == RE2NA_MODE_GROUPED;
+  IN_RANGE(check, body, mode, 0, RE2NA_MODE_COUNT - 1);
+  return check_shape(check, body->rows, any);
 }
 
 static int32_t check_pool(const checker *check, const re2na_pool *body) {
@@ -219,10 +278,9 @@ static int32_t check_pool(const checker *check, const re2na_pool *body) {
 }
 
 static int32_t check_eltwise(const checker *check, const re2na_eltwise *body) {
-  const axis one = {1, 0};
   const int64_t acc_bits = check->program->arch.acc_bits;
-  span a = touched(body->a_addr, body->bytes, one, one, one), b = touched(body->b_addr, body->bytes, one, one, one);
-  span output = touched(body->out_addr, body->bytes, one, one, one);
+  span a = run_of(body->a_addr, body->bytes), b = run_of(body->b_addr, body->bytes);
+  span output = run_of(body->out_addr, body->bytes);
   bool partly;
   int32_t code;
   IN_RANGE(check, body, bytes, 1, check->program->arch.sram_bytes);
@@ -248,7 +306,7 @@ static int32_t check_instruction(const checker *check) {
     return re2na_fail(check->error, RE2NA_ERROR_TOKENS, "instruction %u (%s): wait or signal names its own engine",
                       check->index, name(check));
   switch (at->opcode) {
-    case RE2NA_RECONFIGURE: return in_range(check, "mode", at->body.reconfigure.mode, 0, RE2NA_MODE_COUNT - 1);
+    case RE2NA_RECONFIGURE: return check_reconfigure(check, &at->body.reconfigure);
     case RE2NA_LOAD:
     case RE2NA_STORE: return check_transfer(check, &at->body.load); /* the two bodies are alike */
     case RE2NA_CONV: return check_conv(check, &at->body.conv);

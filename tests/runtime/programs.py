@@ -21,10 +21,13 @@ MODES = {"POOL": Mode.POOL, "ELTWISE": Mode.ELTWISE, "DENSE": Mode.DENSE}
 
 
 def random_arch(rng: np.random.Generator) -> Architecture:
-    """Any arithmetic, any timing, a small SRAM."""
+    """Any arithmetic, any timing, any shapes, a small SRAM."""
+    rows, columns = (int(rng.choice([4, 16, 48, 64])) for _ in range(2))
+    possible = sum(1 << bit for bit in range(13) if rows * columns % (1 << bit) == 0)
     return Architecture(
-        array_rows=int(rng.choice([4, 16, 64])),
-        array_columns=int(rng.choice([4, 16, 64])),
+        array_rows=rows,
+        array_columns=columns,
+        array_shapes=possible & int(rng.integers(2**13)) if rng.random() < 0.5 else 0,
         sram_bytes=SRAM,
         acc_bits=int(rng.choice([17, 17, 4, 9, 12, 20, 31, 32])),
         data_bits=int(rng.choice([8, 8, 7, 5, 2])),
@@ -112,44 +115,65 @@ class Maker:
         n, in_h, in_w, out_h, out_w = (self._int(*ends) for ends in ((1, 3), (0, 7), (0, 7), (1, 6), (1, 6)))
         values = {"n": n, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w}
         tidy = self._int(0, 4) > 0  # otherwise pixels, rows and images may overlap
-        for side, width, height, channels in (("in", in_w, in_h, in_c), ("out", out_w, out_h, out_c)):
-            pixel = channels + self._int(0, 2) * 3 if tidy else self._int(0, channels + 4)
-            row = pixel * max(width, 1) + self._int(0, 2) * 5 if tidy else self._int(0, pixel * width + 4)
-            image = row * max(height, 1) + self._int(0, 2) * 7 if tidy else self._int(0, row * height + 4)
-            values |= {f"{side}_pixel_stride": pixel, f"{side}_row_stride": row, f"{side}_image_stride": image}
-            empty = width == 0 or height == 0
-            size = 0 if empty else (n - 1) * image + (height - 1) * row + (width - 1) * pixel + channels
-            values[f"{side}_addr"] = self._address(size)
+        values |= self._view("in", (n, in_h, in_w, in_c), tidy) | self._view("out", (n, out_h, out_w, out_c), tidy)
         values |= {"pad_top": self._int(0, 4), "pad_left": self._int(0, 4)}
         for axis in ("h", "w"):
             values |= {f"kernel_{axis}": self._int(1, 4), f"stride_{axis}": self._int(1, 4)}
             values[f"dilation_{axis}"] = self._int(1, 3)
         return values
 
+    def _view(self, side: str, size: tuple[int, int, int, int], tidy: bool) -> dict[str, int]:
+        """Address and strides of (n, height, width, channels) somewhere in the SRAM."""
+        n, height, width, channels = size
+        pixel = channels + self._int(0, 2) * 3 if tidy else self._int(0, channels + 4)
+        row = pixel * max(width, 1) + self._int(0, 2) * 5 if tidy else self._int(0, pixel * width + 4)
+        image = row * max(height, 1) + self._int(0, 2) * 7 if tidy else self._int(0, row * height + 4)
+        empty = width == 0 or height == 0
+        span = 0 if empty else (n - 1) * image + (height - 1) * row + (width - 1) * pixel + channels
+        strides = {f"{side}_pixel_stride": pixel, f"{side}_row_stride": row, f"{side}_image_stride": image}
+        return {**strides, f"{side}_addr": self._address(span)}
+
     def _conv(self) -> Instruction:
         def draw() -> Instruction:
+            rows, columns = self.arch.shapes[self._int(0, len(self.arch.shapes))]
             groups = int(self.rng.choice([1, 1, 2, 3, 4]))
-            outputs = self._int(1, max(2, min(40, self.arch.array_rows) // groups + 1))
+            outputs = self._int(1, max(2, min(40, rows) // groups + 1))
             channels = 1 if groups > 1 and self._int(0, 2) else self._int(1, 7)
-            if groups * outputs > self.arch.array_rows:
+            if groups * outputs > rows:
                 raise ValueError
+            if groups > 1 and self._int(0, 2):  # depthwise
+                channels, outputs = 1, 1
             values = self._images(channels * groups, outputs * groups)
-            size = values["kernel_h"] * values["kernel_w"] * channels * outputs * groups
-            return self._make(
-                "CONV",
-                **values,
-                **self._linear(size, outputs * groups),
-                out_c=outputs * groups,
-                groups=groups,
-                rows=self.arch.array_rows,
-                steps=size // (outputs * groups),
-            )
+            k = values["kernel_h"] * values["kernel_w"] * channels
+            values |= self._linear(k, outputs * groups) | self._output_path(values, outputs * groups, columns)
+            return self._make("CONV", **values, out_c=outputs * groups, groups=groups, rows=rows)
 
         return self._retry(draw)
 
-    def _linear(self, weights: int, outputs: int) -> dict[str, int]:
-        addresses = {"weight_addr": self._address(weights), "bias_addr": self._address(4 * outputs)}
-        return {**addresses, "lsb": self._int(0, self.arch.acc_bits), **self._clamp()}
+    def _output_path(self, values: dict[str, int], out_c: int, columns: int) -> dict[str, int]:
+        """Nothing, a window, or a second operand; the latter sometimes just where the output goes."""
+        kind = self._int(0, 4)
+        if kind == 0:
+            pool_h, pool_w = self._int(1, 4), self._int(1, 4)
+            return {"pool_h": pool_h, "pool_w": pool_w} if pool_h * pool_w <= columns else {}
+        if kind > 1:
+            return {}
+        lo, hi = self._clamp().values()
+        size = (values["n"], values["out_h"], values["out_w"], out_c)
+        view = self._view("add", size, self._int(0, 4) > 0)
+        if self._int(0, 2):
+            view |= {name: values[name.replace("add", "out", 1)] for name in view}
+        return {"add": 1, **view, "add_lo": lo, "add_hi": hi, **self._shifts()}
+
+    def _shifts(self) -> dict[str, int]:
+        return {name: self._int(0, min(self.arch.acc_bits, 10)) for name in ("shift_a", "shift_b")}
+
+    def _linear(self, k: int, outputs: int) -> dict[str, int]:
+        """Weights for all of k or for some of it; what the bitmap holds is whatever lies there."""
+        steps = k if self._int(0, 2) else self._int(0, k + 1)
+        sparse = {"mask_addr": self._address(-(-k // 8))} if steps < k or self._int(0, 4) == 0 else {}
+        addresses = {"weight_addr": self._address(steps * outputs), "bias_addr": self._address(4 * outputs)}
+        return {**addresses, **sparse, "steps": steps, "lsb": self._int(0, self.arch.acc_bits), **self._clamp()}
 
     def _pool(self) -> list[Instruction]:
         def draw() -> Instruction:
@@ -165,8 +189,9 @@ class Maker:
         addresses = {name: self._address(size) for name in ("a_addr", "b_addr", "out_addr")}
         if self._int(0, 2):
             addresses["out_addr"] = addresses["a_addr"]
-        shifts = {name: self._int(0, min(self.arch.acc_bits, 10)) for name in ("shift_a", "shift_b")}
-        return [self._make("ELTWISE", **addresses, **shifts, bytes=size, unary=self._int(0, 2), **self._clamp())]
+        return [
+            self._make("ELTWISE", **addresses, **self._shifts(), bytes=size, unary=self._int(0, 2), **self._clamp())
+        ]
 
     def _dense(self) -> list[Instruction]:
         n, parts = self._int(1, 9), self._int(1, 4)
@@ -179,10 +204,9 @@ class Maker:
                     "DENSE",
                     in_addr=self._address(k + (n - 1) * in_stride),
                     out_addr=self._address(outputs + (n - 1) * out_stride),
-                    **self._linear(k * outputs, outputs),
+                    **self._linear(k, outputs),
                     n=n,
                     in_c=k,
-                    steps=k,
                     out_c=outputs,
                     in_image_stride=in_stride,
                     out_image_stride=out_stride,

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.runtime.programs import SRAM, changed, random_input, random_program
+from tests.runtime.programs import SRAM, changed, long_sum_program, random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction, make
 from tvm_re2na.codegen.program import HEADER, Program, ProgramTensor
@@ -102,7 +102,10 @@ FIELDS = [
     ("CONV", "bias_addr", SRAM - 3, "access", "biases at SRAM bytes"),
     ("CONV", "out_addr", 2**32 - 1, "access", "output at SRAM bytes"),
     ("CONV", "out_w", 65535, "instruction", "more outputs than the SRAM has bytes"),
-    ("CONV", "kernel_w", 255, "instruction", "more weights than the SRAM has bytes"),
+    ("CONV", "steps", 2**32 - 1, "instruction", "steps = 4294967295 is outside 0.."),
+    ("CONV", "pool_h", 0, "instruction", "pool_h = 0 is outside 1..255"),
+    ("CONV", "pool_w", 0, "instruction", "pool_w = 0 is outside 1..255"),
+    ("DENSE", "steps", 2**32 - 1, "instruction", "steps = 4294967295 is outside 0.."),
     ("DENSE", "in_c", 0, "instruction", "in_c = 0 is outside"),
     ("DENSE", "out_c", 0, "instruction", "out_c = 0 is outside"),
     ("DENSE", "n", 65535, "instruction", "n \\* out_c = [0-9]+ is outside"),
@@ -117,6 +120,7 @@ FIELDS = [
     ("ELTWISE", "shift_a", 99, "instruction", "shift_a = 99"),
     ("ELTWISE", "a_addr", SRAM, "access", "first operand at SRAM bytes"),
     ("RECONFIGURE", "mode", 5, "instruction", "mode = 5 is outside 0..4"),
+    ("RECONFIGURE", "rows", 5, "instruction", "rows = 5, the array has [0-9]+ in this mode"),
     ("RECONFIGURE", "mode", 3, "sequence", "needs mode eltwise, the array is in mode pool"),
     ("LOAD", "bytes", 0, "instruction", "bytes = 0"),
     ("LOAD", "rows", 0, "instruction", "rows = 0"),
@@ -140,6 +144,65 @@ def test_a_field_outside_its_limits_is_named(name: str, field: str, value: int, 
         Simulator(changed(program, index, **{field: value}))
     assert caught.value.kind == kind
     assert "instruction " in str(caught.value) or kind == "tokens"
+
+
+SHAPES = Architecture(array_shapes=32 | 4)
+CONVOLUTIONS = [
+    ({"rows": 0}, "instruction", r"rows = 0, the array has 64 or those of a further shape \(array_shapes = 36\)"),
+    ({"rows": 16}, "instruction", "rows = 16, the array has 64"),
+    ({"rows": 36}, "instruction", "rows = 36, the array has 64"),
+    ({"rows": 32}, "sequence", "rows = 32, the array's shape has 64"),
+    ({"out_c": 65}, "instruction", "out_c = 65 is outside 1..64"),
+    ({"steps": 65026}, "instruction", "steps = 65026 is outside 0..65025"),
+    ({"out_c": 64}, "instruction", "more weights than the SRAM has bytes"),
+    ({"steps": 1, "mask_addr": 2**32 - 1}, "access", "bitmap at SRAM bytes 4294967295..4294975424, the SRAM has"),
+    ({"steps": 0, "weight_addr": 2**32 - 1}, "access", "weights at SRAM bytes"),
+    ({"pool_h": 13, "pool_w": 5}, "instruction", r"pool_h \* pool_w = 65 is outside 1..64"),
+    ({"add": 1, "pool_w": 2}, "instruction", r"pool_h \* pool_w \(add = 1\) = 2 is outside 1..1"),
+    ({"add": 1, "add_addr": 2**32 - 1}, "access", "second operand at SRAM bytes"),
+    ({"add": 1, "add_image_stride": 2**32 - 1, "n": 2}, "access", "second operand at SRAM bytes"),
+    ({"add": 1, "shift_a": 17}, "instruction", "shift_a = 17 is outside 0..16"),
+    ({"add": 1, "shift_b": 17}, "instruction", "shift_b = 17 is outside 0..16"),
+    ({"add": 1, "add_lo": 1}, "instruction", "add_lo = 1 is outside -128..0"),
+]
+
+
+@pytest.mark.parametrize(("values", "kind", "message"), CONVOLUTIONS)
+def test_what_a_convolution_must_keep_to(values: dict[str, int], kind: str, message: str) -> None:
+    program = long_sum_program(SHAPES, 1, 1)
+    Simulator(program)
+    with pytest.raises(SimulatorError, match=message) as caught:
+        Simulator(changed(program, 2, **values))
+    assert caught.value.kind == kind
+
+
+def test_too_many_cycles_are_refused_even_beyond_64_bits() -> None:
+    program = long_sum_program(Architecture(mac_interval=64), 1, 1)
+    error = refusal(changed(program, 2, out_h=500, out_w=2000, pool_h=8, pool_w=8))
+    assert "takes 4161600000077 cycles from cycle" in str(error) and "more than 1099511627776" in str(error)
+    huge = long_sum_program(Architecture(mac_interval=64, sram_bytes=2**31, array_rows=1, array_columns=1), 1, 1)
+    fields = {"in_h": 0, "in_c": 32767, "steps": 255 * 255 * 32767, "out_h": 32767, "out_w": 65535}
+    strides = dict.fromkeys(("out_pixel_stride", "out_row_stride", "in_addr"), 0)
+    assert "takes 18446744073709551615 cycles" in str(refusal(changed(huge, 2, **fields, **strides)))
+
+
+def test_further_shapes_are_for_convolutions() -> None:
+    program = long_sum_program(SHAPES, 1, 1)
+    flat = changed(changed(program, 1, rows=4), 2, rows=4)
+    assert Simulator(flat).timing.cycles == timing.timing(flat).cycles
+    assert "in this mode" in str(refusal(changed(flat, 1, mode=1)))
+    assert refusal(changed(flat, 1, rows=64)).kind == "sequence"
+
+
+def test_every_shape_has_all_pes() -> None:
+    program = long_sum_program(Architecture(), 1, 1)
+    words = program.arch.as_words()
+    names = [field.name for field in dataclasses.fields(Architecture)]
+    new = dict(zip(names, words, strict=True)) | {"array_rows": 2, "array_columns": 33, "array_shapes": 4}
+    wrong = list(new.values())
+    packed, other = (struct.pack(f"<{len(words)}q", *some) for some in (words, wrong))
+    error = refusal(with_checksum(program.to_bytes().replace(packed, other)))
+    assert error.kind == "arch" and "array_shapes = 4: 4 rows do not divide 66 PEs" in str(error)
 
 
 def test_strides_cannot_overflow_the_bounds_check() -> None:

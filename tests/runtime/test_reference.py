@@ -103,7 +103,7 @@ def four_steps(mode: AccOverflow, lsb: int) -> tuple[int, int]:
     """Result and overflows of 2**31 - 1 + 4 * (-128 * -128) in 17 bits."""
     program = long_sum_program(Architecture(acc_overflow=mode), 1, -128)
     index = next(index for index, at in enumerate(program.instructions) if at.name == "CONV")
-    program = changed(program, index, kernel_h=2, kernel_w=2, lsb=lsb)
+    program = changed(program, index, kernel_h=2, kernel_w=2, steps=4, lsb=lsb)
     inputs = [np.full(tensor.shape, -128, np.int8) for tensor in program.inputs]
     outcome = reference.run(program, inputs, check_hazards=False)
     return outcome.outputs[0].item(), outcome.counters.total.overflows
