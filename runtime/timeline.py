@@ -28,22 +28,28 @@ CAUSES = {
 }
 WORK = {"CONV": "mac", "DENSE": "mac", "POOL": "alu", "ELTWISE": "alu"}  # as parts of a duration are named too
 WAITS = {Engine.LOAD: "wait_load", Engine.STORE: "wait_store"}
-BUS = ("weights", "inputs", "results", "latency")  # what the DRAM bus does while the array waits for a LOAD
+BUS = (
+    "weights",
+    "inputs",
+    "results",
+    "latency",
+)  # what the DRAM bus does until the LOAD is over that the array waits for
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the array's timeline: `cycles` from `start`, for the source operator of that index."""
+    """A part of the array's timeline: `cycles` from `start`, for the source operator of that index. A wait is for `giver`."""
 
     source: int
     cause: str
     start: int
     cycles: int
+    giver: int | None = None  # index of the LOAD or STORE
 
 
 @dataclass
 class Share:
-    """One source operator's part of the timeline, in cycles by cause; `bus` splits wait_load by what the DRAM bus did meanwhile."""
+    """One source operator's part of the timeline, in cycles by cause; `bus` splits wait_load by what held the LOAD up."""
 
     causes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     bus: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BUS, 0))
@@ -56,8 +62,8 @@ def shares(program: Program, timing: Timing) -> list[Share]:
     for piece in pieces(program, timing) if found else ():
         share = found[piece.source]
         share.causes[piece.cause] += piece.cycles
-        if piece.cause == "wait_load":
-            for kind, cycles in bus.during(piece.start, piece.start + piece.cycles).items():
+        if piece.cause == "wait_load" and piece.giver is not None:
+            for kind, cycles in bus.until(piece.giver, piece.start, piece.cycles).items():
                 share.bus[kind] += cycles
     return found
 
@@ -74,7 +80,7 @@ def pieces(program: Program, timing: Timing) -> list[Piece]:
         givers = [tokens[engine].popleft() for engine in ENGINES if at.wait >> engine & 1]
         if start > free:  # then the last of its tokens came at that very cycle
             last = max(givers, key=lambda giver: timing.instructions[giver].finish)
-            found.append(Piece(at.source, WAITS[program.instructions[last].engine], free, start - free))
+            found.append(Piece(at.source, WAITS[program.instructions[last].engine], free, start - free, last))
         found += _busy(program.arch, at, start, timing.instructions[index].finish)
         free = timing.instructions[index].finish
     return found + _tail(program, timing, free)
@@ -106,13 +112,14 @@ def _tail(program: Program, timing: Timing, free: int) -> list[Piece]:
         (i for i, _ in spans if program.instructions[i].name != "HALT"), key=lambda i: timing.instructions[i].finish
     )
     at = program.instructions[last]
-    return [Piece(at.source, WAITS[at.engine], free, timing.cycles - free)]
+    return [Piece(at.source, WAITS[at.engine], free, timing.cycles - free, last)]
 
 
 class _Bus:
     """What the DRAM bus does when."""
 
     def __init__(self, program: Program, timing: Timing) -> None:
+        self._over = [span.finish - program.arch.dram_latency for span in timing.instructions]
         spans = [
             (span.start, span.finish - program.arch.dram_latency, _carries(program, at))
             for at, span in zip(program.instructions, timing.instructions, strict=True)
@@ -121,13 +128,15 @@ class _Bus:
         self._spans = sorted(spans)
         self._starts = [start for start, _, _ in self._spans]
 
-    def during(self, start: int, stop: int) -> dict[str, int]:
-        """Cycles between `start` and `stop` by kind of transfer; those in which the bus is idle count as latency."""
+    def until(self, giver: int, start: int, cycles: int) -> dict[str, int]:
+        """What held up LOAD `giver` in so many `cycles` from `start`, by kind: whatever had the bus until it had been transferred
+        itself, also by kind. The rest is latency, whatever the bus does meanwhile."""
         found = dict.fromkeys(BUS, 0)
+        stop = min(start + cycles, self._over[giver])
         index = max(bisect_right(self._starts, start) - 1, 0)
         for first, over, kind in self._spans[index : bisect_right(self._starts, stop)]:
             found[kind] += max(0, min(over, stop) - max(first, start))
-        found["latency"] = stop - start - sum(found.values())
+        found["latency"] = cycles - sum(found.values())
         return found
 
 
