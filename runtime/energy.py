@@ -52,3 +52,12 @@ def _idle(arch: Architecture, cycles: Sequence[int]) -> list[int]:
 def efficiency(macs: int, energy_fj: float) -> float:
     """TOPS/W, that is operations per picojoule; 0 where nothing is spent."""
     return OPERATIONS_PER_MAC * macs / (energy_fj / 1000) if energy_fj else 0.0
+
+
+def peak(arch: Architecture) -> dict[str, float]:
+    """The best that the energy table allows: every PE multiplies, one weight a row and one input a column each step, no DRAM."""
+    step = _dynamic(arch, Operands(arch.pe_count, arch.array_rows + arch.array_columns))
+    spent = sum(step.values()) + arch.mac_interval * arch.idle_power_uw * 1000 / arch.clock_mhz
+    gops = OPERATIONS_PER_MAC * arch.peak_macs_per_cycle * arch.clock_mhz / 1000
+    per_watt = efficiency(arch.pe_count, spent)
+    return {"tops_per_watt": per_watt, "gops": gops, "milliwatts": gops / per_watt if per_watt else 0.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.isa import Engine, Mode, make
 from tvm_re2na.codegen.program import Program, Source
-from tvm_re2na.runtime.energy import PARTS, counted, efficiency, energies
+from tvm_re2na.runtime.energy import PARTS, counted, efficiency, energies, peak
 from tvm_re2na.runtime.library import Simulator
 from tvm_re2na.runtime.losses import Usage, largest_loss, usages
 from tvm_re2na.runtime.operands import Operands, operands
@@ -180,6 +181,18 @@ def test_energy_is_counts_times_the_table() -> None:
     assert found[1] == {"mac": 3, "sram": 0, "dram": 0, "idle": 9 * 11 * 1000 // 6 - 5 * 11 * 1000 // 6}
     assert efficiency(50, 200_000) == pytest.approx(0.5)  # 100 operations for 200 pJ
     assert efficiency(50, 0) == 0
+
+
+def test_peak_of_the_energy_table() -> None:
+    """4,096 MACs of 150 fJ, 128 bytes of 1,000 fJ and 25 ns of 1 mW; docs/energy.md quotes it."""
+    found = peak(Architecture())
+    assert found["tops_per_watt"] == pytest.approx(8192 / (614.4 + 128 + 25))
+    assert found["gops"] == pytest.approx(327.68)
+    assert found["milliwatts"] == pytest.approx((614.4 + 128 + 25) / 25)
+    quoted = f"{found['tops_per_watt']:.1f} TOPS/W at {found['gops']:.0f} GOPS and {found['milliwatts']:.0f} mW"
+    assert quoted in (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
+    free = Architecture(mac_energy_fj=0, sram_energy_fj=0, idle_power_uw=0)
+    assert peak(free)["milliwatts"] == 0
 
 
 def loss_of(bound: dict[str, int], macs: int = 100, executed: int = 100, bus: str = "weights", **causes: int) -> object:
