@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ class Simulator:
         if getattr(self, "_program", None):
             _library().re2na_program_free(self._program)
 
-    @property
+    @cached_property
     def timing(self) -> Timing:
         """When each instruction starts and finishes, and how many cycles a run takes."""
         count = _library().re2na_program_instruction_count(self._program)

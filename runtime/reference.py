@@ -264,7 +264,8 @@ def _pooled(at: Instruction, results: Ints) -> Ints:
     """The maximum of each pool_h x pool_w window; (pixels, channels) to the same."""
     channels = results.shape[1]
     split = results.reshape(at["n"], at["out_h"], at["pool_h"], at["out_w"], at["pool_w"], channels)
-    return split.max(axis=(2, 4)).reshape(-1, channels)
+    kept: Ints = split.max(axis=(2, 4))
+    return kept.reshape(-1, channels)
 
 
 def _added(arch: Architecture, at: Instruction, results: Ints, operand: Ints) -> Ints:

@@ -52,6 +52,24 @@ def test_the_mode_must_suit() -> None:
         run(dataclasses.replace(program, instructions=code))
 
 
+@pytest.mark.parametrize(
+    ("index", "values", "message"),
+    [
+        (1, {"rows": 16}, r"1 \(RECONFIGURE\): rows = 16, the shapes in mode CONV are \(\(64, 64\), \(32, 128\)\)"),
+        (1, {"rows": 32, "mode": 3}, r"rows = 32, the shapes in mode POOL are \(\(64, 64\),\)"),
+        (2, {"rows": 32}, r"2 \(CONV\): rows = 32, out_c = 1, the array's shape has 64 rows"),
+        (2, {"out_c": 65}, "rows = 64, out_c = 65, the array's shape has 64 rows"),
+        (2, {"pool_h": 13, "pool_w": 5}, "window of 13 x 5, add = 0, 64 columns"),
+        (2, {"pool_h": 2, "add": 1}, "window of 2 x 1, add = 1, 64 columns"),
+        (2, {"steps": 65026}, "steps = 65026, there are 65025"),
+    ],
+)
+def test_shapes_windows_and_steps_have_limits(index: int, values: dict[str, int], message: str) -> None:
+    program = long_sum_program(Architecture(array_shapes=32), 1, 1)
+    with pytest.raises(reference.SimulationError, match=message):
+        run(changed(program, index, **values))
+
+
 def with_tokens(program: Program, tokens: list[tuple[int, int]]) -> Program:
     """The tokens (wait, signal) of all instructions."""
     code = [at.with_tokens(*pair) for at, pair in zip(program.instructions, tokens, strict=True)]
