@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -118,7 +119,10 @@ def _executor(given: Executor | None, jobs: int | None, tasks: int) -> Iterator[
         yield given
         return
     count = min(jobs or len(os.sched_getaffinity(0)), tasks)
-    own = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    own = ProcessPoolExecutor(
+        count, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    )  # Ctrl-C is for this process
     try:
         yield own
     finally:
