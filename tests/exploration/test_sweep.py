@@ -79,6 +79,10 @@ def test_a_combination_that_is_no_machine_is_a_point_with_its_error() -> None:
     assert [point.error for point in points[:3]] == [None] * 3
     assert points[3].arch is None
     assert points[3].error == "architecture: array_shapes: '4x16' has not 32 PEs"
+    first = make_grid({"array_shapes": ["4x16", "none"], "array_rows": [4, 8]}, SMALL)
+    assert [point.error is None for point in first] == [False, True, True, True]
+    with pytest.raises(SweepError, match="'4x16' has not 32 PEs"):
+        make_grid({"array_shapes": ["4x16"], "array_rows": [4]}, SMALL)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -166,6 +166,10 @@ def test_operands_by_hand() -> None:
     dense = dict.fromkeys((*names[:7], "in_image_stride", "out_image_stride"), 0) | {"n": 2, "in_c": 10, "out_c": 3}
     both = make("DENSE", **dense, steps=10, first=1, last=1)
     assert operands(arch, both) == Operands(60, 2 * 10 * 4 + 2 * 3 * 4, 6)
+    begun = make("DENSE", **dense, steps=10, first=1, last=0)
+    assert operands(arch, begun) == Operands(60, 2 * 10 * 4 + 2 * 3 * 4, 0)
+    ended = make("DENSE", **dense, steps=10, first=0, last=1)
+    assert operands(arch, ended) == Operands(60, 2 * 10 * 4, 6)
     assert operands(arch, make("DENSE", **dense, steps=9, first=0, last=0)) == Operands(54, 2 * (9 * 4 + 2), 0)
     eltwise = dict.fromkeys(("a_addr", "b_addr", "out_addr", "shift_a", "shift_b", "lo", "hi"), 0) | {"bytes": 50}
     assert operands(arch, make("ELTWISE", **eltwise, unary=0)) == Operands(0, 100, 50)
