@@ -116,7 +116,7 @@ class Architecture:
     mac_energy_fj: int = assumption(
         150,
         "fJ/MAC",
-        "Horowitz (ISSCC 2014), 45 nm, 0.9 V: 8-bit multiply 200 fJ and add 50 fJ, scaled to 22 nm and 0.8 V (x 0.4),"
+        "Horowitz (ISSCC 2014), 45 nm, 0.9 V: 8-bit multiply 200 fJ and 16-bit add 50 fJ, scaled to 22 nm and 0.8 V (x 0.4),"
         " and half as much again for the PB's registers and wiring",
         0,
         10**6,
@@ -141,6 +141,35 @@ class Architecture:
         "leakage and clock tree of an ultra-low-leak 22 nm design of this size: about 1 mW",
         0,
         10**8,
+    )
+    pe_area_um2: int = assumption(
+        250,
+        "um2/PE",
+        "8-bit multiplier 282 and 16-bit adder 67 um2 in 45 nm (synthesis figures that Dally quotes beside Horowitz's energies),"
+        " x (22/45)**2, and three times that for registers, comparator and switches",
+        0,
+        10**6,
+    )
+    sram_area_um2: int = assumption(
+        1700,
+        "um2/KiB",
+        "8192 six-transistor cells of 0.1 um2 (IBM, IEDM 2008: 22 nm), and as much again for decoders and sense amplifiers",
+        0,
+        10**7,
+    )
+    dram_area_um2: int = assumption(
+        30_000,
+        "um2 per byte/cycle",
+        "no published number: a guess of 2 mm2 for the controller and the PHY of a 12.8 GB/s port, so that bandwidth is not free",
+        0,
+        10**8,
+    )
+    shape_area_um2: int = assumption(
+        10,
+        "um2 per PE and further shape",
+        "no published number: a guess of one more two-way multiplexer for each of a PE's 16 operand bits, 0.6 um2 each",
+        0,
+        10**6,
     )
 
     def __post_init__(self) -> None:
@@ -183,6 +212,16 @@ class Architecture:
     def peak_macs_per_cycle(self) -> float:
         """MACs per cycle with every PE busy: 819.2 for the default machine."""
         return self.pe_count / self.mac_interval
+
+    @property
+    def area_mm2(self) -> float:
+        """A PROXY of the silicon's area, to compare machines with each other: PEs, SRAM, DRAM port, switches for further shapes.
+
+        Clocks, control, pads and everything else count nothing, and the four constants are assumptions: 4.4 mm2 for the default.
+        """
+        pes = self.pe_count * (self.pe_area_um2 + self.shape_area_um2 * (len(self.shapes) - 1))
+        memory = self.sram_bytes / 1024 * self.sram_area_um2
+        return (pes + memory + self.dram_bytes_per_cycle * self.dram_area_um2) / 1e6
 
     def half(self, lsb: int) -> int:
         """What the rounding adds to a sum before `lsb` bits are cut off."""

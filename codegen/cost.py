@@ -67,16 +67,23 @@ class CostModel:
             self._dense[key] = dense_blocks(unit, chunk, self.arch)
         return self._dense[key]
 
-    def best_shape(self, index: int, tiles: Sequence[int]) -> Weights:
-        """The shape whose steps over tiles of that many outputs (pooled windows, where the unit pools) take least."""
+    def shapes(self, index: int, tiles: Sequence[int]) -> list[Weights]:
+        """The unit's blocks for the shapes worth trying on tiles of that many outputs (pooled windows, where the unit pools): the
+        fastest one (computing or waiting for its weights, whichever takes longer), and the one with the smallest blocks."""
         unit = self.units[index]
         if not isinstance(unit, ConvUnit):
-            return Weights(0, ())
+            return [Weights(0, ())]
         pooled = unit.pool[0] * unit.pool[1]
-        return min(
-            (self.weights(index, rows) for rows, columns in self.arch.shapes if pooled <= columns),
-            key=lambda weights: self.conv_cycles(unit, weights, tiles),
+        known = [self.weights(index, rows) for rows, columns in self.arch.shapes if pooled <= columns]
+        fastest = min(
+            known,
+            key=lambda weights: (
+                max(self.conv_cycles(unit, weights, tiles), self.transfer_cycles(weights.bytes)),
+                weights.largest,
+            ),
         )
+        smallest = min(known, key=lambda weights: weights.largest)
+        return [fastest] if smallest.largest == fastest.largest else [fastest, smallest]
 
     def conv_cycles(self, unit: ConvUnit, weights: Weights, tiles: Iterable[int]) -> int:
         columns = self.arch.pe_count // weights.rows // (unit.pool[0] * unit.pool[1])

@@ -5,6 +5,7 @@ The cost is modelled cycles on the array plus cycles of transfers beyond the com
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -58,19 +59,18 @@ class Ways:
     def _weights_outer(self, tensors: Tensors, index: int, height: int) -> Iterator[Stage]:
         unit = tensors.graph.units[index]
         cascade = unroll((unit,), cut_strips(unit.out_shape, height))
-        weights = self.cost.best_shape(index, tiles_of(cascade, 0))
-        stage = Stage(index, index, cascade, (weights,), slices=1, chunk=_copy_rows(unit, cascade))
-        count = max(1, len(weights.blocks))
-        sizes = {1} if len(cascade.work) == 1 else {1, count, -(-count // 2), -(-count // 4)}
-        for size in sorted(sizes, reverse=True):
-            for overlap in (True, False):
+        for weights in self.cost.shapes(index, tiles_of(cascade, 0)):
+            stage = Stage(index, index, cascade, (weights,), slices=1, chunk=_copy_rows(unit, cascade))
+            count = max(1, len(weights.blocks))
+            sizes = {1} if len(cascade.work) == 1 else {1, count, -(-count // 2), -(-count // 4)}
+            for size, overlap in itertools.product(sorted(sizes, reverse=True), (True, False)):
                 yield self._priced(tensors, replace(stage, slices=size, overlap=overlap))
 
     def _strips_outer(self, tensors: Tensors, first: int, last: int, height: int) -> Iterator[Stage]:
         units = tensors.graph.units[first : last + 1]
         cascade = unroll(units, cut_strips(units[-1].out_shape, height))
         weights = tuple(
-            self.cost.best_shape(first + position, tiles_of(cascade, position)) for position in range(len(units))
+            self.cost.shapes(first + position, tiles_of(cascade, position))[0] for position in range(len(units))
         )
         stage = Stage(first, last, cascade, weights, strips_outer=True)
         streams = not all(map(tensors.resident, (*(name for unit in units for name in unit.inputs), units[-1].output)))
@@ -162,7 +162,7 @@ class Ways:
         cycles = 0
         for position, part in enumerate(stage.weights):
             cycles += cost.unit_cycles(stage.first + position, part, tiles_of(stage.cascade, position))
-        strips = len(stage.strips)
+        strips, cycles = len(stage.strips), max(cycles, cost.transfer_cycles(weights))
         if stage.strips_outer:
             cycles += strips * self._switches(stage) * self.arch.reconfigure_cycles
             cycles += strips * len(stage.cascade.inner) * 3 * cost.overhead

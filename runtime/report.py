@@ -1,4 +1,7 @@
-"""The figures of a compiled network, operator by operator: what `re2na compile --json` prints."""
+"""The figures of a compiled network, operator by operator: what `re2na compile --report` shows and `--json` prints.
+
+All of them are for one inference, that is a batch's share of a run.
+"""
 
 from __future__ import annotations
 
@@ -6,78 +9,100 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime import energy
 from tvm_re2na.runtime.library import Simulator
-from tvm_re2na.runtime.result import Timing
+from tvm_re2na.runtime.losses import largest_loss, usages
+from tvm_re2na.runtime.timeline import CAUSES, shares
 
 ADDITIVE = ("macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory")
 
 
 def compile_report(programs: Sequence[Program]) -> dict[str, Any]:
-    """{"layers": [...], "total": {...}} over all programs of a network, for one inference.
-
-    A layer's `cycles` is its share of the timeline: operators overlap, so each gets the time from the finish of the one before it
-    to its own, and the shares add up to the total. `utilisation` is macs / (cycles * peak), 0 where a layer has no cycles of its
-    own. `overflow_bound` is the largest |sum| that any int8 input could give, where the compiler knows it.
-    """
+    """{"layers": [...], "total": {...}} over all programs of a network. Layers add up to the total, but for `cycles_bound`."""
     layers = [layer for program in programs for layer in layer_report(program)]
     totals = [_total(program) for program in programs]
     total: dict[str, Any] = {name: sum(layer[name] for layer in layers) for name in ADDITIVE if name != "cycles_bound"}
     total["cycles_bound"] = sum(part["cycles_bound"] for part in totals)
+    total["causes"] = {cause: sum(layer["causes"][cause] for layer in layers) for cause in CAUSES}
+    bounds = [part["sram_bound_bytes"] for part in totals if part["sram_bound_bytes"] is not None]
+    total["sram_bound_bytes"] = max(bounds, default=None)
     total["sram_peak_bytes"] = max((part["sram_peak_bytes"] for part in totals), default=0)
     total["compile_seconds"] = sum(part["compile_seconds"] for part in totals)
-    return {"layers": layers, "total": total}
+    spent = {part: _sum_pj(layer["energy_pj"][part] for layer in layers) for part in energy.PARTS}
+    arch = programs[0].arch if programs else Architecture()
+    return {"layers": layers, "total": total | _speed_and_energy(arch, total["macs"], total["cycles"], spent)}
 
 
 def layer_report(program: Program) -> list[dict[str, Any]]:
-    """One row per source operator of a program, for one inference (a batch's share)."""
+    """One row per source operator of a program."""
     batch = program.inputs[0].shape[0] if program.inputs else 1
     bounds = program.meta.get("layers") or [{}] * len(program.sources)
+    timeline, counts = shares(program, Simulator(program).timing), energy.counted(program)
+    spent = energy.energies(program.arch, counts, [sum(share.causes.values()) for share in timeline])
     columns = {
         "macs": [source.macs for source in program.sources],
-        "cycles": timeline_shares(program, Simulator(program).timing),
         "cycles_bound": [bound.get("cycles_bound", 0) for bound in bounds],
-        "dram_bytes": _dram_bytes(program),
+        "dram_bytes": [count.dram for count in counts],
         "dram_bytes_compulsory": [bound.get("dram_bytes_compulsory", 0) for bound in bounds],
     }
-    shares = {name: _per_inference(values, batch) for name, values in columns.items()}
+    additive = {name: _per_inference(values, batch) for name, values in columns.items()}
+    causes = _tables_per_inference([share.causes for share in timeline], batch)
+    joules = _tables_per_inference(spent, batch)
+    losses = [
+        largest_loss(share, usage, bound, source.macs, count.macs)
+        for share, usage, bound, source, count in zip(
+            timeline, usages(program), bounds, program.sources, counts, strict=True
+        )
+    ]
     rows = []
     for index, source in enumerate(program.sources):
         row: dict[str, Any] = {"name": source.name, "op": source.op}
-        row |= {name: shares[name][index] for name in ADDITIVE}
-        peak = row["cycles"] * program.arch.peak_macs_per_cycle
-        row["utilisation"] = row["macs"] / peak if peak else 0.0
+        row |= {name: values[index] for name, values in additive.items()}
+        row["cycles"] = sum(causes[index].values())
+        row["causes"] = causes[index]
+        row["utilisation"] = _utilisation(program.arch, row["macs"], row["cycles"])
         row["overflow_bound"] = bounds[index].get("overflow_bound", 0)
+        row["energy_pj"] = {part: fj / 1000 for part, fj in joules[index].items()}
+        row["loss"], row["loss_cycles"] = losses[index].words, losses[index].cycles // batch
         rows.append(row)
     return rows
 
 
-def timeline_shares(program: Program, timing: Timing) -> list[int]:
-    """Cycles per source operator, in the order in which they finish: from the last finish of the one before to its own."""
-    finish = [0] * len(program.sources)
-    for at, span in zip(program.instructions, timing.instructions, strict=True):
-        if at.name != "HALT":
-            finish[at.source] = max(finish[at.source], span.finish)
-    shares, before = [0] * len(finish), 0
-    for index in sorted(range(len(finish)), key=lambda index: (finish[index], index)):
-        if finish[index]:
-            shares[index] = finish[index] - before
-            before = finish[index]
-    return shares
+def _utilisation(arch: Architecture, macs: int, cycles: int) -> float:
+    peak = cycles * arch.peak_macs_per_cycle
+    return macs / peak if peak else 0.0
 
 
-def _dram_bytes(program: Program) -> list[int]:
-    moved = [0] * len(program.sources)
-    for at in program.instructions:
-        if at.name in ("LOAD", "STORE"):
-            moved[at.source] += at["bytes"] * at["rows"] * at["planes"]
-    return moved
+def _speed_and_energy(arch: Architecture, macs: int, cycles: int, spent: dict[str, float]) -> dict[str, Any]:
+    """`tops_per_watt` counts two operations for each of the network's MACs, whatever the machine executes for them."""
+    microseconds, all_of_it = cycles / arch.clock_mhz, sum(spent.values())
+    return {
+        "utilisation": _utilisation(arch, macs, cycles),
+        "microseconds": microseconds,
+        "energy_pj": spent,
+        "tops_per_watt": energy.efficiency(macs, all_of_it * 1000),
+        "tops_per_watt_without_dram": energy.efficiency(macs, (all_of_it - spent["dram"]) * 1000),
+        "milliwatts": all_of_it / microseconds / 1000 if cycles else 0.0,
+    }
+
+
+def _sum_pj(values: Iterable[float]) -> float:
+    """Summed as the whole femtojoules they are, so that nothing is lost."""
+    return sum(round(value * 1000) for value in values) / 1000
 
 
 def _per_inference(values: Iterable[int], batch: int) -> list[int]:
     """Whole numbers whose sum is the sum of `values` divided by `batch`, rounded down."""
     sums = accumulate(values, initial=0)
     return [after // batch - before // batch for before, after in pairwise(sums)]
+
+
+def _tables_per_inference(tables: Sequence[dict[str, int]], batch: int) -> list[dict[str, int]]:
+    """The same for several figures of each layer at once, so that both rows and columns add up."""
+    flat = iter(_per_inference((value for table in tables for value in table.values()), batch))
+    return [{name: next(flat) for name in table} for table in tables]
 
 
 def _total(program: Program) -> dict[str, Any]:
@@ -87,5 +112,6 @@ def _total(program: Program) -> dict[str, Any]:
     return {
         "cycles_bound": total.get("cycles_bound", 0) // batch,
         "sram_peak_bytes": total.get("sram_peak_bytes", 0),
+        "sram_bound_bytes": total.get("sram_bound_bytes"),
         "compile_seconds": seconds,
     }

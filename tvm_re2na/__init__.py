@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tvm_re2na.codegen.program import Program, ProgramError
     from tvm_re2na.data import DataError, Dataset, load_dataset
     from tvm_re2na.evaluate import Comparison, compare
+    from tvm_re2na.exploration.run import Exploration, explore
+    from tvm_re2na.exploration.sweep import SweepError
     from tvm_re2na.pipeline import ModelError, load_model
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
     from tvm_re2na.relay import explain, partition_for_re2na
@@ -27,6 +29,7 @@ _HOMES = {
     "Comparison": "evaluate",
     "DataError": "data",
     "Dataset": "data",
+    "Exploration": "exploration.run",
     "ModelError": "pipeline",
     "Program": "codegen.program",
     "ProgramError": "codegen.program",
@@ -34,8 +37,10 @@ _HOMES = {
     "QuantizeOptions": "quantize",
     "QuantizedModel": "quantize",
     "Simulator": "runtime.library",
+    "SweepError": "exploration.sweep",
     "compare": "evaluate",
     "explain": "relay.explain",
+    "explore": "exploration.run",
     "load_dataset": "data",
     "load_model": "pipeline",
     "partition_for_re2na": "relay",
@@ -48,6 +53,7 @@ __all__ = [
     "CompileError",
     "DataError",
     "Dataset",
+    "Exploration",
     "ModelError",
     "Program",
     "ProgramError",
@@ -55,9 +61,11 @@ __all__ = [
     "QuantizeOptions",
     "QuantizedModel",
     "Simulator",
+    "SweepError",
     "__version__",
     "compare",
     "explain",
+    "explore",
     "load_dataset",
     "load_model",
     "partition_for_re2na",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ from tvm_re2na.data import Dataset
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizedModel
-    from tvm_re2na.relay.session import Built
+    from tvm_re2na.relay.session import Built, Lowered
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
 Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
@@ -142,6 +142,12 @@ def build_for_re2na(
     """
     built: Built = relay_room().build_for_re2na(mod, params, arch, dump)
     return built
+
+
+def lower_for_each(mod: Module, params: dict[str, Any], archs: Sequence[Architecture]) -> list[Lowered]:
+    """What each machine takes of the network, as graphs for the compiler, which needs no TVM."""
+    lowered: list[Lowered] = relay_room().lower_for_each(mod, params, archs)
+    return lowered
 
 
 def relay_room() -> ModuleType:

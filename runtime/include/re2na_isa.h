@@ -85,8 +85,12 @@ typedef struct re2na_arch {
   int64_t sram_energy_fj; /* fJ/byte; assumption */
   int64_t dram_energy_fj; /* fJ/byte; assumption */
   int64_t idle_power_uw; /* uW; assumption */
+  int64_t pe_area_um2; /* um2/PE; assumption */
+  int64_t sram_area_um2; /* um2/KiB; assumption */
+  int64_t dram_area_um2; /* um2 per byte/cycle; assumption */
+  int64_t shape_area_um2; /* um2 per PE and further shape; assumption */
 } re2na_arch;
-#define RE2NA_ARCH_WORDS 22
+#define RE2NA_ARCH_WORDS 26
 
 /* X(field, low, high) */
 #define RE2NA_ARCH_FIELDS(X) \
@@ -111,7 +115,11 @@ typedef struct re2na_arch {
   X(mac_energy_fj, INT64_C(0), INT64_C(1000000)) \
   X(sram_energy_fj, INT64_C(0), INT64_C(10000000)) \
   X(dram_energy_fj, INT64_C(0), INT64_C(1000000000)) \
-  X(idle_power_uw, INT64_C(0), INT64_C(100000000))
+  X(idle_power_uw, INT64_C(0), INT64_C(100000000)) \
+  X(pe_area_um2, INT64_C(0), INT64_C(1000000)) \
+  X(sram_area_um2, INT64_C(0), INT64_C(10000000)) \
+  X(dram_area_um2, INT64_C(0), INT64_C(100000000)) \
+  X(shape_area_um2, INT64_C(0), INT64_C(1000000))
 
 enum re2na_opcode {
   RE2NA_HALT = 0x00, /* end of the program; all engines are idle */

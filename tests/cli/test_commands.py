@@ -34,6 +34,8 @@ COMPARISON = {
     "bit_identical": bool,
     "offloaded_macs_share": float,
 }
+CAUSES = dict.fromkeys(("mac", "overhead", "reconfigure", "alu", "wait_load", "wait_store"), int)
+ENERGY = dict.fromkeys(("mac", "sram", "dram", "idle"), NUMBER)
 LAYER = {
     "name": str,
     "op": str,
@@ -44,6 +46,10 @@ LAYER = {
     "dram_bytes_compulsory": int,
     "utilisation": float,
     "overflow_bound": int,
+    "causes": CAUSES,
+    "energy_pj": ENERGY,
+    "loss": (str, type(None)),
+    "loss_cycles": int,
 }
 TOTAL = {
     "macs": int,
@@ -52,7 +58,15 @@ TOTAL = {
     "dram_bytes": int,
     "dram_bytes_compulsory": int,
     "sram_peak_bytes": int,
+    "sram_bound_bytes": (int, type(None)),
     "compile_seconds": float,
+    "causes": CAUSES,
+    "energy_pj": ENERGY,
+    "utilisation": float,
+    "microseconds": float,
+    "tops_per_watt": float,
+    "tops_per_watt_without_dram": float,
+    "milliwatts": float,
 }
 
 
@@ -124,6 +138,17 @@ def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     assert [layer["op"] for layer in report["layers"]].count("conv2d") == 2
     assert sum(layer["macs"] for layer in report["layers"]) == report["total"]["macs"]
     assert Program.open(path).to_bytes() == path.read_bytes()
+
+
+def test_report_and_figure(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    options = ("--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.svg")
+    found = re2na("compile", quantized, "--report", *options)
+    assert found.code == 0, found.stderr
+    for word in ("Cycles of the array by cause", "Energy in uJ", "TOPS/W", "waits for"):
+        assert word in found.stdout
+    assert (tmp_path / "net.svg").read_bytes().startswith(b"<?xml")
+    assert "by cause" not in re2na("compile", quantized, "--output", tmp_path / "net.re2na").stdout
 
 
 def test_compile_writes_beside_the_user(

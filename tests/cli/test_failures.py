@@ -148,6 +148,19 @@ def test_output_that_cannot_be_written(re2na: Command, quantized: Path, tmp_path
     assert_failure(re2na("compile", quantized, "--output", tmp_path / "no" / "net.re2na"), 2, "does not exist")
 
 
+def test_figures_that_cannot_be_drawn(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    arguments = ("compile", quantized, "--output", tmp_path / "net.re2na", "--plot")
+    assert_failure(re2na(*arguments, tmp_path / "net.gif"), 2, "net.gif", ".png or .svg")
+    assert_failure(re2na(*arguments, tmp_path / "no" / "net.png"), 2, "does not exist")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_matplotlib(re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    found = re2na("compile", quantized, "--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.png")
+    assert_failure(found, 4, "matplotlib is not installed: pip install 'tvm_re2na[plot]'")
+
+
 def test_quantized_twice(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     assert_failure(re2na("quantize", quantized, "--output", tmp_path / "out.onnx"), 2, "is quantised already")
 

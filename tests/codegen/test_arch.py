@@ -36,6 +36,15 @@ def test_peak_is_819_macs_a_cycle() -> None:
     assert Architecture().peak_macs_per_cycle == pytest.approx(819.2)
 
 
+def test_the_area_is_what_its_parts_say() -> None:
+    fields = {"pe_area_um2": 100, "sram_area_um2": 10, "dram_area_um2": 1000, "shape_area_um2": 7}
+    own = Architecture(array_rows=4, array_columns=4, sram_bytes=2048, dram_bytes_per_cycle=3, **fields)
+    assert own.area_mm2 * 1e6 == pytest.approx(16 * 100 + 2 * 10 + 3 * 1000)
+    more = dataclasses.replace(own, array_shapes=2 | 4 | 8)  # 4x4 is the array's own
+    assert more.area_mm2 * 1e6 == pytest.approx(16 * (100 + 2 * 7) + 2 * 10 + 3 * 1000)
+    assert Architecture().area_mm2 == pytest.approx(4.4, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,8 +1,7 @@
-"""The binding, the bridge, the report and the trace."""
+"""The binding, the bridge and the trace."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -11,10 +10,9 @@ import numpy as np
 import pytest
 
 from tests.runtime.programs import random_input, random_program
-from tvm_re2na.codegen.program import Program, Source
+from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import library, reference
 from tvm_re2na.runtime.library import Simulator, SimulatorError
-from tvm_re2na.runtime.report import compile_report
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.runtime.trace import write_trace
 
@@ -89,36 +87,6 @@ def test_the_bridge_keeps_few_programs_and_serves_many_threads() -> None:
     assert not wrong
     assert library.bridge_totals()["runs"] == 800
     library.bridge_reset()
-
-
-def with_bounds(program: Program) -> Program:
-    sources = tuple(Source(f"op{index}", "conv2d", 2 * index) for index in range(len(program.sources)))
-    bound = {"cycles_bound": 10, "dram_bytes_compulsory": 6, "overflow_bound": 5}
-    total = {"cycles_bound": 24, "dram_bytes_compulsory": 18, "sram_peak_bytes": 99, "compile_seconds": 0.5}
-    meta = {"layers": [bound] * len(sources), "total": total}
-    return dataclasses.replace(program, sources=sources, meta=meta)
-
-
-def test_layers_add_up_to_the_total() -> None:
-    program = with_bounds(random_program(9, length=8))
-    batch = program.inputs[0].shape[0]
-    report = compile_report([program])
-    assert [layer["name"] for layer in report["layers"]] == ["op0", "op1", "op2"]
-    assert set(report["layers"][0]) == {
-        *("name", "op", "macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory", "utilisation"),
-        "overflow_bound",
-    }
-    assert sum(layer["cycles"] for layer in report["layers"]) == Simulator(program).timing.cycles // batch
-    assert sum(layer["dram_bytes"] for layer in report["layers"]) == report["total"]["dram_bytes"]
-    assert report["total"] | {"cycles": 0, "dram_bytes": 0} == {
-        "macs": 6 // batch,
-        "cycles": 0,
-        "dram_bytes": 0,
-        "cycles_bound": 24 // batch,
-        "dram_bytes_compulsory": 18 // batch,
-        "sram_peak_bytes": 99,
-        "compile_seconds": 0.5,
-    }
 
 
 def test_a_trace_has_a_slice_for_every_instruction(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from tvm_re2na import pipeline
+from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import render
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.codegen.arch import Architecture
@@ -47,6 +47,7 @@ def compile_model(options: argparse.Namespace) -> Result:
     from tvm_re2na.runtime.report import compile_report
 
     output = _output(options, f"{pipeline.model_stem(options.model)}.re2na")
+    check_figure(options.plot)
     with progress_bar() as progress:
         model, mod, params = _imported(options, progress)
         built = pipeline.build_for_re2na(mod, params, _arch(options), _dump(options))
@@ -65,7 +66,12 @@ def compile_model(options: argparse.Namespace) -> Result:
         "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
-    return Result(data, (render.layer_table(data), render.facts_table("Program", facts)))
+    if options.plot is not None:
+        plot.report_figure(report, options.plot)
+    tables = (render.causes_table(data), render.energy_table(data)) if options.report else ()
+    if options.report:
+        facts |= render.cost_facts(report["total"])
+    return Result(data, (render.layer_table(data), *tables, render.facts_table("Program", facts)))
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -108,6 +114,31 @@ def explain(options: argparse.Namespace) -> Result:
         _, mod, params = _imported(options, progress)
         rows = [dataclasses.asdict(row) for row in explain_module(mod, params, arch=_arch(options))]
     return Result(rows, (render.explanation_table(rows),))
+
+
+def explore(options: argparse.Namespace) -> Result:
+    """A grid of machines: a table, a CSV file and the Pareto front."""
+    from tvm_re2na.exploration.run import explore as sweep_machines
+    from tvm_re2na.exploration.sweep import make_grid, parse_sweep
+
+    sweep, arch = parse_sweep(options.sweep), _arch(options)
+    make_grid(sweep, arch)  # a bad sweep is told at once, not after the model has been quantised
+    check_figure(options.plot)
+    if options.csv is not None:
+        _check_writable(options.csv)
+    with progress_bar() as progress:
+        model = pipeline.load_model(options.model)
+        known = {"arch": arch, "calibration": _calibration(options, model), "batch": options.batch}
+        found = sweep_machines(model, sweep, jobs=options.jobs, progress=progress, **known)
+    if options.csv is not None:
+        write_atomically(options.csv, found.to_csv().encode())
+    if options.plot is not None:
+        plot.exploration_figure(found.rows, found.fields, options.plot)
+    return Result(found.to_json(), (render.exploration_table(found), *_written(options.csv, options.plot)))
+
+
+def _written(*paths: Path | None) -> tuple[str, ...]:
+    return tuple(f"wrote {path}" for path in paths if path is not None)
 
 
 def disasm(options: argparse.Namespace) -> Result:
@@ -176,6 +207,13 @@ def _output(options: argparse.Namespace, default: str) -> Path:
     output = options.output or Path(default)
     _check_writable(output)
     return output
+
+
+def check_figure(path: Path | None) -> None:
+    """Before the work starts: where a figure goes, its format, and that matplotlib is there."""
+    if path is not None:
+        _check_writable(path)
+        plot.check_format(path)
 
 
 def _check_writable(path: Path) -> None:

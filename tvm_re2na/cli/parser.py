@@ -26,6 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
+    _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
     _disasm(add("disasm", help="list a program's instructions"))
     _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
     return parser
@@ -59,6 +60,10 @@ def _output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=f"where to write it ({default})")
 
 
+def _plot(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--plot", type=Path, metavar="FILE.png|svg", help=f"draw {what} (needs matplotlib)")
+
+
 def _dump(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dump-after", choices=STAGES, metavar="STAGE", help=f"print what a stage made to stderr: {', '.join(STAGES)}"
@@ -79,6 +84,10 @@ def _compile(parser: argparse.ArgumentParser) -> None:
     _batch(parser)
     _output(parser, "MODEL.re2na")
     _dump(parser)
+    parser.add_argument(
+        "--report", action="store_true", help="also print where each layer's cycles and energy go, and what it loses"
+    )
+    _plot(parser, "stacked bars of the cycles by cause beside the bound")
     _json(parser)
     parser.set_defaults(command=commands.compile_model)
 
@@ -117,6 +126,24 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     _batch(parser)
     _json(parser)
     parser.set_defaults(command=commands.explain)
+
+
+def _explore(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        required=True,
+        metavar="FIELD=VALUE,...",
+        help="values of one field of the machine; again, or after a comma, for the next field",
+    )
+    _arch(parser)
+    _batch(parser)
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (one per CPU)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows as CSV too")
+    _plot(parser, "cycles over area, with the Pareto front")
+    _json(parser)
+    parser.set_defaults(command=commands.explore)
 
 
 def _disasm(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.table import Table
 
 from tvm_re2na.evaluate import Comparison, Scores
 from tvm_re2na.quantize import QuantizationReport
+
+if TYPE_CHECKING:
+    from tvm_re2na.exploration.run import Exploration
 
 
 def comparison_table(result: Comparison, title: str) -> Table:
@@ -77,6 +81,92 @@ def layer_table(report: Mapping[str, Any]) -> Table:
 
 def _figures(row: Mapping[str, Any]) -> Iterable[str]:
     return (f"{row[name]:,}" for name in ("macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory"))
+
+
+CAUSES = {
+    "mac": "MAC",
+    "overhead": "fill",
+    "reconfigure": "switch",
+    "alu": "ALU",
+    "wait_load": "load?",
+    "wait_store": "store?",
+}
+ENERGY = {"mac": "MACs", "sram": "SRAM", "dram": "DRAM", "idle": "idle"}
+
+
+def causes_table(report: Mapping[str, Any]) -> Table:
+    """Where the array's cycles go, layer by layer, beside the bound, and the largest loss against it."""
+    title = "Cycles of the array by cause (load?, store?: it waits for one)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="fold")
+    for name in ("cycles", "bound", *CAUSES.values(), "use"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("largest loss", overflow="fold")
+    for layer in report["layers"]:
+        loss = f"{layer['loss']} ({layer['loss_cycles']:,})" if layer["loss"] else ""
+        table.add_row(layer["name"], *_cycles(layer), loss)
+    table.add_section()
+    table.add_row("total", *_cycles(report["total"]), "")
+    return table
+
+
+def _cycles(row: Mapping[str, Any]) -> Iterable[str]:
+    yield from (f"{row[name]:,}" for name in ("cycles", "cycles_bound"))
+    yield from (f"{row['causes'][cause]:,}" for cause in CAUSES)
+    yield percent(row["utilisation"])
+
+
+def energy_table(report: Mapping[str, Any]) -> Table:
+    """Microjoules by part, layer by layer."""
+    table = Table(title="Energy in uJ (an estimate: docs/energy.md)", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("layer", overflow="fold")
+    for name in (*ENERGY.values(), "sum"):
+        table.add_column(name, justify="right")
+    for layer in report["layers"]:
+        table.add_row(layer["name"], *_microjoules(layer))
+    table.add_section()
+    table.add_row("total", *_microjoules(report["total"]))
+    return table
+
+
+def _microjoules(row: Mapping[str, Any]) -> Iterable[str]:
+    parts = [row["energy_pj"][part] for part in ENERGY]
+    return (f"{value / 1e6:,.3f}" for value in (*parts, sum(parts)))
+
+
+def cost_facts(total: Mapping[str, Any]) -> dict[str, str]:
+    """The whole network's time and energy in words."""
+    return {
+        "time (assumed clock)": f"{total['microseconds']:,.1f} us",
+        "energy": f"{sum(total['energy_pj'].values()) / 1e6:,.3f} uJ",
+        "average power": f"{total['milliwatts']:,.2f} mW",
+        "efficiency": f"{total['tops_per_watt']:.3f} TOPS/W, {total['tops_per_watt_without_dram']:.3f} without DRAM",
+    }
+
+
+def exploration_table(found: Exploration) -> Table:
+    """One line per machine, in the order of the grid; a star marks the Pareto front."""
+    title = "Machines (* on the Pareto front of cycles, DRAM traffic and area)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for name in (*found.fields, "cycles", "us", "DRAM bytes", "uJ", "mm2", "offloaded"):
+        table.add_column(name, justify="right", overflow="fold")
+    for row in found.rows:
+        values = [f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in found.fields]
+        table.add_row("*" if row["pareto"] else "", *values, *_point_figures(row))
+    failed = [f"{_point(row, found.fields)}: {row['error']}" for row in found.rows if row["error"]]
+    table.caption, table.caption_justify = "\n".join(failed) or None, "left"
+    return table
+
+
+def _point_figures(row: Mapping[str, Any]) -> Iterable[str]:
+    formats = {"cycles": ",", "microseconds": ",.1f", "dram_bytes": ",", "energy_uj": ",.2f", "area_mm2": ".2f"}
+    yield from ("-" if row[name] is None else format(row[name], how) for name, how in formats.items())
+    yield percent(row["offloaded_macs_share"])
+
+
+def _point(row: Mapping[str, Any], fields: Sequence[str]) -> str:
+    return ", ".join(f"{name} = {row[name]}" for name in fields)
 
 
 def facts_table(title: str, facts: Mapping[str, str]) -> Table:

@@ -15,7 +15,7 @@ from tvm import relay
 
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import Rejection
+from tvm_re2na.codegen.constraints import Operator, Rejection
 from tvm_re2na.relay.describe import describe, parts_of
 from tvm_re2na.relay.names import SourceNames
 from tvm_re2na.relay.patterns import PREFIX, form_table, kind_of
@@ -24,6 +24,15 @@ COMPILER = "re2na"
 ARCH_ATTR = "re2na_arch"
 NAME_ATTR = "re2na_name"
 Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A module whose operators are composite functions, each named, and what the rules want to know of each."""
+
+    module: tvm.IRModule
+    operators: dict[str, Operator]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,18 +116,28 @@ def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModu
 
 def group(mod: tvm.IRModule, params: Params | None, arch: Architecture) -> Grouped:
     """Find the operators, name them and check each against the rules of `arch`."""
+    return judge(find(mod, params), arch)
+
+
+def find(mod: tvm.IRModule, params: Params | None) -> Found:
+    """The part of `group` that depends on no machine."""
     mod, names, notes = prepare(mod, params)
     mod = relay.transform.InferType()(relay.transform.MergeComposite(form_table())(mod))
     naming = _Naming(names)
     mod["main"] = naming.visit(mod["main"])
     mod = relay.transform.InferType()(mod)
-    rejections = {}
+    operators = {}
     for call in composites(mod["main"]):
         bindings = dict(zip(call.op.params, call.args, strict=True))
-        rejection = constraints.check(describe(composite_kind(call), call.op.body, bindings), arch)
-        if rejection is not None:
-            rejections[composite_name(call)] = rejection
-    return Grouped(mod, rejections, notes)
+        operators[composite_name(call)] = describe(composite_kind(call), call.op.body, bindings)
+    return Found(mod, operators, notes)
+
+
+def judge(found: Found, arch: Architecture) -> Grouped:
+    """What a machine takes of the operators that were found."""
+    checked = {name: constraints.check(operator, arch) for name, operator in found.operators.items()}
+    rejections = {name: rejection for name, rejection in checked.items() if rejection is not None}
+    return Grouped(found.module, rejections, found.notes)
 
 
 def partition_grouped(grouped: Grouped, arch: Architecture, mod_name: str = "default") -> tvm.IRModule:

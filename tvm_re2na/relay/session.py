@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,11 +16,20 @@ from tvm.contrib import graph_executor
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.codegen.graph import Graph
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.relay.backend import TAG, collect_programs
 from tvm_re2na.relay.explain import offloaded_macs_share
 from tvm_re2na.relay.lower import lower
-from tvm_re2na.relay.partition import offloaded_functions, partition_for_re2na, prepare
+from tvm_re2na.relay.partition import (
+    Grouped,
+    find,
+    judge,
+    offloaded_functions,
+    partition_for_re2na,
+    partition_grouped,
+    prepare,
+)
 
 Dump: TypeAlias = Callable[[str, str], None]
 Params: TypeAlias = dict[str, Any]
@@ -48,6 +57,14 @@ class Built:
         return run
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """What a machine takes of a network: the graphs of the offloaded regions, and their share of the network's MACs."""
+
+    graphs: tuple[Graph, ...]
+    offloaded_macs_share: float
+
+
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
     """TVM's importer with the input's shape fixed; raises whatever TVM raises, which may be any exception."""
     mod, params = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
@@ -69,3 +86,27 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     with collect_programs() as programs, tvm.transform.PassContext(opt_level=3):
         library = relay.build(partitioned, target=TAG)
     return Built(library, tuple(programs), offloaded_macs_share(partitioned))
+
+
+def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
+    """What each machine takes of one network; the machines may differ in anything but their arithmetic.
+
+    The network is analysed once, and partitioned once for each set of operators that some machine has to reject; machines
+    with the same set get the same object.
+    """
+    found = find(mod, params)
+    known: dict[frozenset[str], Lowered] = {}
+    lowered = []
+    for arch in archs:
+        grouped = judge(found, arch)
+        rejected = frozenset(grouped.rejections)
+        if rejected not in known:
+            known[rejected] = _lowered(grouped, arch)
+        lowered.append(known[rejected])
+    return lowered
+
+
+def _lowered(grouped: Grouped, arch: Architecture) -> Lowered:
+    partitioned = partition_grouped(grouped, arch)
+    graphs = tuple(lower(function, symbol, arch) for symbol, function in offloaded_functions(partitioned))
+    return Lowered(graphs, offloaded_macs_share(partitioned))

@@ -1,0 +1,103 @@
+"""Why a layer takes longer than its bound: the largest cause beyond it, in words that follow from the figures.
+
+The bound is the longer of the multiply part at the best mapping (`compute_bound`) and the compulsory transfers. So of each cause
+counts
+
+    mac          what exceeds compute_bound: pixels computed twice, operands that the SRAM brings too slowly, and rows and
+                 columns of the array that the strips leave unused
+    wait_load    what exceeds cycles_bound - compute_bound, the wait that no schedule avoids
+    all others   in full
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.isa import Instruction
+from tvm_re2na.codegen.isa.durations import duration_parts
+from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.operands import mapping
+from tvm_re2na.runtime.timeline import Share
+
+ON_THE_BUS = {
+    "weights": "waits for weights",
+    "inputs": "waits for inputs",
+    "results": "waits while the DRAM bus stores results",
+    "latency": "waits for the DRAM's latency",
+}
+
+
+@dataclass
+class Usage:
+    """How a layer's CONV and DENSE lie on the array, weighted by the cycles they multiply."""
+
+    multiply: int = 0
+    starved: int = 0  # of them, those in which the PEs wait for the SRAM
+    rows: list[float] = field(default_factory=lambda: [0.0, 0.0])  # used, there
+    columns: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    instructions: dict[str, int] = field(default_factory=dict)
+
+    def add(self, arch: Architecture, at: Instruction) -> None:
+        self.instructions[at.name] = self.instructions.get(at.name, 0) + 1
+        if at.name not in ("CONV", "DENSE"):
+            return
+        lies, cycles = mapping(arch, at), duration_parts(arch, at.name, at.values)["mac"]
+        self.multiply += cycles
+        self.starved += cycles - lies.passes * at["steps"] * arch.mac_interval
+        for kept, used, there in (
+            (self.rows, lies.used, lies.rows),
+            (self.columns, lies.filled / max(lies.passes, 1), lies.columns),
+        ):
+            kept[0] += used * cycles
+            kept[1] += there * cycles
+
+    def words(self) -> str:
+        """For instance `64 of 64 rows, 49 of 64 columns used`."""
+        named = {"rows": self.rows, "columns": self.columns} if self.rows[1] > self.multiply else {"PEs": self.columns}
+        shown = (f"{used / self.multiply:.4g} of {there / self.multiply:.4g}" for used, there in named.values())
+        return ", ".join(f"{share} {name}" for share, name in zip(shown, named, strict=True)) + " used"
+
+
+def usages(program: Program) -> list[Usage]:
+    """One per source operator."""
+    found = [Usage() for _ in program.sources]
+    for at in program.instructions if found else ():
+        found[at.source].add(program.arch, at)
+    return found
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Cycles of one cause beyond the bound, in one run; `words` is None where nothing exceeds it."""
+
+    cycles: int
+    words: str | None
+
+
+def largest_loss(share: Share, usage: Usage, bound: dict[str, int], macs: int, executed: int) -> Loss:
+    """`bound` is the layer's entry in the program's meta; a program without `compute_bound` takes its multiply part as it is."""
+    found = max(_losses(share, usage, bound, macs, executed), key=lambda loss: loss.cycles)
+    return found if found.cycles > 0 else Loss(0, None)
+
+
+def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, executed: int) -> Iterator[Loss]:
+    causes = share.causes
+    compute = bound.get("compute_bound", causes["mac"])
+    if causes["mac"] > compute:
+        excess = causes["mac"] - compute
+        twice = min(causes["mac"] * max(executed - macs, 0) // executed, excess)
+        starved = min(usage.starved, excess - twice)
+        yield Loss(twice, f"computes {executed / max(macs, 1) - 1:.1%} of its MACs twice")
+        yield Loss(starved, "operands from the SRAM take longer than the multiplication")
+        yield Loss(excess - twice - starved, f"rounding: {usage.words()}")
+    unavoidable = max(0, bound.get("cycles_bound", 0) - compute)
+    longest = max(share.bus, key=lambda kind: share.bus[kind])
+    yield Loss(causes["wait_load"] - unavoidable, ON_THE_BUS[longest])
+    yield Loss(causes["wait_store"], "waits for results to be stored")
+    count = usage.instructions
+    linear = count.get("CONV", 0) + count.get("DENSE", 0)
+    yield Loss(causes["overhead"], f"fill and drain: {linear}")
+    yield Loss(causes["reconfigure"], f"reconfigurations: {count.get('RECONFIGURE', 0)}")
+    yield Loss(causes["alu"], "pooling and addition on the array")
