@@ -2,9 +2,9 @@
 
     python benchmarks/compile_time.py [--json] [--repeat N] [--skip-tvm] [MODEL ...]
 
-`ours` is the compiler, from the lowered graph to the program, for the default machine (median of N); `tvm` is one `relay.build` of the
-quantised network for the CPU (plain llvm). Growth: ResNet-18 to ResNet-152 at 3x224x224 (int8 graphs with random weights), where
-seconds per convolution must not grow. One core: run it under `taskset -c 0` to be sure.
+`ours` is the compiler, from the lowered graph to the program, for the default machine (median of N); `tvm` is one `relay.build`
+of the quantised network for the CPU (plain llvm). Growth: ResNet-18 to ResNet-152 at 3x224x224 (int8 graphs with random
+weights), where seconds per convolution must not grow. One core: run it under `taskset -c 0` to be sure.
 """
 
 from __future__ import annotations

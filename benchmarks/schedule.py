@@ -2,9 +2,10 @@
 
     python benchmarks/schedule.py [--json] [--losses N] [--mac-interval 5 1] [--check-hazards] [MODEL ...]
 
-Each network (random weights, 3x224x224 unless its name says otherwise; LeNet-5 is the trained one of the demo) is quantised and lowered
-once, then compiled for the default machine with each `mac_interval`. A limit that is missed is marked, and the exit status is 1.
-`vgg16_features` are its convolutions alone, `vgg16_pruned` the same with 70 % of the k-steps of each block of 64 outputs zero.
+Each network (random weights, 3x224x224 unless its name says otherwise; LeNet-5 is the trained one of the demo) is quantised and
+lowered once, then compiled for the default machine with each `mac_interval`. A limit that is missed is marked, and the exit
+status is 1. `vgg16_features` are its convolutions alone, `vgg16_pruned` the same with 70 % of the k-steps of each block of 64
+outputs zero.
 """
 
 from __future__ import annotations
@@ -119,13 +120,13 @@ def misses(rows: list[dict[str, Any]]) -> list[str]:
     for (name, interval), pruned in by_name.items():
         whole = by_name.get(("vgg16_features", interval))
         if name == "vgg16_pruned" and whole and 1 - pruned / whole < LEAST_FALL:
-            found.append(f"vgg16_pruned: MAC cycles fall by {1 - pruned / whole:.1%}, at least {LEAST_FALL:.0%} was asked for")
+            found.append(f"vgg16_pruned: MAC cycles fall by {1 - pruned / whole:.1%}, not {LEAST_FALL:.0%}")
     return found
 
 
 def table(rows: list[dict[str, Any]], losses: int) -> Table:
     result = Table(title="against what no schedule can beat")
-    for name in ("model", "mac interval", "cycles", "bound", "ratio", "DRAM bytes", "compulsory", "ratio", "MAC cycles", "compile s"):
+    for name in ["model", "mac interval", "cycles", "bound", "ratio", "DRAM bytes", "compulsory", "ratio", "MAC cycles", "compile s"]:
         result.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     result.add_column(f"what loses most ({losses})", overflow="fold")
     for row in rows:

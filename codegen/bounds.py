@@ -1,11 +1,11 @@
 """What no schedule can beat; docs/bounds.md derives it.
 
-compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are zero for a
-            whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count nothing: they may hide in
-            the array's output path.
+compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
+            zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
+            nothing: they may hide in the array's output path.
 traffic     every weight and bias once, at its packed size, the network's inputs and outputs once; nothing between layers.
-network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and is ahead
-            of the array by no more than the SRAM less the activations that are live at that point.
+network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
+            is ahead of the array by no more than the SRAM less the activations that are live at that point.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class _Traffic:
         }
 
     def live(self, index: int, part: float) -> float:
-        """Bytes of activations that exist when a part of operator `index` is done: its inputs that end here shrink, its output grows."""
+        """Bytes of activations when a part of operator `index` is done: inputs that end here shrink, its output grows."""
         total = 0.0
         for root, (first, last) in self._at(index):
             if last == index and first != index:

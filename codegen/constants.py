@@ -9,6 +9,7 @@ are as many outputs as there are PEs, and are cut along k as well, because they 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from tvm_re2na.codegen.graph import Cut, Int8Array, Int32Array
 from tvm_re2na.codegen.units import ConvStep, DenseUnit
 
 BIAS_BYTES = 4
+Bytes: TypeAlias = bytes | memoryview
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +56,16 @@ class Block:
     def bytes(self) -> int:
         return self.bias_bytes + self.mask_bytes + self.lines.size
 
-    def record(self) -> list[bytes | memoryview]:
+    def record(self) -> list[Bytes]:
         """The block's bytes in DRAM, in parts: biases, bitmap, lines."""
-        parts: list[bytes | memoryview] = []
+        parts: list[Bytes] = []
         if self.bias is not None:
             parts.append(self.bias.astype("<i4").tobytes())
         if self.mask is not None:
             parts.append(self.mask.tobytes())
-        return [*parts, memoryview(self.lines).cast("B")] if self.lines.size else parts
+        if self.lines.size:
+            parts.append(self.lines.data.cast("B"))
+        return parts
 
 
 def conv_blocks(conv: ConvStep, rows: int, arch: Architecture) -> list[Block]:

@@ -270,7 +270,7 @@ class _StageEmitter:
             self._send(number, target)
 
     def _relayout_input(self, unit: RelayoutUnit, number: int, strip: Strip) -> View:
-        _, channels, height, width = unit.in_shape
+        _, channels, _, width = unit.in_shape
         name = unit.inputs[0]
         if self.tensors.resident(name):
             return self._resident_rows(name, unit.in_shape, strip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
-from tvm_re2na.codegen.constants import Block
+from tvm_re2na.codegen.constants import Block, Bytes
 from tvm_re2na.codegen.memory import aligned
 from tvm_re2na.codegen.plan import Plan
 from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit
@@ -28,7 +28,7 @@ class DramLayout:
 def lay_out(plan: Plan) -> DramLayout:
     """Constants first and unpadded, then every tensor that DRAM has to hold."""
     addresses: dict[Hashable, int] = {}
-    parts: list[bytes | memoryview] = []
+    parts: list[Bytes] = []
     size = 0
     for index, block in _blocks(plan):
         addresses[("record", index, block.out_c0, block.in_c0)] = size

@@ -1,8 +1,9 @@
 """Stage `stages`: dynamic programming over the units finds the cheapest sequence of stages that fits the SRAM.
 
-Every tensor is first assumed to stay in SRAM from its producer to its last consumer; where nothing fits, the largest in the way moves
-to DRAM, and so does one whose absence makes the total cheaper. A unit that fits as a whole is not cut into strips, unless something
-streams in from DRAM meanwhile; a cascade is tried only where some of its units do not fit alone.
+Every tensor is first assumed to stay in SRAM from its producer to its last consumer; where nothing fits, the one whose absence
+helps most moves to DRAM, and so does one whose absence makes the total cheaper (`codegen/plan.py`). A unit that fits as a whole
+is not cut into strips, unless something streams in from DRAM meanwhile; a cascade is tried only where some of its units do not
+fit alone.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Search:
         if count and best[count][1] is None:
             return reached
         stages: list[Stage] = []
-        while (stage := best[stages[-1].first if stages else count][1]) is not None:
-            stages.append(stage)
+        while (last := best[stages[-1].first if stages else count][1]) is not None:
+            stages.append(last)
         return stages[::-1]
 
     def smallest(self, tensors: Tensors, index: int) -> int:

@@ -95,5 +95,5 @@ class Timeline:
 def _integral(borders: Ints, values: Ints, low: Ints, high: Ints) -> npt.NDArray[np.float64]:
     """The sum over low..high of a function that is values[i] from borders[i] to borders[i + 1]."""
     sums = np.concatenate([[0.0], np.cumsum(np.diff(borders) * values.astype(np.float64))])
-    at_high: npt.NDArray[np.float64] = np.interp(high, borders, sums)
-    return at_high - np.interp(low, borders, sums)
+    total: npt.NDArray[np.float64] = np.interp(high, borders, sums) - np.interp(low, borders, sums)
+    return total

@@ -318,7 +318,7 @@ class _Lowering:
 
 
 def pools_in_output_path(window: Window, arch: Architecture) -> bool:
-    """Whether the array can pool as results leave it: windows that tile the image, and fill the columns almost as well as pixels."""
+    """Whether the array can pool as results leave it: windows tile the image, and fill the columns almost as well as pixels."""
     size = window.kernel[0] * window.kernel[1]
     tiles = window.kernel == window.stride and window.padding == (0, 0, 0, 0) and window.dilation == (1, 1)
     return tiles and 16 * (arch.array_columns // size * size) >= 15 * arch.array_columns

@@ -1,4 +1,4 @@
-"""ResNet-18 to ResNet-152 as accelerator graphs with random weights: what the compiler gets, without TVM or a quantiser before it."""
+"""ResNet-18 to ResNet-152 as accelerator graphs with random weights: what the compiler gets, without TVM before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""torchvision's ResNet-18, AlexNet, VGG-16 (whole, or its convolutions) and MobileNetV2 as ONNX with seeded random weights, without torch.
+"""torchvision's ResNet-18, AlexNet, VGG-16 (whole, or its convolutions) and MobileNetV2 as ONNX with seeded random
+weights, without torch.
 
 Every node is run by ONNX Runtime as it is appended, on a smooth synthetic image. So BatchNormalization holds the true
 statistics of its input, and the weights of layers without one are scaled to give outputs of standard deviation 1
