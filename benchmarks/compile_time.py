@@ -66,7 +66,9 @@ def growth(repeat: int) -> list[dict[str, Any]]:
         graph = resnet_graph(depth)
         convolutions = sum(op.kind == "conv2d" for op in graph.ops)
         seconds = median_seconds([graph], repeat)
-        rows.append({"depth": depth, "convolutions": convolutions, "ours": seconds, "per_convolution": seconds / convolutions})
+        rows.append(
+            {"depth": depth, "convolutions": convolutions, "ours": seconds, "per_convolution": seconds / convolutions}
+        )
         print(f"resnet{depth} done", file=sys.stderr)
     return rows
 

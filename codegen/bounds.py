@@ -88,8 +88,10 @@ def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]
     """As a dense layer, one image after the other, or as a convolution whose columns are the images of the batch."""
     outputs = len(op.weight)
     at_once = min(outputs, max(1, arch.pe_count // batch))
-    dense = [_packed(op.weight[start : start + at_once]) for start in range(0, outputs, at_once)]
-    best, size = batch * sum(steps for steps, _ in dense), sum(packed for _, packed in dense)
+    dense = [_packed(op.weight[start : start + at_once])[0] for start in range(0, outputs, at_once)]
+    best, size = batch * sum(dense), BIAS_BYTES * outputs
+    # bitmaps left out: where a dense layer is cut along k, parts that lack no step have none
+    size += sum(steps * min(at_once, outputs - start * at_once) for start, steps in enumerate(dense))
     for rows, columns in arch.shapes:
         if -(-outputs // rows) * -(-batch // columns) < batch * len(dense):
             blocks = [_packed(op.weight[start : start + rows]) for start in range(0, outputs, rows)]
@@ -148,10 +150,7 @@ class _Traffic:
     @cached_property
     def lives(self) -> dict[str, tuple[int, int]]:
         """First and last operator at which each tensor exists."""
-        return {
-            root: (self.made.get(root, readers[0]), readers[-1])
-            for root, readers in self.readers.items()
-        }
+        return {root: (self.made.get(root, readers[0]), readers[-1]) for root, readers in self.readers.items()}
 
     def live(self, index: int, part: float) -> float:
         """Bytes of activations when a part of operator `index` is done: inputs that end here shrink, its output grows."""

@@ -89,7 +89,8 @@ def _program(
     def tensors(border: tuple[tuple[str, tuple[int, ...], str], ...]) -> tuple[ProgramTensor, ...]:
         stored = plan.graph.stored
         return tuple(
-            ProgramTensor(name, shape, stored[place].shape, layout.addresses[("tensor", place)]) for name, shape, place in border
+            ProgramTensor(name, shape, stored[place].shape, layout.addresses[("tensor", place)])
+            for name, shape, place in border
         )
 
     meta = {

@@ -63,9 +63,7 @@ class Draft:
 
     def bind(self, addresses: Mapping[tuple[str, Hashable], int]) -> Step:
         """The instruction, given the address of every buffer and piece of DRAM; raises EncodeError for a field out of range."""
-        placed = {
-            name: addresses[(place.memory, place.key)] + place.offset for name, place in self.places.items()
-        }
+        placed = {name: addresses[(place.memory, place.key)] + place.offset for name, place in self.places.items()}
         instruction = make(self.name, self.source, **self.values, **placed)
         reads, writes = (
             tuple(touch.at(addresses[(touch.memory, touch.key)]) for touch in touches)

@@ -92,9 +92,7 @@ class _StageEmitter:
                     self._compute(unit, position, strip, blocks, target.view, turn)
                     self._send(strip, target)
 
-    def _compute(
-        self, unit: Unit, position: int, strip: int, blocks: Sequence[Block], target: View, turn: int
-    ) -> None:
+    def _compute(self, unit: Unit, position: int, strip: int, blocks: Sequence[Block], target: View, turn: int) -> None:
         """The rows of one strip, for some blocks of weights; `target` is where channel 0 of the first row lies."""
         work = self.cascade.work[strip]
         rows = work.computed[position]
@@ -112,7 +110,13 @@ class _StageEmitter:
             self._conv(unit, position, blocks, geometry, views[1] if len(views) > 1 else None, turn)
 
     def _conv(
-        self, unit: ConvUnit, position: int, blocks: Sequence[Block], geometry: Geometry, operand: View | None, turn: int
+        self,
+        unit: ConvUnit,
+        position: int,
+        blocks: Sequence[Block],
+        geometry: Geometry,
+        operand: View | None,
+        turn: int,
     ) -> None:
         index = self.stage.first + position
         for block in blocks:
@@ -249,7 +253,9 @@ class _StageEmitter:
             parts = [Part(0, images.images * total * row, ("tensor", name), images.n0 * total * row)]
         else:
             parts = [
-                Part(n * count * row, (n + 1) * count * row, ("tensor", name), ((images.n0 + n) * total + rows[0]) * row)
+                Part(
+                    n * count * row, (n + 1) * count * row, ("tensor", name), ((images.n0 + n) * total + rows[0]) * row
+                )
                 for n in range(images.images)
             ]
         self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))

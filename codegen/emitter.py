@@ -191,7 +191,9 @@ class Emitter:
 
 def _record(block: Block, weights: Hashable) -> dict[str, Place]:
     """Addresses of a block's biases, bitmap and lines of weights in the buffer that holds its record."""
-    lines = block.bias_bytes + block.mask_bytes if block.steps else 0  # the address of no lines must be one all the same
+    lines = (
+        block.bias_bytes + block.mask_bytes if block.steps else 0
+    )  # the address of no lines must be one all the same
     places = {"bias_addr": Place("sram", weights, 0), "weight_addr": Place("sram", weights, lines)}
     return places if block.mask is None else {**places, "mask_addr": Place("sram", weights, block.bias_bytes)}
 

@@ -179,9 +179,7 @@ class _Planner:
             drafts.insert(issue.tick, issue.draft)
         peak = max((addresses[key] + region.bytes for key, region in regions.items()), default=0)
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
-        return Plan(
-            self.graph, self.cost, tensors, tuple(stages), tuple(drafts), addresses, regions, peak, bound
-        )
+        return Plan(self.graph, self.cost, tensors, tuple(stages), tuple(drafts), addresses, regions, peak, bound)
 
     def _early(self, region: Region, schedule: Schedule, stages: list[Stage]) -> Region:
         """Pinned weights keep their place free for the stage before, and pieces of an input for the piece before."""
@@ -229,9 +227,7 @@ def _join(joined: dict[Hashable, list[tuple[Region, int]]], source: Region, outp
 
 def _apart(first: Region, first_offset: int, second: Region, second_offset: int) -> bool:
     """Whether two regions at these offsets never meet."""
-    return not any(
-        _meet(a, first_offset, b, second_offset) for a in first.segments for b in second.segments
-    )
+    return not any(_meet(a, first_offset, b, second_offset) for a in first.segments for b in second.segments)
 
 
 def _meet(a: Segment, a_offset: int, b: Segment, b_offset: int) -> bool:

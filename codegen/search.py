@@ -18,7 +18,17 @@ from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit, UnitGraph
 from tvm_re2na.codegen.ways import Ways
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
-SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)  # parts of the free bytes tried when fragmentation gets in the way
+SHRINK = (
+    1.0,
+    0.95,
+    0.9,
+    0.8,
+    0.65,
+    0.5,
+    0.35,
+    0.2,
+    0.1,
+)  # parts of the free bytes tried when fragmentation gets in the way
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
 
 
@@ -54,7 +64,9 @@ class Search:
 
     def smallest(self, tensors: Tensors, index: int) -> int:
         """Bytes that the unit needs at least, beside the tensors that live on."""
-        return min(stage.bytes for kind in ("whole", "coarse", "fine") for stage in self._list(kind, tensors, index, index))
+        return min(
+            stage.bytes for kind in ("whole", "coarse", "fine") for stage in self._list(kind, tensors, index, index)
+        )
 
     def _stages_from(self, tensors: Tensors, first: int) -> Iterator[Stage]:
         single = self._single(tensors, first)

@@ -93,9 +93,7 @@ class Cascade:
     @cached_property
     def shapes(self) -> dict[str, Shape4]:
         """How the units see what they read."""
-        return {
-            name: unit.operand_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)
-        }
+        return {name: unit.operand_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)}
 
     @cached_property
     def heights(self) -> dict[str, int]:

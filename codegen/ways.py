@@ -82,7 +82,9 @@ class Ways:
     def _dense(self, tensors: Tensors, index: int, unit: DenseUnit) -> Iterator[Stage]:
         cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
         border = sum(
-            aligned(tensors.graph.stored[name].bytes) for name in (*unit.inputs, unit.output) if not tensors.resident(name)
+            aligned(tensors.graph.stored[name].bytes)
+            for name in (*unit.inputs, unit.output)
+            if not tensors.resident(name)
         )
         cycles = self.cost.unit_cycles(index, Weights(0, ()), [])
         chunk, rows = self.cost.dense_chunk(unit), dense_rows(unit, self.arch)

@@ -55,13 +55,17 @@ def test_a_map_of_7_by_7_takes_a_pass_of_64_columns() -> None:
 
 def test_a_batch_shares_the_columns() -> None:
     bounds = network_bounds(conv_graph(4, 32, 7, 64, SAME), Architecture())
-    assert bounds.layers[0].compute_bound == 4 * 9 * 32 * 5  # 4 x 49 pixels in 4 passes, not one for each image and rest
+    assert (
+        bounds.layers[0].compute_bound == 4 * 9 * 32 * 5
+    )  # 4 x 49 pixels in 4 passes, not one for each image and rest
 
 
 def test_another_shape_of_the_array_counts_where_the_machine_has_it() -> None:
     graph = conv_graph(1, 32, 16, 16, SAME)
     plain, shaped = (network_bounds(graph, Architecture(array_shapes=bits)) for bits in (0, 0b10000))
-    assert plain.layers[0].compute_bound == 4 * shaped.layers[0].compute_bound  # 16 rows x 256 columns: one pass instead of 4
+    assert (
+        plain.layers[0].compute_bound == 4 * shaped.layers[0].compute_bound
+    )  # 16 rows x 256 columns: one pass instead of 4
 
 
 def test_compulsory_bytes_are_weights_biases_and_the_border() -> None:
@@ -100,9 +104,7 @@ def two_layers() -> Graph:
 
     def conv(name: str, source: str, channels: int, window: Window) -> str:
         weight = rng.integers(1, 9, (channels, builder.shape(source)[1], *window.kernel)).astype(np.int8)
-        return builder.append(
-            Conv2d(name, (source,), name, weight, np.zeros(channels, np.int32), window, 1, Cut(8, 0))
-        )
+        return builder.append(Conv2d(name, (source,), name, weight, np.zeros(channels, np.int32), window, 1, Cut(8, 0)))
 
     x = conv("first", x, 4, Window((7, 7), (1, 1), (3, 3, 3, 3)))
     x = builder.append(MaxPool2d("pool", (x,), "small", Window((8, 8), (8, 8))))
