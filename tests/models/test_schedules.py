@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -56,7 +57,7 @@ def test_cascades_in_a_small_memory(name: str) -> None:
     size, sram = {"vgg16_features": (96, 512 * 1024), "resnet18": (192, 700 * 1024)}[name]
     program = compiled(Case(TOPOLOGIES[name](size), size, Architecture(sram_bytes=sram)))
     layers = [at.source for at in program.instructions if at.name in ("CONV", "POOL")]
-    assert sum(before > after for before, after in zip(layers, layers[1:], strict=False)) >= 2, "layers take turns"
+    assert sum(before > after for before, after in pairwise(layers)) >= 2, "layers take turns"
     compulsory = program.meta["total"]["dram_bytes_compulsory"]
     assert dram_bytes(program) <= 1.03 * compulsory
 
@@ -70,8 +71,6 @@ def test_pruned_steps_are_dropped() -> None:
 
 
 def test_a_batch_reuses_the_weights() -> None:
-    one, four = (
-        compiled(Case(TOPOLOGIES["mobilenet_v2"](64, 10), 64, Architecture(), batch)) for batch in (1, 4)
-    )
+    one, four = (compiled(Case(TOPOLOGIES["mobilenet_v2"](64, 10), 64, Architecture(), batch)) for batch in (1, 4))
     border = 3 * 64 * 64 + 10
     assert dram_bytes(four) - dram_bytes(one) == 3 * border
