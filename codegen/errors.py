@@ -1,5 +1,7 @@
 """What the compiler raises when a network cannot be mapped."""
 
+from __future__ import annotations
+
 
 class CompileError(ValueError):
     """The network does not fit the machine; the message names the operator, what it needs, what there is, the excess."""
@@ -12,3 +14,8 @@ class UnitTooLarge(CompileError):
         excess = required - available
         super().__init__(f"{name}: needs {required} bytes of SRAM, {available} are available, {excess} too many")
         self.unit = unit
+        self._arguments = (unit, name, required, available)
+
+    def __reduce__(self) -> tuple[type[UnitTooLarge], tuple[int, str, int, int]]:
+        """As it was made: it may have to cross from a worker process."""
+        return type(self), self._arguments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.codegen.networks import random_graph
 from tests.graph_eval import evaluate
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import STAGES, CompileError, compile_graph
+from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.graph import Conv2d, Cut, Dense, Graph, GraphBuilder, GraphError, MaxPool2d, Pad, Reshape, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import reference
@@ -69,6 +71,11 @@ def test_what_does_not_fit_names_required_available_and_excess() -> None:
     graph = conv_graph(1, 64, 32, 64, Window((3, 3)))
     with pytest.raises(CompileError, match=r"conv: needs \d+ bytes of SRAM, 4096 are available, \d+ too many"):
         compile_graph(graph, Architecture(sram_bytes=4096))
+
+
+def test_the_error_crosses_from_a_worker_process() -> None:
+    error = pickle.loads(pickle.dumps(UnitTooLarge(3, "conv", 5000, 4096)))
+    assert (error.unit, str(error)) == (3, str(UnitTooLarge(3, "conv", 5000, 4096)))
 
 
 def test_a_convolution_with_its_pooling_is_one_unit_and_never_leaves_the_chip() -> None:
