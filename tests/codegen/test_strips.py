@@ -1,0 +1,59 @@
+"""Strips: each row is computed once, and what a row needs is there when it is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.codegen.networks import random_graph
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.fold import fold
+from tvm_re2na.codegen.strips import Cascade, cut_strips, needed_rows, strip_heights, unroll
+from tvm_re2na.codegen.tensors import Tensors
+from tvm_re2na.codegen.units import make_units
+
+
+def check_cascade(cascade: Cascade) -> None:
+    """Replay the strips, holding only the rows that the cascade says it holds."""
+    held: dict[str, set[int]] = {name: set() for name in cascade.inner}
+    made: dict[str, list[int]] = {}
+    image = -1
+    for work in cascade.work:
+        if work.strip.n0 != image:
+            image, held, made = work.strip.n0, {name: set() for name in cascade.inner}, {}
+        for name in cascade.inner:
+            held[name] &= set(range(*work.windows[name]))
+        for unit, rows in zip(cascade.units, work.computed, strict=True):
+            for operand, name in enumerate(unit.inputs if rows[0] < rows[1] else ()):
+                needed = set(range(*needed_rows(unit, operand, rows)))
+                assert needed <= held.get(name, needed), f"{unit.output} rows {rows} lack rows of {name}"
+                assert needed <= set(range(*work.windows.get(name, (0, 0)))), "every row that is read is in the window"
+            made.setdefault(unit.output, []).extend(range(*rows))
+            if unit.output in held:
+                held[unit.output] |= set(range(*rows))
+                assert held[unit.output] <= set(range(*work.windows[unit.output]))
+        for rows in made.values():
+            assert len(rows) == len(set(rows)), "no row is computed twice"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_cascades(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    units = make_units(fold(random_graph(rng, 8, size=24)), Architecture())
+    tensors, tried = Tensors(units, frozenset()), 0
+    for first in range(len(units.units)):
+        for last in range(first, len(units.units)):
+            if not tensors.is_cascade(first, last):
+                continue
+            shape = units.units[last].out_shape
+            for height in strip_heights(shape)[:12]:
+                check_cascade(unroll(units.units[first : last + 1], cut_strips(shape, height)))
+                tried += 1
+    assert tried or len(units.units) < 2
+
+
+def test_strips_cover_every_row_once() -> None:
+    for height in (1, 3, 7, 14, 20, 28):
+        strips = cut_strips((3, 5, 7, 4), height)
+        rows = [(n, y) for strip in strips for n in range(strip.n0, strip.n1) for y in range(*strip.rows)]
+        assert rows == [(n, y) for n in range(3) for y in range(7)]
