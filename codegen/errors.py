@@ -8,7 +8,7 @@ class CompileError(ValueError):
 
 
 class UnitTooLarge(CompileError):
-    """Even the smallest tiling of unit number `unit` needs more SRAM than there is; sizes in bytes."""
+    """Even the most frugal way of working of unit number `unit` needs more SRAM than there is; sizes in bytes."""
 
     def __init__(self, unit: int, name: str, required: int, available: int) -> None:
         excess = required - available

@@ -101,7 +101,7 @@ class _Planner:
     # -- which tensors move to DRAM
 
     def _too_large(self) -> frozenset[str]:
-        """Network inputs that could never be in SRAM as a whole; other such tensors may yet vanish in a cascade."""
+        """Network inputs that would take most of the SRAM; other large tensors may yet vanish in a cascade."""
         half = self.arch.sram_bytes // 2
         return frozenset(name for _, _, name in self.graph.inputs if self.graph.stored[name].bytes > half)
 

@@ -1,4 +1,4 @@
-"""Placement in space and time: nothing meets, the result is near what no placement can do without, addresses are the best there are."""
+"""Placement in space and time: nothing meets, the peak is near its bound, addresses are the best there are."""
 
 from __future__ import annotations
 
