@@ -376,7 +376,7 @@ def known_operator(name: str) -> bool:
 
 
 def _sram_bytes(op: Operator, arch: Architecture) -> int:
-    """Bytes that the compiler's most frugal way of working takes at most: every tensor in DRAM, one buffer each, nothing overlapping."""
+    """Bytes that the most frugal way of working takes at most: every tensor in DRAM, one buffer each, nothing overlapping."""
     n, channels, height, width = four(op.inputs[0].sizes)
     _, outputs, out_height, out_width = four(op.output.sizes)
     slack = (len(op.inputs) + 2) * ALIGNMENT
