@@ -87,10 +87,10 @@ class Operator:
         ties_away = bool(self.rescales) and self.rescales[0].ties_away
         return ties_away and self.rescales[0].shift > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
 
-    def cut(self, arch: Architecture) -> Cut:
+    def cut(self) -> Cut:
         """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""
         lsb = self.rescales[0].shift
-        bounds = [(bound + arch.half(lsb)) >> lsb for bound in self.before or ()]
+        bounds = [(bound + half(lsb)) >> lsb for bound in self.before or ()]
         low, high = compose((bounds[0], bounds[1]), compose((-128, 127), self.after or (-128, 127)))
         return Cut(lsb, low, high)
 
@@ -131,6 +131,11 @@ def check(op: Operator, arch: Architecture) -> Rejection | None:
         if violation is not None:
             return Rejection(rule.__name__, reason(rule), *violation)
     return None
+
+
+def half(lsb: int) -> int:
+    """What a requantisation adds before it cuts off `lsb` bits: TVM rounds halves up."""
+    return 1 << (lsb - 1) if lsb > 0 else 0
 
 
 def exponent(scale: float) -> int:
@@ -244,14 +249,18 @@ def shift_range(op: Operator, arch: Architecture) -> Violation | None:
 
 
 @constraint(*LINEAR, "add")
+def saturating_cut(op: Operator, arch: Architecture) -> Violation | None:
+    """The machine must saturate results, as the operator does."""
+    del op
+    return None if arch.cut_overflow is CutOverflow.SATURATE else ("wrap", "saturate")
+
+
+@constraint("add")
 def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
-    """The machine must round as the operator does: one half added before the shift, ties going up (or away from zero, for linear
-    operators), and results saturated."""
-    if arch.cut_overflow is not CutOverflow.SATURATE:
-        return ("wrap", "saturate")
-    if arch.rounding is not Rounding.HALF_UP and any(rescale.shift for rescale in op.rescales):
-        return ("truncate", "half_up")
-    return None
+    """The machine must round the operands of an addition as the operator does, one half added before the shift, unless none is
+    shifted; convolutions and dense layers take the half with their bias on a machine that truncates."""
+    truncates = arch.rounding is not Rounding.HALF_UP and any(rescale.shift for rescale in op.rescales)
+    return ("truncate", "half_up") if truncates else None
 
 
 @constraint("conv2d", "dense", "max_pool2d", "add", "clip")
@@ -269,7 +278,7 @@ def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
     if op.kind in LINEAR:
-        cut = op.cut(arch)
+        cut = op.cut()
         bounds = cut.lo, cut.hi
     if op.weight is not None:
         bounds = min(bounds[0], int(op.weight.min())), max(bounds[1], int(op.weight.max()))
@@ -282,8 +291,8 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
     """The bias, with the rounding's half added, must fit the accumulator."""
     if op.bias is None:
         return None
-    half = arch.half(op.rescales[0].shift)
-    low, high = int(op.bias.min()) + half - op.splits_ties, int(op.bias.max()) + half
+    rounding = half(op.rescales[0].shift)
+    low, high = int(op.bias.min()) + rounding - op.splits_ties, int(op.bias.max()) + rounding
     if low >= arch.acc_min and high <= arch.acc_max:
         return None
     return (high if high > arch.acc_max else low, arch.acc_max if high > arch.acc_max else arch.acc_min)

@@ -97,7 +97,7 @@ typedef struct re2na_arch {
   X(array_rows, INT64_C(1), INT64_C(4096)) \
   X(array_columns, INT64_C(1), INT64_C(4096)) \
   X(sram_bytes, INT64_C(1024), INT64_C(2147483648)) \
-  X(acc_bits, INT64_C(4), INT64_C(32)) \
+  X(acc_bits, INT64_C(2), INT64_C(32)) \
   X(data_bits, INT64_C(2), INT64_C(8)) \
   X(mac_latency, INT64_C(1), INT64_C(64)) \
   X(mac_interval, INT64_C(1), INT64_C(64)) \

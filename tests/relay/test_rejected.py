@@ -139,8 +139,7 @@ def test_raw_residual_add_does_not_crash() -> None:
 @pytest.mark.parametrize(
     ("arch", "rule"),
     [
-        (Architecture(rounding=Rounding.TRUNCATE), "rounding_mode"),
-        (Architecture(cut_overflow=CutOverflow.WRAP), "rounding_mode"),
+        (Architecture(cut_overflow=CutOverflow.WRAP), "saturating_cut"),
         (Architecture(data_bits=7), "data_width"),
         (Architecture(acc_bits=8), "bias_fits"),
         (Architecture(sram_bytes=1024), "fits_sram"),
@@ -150,6 +149,14 @@ def test_rules_follow_the_architecture(arch: Architecture, rule: str) -> None:
     b = QdqBuilder((1, 16, 8, 8), -6)
     b.conv(weights(RNG, 32, 16, 3, 3), biases(RNG, 32), exponent=-5)
     assert only(explain(load(b.build()), None, arch), "conv2d").rule == rule
+
+
+def test_an_addition_that_shifts_needs_rounding() -> None:
+    b = QdqBuilder((1, 4, 6, 6), -6)
+    first, second = (b.conv(weights(RNG, 4, 4, 1, 1), None, exponent=exponent) for exponent in (-5, -6))
+    b.add(first, second, exponent=-5)
+    row = only(explain(load(b.build()), None, Architecture(rounding=Rounding.TRUNCATE)), "add")
+    assert (row.rule, row.value, row.limit) == ("rounding_mode", "truncate", "half_up")
 
 
 def test_computed_weights_and_operands() -> None:

@@ -81,22 +81,24 @@ def _linear(builder: GraphBuilder, source: _Source, op: Operator, arch: Architec
     With ties going up, r(s) = (s + half) >> lsb; with ties going away from zero, the result is r(s) for s >= 0 and r(s - 1)
     for s < 0. Both are computed, each clamped to its own side of zero, and added: one of them is always 0.
     """
-    cut = op.cut(arch)
+    cut = op.cut()
+    # a machine that truncates finds the rounding half in the bias
+    more = constraints.half(cut.lsb) - arch.half(cut.lsb)
     if not op.splits_ties:
-        return builder.append(_linear_op(source, op, cut, 0))
+        return builder.append(_linear_op(source, op, cut, more))
     positive, negative = (
         _Source(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
     )
-    up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), 0))
-    down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), 1))
+    up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), more))
+    down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), more - 1))
     return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
 
 
-def _linear_op(source: _Source, op: Operator, cut: Cut, less: int) -> Conv2d | Dense:
+def _linear_op(source: _Source, op: Operator, cut: Cut, more: int) -> Conv2d | Dense:
     if op.weight is None or op.bias is None:
         raise GraphError(f"{source.name}: weights and bias are no constants")
     weight = np.ascontiguousarray(op.weight, np.int8)
-    bias = (op.bias.astype(np.int64) - less).astype(np.int32)
+    bias = (op.bias.astype(np.int64) + more).astype(np.int32)
     if op.kind == "dense" or op.window is None:
         return Dense(*source, weight, bias, cut)
     return Conv2d(*source, weight, bias, op.window, op.groups, cut)
