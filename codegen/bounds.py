@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constants import BIAS_BYTES, mask_bytes
@@ -227,8 +228,16 @@ def _overflow_bound(op: Op, arch: Architecture) -> int:
 
 def largest_possible_sum(weight: Int8Array, bias: Int32Array, lsb: int, arch: Architecture) -> int:
     """The largest |sum| that any input can cause, from the weights' L1 norm; weight (O, ...), bias (O,), rounding half included."""
+    low, high = sum_range(weight, bias.astype(np.int64) + arch.half(lsb), (arch.data_min, arch.data_max))
+    return int(max(-low.min(), high.max()))
+
+
+def sum_range(
+    weight: npt.NDArray[np.signedinteger], start: npt.NDArray[np.int64], source: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Smallest and largest sum (O,) of weight (O, ...) and inputs within `source` that starts at `start` (O,)."""
     rows = weight.reshape(len(weight), -1)
     positive = np.maximum(rows, 0).sum(1, dtype=np.int64)
     negative = positive - rows.sum(1, dtype=np.int64)
-    start, low, high = bias.astype(np.int64) + arch.half(lsb), -arch.data_min, arch.data_max
-    return int(np.maximum(start + high * positive + low * negative, low * positive + high * negative - start).max())
+    low, high = source
+    return start + low * positive - high * negative, start + high * positive - low * negative

@@ -7,12 +7,14 @@ on both sides, because the hardware (and TVM) would otherwise round each operand
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.net import Net, Node
 
-SAME_EXPONENT = ("MaxPool", "Concat", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "Relu", "Clip")
+MOVING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze")
+SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,23 @@ class Layer:
     sums: str
     result: str
 
+    @property
+    def name(self) -> str:
+        return self.node.name
+
 
 @dataclass(frozen=True)
 class Quantised:
-    """`group_of`: quantised tensor -> the name of its group; all of a group have one exponent."""
+    """`group_of`: quantised tensor -> the name of its group; all of a group have one exponent. `joined`: groups in which an
+    addition or a concatenation ties tensors together."""
 
     layers: tuple[Layer, ...]
     group_of: dict[str, str]
+    joined: frozenset[str]
+
+    def is_free(self, layer: Layer) -> bool:
+        """Whether no other layer has a say in the exponent of the layer's result."""
+        return self.group_of[layer.result] not in self.joined
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -40,23 +52,28 @@ class Quantised:
         return members
 
 
-def find_layers(net: Net) -> Quantised:
-    """Layers in order of execution and the groups of tensors that share an exponent."""
+def find_layers(net: Net, keep_float: Collection[str] = ()) -> Quantised:
+    """Layers in order of execution and the groups of tensors that share an exponent, without the layers that stay in float."""
     union = _Union()
-    layers = []
+    layers, joined = [], []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
     for node in net.nodes:
         activation = _activation(net, node)
         result = node.output if activation is None else activation.output
+        if node.name in keep_float:
+            continue
         if is_linear(net, node):
             layers.append(Layer(node, node.inputs[0], node.output, result))
             union.add(node.inputs[0])
             union.add(result)
         elif _is_addition(net, node):
             union.join([*node.inputs, result])
+            joined.append(result)
         elif id(node) not in fused and _keeps_exponent(net, node):
             union.join([*_data_inputs(net, node), node.output])
-    return Quantised(tuple(layers), {tensor: union.find(tensor) for tensor in union.parents})
+            joined += [node.output] if node.op == "Concat" else []
+    group_of = {tensor: union.find(tensor) for tensor in union.parents}
+    return Quantised(tuple(layers), group_of, frozenset(group_of[name] for name in joined))
 
 
 def _activation(net: Net, node: Node) -> Node | None:

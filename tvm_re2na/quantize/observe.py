@@ -1,4 +1,4 @@
-"""Stage 5: what values the tensors take on the calibration images, seen through ONNX Runtime, batch by batch."""
+"""What values the tensors take on the calibration images, seen through ONNX Runtime, batch by batch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import onnxruntime
 
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.options import Progress
+from tvm_re2na.quantize.options import Progress, Range
 
 BATCH_BYTES = 16 * 2**20  # of input images; keeps all activations of a large network below a gigabyte
 LARGEST_BATCH = 32
 FINEST = 4  # candidate exponents per tensor: the one that clips nothing, and this many less one finer ones
+
+Values = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -29,35 +31,39 @@ class Extremes:
         return max(-self.low[name], self.high[name], 0.0)
 
 
-def observe(
-    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str
-) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """Values of the named tensors, one dictionary per batch of images."""
+def session(model: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU, every tensor computed as it is written."""
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    )  # every tensor stays what it is
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    model = to_onnx(net, names).SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def observe(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Iterator[Values]:
+    """Values of the named tensors, one dictionary per batch of images."""
+    running = session(to_onnx(net, names).SerializeToString())
     computed = [name for name in names if name != net.input_name]
-    for start, batch in _batches(net, images):
-        values = dict(zip(computed, session.run(computed, {net.input_name: batch}), strict=True))
+    for start, batch in batches(net, images):
+        values = dict(zip(computed, running.run(computed, {net.input_name: batch}), strict=True))
         if net.input_name in names:
             values[net.input_name] = batch
         yield values
         progress(stage, min(start + len(batch), len(images)), len(images))
 
 
-def _batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
+def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
     """Batches of the size that the model asks for, or of a convenient one; a short last batch repeats its last image."""
     fixed = net.shapes[net.input_name][0]
-    size = fixed or max(1, min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8)))
+    size = batch_size(net, images)
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         if fixed and len(batch) < size:
             batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
         yield start, batch
+
+
+def batch_size(net: Net, images: Calibration) -> int:
+    return net.shapes[net.input_name][0] or max(1, min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8)))
 
 
 def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:
@@ -70,17 +76,37 @@ def extremes(net: Net, names: list[str], images: Calibration, progress: Progress
     return Extremes(low, high)
 
 
-def exponent_errors(
-    net: Net, coarsest: dict[str, int], images: Calibration, limits: tuple[int, int], progress: Progress
+def largest_by_channel(
+    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Relative squared error of each tensor for the exponents coarsest, coarsest - 1, ...; `limits` are the data's range."""
-    errors = {name: np.zeros(FINEST) for name in coarsest}
-    energy = dict.fromkeys(coarsest, 1e-30)
-    for values in observe(net, list(coarsest), images, progress, "choosing activation exponents"):
-        for name, value in values.items():
-            energy[name] += float(np.square(value, dtype=np.float64).sum())
+    """Largest |value| of each channel (C,) of tensors (N, C, ...) over all images."""
+    largest: dict[str, npt.NDArray[np.float64]] = {}
+    for values in observe(net, names, images, progress, stage) if names else ():
+        for name in names:
+            value = np.abs(values[name].astype(np.float64))
+            most = value.max(axis=(0, *range(2, value.ndim)))
+            largest[name] = np.maximum(largest.get(name, most), most)
+    return largest
+
+
+class ExponentErrors:
+    """Squared error of tensors for the exponents coarsest, coarsest - 1, ..., summed batch by batch."""
+
+    def __init__(self, coarsest: dict[str, int], limits: Range) -> None:
+        self.coarsest = coarsest
+        self.limits = limits
+        self.errors = {name: np.zeros(FINEST) for name in coarsest}
+        self.energy = dict.fromkeys(coarsest, 1e-30)
+
+    def add(self, values: Values) -> None:
+        for name, coarsest in self.coarsest.items():
+            value = values[name]
+            self.energy[name] += float(np.square(value, dtype=np.float64).sum())
             for index in range(FINEST):
-                step = np.float32(2.0 ** (coarsest[name] - index))
-                rounded = np.clip(np.rint(value / step), *limits) * step
-                errors[name][index] += float(np.square(rounded - value).sum(dtype=np.float64))
-    return {name: error / energy[name] for name, error in errors.items()}
+                step = np.float32(2.0 ** (coarsest - index))
+                rounded = np.clip(np.rint(value / step), *self.limits) * step
+                self.errors[name][index] += float(np.square(rounded - value).sum(dtype=np.float64))
+
+    def relative(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Shares of each tensor's energy."""
+        return {name: error / self.energy[name] for name, error in self.errors.items()}

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.errors import QuantizeError
 
 Progress: TypeAlias = Callable[[str, int, int], None]
+NARROWEST = 2  # bits: a sign and one more
+
+
+class Guarantee(enum.Enum):
+    """How sure it is that no accumulator overflows.
+
+    OBSERVED: none does on the calibration images, and each keeps the headroom. PROVEN: none can, whatever the input: the weights
+    of each output are bounded so that their largest possible sum fits (the L1 bound of A2Q, Colbert et al. 2023). OFF: accumulators
+    are not looked at.
+    """
+
+    OBSERVED = "observed"
+    PROVEN = "proven"
+    OFF = "off"
+
+
+class WeightRounding(enum.Enum):
+    """NEAREST: each weight on its own. SEARCHED: together, for the least error of the layer's output. AUTO: searched where a layer
+    of nearest weights would lose more than `PAYS_BELOW_DB`."""
+
+    NEAREST = "nearest"
+    SEARCHED = "searched"
+    AUTO = "auto"
+
+
+class ScaleRule(enum.Enum):
+    """SEARCHED: the exponents of least error of the layer's output. LARGEST: PyParch's rule, bits - 1 - ceil(log2(max|x|)) fraction
+    bits, for weights and activations."""
+
+    SEARCHED = "searched"
+    LARGEST = "largest"
 
 
 @dataclass(frozen=True)
@@ -17,14 +50,44 @@ class QuantizeOptions:
 
     headroom: an accumulator may reach `1 / headroom` of its range on the calibration images. Images that come later are
         different, and what overflows wraps to the other sign, so room is kept; 1.25 costs at most a third of a bit.
-    error_images: how many calibration images the search for activation exponents looks at; extremes come from all of them.
+    search_images: how many calibration images the search looks at; extremes and the final proof come from all of them.
+    weight_bits, activation_bits: narrower than the machine's data; None is the machine's own width.
+    equalise: move a channel's scale from one layer's weights to the next's where that makes both easier to round.
+    bias_correction: biases that take back the mean error of a layer's output, and on a machine that truncates, its half.
+    keep_float: names of layers (as the report lists them) that are left in float.
     """
 
     headroom: float = 1.25
-    error_images: int = 64
+    search_images: int = 256
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    guarantee: Guarantee = Guarantee.OBSERVED
+    rounding: WeightRounding = WeightRounding.AUTO
+    scales: ScaleRule = ScaleRule.SEARCHED
+    equalise: bool = True
+    bias_correction: bool = True
+    keep_float: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.headroom <= 64.0:
             raise QuantizeError(f"headroom = {self.headroom} is outside 1..64")
-        if self.error_images < 1:
-            raise QuantizeError(f"error_images = {self.error_images}, at least 1 is needed")
+        if self.search_images < 1:
+            raise QuantizeError(f"search_images = {self.search_images}, at least 1 is needed")
+
+    def ranges(self, arch: Architecture) -> tuple[Range, Range]:
+        """The integers that weights and activations may take. Raises QuantizeError for a width the machine has not."""
+        widths = {"weight_bits": self.weight_bits, "activation_bits": self.activation_bits}
+        for name, bits in widths.items():
+            if bits is not None and not NARROWEST <= bits <= arch.data_bits:
+                raise QuantizeError(
+                    f"{name} = {bits} is outside {NARROWEST}..{arch.data_bits}, the machine's data width"
+                )
+        weights, activations = (_signed(arch.data_bits if bits is None else bits) for bits in widths.values())
+        return weights, activations
+
+
+Range: TypeAlias = tuple[int, int]
+
+
+def _signed(bits: int) -> Range:
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1

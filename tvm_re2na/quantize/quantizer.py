@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 from dataclasses import dataclass
 
@@ -10,20 +12,26 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import largest_possible_sum
+from tvm_re2na.codegen.constraints import half
+from tvm_re2na.quantize.accumulators import carry_bits, worst_case
 from tvm_re2na.quantize.emit import emit
+from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.fold import fold
 from tvm_re2na.quantize.layers import Layer, Quantised, find_layers
-from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
+from tvm_re2na.quantize.load import check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.observe import Extremes, exponent_errors, extremes
-from tvm_re2na.quantize.options import Progress, QuantizeOptions
+from tvm_re2na.quantize.observe import ExponentErrors, Extremes, extremes, largest_by_channel, observe
+from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions
+from tvm_re2na.quantize.plan import Plan
 from tvm_re2na.quantize.pool import pools_to_sums
-from tvm_re2na.quantize.report import LayerReport, QuantizationReport, carry_bits
-from tvm_re2na.quantize.scales import Exponents, choose_exponents, coarsest_exponent, largest_sum
+from tvm_re2na.quantize.ranges import source_range
+from tvm_re2na.quantize.report import LayerReport, QuantizationReport
+from tvm_re2na.quantize.samples import Samples
+from tvm_re2na.quantize.scales import coarsest_exponent, start_plan
+from tvm_re2na.quantize.search import GroupTooFineError, search
 
-ATTEMPTS = 8  # each one makes at least one layer coarser by a factor of two
+ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
 
 
 @dataclass(frozen=True)
@@ -42,56 +50,54 @@ def quantize(
     options: QuantizeOptions | None = None,
     progress: Progress | None = None,
 ) -> QuantizedModel:
-    """Quantise a float ONNX model to int8 with power-of-two per-tensor scales and zero point 0.
+    """Quantise a float ONNX model to the machine's integers with power-of-two per-tensor scales and zero point 0.
 
     `calibration` is float32 (N, C, H, W), normalised as the network's input. On these images no accumulator of the result
-    overflows, and each keeps `options.headroom`. Operators the quantiser does not know stay in float. `progress(stage, done,
-    total)` is called along the way. Raises QuantizeError for a model or data that cannot be used.
+    overflows, and each keeps `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in
+    float. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data or options that cannot be
+    used.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     report = progress or (lambda stage, done, total: None)
+    _, data = options.ranges(arch)
     net = load_net(model)
     images = check_calibration(calibration, net)
+    few = images[: options.search_images]
     fold(net)
     pools_to_sums(net)
-    quantised = find_layers(net)
+    quantised = find_layers(net, options.keep_float)
+    if options.equalise:
+        results = [layer.result for layer in candidates(net, quantised)]
+        equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     seen = extremes(net, _observed(quantised), images, report, "observing activations")
-    coarsest = {name: coarsest_exponent(seen.magnitude(name), arch) for name in quantised.group_of}
-    errors = exponent_errors(net, coarsest, images[: options.error_images], (arch.data_min, arch.data_max), report)
-    exponents = choose_exponents(net, quantised, seen, errors, arch, options.headroom)
-    result, sums = _until_it_fits(net, quantised, exponents, images, arch, options, report)
-    return QuantizedModel(to_onnx(result), _report(result, quantised, exponents, sums, arch))
+    errors = ExponentErrors({name: coarsest_exponent(seen.magnitude(name), data) for name in quantised.group_of}, data)
+    samples = Samples(net, quantised.layers, len(few))
+    for values in observe(net, _observed(quantised), few, report, "sampling layers"):
+        errors.add(values)
+        samples.add(values)
+    start = start_plan(net, quantised, seen, errors.relative(), arch, options)
+    for _ in range(ATTEMPTS):
+        plan = copy.deepcopy(start)
+        try:
+            search(net, plan, seen, samples, few, arch, options, report)
+        except GroupTooFineError as error:
+            start.group[error.group] += 1
+            full = [error.layer]
+            continue
+        result = emit(net, plan)
+        sums = extremes(
+            result, [_raw_sums(layer) for layer in quantised.layers], images, report, "checking accumulators"
+        )
+        full = [layer.name for layer in quantised.layers if not _fits(layer, plan, sums, arch, options)]
+        if not full:
+            return QuantizedModel(to_onnx(result), _report(net, plan, sums, arch))
+        for name in full:
+            start.weight[name] = plan.weight[name] + 2  # the search tries one step finer
+    raise QuantizeError(f"after {ATTEMPTS} attempts the sums of {full[0]} still do not fit {arch.acc_bits} bits")
 
 
 def _observed(quantised: Quantised) -> list[str]:
     return list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)]))
-
-
-def _until_it_fits(
-    net: Net,
-    quantised: Quantised,
-    exponents: Exponents,
-    images: Calibration,
-    arch: Architecture,
-    options: QuantizeOptions,
-    progress: Progress,
-) -> tuple[Net, Extremes]:
-    """Run the quantised network itself; where rounding has eaten the headroom, make that layer's weights coarser."""
-    for attempt in range(ATTEMPTS):
-        result = emit(net, quantised, exponents, arch)
-        raw = {layer.node.name: _raw_sums(layer) for layer in quantised.layers}
-        stage = "checking accumulators" if attempt == 0 else f"checking accumulators again ({attempt})"
-        seen = extremes(result, list(raw.values()), images, progress, stage)
-        full = [
-            layer for layer in quantised.layers if not _fits(layer, quantised, exponents, seen, arch, options.headroom)
-        ]
-        if not full:
-            return result, seen
-        for layer in full:
-            _coarsen(layer, quantised, exponents)
-    raise QuantizeError(
-        f"after {ATTEMPTS} attempts the sums of {full[0].node.name} still do not fit {arch.acc_bits} bits"
-    )
 
 
 def _raw_sums(layer: Layer) -> str:
@@ -99,51 +105,37 @@ def _raw_sums(layer: Layer) -> str:
     return f"{layer.sums}.float" if layer.sums == layer.result else layer.sums
 
 
-def _unit(layer: Layer, quantised: Quantised, exponents: Exponents) -> tuple[int, int]:
-    """Exponent of the sums, and the cut."""
-    unit = exponents.group[quantised.group_of[layer.source]] + exponents.weight[layer.node.name]
-    return unit, exponents.group[quantised.group_of[layer.result]] - unit
+def _fits(layer: Layer, plan: Plan, seen: Extremes, arch: Architecture, options: QuantizeOptions) -> bool:
+    """The quantised network itself was run: where rounding has eaten the headroom, the layer's weights must be coarser."""
+    if options.guarantee is not Guarantee.OBSERVED:
+        return True
+    return _largest(layer, plan, seen, options.headroom) <= arch.acc_max
 
 
-def _fits(
-    layer: Layer, quantised: Quantised, exponents: Exponents, seen: Extremes, arch: Architecture, headroom: float
-) -> bool:
-    unit, lsb = _unit(layer, quantised, exponents)
-    return largest_sum(headroom * seen.magnitude(_raw_sums(layer)), unit, lsb, arch) <= arch.acc_max
+def _largest(layer: Layer, plan: Plan, seen: Extremes, headroom: float = 1.0) -> float:
+    """The largest |sum| that the accumulator held, headroom times as large, from the extremes of the emitted network."""
+    low, high = (headroom * math.ldexp(limits[_raw_sums(layer)], -plan.unit(layer)) for limits in (seen.low, seen.high))
+    rounding = half(plan.lsb(layer))
+    return max(high + rounding, -low - rounding)
 
 
-def _coarsen(layer: Layer, quantised: Quantised, exponents: Exponents) -> None:
-    exponents.weight[layer.node.name] += 1
-    result = quantised.group_of[layer.result]
-    _, lsb = _unit(layer, quantised, exponents)
-    exponents.group[result] -= min(lsb, 0)
+def _report(net: Net, plan: Plan, seen: Extremes, arch: Architecture) -> QuantizationReport:
+    return QuantizationReport(tuple(_layer_report(net, layer, plan, seen, arch) for layer in plan.quantised.layers))
 
 
-def _report(
-    result: Net, quantised: Quantised, exponents: Exponents, seen: Extremes, arch: Architecture
-) -> QuantizationReport:
-    return QuantizationReport(
-        tuple(_layer_report(result, layer, quantised, exponents, seen, arch) for layer in quantised.layers)
-    )
-
-
-def _layer_report(
-    result: Net, layer: Layer, quantised: Quantised, exponents: Exponents, seen: Extremes, arch: Architecture
-) -> LayerReport:
-    name = layer.node.name
-    unit, lsb = _unit(layer, quantised, exponents)
-    observed = round(largest_sum(seen.magnitude(_raw_sums(layer)), unit, lsb, arch))
-    weight, bias = result.constants[f"{name}.weight.int8"], result.constants[f"{name}.bias.int32"]
+def _layer_report(net: Net, layer: Layer, plan: Plan, seen: Extremes, arch: Architecture) -> LayerReport:
+    observed = round(_largest(layer, plan, seen))
     return LayerReport(
-        name=name,
+        name=layer.name,
         op=layer.node.op,
-        e_x=exponents.group[quantised.group_of[layer.source]],
-        e_w=exponents.weight[name],
-        e_y=exponents.group[quantised.group_of[layer.result]],
-        lsb=lsb,
+        e_x=plan.exponent(layer.source),
+        e_w=plan.weight[layer.name],
+        e_y=plan.exponent(layer.result),
+        lsb=plan.lsb(layer),
         observed_max=observed,
         limit=arch.acc_max,
         headroom=round(arch.acc_max / max(observed, 1), 4),
         carry_bits=carry_bits(observed, arch.data_bits),
-        worst_case=largest_possible_sum(weight, bias, lsb, arch),
+        worst_case=worst_case(plan.integers[layer.name], plan.lsb(layer), source_range(net, plan, layer.source)),
+        snr_db=plan.noise[layer.name],
     )

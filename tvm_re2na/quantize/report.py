@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,8 +11,9 @@ class LayerReport:
     """One linear layer. Exponents are base-2; sums are in units of 2**(e_x + e_w), rounding half included.
 
     observed_max: largest |sum| on the calibration images, of the quantised network; limit: the accumulator's largest value;
-    headroom: limit / observed_max; worst_case: largest |sum| that any int8 input could cause (L1 norm of the weights);
-    carry_bits: bits above a single product's width that observed_max needs.
+    headroom: limit / observed_max; worst_case: largest |sum| that any input of the layer could cause (L1 norm of the weights, and
+    that a ReLU before the layer leaves nothing below 0); carry_bits: bits above a single product's width that observed_max needs.
+    snr_db: energy of the float network's result over that of the quantised network's difference from it, on the search's samples.
     """
 
     name: str
@@ -27,6 +27,7 @@ class LayerReport:
     headroom: float
     carry_bits: int
     worst_case: int
+    snr_db: float
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,3 @@ class QuantizationReport:
 
     def to_json(self) -> dict[str, Any]:
         return {"layers": [asdict(layer) for layer in self.layers]}
-
-
-def carry_bits(observed_max: int, data_bits: int) -> int:
-    """Bits that sums need beyond the 2 * data_bits - 1 bits of a product, sign included."""
-    needed = math.ceil(math.log2(observed_max + 1)) + 1 if observed_max > 0 else 1
-    return max(0, needed - (2 * data_bits - 1))

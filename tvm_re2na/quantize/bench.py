@@ -1,0 +1,171 @@
+"""One layer on the bench: its samples, and what a choice of exponents and integers is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.bounds import sum_range
+from tvm_re2na.codegen.constraints import half
+from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
+from tvm_re2na.quantize.layers import Layer
+from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.observe import Extremes
+from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
+from tvm_re2na.quantize.plan import IntArray, Integers, Plan
+from tvm_re2na.quantize.ranges import activation_bounds, source_range
+from tvm_re2na.quantize.rounding import Matrix, WeightSearch
+from tvm_re2na.quantize.samples import Samples, groups
+from tvm_re2na.quantize.scales import is_sum, nearest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Exponents and integers for one layer, and the squared error of its result over the samples."""
+
+    e_w: int
+    e_y: int
+    integers: Integers
+    error: float
+
+
+class Bench:
+    """Matrices are one per group: `rows` (G, P, K) are integers, `targets` and `wanted` (G, P, O) the float network's sums and
+    results, weights (G, K, O)."""
+
+    def __init__(
+        self,
+        net: Net,
+        plan: Plan,
+        layer: Layer,
+        seen: Extremes,
+        samples: Samples,
+        source: npt.NDArray[np.int8],
+        arch: Architecture,
+        options: QuantizeOptions,
+    ) -> None:
+        self.plan = plan
+        self.arch = arch
+        self.options = options
+        self.groups = groups(layer)
+        self.e_x = plan.exponent(layer.source)
+        self.weight, self.bias = (net.constants[name].astype(np.float64) for name in layer.node.inputs[1:3])
+        self.rows = samples.rows(layer, source)
+        self.targets = samples.targets(layer)
+        self.bounds = activation_bounds(net, layer)
+        self.wanted = np.clip(self.targets, *self.bounds)
+        self.magnitude = options.headroom * seen.magnitude(layer.sums)
+        self.source = source_range(net, plan, layer.source)
+
+    def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
+        """For weights of one exponent, rounded to nearest or together, and each result exponent: what fits the machine."""
+        unit = self.e_x + e_w
+        allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits]
+        if not allowed:
+            return []
+        weight = self._rounded_together(e_w) if together else nearest(self.weight, e_w, self.plan.weights)
+        found = []
+        for e_y in allowed:
+            integers, sums = self._with_bias(weight, e_w, e_y - unit)
+            if self._fits(integers, sums, unit, e_y - unit):
+                found.append(Choice(e_w, e_y, integers, self._error(sums, unit, e_y)))
+        return found
+
+    def snr_db(self, choice: Choice) -> float:
+        """Energy of the float network's result over that of the difference."""
+        signal = float(np.square(self.wanted, dtype=np.float64).sum())
+        return round(10 * math.log10(max(signal, 1e-30) / max(choice.error, 1e-30)), 2)
+
+    # ---- weights and biases
+
+    @cached_property
+    def _weight_search(self) -> WeightSearch:
+        """A bias that is corrected takes up the mean of the error; one that stays is part of the sums."""
+        if self.options.bias_correction:
+            return WeightSearch(_centred(self.rows), _centred(self.targets))
+        return WeightSearch(self.rows, self.targets - self._by_group(self.bias))
+
+    def _rounded_together(self, e_w: int) -> IntArray:
+        scaled = self._matrix(np.ldexp(self.weight, -e_w))
+        start = self._matrix(nearest(self.weight, e_w, self.plan.weights))
+        found = self._weight_search.run(2.0 ** (self.e_x + e_w), scaled, start, self.plan.weights)
+        return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
+
+    def _with_bias(self, weight: IntArray, e_w: int, lsb: int) -> tuple[Integers, Matrix]:
+        """The weight with its bias, within the guarantee, and the sums (G, P, O) that they make of the samples."""
+        unit = self.e_x + e_w
+        plain = whole_bias(self.bias, unit, lsb, self.arch, self.options)
+        if self.options.guarantee is Guarantee.PROVEN:
+            weight = self._proven(weight, e_w, plain + half(lsb))
+        products = self.rows @ self._matrix(weight)
+        bias = plain
+        if self.options.bias_correction and not is_sum(self.weight):
+            mean = (self.targets / np.float32(2.0**unit) - products).mean(1, dtype=np.float64).reshape(-1)
+            bias = self._provable(weight, np.rint(mean).astype(np.int64), plain, half(lsb))
+        return Integers(weight, bias), products + self._by_group(bias)
+
+    def _proven(self, weight: IntArray, e_w: int, start: IntArray) -> IntArray:
+        low, high = sum_range(weight, start, self.source)
+        full = (low < self.arch.acc_min) | (high > self.arch.acc_max)
+        if not full.any():
+            return weight
+        rows = weight.reshape(len(weight), -1).copy()
+        scaled = np.ldexp(self.weight, -e_w).reshape(rows.shape)[full]
+        scaled = np.clip(scaled, *self.plan.weights)
+        rows[full] = shrink_to_fit(scaled, start[full], self.source, self.arch)
+        return rows.reshape(weight.shape)
+
+    def _provable(self, weight: IntArray, corrected: IntArray, plain: IntArray, rounding: int) -> IntArray:
+        """The corrected biases, but for outputs whose proof they would break."""
+        if self.options.guarantee is not Guarantee.PROVEN:
+            return corrected
+        low, high = sum_range(weight, corrected + rounding, self.source)
+        return np.where((low >= self.arch.acc_min) & (high <= self.arch.acc_max), corrected, plain)
+
+    def _matrix(self, weight: npt.NDArray[np.generic]) -> Matrix:
+        """(O, ...) as (G, K, O / G)."""
+        shaped = weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
+        return np.ascontiguousarray(shaped, np.float32)
+
+    def _by_group(self, bias: npt.NDArray[np.generic]) -> Matrix:
+        return bias.astype(np.float32).reshape(self.groups, 1, -1)
+
+    # ---- what a choice is worth
+
+    def _fits(self, integers: Integers, sums: Matrix, unit: int, lsb: int) -> bool:
+        rounding = half(lsb)
+        start = integers.bias + rounding
+        if start.min() < self.arch.acc_min or start.max() > self.arch.acc_max:
+            return False
+        if self.options.guarantee is Guarantee.PROVEN:
+            low, high = sum_range(integers.weight, start, self.source)
+            return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
+        if self.options.guarantee is Guarantee.OFF:
+            return True
+        seen = self.options.headroom * float(np.abs(sums).max()) + rounding
+        return max(seen, largest_sum(self.magnitude, unit, lsb, self.arch)) <= self.arch.acc_max
+
+    def _error(self, sums: Matrix, unit: int, e_y: int) -> float:
+        """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated."""
+        real = np.clip(sums * np.float32(2.0**unit), *self.bounds)
+        result = np.clip(np.floor(real * np.float32(2.0**-e_y) + np.float32(0.5)), *self.plan.data)
+        return float(np.square(result * np.float32(2.0**e_y) - self.wanted).sum(dtype=np.float64))
+
+
+def whole_bias(
+    bias: npt.NDArray[np.floating], unit: int, lsb: int, arch: Architecture, options: QuantizeOptions
+) -> IntArray:
+    """The file's bias in units of 2**unit. The file rounds half up; that a machine truncates is told by a bias that is smaller by
+    the half, or made good by one that is not."""
+    missing = 0 if options.bias_correction else half(lsb) - arch.half(lsb)
+    return np.rint(np.ldexp(bias.astype(np.float64), -unit)).astype(np.int64) - missing
+
+
+def _centred(values: Matrix) -> Matrix:
+    centred: Matrix = values - values.mean(1, keepdims=True)
+    return centred

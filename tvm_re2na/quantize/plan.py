@@ -1,0 +1,46 @@
+"""What the search decides: exponents of tensors and weights, then the integers themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.quantize.layers import Layer, Quantised
+from tvm_re2na.quantize.options import Range
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Integers(NamedTuple):
+    """A layer's weight, shaped as its float one, and bias (O,) in units of 2**(e_x + e_w), as the QDQ file holds them."""
+
+    weight: IntArray
+    bias: IntArray
+
+
+@dataclass
+class Plan:
+    """Exponents by group of tensors and by name of a layer's node; `integers` and `noise` (see LayerReport.snr_db) by layer, as the
+    search comes to them. `weights` and `data` are the ranges of the integers."""
+
+    quantised: Quantised
+    weights: Range
+    data: Range
+    group: dict[str, int]
+    weight: dict[str, int]
+    integers: dict[str, Integers] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
+
+    def exponent(self, tensor: str) -> int:
+        return self.group[self.quantised.group_of[tensor]]
+
+    def unit(self, layer: Layer) -> int:
+        """Exponent of the layer's sums."""
+        return self.exponent(layer.source) + self.weight[layer.name]
+
+    def lsb(self, layer: Layer) -> int:
+        """Bits that are cut off the layer's sums."""
+        return self.exponent(layer.result) - self.unit(layer)

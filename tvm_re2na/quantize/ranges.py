@@ -1,0 +1,32 @@
+"""What values a tensor can have at all, from the activation that made it."""
+
+from __future__ import annotations
+
+import math
+
+from tvm_re2na.quantize.layers import MOVING, Layer
+from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.options import Range
+from tvm_re2na.quantize.plan import Plan
+
+
+def activation_bounds(net: Net, layer: Layer) -> tuple[float, float]:
+    """The activation behind a layer clips to these; infinite where there is none."""
+    node = net.producer(layer.result)
+    return net.bounds.get(node.name, (-math.inf, math.inf)) if node is not None else (-math.inf, math.inf)
+
+
+def source_range(net: Net, plan: Plan, tensor: str) -> Range:
+    """The integers that a quantised tensor can hold whatever the network's input is."""
+    node = net.producer(tensor)
+    if node is not None and node.name in net.bounds:
+        low, high = (_step(bound, plan.exponent(tensor)) for bound in net.bounds[node.name])
+        return max(low, plan.data[0]), min(high, plan.data[1])
+    if node is not None and node.op in MOVING and node.inputs[0] in plan.quantised.group_of:
+        low, high = source_range(net, plan, node.inputs[0])
+        return (min(low, 0), max(high, 0)) if node.op == "Pad" else (low, high)
+    return plan.data
+
+
+def _step(bound: float, exponent: int) -> int:
+    return int(math.copysign(1 << 31, bound)) if math.isinf(bound) else math.floor(math.ldexp(bound, -exponent) + 0.5)

@@ -1,0 +1,82 @@
+"""Samples of a layer's work: some of its sums in the float network, and the inputs that the quantised network has for them.
+
+A layer is a product of matrices, group by group: sums (P, O) = rows (P, K) @ weight (O, K) + bias, where a row holds the inputs of
+one output pixel of one image. P pixels, drawn once, stand for all.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.quantize.layers import Layer
+from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.observe import Values
+
+Rows = npt.NDArray[np.float32]
+MOST_ROWS = 8192
+MOST_VALUES = 2**25  # of a layer's rows: 128 MiB
+
+
+class Samples:
+    """Draws pixels of every layer and keeps the float network's sums there: `targets[name]` is (groups, P, O / groups)."""
+
+    def __init__(self, net: Net, layers: tuple[Layer, ...], images: int) -> None:
+        self.net = net
+        self.layers = layers
+        self.images = images
+        self.pixels: dict[str, npt.NDArray[np.int64]] = {}
+        self._sums: dict[str, list[Rows]] = {layer.name: [] for layer in layers}
+
+    def add(self, values: Values) -> None:
+        """One batch of the float network; images beyond the number promised fill up the last batch."""
+        for layer in self.layers:
+            sums = values[layer.sums]
+            have = sum(map(len, self._sums[layer.name]))
+            sums = sums[: self.images - have]
+            flat = sums.reshape(*sums.shape[:2], -1)
+            if layer.name not in self.pixels:
+                self.pixels[layer.name] = self._draw(layer, flat.shape[2])
+            pixels = self.pixels[layer.name][have : have + len(flat)]
+            self._sums[layer.name].append(np.take_along_axis(flat, pixels[:, None, :], 2).transpose(0, 2, 1))
+
+    def _draw(self, layer: Layer, pixels: int) -> npt.NDArray[np.int64]:
+        inputs = self.net.constants[layer.node.inputs[1]][0].size * groups(layer)
+        rows = max(self.images, min(MOST_ROWS, MOST_VALUES // inputs))
+        each = min(pixels, -(-rows // self.images))
+        rng = np.random.default_rng(zlib.crc32(layer.name.encode()))
+        return np.stack([rng.choice(pixels, each, replace=False) for _ in range(self.images)])
+
+    def targets(self, layer: Layer) -> Rows:
+        sums = np.concatenate(self._sums[layer.name]).reshape(-1, groups(layer), self._outputs(layer) // groups(layer))
+        return np.ascontiguousarray(sums.transpose(1, 0, 2))
+
+    def rows(self, layer: Layer, source: npt.NDArray[np.int8]) -> Rows:
+        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K)."""
+        if source.ndim == 2:
+            return source.astype(np.float32)[None]
+        weight, attributes = self.net.constants[layer.node.inputs[1]], layer.node.attributes
+        kernel, strides, dilations = (
+            weight.shape[2:],
+            attributes.get("strides", [1, 1]),
+            attributes.get("dilations", [1, 1]),
+        )
+        top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
+        padded = np.pad(source, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        width = (padded.shape[3] - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
+        pixels = self.pixels[layer.name][:, :, None]
+        y = pixels // width * strides[0] + np.arange(kernel[0]) * dilations[0]
+        x = pixels % width * strides[1] + np.arange(kernel[1]) * dilations[1]
+        image, channel = np.arange(len(padded))[:, None, None, None, None], np.arange(padded.shape[1])[:, None, None]
+        picked = padded[image, channel, y[:, :, None, :, None], x[:, :, None, None, :]]
+        picked = picked.reshape(-1, groups(layer), weight[0].size)
+        return np.ascontiguousarray(picked.transpose(1, 0, 2), np.float32)
+
+    def _outputs(self, layer: Layer) -> int:
+        return len(self.net.constants[layer.node.inputs[1]])
+
+
+def groups(layer: Layer) -> int:
+    return int(layer.node.attributes.get("group", 1))

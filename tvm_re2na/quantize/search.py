@@ -1,0 +1,106 @@
+"""The search itself: layer by layer, in order of execution, the exponents, weights and biases of least error of the layer's output.
+
+A layer is judged by its result: what the machine computes from the inputs that the quantised network really has for it, cut,
+clipped and rounded, against the float network's result. So a layer also makes good, as far as it can, what those before it lost.
+"""
+
+from __future__ import annotations
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.quantize.bench import Bench, Choice, whole_bias
+from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.layers import Layer
+from tvm_re2na.quantize.load import Calibration
+from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.observe import Extremes
+from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions, ScaleRule, WeightRounding
+from tvm_re2na.quantize.plan import Integers, Plan
+from tvm_re2na.quantize.rounding import LARGEST_INPUTS
+from tvm_re2na.quantize.samples import Samples
+from tvm_re2na.quantize.scales import is_sum, nearest
+from tvm_re2na.quantize.segments import Segments
+
+STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
+COARSER = 6  # further steps for weights that must shrink until no input can overflow their sums
+PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave less signal over noise than this
+SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
+
+
+class GroupTooFineError(QuantizeError):
+    """No weights fit the accumulator unless the tensors of `group` get a coarser exponent."""
+
+    def __init__(self, group: str, layer: str) -> None:
+        super().__init__(f"{layer}: no scales found under which its sums fit the accumulator")
+        self.group = group
+        self.layer = layer
+
+
+def search(
+    net: Net,
+    plan: Plan,
+    seen: Extremes,
+    samples: Samples,
+    images: Calibration,
+    arch: Architecture,
+    options: QuantizeOptions,
+    progress: Progress,
+) -> None:
+    """Decide every layer of `plan`, starting from its exponents. Raises GroupTooFineError."""
+    layers = plan.quantised.layers
+    for layer in layers:
+        weight, bias = (net.constants[name] for name in layer.node.inputs[1:3])
+        rounded = nearest(weight, plan.weight[layer.name], plan.weights)
+        plan.integers[layer.name] = Integers(
+            rounded, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
+        )
+    segments = Segments(net, plan, images)
+    for index, layer in enumerate(layers):
+        source = segments.value(layer.source, [other.source for other in layers[index:]])
+        bench = Bench(net, plan, layer, seen, samples, source, arch, options)
+        choice = _best(bench, plan, layer, options)
+        plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
+        plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
+        plan.noise[layer.name] = bench.snr_db(choice)
+        progress("searching scales and weights", index + 1, len(layers))
+
+
+def _best(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> Choice:
+    results = _result_exponents(plan, layer, options)
+    if is_sum(bench.weight):
+        exponents = [0]
+    elif options.scales is ScaleRule.LARGEST:
+        exponents = [plan.weight[layer.name]]
+    else:
+        exponents = _weight_exponents(plan, layer, options)
+    choices = [choice for e_w in exponents for choice in bench.choices(e_w, results)]
+    if not choices:
+        raise GroupTooFineError(plan.quantised.group_of[layer.result], layer.name)
+    best = min(choices, key=_worth)
+    if not is_sum(bench.weight) and _rounds_together(bench, best, options):
+        tried = exponents if bench.weight.size <= SMALL else [best.e_w]
+        together = [choice for e_w in tried for choice in bench.choices(e_w, results, together=True)]
+        best = min([best, *together], key=_worth)
+    return best
+
+
+def _worth(choice: Choice) -> tuple[float, int]:
+    """Less error; of equal ones, coarser weights, whose sums are smaller."""
+    return choice.error, -choice.e_w
+
+
+def _weight_exponents(plan: Plan, layer: Layer, options: QuantizeOptions) -> list[int]:
+    steps = (*STEPS, *range(2, COARSER)) if options.guarantee is Guarantee.PROVEN else STEPS
+    return [plan.weight[layer.name] + step for step in steps]
+
+
+def _result_exponents(plan: Plan, layer: Layer, options: QuantizeOptions) -> list[int]:
+    """A group that several layers write, or that additions join, keeps what all its members need."""
+    start = plan.exponent(layer.result)
+    free = options.scales is ScaleRule.SEARCHED and plan.quantised.is_free(layer)
+    return [start + step for step in STEPS] if free else [start]
+
+
+def _rounds_together(bench: Bench, nearest_best: Choice, options: QuantizeOptions) -> bool:
+    if options.rounding is WeightRounding.AUTO:
+        return bench.rows.shape[2] <= LARGEST_INPUTS and bench.snr_db(nearest_best) < PAYS_BELOW_DB
+    return options.rounding is WeightRounding.SEARCHED
