@@ -69,9 +69,10 @@ class Bench:
         if not allowed:
             return []
         weight = self._rounded_together(e_w) if together else nearest(self.weight, e_w, self.plan.weights)
+        products = self.rows @ self._matrix(weight)
         found = []
         for e_y in allowed:
-            integers, sums = self._with_bias(weight, e_w, e_y - unit)
+            integers, sums = self._with_bias(weight, products, e_w, e_y - unit)
             if self._fits(integers, sums, unit, e_y - unit):
                 found.append(Choice(e_w, e_y, integers, self._error(sums, unit, e_y)))
         return found
@@ -96,18 +97,24 @@ class Bench:
         found = self._weight_search.run(2.0 ** (self.e_x + e_w), scaled, start, self.plan.weights)
         return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
 
-    def _with_bias(self, weight: IntArray, e_w: int, lsb: int) -> tuple[Integers, Matrix]:
-        """The weight with its bias, within the guarantee, and the sums (G, P, O) that they make of the samples."""
+    def _with_bias(self, weight: IntArray, products: Matrix, e_w: int, lsb: int) -> tuple[Integers, Matrix]:
+        """The weight with its bias, within the guarantee, and the sums (G, P, O) that they make of the samples; `products` are the
+        weight's own."""
         unit = self.e_x + e_w
         plain = whole_bias(self.bias, unit, lsb, self.arch, self.options)
         if self.options.guarantee is Guarantee.PROVEN:
             weight = self._proven(weight, e_w, plain + half(lsb))
-        products = self.rows @ self._matrix(weight)
+            products = self.rows @ self._matrix(weight)
         bias = plain
         if self.options.bias_correction and not is_sum(self.weight):
-            mean = (self.targets / np.float32(2.0**unit) - products).mean(1, dtype=np.float64).reshape(-1)
-            bias = self._provable(weight, np.rint(mean).astype(np.int64), plain, half(lsb))
+            missing = np.ldexp(self._target_means, -unit) - products.mean(1).reshape(-1)
+            bias = self._provable(weight, np.rint(missing).astype(np.int64), plain, half(lsb))
         return Integers(weight, bias), products + self._by_group(bias)
+
+    @cached_property
+    def _target_means(self) -> npt.NDArray[np.float64]:
+        means: npt.NDArray[np.float64] = self.targets.mean(1, dtype=np.float64).reshape(-1)
+        return means
 
     def _proven(self, weight: IntArray, e_w: int, start: IntArray) -> IntArray:
         low, high = sum_range(weight, start, self.source)
@@ -147,7 +154,7 @@ class Bench:
             return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
         if self.options.guarantee is Guarantee.OFF:
             return True
-        seen = self.options.headroom * float(np.abs(sums).max()) + rounding
+        seen = self.options.headroom * float(max(sums.max(), -sums.min())) + rounding
         return max(seen, largest_sum(self.magnitude, unit, lsb, self.arch)) <= self.arch.acc_max
 
     def _error(self, sums: Matrix, unit: int, e_y: int) -> float:
