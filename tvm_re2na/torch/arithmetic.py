@@ -1,7 +1,7 @@
 """The machine's arithmetic on tensors of integers, exact forward and straight-through backward.
 
-Tensors hold integers as float32 or float64, whichever is exact for the sums at hand. Backward, each function counts as the float one it
-stands for: rounding as the identity, saturation as a clip, wrapping as nothing at all.
+Tensors hold integers as float32 or float64, whichever is exact for the sums at hand. Backward, each function counts as the float
+one it stands for: rounding as the identity, saturation as a clip, wrapping as nothing at all.
 """
 
 from __future__ import annotations

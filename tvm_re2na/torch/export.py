@@ -28,9 +28,7 @@ class ExportError(ValueError):
     """The model cannot be written as ONNX; the message names the layer."""
 
 
-def export(
-    model: nn.Module, image: tuple[int, ...], path: str | os.PathLike[str] | None = None
-) -> onnx.ModelProto:
+def export(model: nn.Module, image: tuple[int, ...], path: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
     """The calibrated model as ONNX QDQ, as `tvm_re2na.quantize` writes it; also to a file, whole or not at all.
 
     `image` is (C, H, W); the batch is open, the input is called "input" and the output "output". Raises ExportError.
@@ -121,7 +119,9 @@ class _Writer:
         else:
             raise ExportError(f"{node.name}: {node.target} is no Q-layer")
 
-    def _append(self, node: fx.Node, name: str, op: str, inputs: tuple[Any, ...], *constants: str, **attributes: Any) -> None:
+    def _append(
+        self, node: fx.Node, name: str, op: str, inputs: tuple[Any, ...], *constants: str, **attributes: Any
+    ) -> None:
         names = [self.tensors[source] for source in inputs] + list(constants)
         while not names[-1]:
             names.pop()
@@ -155,7 +155,13 @@ def _plan(net: Net, model: nn.Module) -> Plan:
         raise ExportError("the model has no convolution or dense layer")
     first = linear[0]
     limits = first.weight_limits if isinstance(first, QLinearLayer) else None
-    plan = Plan(quantised, limits or (first.arch.data_min, first.arch.data_max), first.limits, _groups(net, quantised, modules), {})
+    plan = Plan(
+        quantised,
+        limits or (first.arch.data_min, first.arch.data_max),
+        first.limits,
+        _groups(net, quantised, modules),
+        {},
+    )
     for layer in quantised.layers:
         module = modules[layer.name]
         if not isinstance(module, QLinearLayer) or module.weight_exponent is None:

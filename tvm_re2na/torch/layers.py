@@ -93,8 +93,8 @@ class QInput(QLayer):
 class QLinearLayer(QLayer):
     """A convolution or a dense layer: `input_exponent`, `weight_exponent` and the result's `exponent` make the cut.
 
-    `weight_limits`: the integers that weights may be, (-128, 127) by default for 8 bits. `overflows` counts the sums that did not fit
-    the accumulator, as the simulator does, while `count_overflows` is set.
+    `weight_limits`: the integers that weights may be, the machine's by default. `overflows` counts the sums that did not fit the
+    accumulator, as the simulator does, while `count_overflows` is set.
     """
 
     weight: nn.Parameter
@@ -183,7 +183,9 @@ class QConv2d(QLinearLayer, nn.Conv2d):
         super().__init__(*args, **options)
         self.init_machine()
         if isinstance(self.padding, str) or self.padding_mode != "zeros":
-            raise ValueError(f"QConv2d: padding {self.padding!r}, mode {self.padding_mode!r}: expected numbers and zeros")
+            raise ValueError(
+                f"QConv2d: padding {self.padding!r}, mode {self.padding_mode!r}: expected numbers and zeros"
+            )
         rows, columns = self.padding
         self.pads: Pads = pads or (int(rows), int(columns), int(rows), int(columns))
 
@@ -211,7 +213,9 @@ class QConv2d(QLinearLayer, nn.Conv2d):
                 padded.shape[2:], self.dilation, self.kernel_size, self.stride, strict=True
             )
         )
-        parts = zip(*(tensor.chunk(self.groups, axis) for tensor, axis in ((padded, 1), (weight, 0), (start, 0))), strict=True)
+        parts = zip(
+            *(tensor.chunk(self.groups, axis) for tensor, axis in ((padded, 1), (weight, 0), (start, 0))), strict=True
+        )
         for part, kernel, begin in parts:
             rows = F.unfold(part, self.kernel_size, self.dilation, 0, self.stride)
             rows = rows.reshape(len(x), part.shape[1], -1, rows.shape[2]).transpose(1, 2).flatten(1, 2)
@@ -325,8 +329,11 @@ class QAdd(QLayer):
         return OnnxNode("Add")
 
 
-def QSumPool2d(  # noqa: N802 (it is used as the class it makes one of)
-    channels: int, kernel_size: tuple[int, int], stride: tuple[int, int] | None = None, padding: tuple[int, int] = (0, 0)
+def QSumPool2d(
+    channels: int,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int] | None = None,
+    padding: tuple[int, int] = (0, 0),
 ) -> QConv2d:
     """Average pooling in the form that is exact on integers: a depthwise convolution with weights 1, which are not trained.
 

@@ -165,7 +165,9 @@ def _average(graph: fx.GraphModule, node: fx.Node, module: Any) -> None:
         kernel = stride = size[0] // rows, size[1] // columns
         padding = (0, 0)
         if (kernel[0] * rows, kernel[1] * columns) != tuple(size):
-            raise ConvertError(f"{node.target}: AdaptiveAvgPool2d of {size} to {[rows, columns]}: windows of several sizes")
+            raise ConvertError(
+                f"{node.target}: AdaptiveAvgPool2d of {size} to {[rows, columns]}: windows of several sizes"
+            )
     else:
         kernel, stride, padding = (_pair(value) for value in (module.kernel_size, module.stride, module.padding))
         if module.ceil_mode or (any(padding) and not module.count_include_pad) or module.divisor_override:
