@@ -98,7 +98,7 @@ class _Writer:
     def _module(self, node: fx.Node) -> None:
         module, name = self.model.get_submodule(str(node.target)), str(node.target)
         if isinstance(module, QInput | nn.Dropout | nn.Identity):
-            self.tensors[node] = self.tensors[node.args[0]]  # type: ignore[index]
+            self.tensors[node] = self.tensors[node.args[0]]
         elif isinstance(module, nn.Flatten):
             self._append(node, name, "Flatten", node.args[:1], axis=module.start_dim)
         elif not isinstance(module, QLayer):
@@ -112,10 +112,10 @@ class _Writer:
 
     def _function(self, node: fx.Node) -> None:
         if node.target is torch.flatten:
-            self._append(node, node.name, "Flatten", node.args[:1], axis=int(node.args[1]))  # type: ignore[arg-type]
+            self._append(node, node.name, "Flatten", node.args[:1], axis=int(node.args[1]))
         elif node.target is torch.cat:
             tensors, axis = (*node.args, 0)[:2]
-            self._append(node, node.name, "Concat", tuple(tensors), axis=node.kwargs.get("dim", axis))  # type: ignore[arg-type]
+            self._append(node, node.name, "Concat", tuple(tensors), axis=node.kwargs.get("dim", axis))
         else:
             raise ExportError(f"{node.name}: {node.target} is no Q-layer")
 
@@ -135,7 +135,7 @@ class _Writer:
         return name
 
     def _output(self, node: fx.Node) -> None:
-        tensor = self.tensors.get(node.args[0])  # type: ignore[arg-type]
+        tensor = self.tensors.get(node.args[0])
         if tensor is None:
             raise ExportError("the model returns something that is no tensor of its graph; one tensor is expected")
         for proto in self.nodes:
