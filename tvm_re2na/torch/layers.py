@@ -94,7 +94,8 @@ class QLinearLayer(QLayer):
     """A convolution or a dense layer: `input_exponent`, `weight_exponent` and the result's `exponent` make the cut.
 
     `weight_limits`: the integers that weights may be, the machine's by default. `overflows` counts the sums that did not fit the
-    accumulator, as the simulator does, while `count_overflows` is set.
+    accumulator, as the simulator does, while `count_overflows` is set. `uncut` is the result before the cut, in real numbers, while
+    `keep_uncut` is set: a loss sees more in it than in what is left of two bits.
     """
 
     weight: nn.Parameter
@@ -108,6 +109,8 @@ class QLinearLayer(QLayer):
         self.weight_limits: tuple[int, int] | None = None
         self.count_overflows = False
         self.overflows = 0
+        self.keep_uncut = False
+        self.uncut: Tensor | None = None
         self.register_buffer("mask", None)
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -154,6 +157,8 @@ class QLinearLayer(QLayer):
         inputs = arithmetic.scale(x, -(self.input_exponent or 0)).to(exact)
         start = bias.to(exact) + arithmetic.rounding_half(self.lsb)
         sums = self._sums(inputs, weight.to(exact), start)
+        if self.keep_uncut:
+            self.uncut = arithmetic.scale(sums - arithmetic.rounding_half(self.lsb), self.unit).to(x.dtype)
         results = arithmetic.cut(sums, self.lsb, self.arch).clamp(*self.limits)
         return arithmetic.scale(results, self.exponent).to(x.dtype)
 
