@@ -48,7 +48,9 @@ class Reader:
     net: Net
     nodes: list[Node] = field(default_factory=list)
     alias: dict[str, str] = field(default_factory=dict)
-    encodings: dict[str, Encoding] = field(default_factory=dict)  # of integer tensors, and of constants that were integers
+    encodings: dict[str, Encoding] = field(
+        default_factory=dict
+    )  # of integer tensors, and of constants that were integers
     ranges: dict[str, Range] = field(default_factory=dict)  # of float tensors
     activations: list[Quantised] = field(default_factory=list)
 
@@ -79,6 +81,7 @@ class Reader:
 
     def integer_result(self, node: Node, raw: str, how: Encoding, label: str) -> None:
         """`raw`, a float tensor, saturated as the integers of `node`'s result are."""
+        how = how.within(self.ranges.get(raw, (-math.inf, math.inf)))
         self.encodings[node.output] = how
         self.alias[node.output] = self.saturated(raw, node.output, how)
         self.activations.append(Quantised(label, self.alias[node.output], how))
@@ -150,5 +153,8 @@ def _keep_output_names(net: Net, reader: Reader) -> None:
         for node in net.nodes:
             node.inputs = [output if name == tensor else name for name in node.inputs]
             node.outputs = [output if name == tensor else name for name in node.outputs]
-        renamed = [Quantised(item.name, output, item.encoding) if item.tensor == tensor else item for item in reader.activations]
+        renamed = [
+            Quantised(item.name, output, item.encoding) if item.tensor == tensor else item
+            for item in reader.activations
+        ]
         reader.activations = renamed

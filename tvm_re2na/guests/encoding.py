@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -45,20 +46,30 @@ class Encoding:
         """Whether integers mean the same in both (how far they reach may differ)."""
         return np.array_equal(self.scale, other.scale) and np.array_equal(self.zero, other.zero)
 
+    def within(self, bounds: tuple[float, float]) -> Encoding:
+        """The same for real numbers that keep to `bounds`: fewer integers are reached."""
+        if not self.per_tensor:
+            return self
+        scale, zero = float(self.scale.flat[0]), int(self.zero.flat[0])
+        integers = [round(bound / scale) + zero if math.isfinite(bound) else None for bound in bounds]
+        low = self.low if integers[0] is None else min(max(integers[0], self.low), self.high)
+        high = self.high if integers[1] is None else max(min(integers[1], self.high), self.low)
+        return dataclasses.replace(self, low=low, high=high)
+
     def to_real(self, integers: Array) -> Array:
         """float32 of integers; computed in float32 as ONNX's DequantizeLinear does."""
-        scale, zero = (self._along(value, integers.ndim) for value in (self.scale, self.zero))
+        scale, zero = (self.along(value, integers.ndim) for value in (self.scale, self.zero))
         real: Array = (integers.astype(np.int64) - zero).astype(np.float32) * scale.astype(np.float32)
         return real
 
     def to_integers(self, real: Array) -> Array:
         """int64 of real numbers, ties to even, saturated."""
-        scale, zero = (self._along(value, real.ndim) for value in (self.scale, self.zero))
+        scale, zero = (self.along(value, real.ndim) for value in (self.scale, self.zero))
         rounded = np.rint(real.astype(np.float32) / scale.astype(np.float32)).astype(np.int64) + zero
         integers: Array = np.clip(rounded, self.low, self.high)
         return integers
 
-    def _along(self, values: Array, rank: int) -> Array:
+    def along(self, values: Array, rank: int) -> Array:
         if values.size == 1:
             return values.reshape(())
         shape = [1] * rank

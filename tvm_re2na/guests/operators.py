@@ -1,4 +1,4 @@
-"""What each operator of a quantised model is in float: one function each. The meaning of the inputs is ONNX's and ONNX Runtime's."""
+"""What each operator of a quantised model is in float: one function each. Inputs mean what ONNX and ONNX Runtime say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tvm_re2na.guests.dequantise import MICROSOFT, PASSING, Reader, compose
+from tvm_re2na.guests.dequantise import PASSING, Reader, compose
 from tvm_re2na.guests.encoding import Encoding, encoding
 from tvm_re2na.guests.errors import GuestError
 from tvm_re2na.quantize.net import Node
@@ -24,7 +24,9 @@ def read(reader: Reader, node: Node) -> None:
         return
     if node.op.startswith("QLinear") or node.op in DYNAMIC or node.op in ("QGemm", "QAttention"):
         raise GuestError(f"{node.op} {node.name}: this quantised operator is not known; known are {', '.join(READERS)}")
-    integers = [name for name in node.inputs if name in reader.encodings and reader.now(name) not in reader.net.constants]
+    integers = [
+        name for name in node.inputs if name in reader.encodings and reader.now(name) not in reader.net.constants
+    ]
     if integers and node.inputs[0] == integers[0] and node.op in ("Relu", "Clip"):
         _clip_integers(reader, node)
         return
@@ -36,7 +38,14 @@ def read(reader: Reader, node: Node) -> None:
 def _plain(reader: Reader, node: Node, integers: list[str]) -> None:
     source = reader.now(node.inputs[0]) if node.inputs else ""
     reader.nodes.append(
-        Node(node.op, node.name, [reader.now(name) for name in node.inputs], list(node.outputs), node.attributes, node.domain)
+        Node(
+            node.op,
+            node.name,
+            [reader.now(name) for name in node.inputs],
+            list(node.outputs),
+            node.attributes,
+            node.domain,
+        )
     )
     if integers:
         reader.encodings[node.output] = reader.encodings[integers[0]]
@@ -75,7 +84,9 @@ def _dequantize(reader: Reader, node: Node) -> None:
         reader.alias[node.output] = reader.real_constant(node, 0, how)
         return
     if made is None or not made.same_as(how):
-        raise GuestError(f"{node.op} {node.name}: {node.inputs[0]} was quantised with another scale or zero point, or is an input")
+        raise GuestError(
+            f"{node.op} {node.name}: {node.inputs[0]} was quantised with another scale or zero point, or is an input"
+        )
     reader.alias[node.output] = reader.now(node.inputs[0])
 
 
@@ -83,7 +94,10 @@ def _clip_integers(reader: Reader, node: Node) -> None:
     """A Clip between QuantizeLinear and DequantizeLinear narrows the integers (QCDQ); a Relu there ends them at integer 0."""
     made = reader.encodings[node.inputs[0]]
     low, high = (reader.constant(node, index) for index in (1, 2)) if node.op == "Clip" else (np.int64(0), None)
-    bounds = (made.low if low is None else max(int(low), made.low), made.high if high is None else min(int(high), made.high))
+    bounds = (
+        made.low if low is None else max(int(low), made.low),
+        made.high if high is None else min(int(high), made.high),
+    )
     how = Encoding(made.scale, made.zero, made.kind, *bounds, made.axis)
     reader.encodings[node.output] = how
     source = reader.now(node.inputs[0])
@@ -199,4 +213,3 @@ READERS: dict[str, Read] = {
     "QLinearAveragePool": _average("AveragePool"),
     "QLinearGlobalAveragePool": _average("GlobalAveragePool"),
 }
-__all__ = ["MICROSOFT", "read"]

@@ -55,12 +55,16 @@ def _is_qonnx(node: onnx.NodeProto) -> bool:
 
 
 def _raise_opset(net: Net) -> None:
-    """Per-channel scales need opset 13, and QONNX files of opset 9 to 12 use nothing that 13 changed but for what is checked here."""
+    """Scales per channel need opset 13; of what files of opset 9 to 12 hold, 13 changed the operators that are refused here."""
     for opset in net.opsets:
         if not opset.domain and opset.version < LOWEST_OPSET:
-            changed = [node.op for node in net.nodes if node.op in ("Squeeze", "Unsqueeze", "Split", "Softmax", "ReduceSum")]
+            changed = [
+                node.op for node in net.nodes if node.op in ("Squeeze", "Unsqueeze", "Split", "Softmax", "ReduceSum")
+            ]
             if changed:
-                raise GuestError(f"opset {opset.version} with {changed[0]}: export it with opset {LOWEST_OPSET} or later")
+                raise GuestError(
+                    f"opset {opset.version} with {changed[0]}: export it with opset {LOWEST_OPSET} or later"
+                )
             opset.version = LOWEST_OPSET
 
 
@@ -94,7 +98,7 @@ def _quant(net: Net, node: Node, nodes: list[Node]) -> None:
 def _constant(net: Net, node: Node, nodes: list[Node], value: Array, how: Encoding, rounding: str) -> None:
     if rounding not in ROUNDINGS:
         raise GuestError(f"{node.op} {node.name}: rounding_mode {rounding}, known are {', '.join(ROUNDINGS)}")
-    scale, zero = (how._along(item, value.ndim) for item in (how.scale, how.zero))
+    scale, zero = (how.along(item, value.ndim) for item in (how.scale, how.zero))
     exact = ROUNDINGS[rounding](value.astype(np.float32) / scale.astype(np.float32) + zero)
     integers = np.clip(exact, how.low, how.high).astype(how.kind)
     _dequantised(net, node, nodes, integers, how)
@@ -134,7 +138,9 @@ def _encoding(net: Net, node: Node) -> Encoding:
         raise GuestError(f"{where}: scale {float(scale.min())}, expected finite numbers above 0")
     bits, signed = float(width.reshape(-1)[0]), bool(node.attributes.get("signed", 1))
     if bits != int(bits) or not 1 <= bits <= 32 or (zero != np.rint(zero)).any():
-        raise GuestError(f"{where}: {bits:g} bits, zero point {float(zero.flat[0]):g}; expected whole numbers, 1 to 32 bits")
+        raise GuestError(
+            f"{where}: {bits:g} bits, zero point {float(zero.flat[0]):g}; expected whole numbers, 1 to 32 bits"
+        )
     low, high = (-(2 ** (int(bits) - 1)), 2 ** (int(bits) - 1) - 1) if signed else (0, 2 ** int(bits) - 1)
     if node.attributes.get("narrow", 0):
         low, high = (low + 1, high) if signed else (low, high - 1)

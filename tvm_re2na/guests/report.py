@@ -48,9 +48,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class RequantizationReport:
-    """`exact`: the guest was exact already and is the result, unchanged; `changes` is empty then, and `cost` None."""
+    """`exact`: the guest was exact already and is the result, unchanged; `changes` is empty then, and `cost` None.
+
+    `overflowing`: the layers of a guest with the right numbers whose sums leave the accumulator on the calibration images.
+    """
 
     exact: bool
+    overflowing: tuple[str, ...] = ()
     changes: tuple[TensorChange, ...] = ()
     cost: Cost | None = None
 

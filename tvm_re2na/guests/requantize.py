@@ -14,7 +14,7 @@ import onnx
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.guests.dequantise import Float, dequantise
 from tvm_re2na.guests.encoding import Encoding
-from tvm_re2na.guests.exact import is_exact
+from tvm_re2na.guests.exact import Forms, is_exact, overflowing
 from tvm_re2na.guests.qonnx import to_qdq
 from tvm_re2na.guests.report import Cost, Form, RequantizationReport, TensorChange
 from tvm_re2na.quantize import QuantizeOptions, quantize
@@ -45,13 +45,17 @@ def requantize(
     `calibration` is float32 (N, C, H, W), normalised as the network's input. The cost is not measured here: see `measure`.
     Raises GuestError for a guest that cannot be read, QuantizeError as `quantize` does.
     """
-    arch = arch or Architecture()
-    guest = dequantise(to_qdq(model))
-    if is_exact(to_qdq(model), guest, arch):
-        return Requantized(model, RequantizationReport(exact=True))
+    arch, progress = arch or Architecture(), progress or (lambda stage, done, total: None)
+    standard = to_qdq(model)
+    guest = dequantise(standard)
+    forms, full = Forms(guest), tuple[str, ...]()
+    if is_exact(guest, forms, arch):
+        full = overflowing(standard, forms, calibration, arch, progress)
+        if not full:
+            return Requantized(model, RequantizationReport(exact=True))
     twin = quantize(guest.model, calibration, arch=arch, options=options, progress=progress)
     changes = _changes(guest, dequantise(twin.model))
-    return Requantized(twin.model, RequantizationReport(exact=False, changes=changes))
+    return Requantized(twin.model, RequantizationReport(exact=False, overflowing=full, changes=changes))
 
 
 def measure(guest: onnx.ModelProto, made: Requantized, data: Dataset, progress: Progress | None = None) -> Requantized:
@@ -68,7 +72,9 @@ def _changes(guest: Float, twin: Float) -> tuple[TensorChange, ...]:
     layers = [*guest.weights, *(name for name in twin.weights if name not in guest.weights)]
     pairs += [("weight", name, guest.weights.get(name), twin.weights.get(name)) for name in layers]
     return tuple(
-        TensorChange(name, role, _form(before), _form(then)) for role, name, before, then in pairs if _differs(before, then)
+        TensorChange(name, role, _form(before), _form(then))
+        for role, name, before, then in pairs
+        if _differs(before, then)
     )
 
 
