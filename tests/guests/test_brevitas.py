@@ -52,7 +52,7 @@ def network(activation: Any, images: Any, *, thin: float) -> Any:
     return net.eval()
 
 
-def export(kind: str, activation: Any, data: Path, path: Path, *, thin: float = 0.3) -> Path:
+def export(kind: str, activation: Any, data: Path, path: Path, *, thin: float = 0.15) -> Path:
     images = torch.from_numpy(load_dataset(data / "mnist_calibration128.npz").x)
     names = {"input_names": ["input"], "output_names": ["output"]}
     open_batch = {"dynamic_axes": {"input": {0: "n"}, "output": {0: "n"}}, "dynamo": False, "opset_version": 17}
@@ -82,7 +82,7 @@ def test_signed_is_offloaded_as_it_is(re2na: Command, demo_data: Path, tmp_path:
 @pytest.mark.parametrize("kind", EXPORTS)
 @pytest.mark.parametrize("why", ["unsigned", "overflows"])
 def test_the_rest_gets_a_twin(re2na: Command, demo_data: Path, tmp_path: Path, kind: str, why: str) -> None:
-    activation, thin = (UNSIGNED, 0.3) if why == "unsigned" else (SIGNED, 1.0)
+    activation, thin = (UNSIGNED, 0.15) if why == "unsigned" else (SIGNED, 1.0)
     guest, twin = export(kind, activation, demo_data, tmp_path / "net.onnx", thin=thin), tmp_path / "twin.onnx"
     calibration = demo_data / "mnist_calibration128.npz"
     rows = [row for row in re2na("explain", guest, "--json").json if row["op"] in ("conv2d", "dense")]

@@ -125,6 +125,7 @@ def dequantise(model: onnx.ModelProto) -> Float:
         operators.read(reader, node)
     net.nodes = reader.nodes
     _keep_output_names(net, reader)
+    _free_names(net, reader)
     if not any(node.domain == MICROSOFT for node in net.nodes):
         net.opsets = [opset for opset in net.opsets if opset.domain != MICROSOFT]
     weights = {
@@ -133,6 +134,25 @@ def dequantise(model: onnx.ModelProto) -> Float:
         if node.op in ("Conv", "Gemm", "MatMul") and node.inputs[1] in reader.encodings
     }
     return Float(to_onnx(net), tuple(reader.activations), weights)
+
+
+def _free_names(net: Net, reader: Reader) -> None:
+    """Inner tensors lose their dots: the quantiser makes its names of a tensor's and a suffix, and so did a guest of its own."""
+    border = {net.input_name, *net.output_names}
+    plain = {name: name.replace(".", "_") for node in net.nodes for name in node.outputs if name not in border}
+    taken = border | set(net.constants)
+    for name, wanted in list(plain.items()):
+        while wanted in taken:
+            wanted += "_"
+        plain[name] = wanted
+        taken.add(wanted)
+    for node in net.nodes:
+        node.inputs = [plain.get(name, name) for name in node.inputs]
+        node.outputs = [plain.get(name, name) for name in node.outputs]
+    net.shapes = {plain.get(name, name): shape for name, shape in net.shapes.items()}
+    reader.activations = [
+        Quantised(item.name, plain.get(item.tensor, item.tensor), item.encoding) for item in reader.activations
+    ]
 
 
 def compose(first: Range, then: Range) -> Range:
