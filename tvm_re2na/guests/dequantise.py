@@ -103,7 +103,7 @@ class Reader:
             self.nodes.remove(last)
             raw = last.inputs[0]
         names = [
-            self.net.add_constant(f"{result}.{side}", np.float32(bound))
+            self.net.add_constant(f"{result}.{side}", np.array(bound, np.float32))
             for side, bound in zip(("low", "high"), bounds, strict=True)
         ]
         self.emit("Clip", f"{result}.range", [raw, *names], result)

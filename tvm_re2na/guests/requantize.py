@@ -68,6 +68,7 @@ def measure(guest: onnx.ModelProto, made: Requantized, data: Dataset, progress: 
 
 def _changes(guest: Float, twin: Float) -> tuple[TensorChange, ...]:
     after = {item.name.removesuffix(".saturated").removesuffix(".float"): item.encoding for item in twin.activations}
+    pairs: list[tuple[str, str, Encoding | None, Encoding | None]]
     pairs = [("activation", item.name, item.encoding, after.get(item.tensor)) for item in guest.activations]
     layers = [*guest.weights, *(name for name in twin.weights if name not in guest.weights)]
     pairs += [("weight", name, guest.weights.get(name), twin.weights.get(name)) for name in layers]
