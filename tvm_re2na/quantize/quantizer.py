@@ -19,7 +19,7 @@ from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.fold import fold
 from tvm_re2na.quantize.layers import Layer, Quantised, find_layers
-from tvm_re2na.quantize.load import check_calibration, load_net
+from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import ExponentErrors, Extremes, extremes, largest_by_channel, observe
 from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions
@@ -58,9 +58,29 @@ def quantize(
     used.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
+    found = decide(load_net(model), calibration, arch, options, progress)
+    return QuantizedModel(to_onnx(emit(found.net, found.plan)), found.report)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The float network as it was quantised (folded, equalised), what was decided for it, and the report."""
+
+    net: Net
+    plan: Plan
+    report: QuantizationReport
+
+
+def decide(
+    net: Net,
+    calibration: npt.NDArray[np.float32],
+    arch: Architecture,
+    options: QuantizeOptions,
+    progress: Progress | None = None,
+) -> Decision:
+    """All of `quantize` but the file; changes `net`."""
     report = progress or (lambda stage, done, total: None)
     _, data = options.ranges(arch)
-    net = load_net(model)
     images = check_calibration(calibration, net)
     few = images[: options.search_images]
     fold(net)
@@ -84,16 +104,19 @@ def quantize(
             start.group[error.group] += 1
             full = [error.layer]
             continue
-        result = emit(net, plan)
-        sums = extremes(
-            result, [_raw_sums(layer) for layer in quantised.layers], images, report, "checking accumulators"
-        )
+        sums = _sums(net, plan, images, report)
         full = [layer.name for layer in quantised.layers if not _fits(layer, plan, sums, arch, options)]
         if not full:
-            return QuantizedModel(to_onnx(result), _report(net, plan, sums, arch))
+            return Decision(net, plan, _report(net, plan, sums, arch))
         for name in full:
             start.weight[name] = plan.weight[name] + 2  # the search tries one step finer
     raise QuantizeError(f"after {ATTEMPTS} attempts the sums of {full[0]} still do not fit {arch.acc_bits} bits")
+
+
+def _sums(net: Net, plan: Plan, images: Calibration, progress: Progress) -> Extremes:
+    """Extremes of the quantised network's own sums."""
+    names = [_raw_sums(layer) for layer in plan.quantised.layers]
+    return extremes(emit(net, plan), names, images, progress, "checking accumulators")
 
 
 def _observed(quantised: Quantised) -> list[str]:

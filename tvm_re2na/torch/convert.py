@@ -1,0 +1,92 @@
+"""A float model -> the same model of Re²Na's layers, with the exponents that the project's own quantiser finds for it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, fx, nn
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.quantize import QuantizationReport, QuantizeOptions
+from tvm_re2na.quantize.layers import Layer
+from tvm_re2na.quantize.load import load_net
+from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.options import Progress
+from tvm_re2na.quantize.plan import Plan
+from tvm_re2na.quantize.quantizer import Decision, decide
+from tvm_re2na.torch.export import float_onnx
+from tvm_re2na.torch.layers import QInput, QLayer, QLinearLayer
+from tvm_re2na.torch.replace import Layers, replace_layers
+
+Images: TypeAlias = Tensor | npt.NDArray[np.float32]
+Weights: TypeAlias = Literal["quantised", "float"]
+
+
+def convert(
+    model: nn.Module,
+    calibration: Images,
+    *,
+    arch: Architecture | None = None,
+    options: QuantizeOptions | None = None,
+    layers: Layers | None = None,
+    weights: Weights = "quantised",
+    progress: Progress | None = None,
+) -> fx.GraphModule:
+    """The model with its layers replaced by Re²Na's (see `replace_layers`), calibrated: it computes what the machine does.
+
+    `calibration` is float32 (N, C, H, W), normalised as the network's input. `layers` maps module types of your own to theirs.
+    `weights`: "quantised" starts from the integers that the quantiser chose, the best without training; "float" keeps the float
+    weights behind them, the better start for training. `model` itself is not changed. Raises ConvertError or QuantizeError.
+    """
+    replaced = replace_layers(model, tuple(calibration.shape[1:]), layers)
+    calibrate(replaced, calibration, arch=arch, options=options, weights=weights, progress=progress)
+    return replaced
+
+
+def calibrate(
+    model: nn.Module,
+    calibration: Images,
+    *,
+    arch: Architecture | None = None,
+    options: QuantizeOptions | None = None,
+    weights: Weights = "quantised",
+    progress: Progress | None = None,
+) -> QuantizationReport:
+    """Give a model that is made of Q-layers its machine, exponents, weights and biases; returns the quantiser's report."""
+    arch, options = arch or Architecture(), options or QuantizeOptions()
+    images = np.asarray(calibration, np.float32)
+    found = decide(load_net(float_onnx(model, images.shape[1:])), images, arch, options, progress)
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, QLayer)}
+    narrower = found.plan.data if found.plan.data != (arch.data_min, arch.data_max) else None
+    for name, module in modules.items():
+        module.arch, module.narrower = arch, narrower
+        module.exponent = _exponent(found.net, found.plan, name, module)
+    for layer in found.plan.quantised.layers:
+        _decided(modules[layer.name], layer, found, weights)
+    return found.report
+
+
+def _exponent(net: Net, plan: Plan, name: str, module: QLayer) -> int | None:
+    """That of the layer's result; a sum that goes into an activation has the activation's."""
+    tensor = net.input_name if isinstance(module, QInput) else next(n.output for n in net.nodes if n.name == name)
+    behind = net.only_consumer(tensor)
+    if tensor not in plan.quantised.group_of and behind is not None and behind.name in net.bounds:
+        tensor = behind.output
+    return plan.exponent(tensor) if tensor in plan.quantised.group_of else None
+
+
+def _decided(module: QLayer, layer: Layer, found: Decision, weights: Weights) -> None:
+    if not isinstance(module, QLinearLayer) or module.bias is None:
+        raise TypeError(f"{layer.name}: {type(module).__name__}, expected a linear Q-layer with a bias")
+    plan = found.plan
+    module.input_exponent, module.weight_exponent = plan.exponent(layer.source), plan.weight[layer.name]
+    module.weight_limits = plan.weights
+    integers = plan.integers[layer.name]
+    steps = np.ldexp(integers.weight.astype(np.float64), module.weight_exponent)
+    chosen = steps if weights == "quantised" else found.net.constants[layer.node.inputs[1]]
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(np.ascontiguousarray(chosen, np.float32)))
+        module.bias.copy_(torch.from_numpy(np.ldexp(integers.bias.astype(np.float64), module.unit).astype(np.float32)))
