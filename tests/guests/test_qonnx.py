@@ -31,7 +31,9 @@ def test_the_same_numbers_as_qonnx(form: dict[str, float]) -> None:
     shapes = pytest.importorskip("qonnx.transformation.infer_shapes")
     guest = qonnx_network(**form)
     x = np.random.default_rng(2).normal(size=(1, 2, 6, 6)).astype(np.float32)
-    expected = execution.execute_onnx(wrapper.ModelWrapper(guest).transform(shapes.InferShapes()), {"input": x})["output"]
+    expected = execution.execute_onnx(wrapper.ModelWrapper(guest).transform(shapes.InferShapes()), {"input": x})[
+        "output"
+    ]
     standard = to_qdq(guest)
     onnx.checker.check_model(standard, full_check=True)
     np.testing.assert_array_equal(float_runner(standard)(x)[0], expected)
