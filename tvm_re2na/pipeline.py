@@ -46,7 +46,10 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Read and check an ONNX file. Raises ModelError if it is none, OSError if it cannot be read."""
+    """Read and check an ONNX file; QONNX is brought to standard operators, exactly.
+
+    Raises ModelError if it is none or cannot be brought there, OSError if it cannot be read.
+    """
     try:
         model = onnx.load(os.fspath(path))
         onnx.checker.check_model(model)
@@ -54,7 +57,12 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(f"{path}: no valid ONNX model ({_first_line(error)})") from error
     if not model.graph.node:
         raise ModelError(f"{path}: no valid ONNX model (its graph has no nodes)")
-    return model
+    from tvm_re2na.guests import GuestError, to_qdq
+
+    try:
+        return to_qdq(model)
+    except GuestError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,8 @@ def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, b
         calibration = _calibration(options, proto)
         result = evaluate.compare(proto, images, calibration, _arch(options), batch=batch, progress=progress)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)")
-    return Result(result.to_json(), (table,), code=0 if result.bit_identical else 1)
+    nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
+    return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)
 
 
 def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto, Any, dict[str, Any]]:

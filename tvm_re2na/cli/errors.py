@@ -10,6 +10,7 @@ BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, INTERRUPTED = 2, 3, 4, 130
 EXPECTED = {
     "ArchitectureError": BAD_INPUT,
     "DataError": BAD_INPUT,
+    "GuestError": BAD_INPUT,
     "ModelError": BAD_INPUT,
     "PlotError": BAD_INPUT,
     "ProgramError": BAD_INPUT,

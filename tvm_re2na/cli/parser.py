@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tvm_re2na import __version__
 from tvm_re2na.cli import commands
+from tvm_re2na.cli import requantize as requantising
 from tvm_re2na.codegen.compiler import STAGES
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
@@ -21,6 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"re2na {__version__}")
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
     _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
+    _requantize(add("requantize", help="a model quantised elsewhere -> its power-of-two twin, and what that costs"))
     _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
     _run(add("run", help="run a .re2na program on the simulator"))
     _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))
@@ -76,6 +78,15 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
     _output(parser, "MODEL.int8.onnx")
     _json(parser)
     parser.set_defaults(command=commands.quantize)
+
+
+def _requantize(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    _limit(parser)
+    _arch(parser)
+    _output(parser, "MODEL.twin.onnx")
+    _json(parser)
+    requantising.add_options(parser)
 
 
 def _compile(parser: argparse.ArgumentParser) -> None:

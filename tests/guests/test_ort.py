@@ -1,0 +1,97 @@
+"""Models quantised by ONNX Runtime go through every command."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.cli.conftest import Command
+from tvm_re2na import load_dataset
+from tvm_re2na.evaluate import float_runner
+from tvm_re2na.guests import dequantise
+
+FORMS = list(itertools.product(("QDQ", "QOperator"), ("QInt8", "QUInt8"), (False, True)))
+PAIRED = [form for form in FORMS if (form[0] == "QDQ") ^ (form[1] == "QInt8") ^ form[2]]  # every value with every other
+
+
+@pytest.mark.parametrize("form", PAIRED, ids=lambda form: "-".join(map(str, form)))
+def test_every_command(
+    re2na: Command, ort_guest: Callable[..., Path], demo_data: Path, tmp_path: Path, form: tuple[str, str, bool]
+) -> None:
+    guest, twin, data = ort_guest(*form), tmp_path / "twin.onnx", demo_data / "mnist_test1000.npz"
+    before = guest.read_bytes()
+    rows = re2na("explain", guest, "--json").json
+    linear = [row for row in rows if row["op"] in ("conv2d", "dense")]
+    assert len(linear) == 5
+    assert {row["rule"] for row in linear} <= {"zero_points", "int8_data"}
+
+    as_it_is = re2na("compare", guest, "--data", data, "--limit", 20, "--json")
+    assert as_it_is.code == 0, as_it_is.stderr
+    assert as_it_is.json["offloaded_macs_share"] == 0.0
+    assert as_it_is.json["bit_identical"] is True
+
+    options = ("--calibration", demo_data / "mnist_calibration128.npz", "--data", data, "--output", twin)
+    made = re2na("requantize", guest, *options, "--json")
+    assert made.code == 0, made.stderr
+    report = made.json
+    assert report["written"] and not report["exact"] and not report["overflowing"]
+    assert report["cost"]["images"] == 1000
+    assert report["cost"]["agreement"] >= 0.99
+    assert report["cost"]["twin_top1"] >= report["cost"]["guest_top1"] - 0.005
+    assert report["cost"]["snr_db"] > 15
+    weights = [change for change in report["changes"] if change["role"] == "weight"]
+    assert len(weights) == 5
+    assert [change["before"]["per_channel"] for change in weights] == [form[2]] * 5
+    for change in report["changes"]:
+        assert change["after"]["kind"] == "int8" and change["after"]["zero"] == [0, 0]
+        assert np.log2(change["after"]["scale"][0]) % 1 == 0
+
+    compiled = re2na("compile", twin, "--output", tmp_path / "twin.re2na", "--json")
+    assert compiled.code == 0, compiled.stderr
+    assert compiled.json["offloaded_macs_share"] == 1.0
+    compared = re2na("compare", twin, "--data", data, "--limit", 100, "--json")
+    assert compared.code == 0, compared.stderr
+    assert compared.json["bit_identical"] is True
+    assert compared.json["re2na"]["overflows"] == 0
+    assert guest.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(map(str, form)))
+def test_the_float_model_is_what_the_guest_approximates(
+    ort_guest: Callable[..., Path], demo_data: Path, form: tuple[str, str, bool]
+) -> None:
+    images = load_dataset(demo_data / "mnist_test1000.npz", 200).x
+    source = float_runner(onnx.load(demo_data / "lenet5_mnist.onnx"))(images)[0]
+    model = dequantise(onnx.load(ort_guest(*form))).model
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.op_type for node in model.graph.node} == {"Conv", "Clip", "MaxPool", "Flatten", "Gemm"}
+    found = float_runner(model)(images)[0]
+    assert 10 * np.log10((source**2).sum() / ((source - found) ** 2).sum()) > 25
+
+
+def test_nothing_offloaded_is_said(
+    re2na: Command, ort_guest: Callable[..., Path], demo_data: Path, tmp_path: Path
+) -> None:
+    guest = ort_guest("QDQ", "QUInt8", False)
+    failed = re2na("compile", guest, "--output", tmp_path / "net.re2na")
+    assert failed.code == 2
+    assert "no operator can be offloaded; `re2na explain` says why" in failed.stderr
+    assert not list(tmp_path.iterdir())
+    found = re2na("compare", guest, "--data", demo_data / "mnist_test1000.npz", "--limit", 5)
+    assert found.code == 0
+    assert "nothing is offloaded" in found.stdout
+
+
+def test_the_table(re2na: Command, ort_guest: Callable[..., Path], demo_data: Path, tmp_path: Path) -> None:
+    calibration = demo_data / "mnist_calibration128.npz"
+    found = re2na(
+        "requantize", ort_guest("QOperator", "QUInt8", True), "--calibration", calibration, "-o", tmp_path / "t.onnx"
+    )
+    assert found.code == 0, found.stderr
+    for words in ("per channel", "uint8, scale", "int8, scale 2**-", "signal to noise", "128"):
+        assert words in found.stdout

@@ -1,0 +1,104 @@
+"""`re2na requantize`: the power-of-two twin of a model that was quantised elsewhere, what changed and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from rich.table import Table
+
+from tvm_re2na import pipeline
+from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.render import facts_table, percent
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.data import load_dataset
+from tvm_re2na.guests import Cost, RequantizationReport, TensorChange
+from tvm_re2na.guests.report import Form
+
+ROWS = 40  # of the table; --json has them all
+
+
+class UsageError(ValueError):
+    """Options that do not fit the model, or an output that cannot be written."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the parser of the command does not add itself."""
+    parser.add_argument(
+        "--data", type=Path, metavar="DATA", help="measure the cost on these images (the calibration images)"
+    )
+    parser.set_defaults(command=requantize)
+
+
+def requantize(options: argparse.Namespace) -> Result:
+    """A quantised ONNX file -> its twin; a guest that is exact already is not written again."""
+    from tvm_re2na.guests import requantize as make_twin
+    from tvm_re2na.guests.requantize import measure
+
+    output = options.output or Path(f"{pipeline.model_stem(options.model)}.twin.onnx")
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"{output}: cannot be written: no such folder, or a folder itself")
+    model = pipeline.load_model(options.model)
+    if not pipeline.is_quantized(model):
+        raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
+    if options.calibration is None:
+        raise UsageError(f"{options.model}: requantising needs calibration images (--calibration)")
+    image = pipeline.model_input(model).image
+    calibration = load_dataset(options.calibration, options.calibration_limit, image[-1])
+    data = load_dataset(options.data, options.limit, image[-1]) if options.data else calibration
+    for images in (calibration, data):
+        images.expect_shape(image)
+    arch = Architecture.from_toml(options.arch) if options.arch else Architecture()
+    with progress_bar() as progress:
+        made = make_twin(model, calibration.x, arch=arch, progress=progress)
+        made = measure(model, made, data, progress)
+    return _result(options.model, output, made.model, made.report)
+
+
+def _result(source: Path, output: Path, model: onnx.ModelProto, report: RequantizationReport) -> Result:
+    data = {"model": str(source if report.exact else output), "written": not report.exact, **report.to_json()}
+    if report.exact:
+        return Result(data, (f"{source}: exact on this machine as it is; nothing was changed, nothing written",))
+    write_atomically(output, model.SerializeToString())
+    items = [changes_table(report.changes)]
+    if report.cost is not None:
+        items.append(facts_table("What it costs (ONNX Runtime)", dict(_cost_facts(report.cost))))
+    why = [f"its numbers were exact, but sums overflowed: {', '.join(report.overflowing)}"] * bool(report.overflowing)
+    return Result(data, (*items, *why, f"wrote {output} ({output.stat().st_size:,} bytes)"))
+
+
+def changes_table(changes: tuple[TensorChange, ...]) -> Table:
+    """One line per tensor that is quantised otherwise; of long lists the beginning."""
+    table = Table(title=f"Tensors quantised otherwise ({len(changes)})", title_justify="left")
+    for name in ("tensor", "role", "guest", "twin"):
+        table.add_column(name, overflow="fold")
+    for change in changes[:ROWS]:
+        table.add_row(change.name, change.role, _form(change.before), _form(change.after))
+    if len(changes) > ROWS:
+        table.add_row(f"... {len(changes) - ROWS} more (--json)", "", "", "")
+    return table
+
+
+def _form(form: Form | None) -> str:
+    if form is None:
+        return "not quantised"
+    scale = "..".join(_scale(value) for value in dict.fromkeys(form.scale))
+    zero = "..".join(str(value) for value in dict.fromkeys(form.zero))
+    return f"{form.kind}, scale {scale}, zero {zero}{', per channel' if form.per_channel else ''}"
+
+
+def _scale(value: float) -> str:
+    mantissa, exponent = math.frexp(value)
+    return f"2**{exponent - 1}" if mantissa == 0.5 else f"{value:.4g}"
+
+
+def _cost_facts(cost: Cost) -> Iterator[tuple[str, str]]:
+    yield "images", f"{cost.images:,}"
+    yield "same class", percent(cost.agreement)
+    yield "signal to noise of the outputs", "no difference" if cost.snr_db is None else f"{cost.snr_db:.1f} dB"
+    yield "top-1 of the guest", percent(cost.guest_top1)
+    yield "top-1 of the twin", percent(cost.twin_top1)

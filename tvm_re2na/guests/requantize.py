@@ -1,0 +1,108 @@
+"""The power-of-two twin of a guest: dequantise -> quantise, and what that changed and costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.guests.dequantise import Float, dequantise
+from tvm_re2na.guests.encoding import Encoding
+from tvm_re2na.guests.exact import Forms, is_exact, overflowing
+from tvm_re2na.guests.qonnx import to_qdq
+from tvm_re2na.guests.report import Cost, Form, RequantizationReport, TensorChange
+from tvm_re2na.quantize import QuantizeOptions, quantize
+from tvm_re2na.quantize.options import Progress
+
+if TYPE_CHECKING:
+    from tvm_re2na.data import Dataset
+
+
+@dataclass(frozen=True)
+class Requantized:
+    """`model` is the power-of-two twin, or the guest itself, the same object, where `report.exact`."""
+
+    model: onnx.ModelProto
+    report: RequantizationReport
+
+
+def requantize(
+    model: onnx.ModelProto,
+    calibration: npt.NDArray[np.float32],
+    *,
+    arch: Architecture | None = None,
+    options: QuantizeOptions | None = None,
+    progress: Progress | None = None,
+) -> Requantized:
+    """A twin of a quantised model with power-of-two scales, which the machine takes.
+
+    `calibration` is float32 (N, C, H, W), normalised as the network's input. The cost is not measured here: see `measure`.
+    Raises GuestError for a guest that cannot be read, QuantizeError as `quantize` does.
+    """
+    arch, progress = arch or Architecture(), progress or (lambda stage, done, total: None)
+    standard = to_qdq(model)
+    guest = dequantise(standard)
+    forms, full = Forms(guest), tuple[str, ...]()
+    if is_exact(guest, forms, arch):
+        full = overflowing(standard, forms, calibration, arch, progress)
+        if not full:
+            return Requantized(model, RequantizationReport(exact=True))
+    twin = quantize(guest.model, calibration, arch=arch, options=options, progress=progress)
+    changes = _changes(guest, dequantise(twin.model))
+    return Requantized(twin.model, RequantizationReport(exact=False, overflowing=full, changes=changes))
+
+
+def measure(guest: onnx.ModelProto, made: Requantized, data: Dataset, progress: Progress | None = None) -> Requantized:
+    """The same with `report.cost`, from all images of `data`; nothing to measure where the guest was exact."""
+    if made.report.exact:
+        return made
+    cost = _cost(to_qdq(guest), made.model, data, progress or (lambda stage, done, total: None))
+    return dataclasses.replace(made, report=dataclasses.replace(made.report, cost=cost))
+
+
+def _changes(guest: Float, twin: Float) -> tuple[TensorChange, ...]:
+    after = {item.name.removesuffix(".saturated").removesuffix(".float"): item.encoding for item in twin.activations}
+    pairs: list[tuple[str, str, Encoding | None, Encoding | None]]
+    pairs = [("activation", item.name, item.encoding, after.get(item.tensor)) for item in guest.activations]
+    layers = [*guest.weights, *(name for name in twin.weights if name not in guest.weights)]
+    pairs += [("weight", name, guest.weights.get(name), twin.weights.get(name)) for name in layers]
+    return tuple(
+        TensorChange(name, role, _form(before), _form(then))
+        for role, name, before, then in pairs
+        if _differs(before, then)
+    )
+
+
+def _form(how: Encoding | None) -> Form | None:
+    return None if how is None else Form.of(how)
+
+
+def _differs(before: Encoding | None, after: Encoding | None) -> bool:
+    return _form(before) != _form(after)
+
+
+def _cost(guest: onnx.ModelProto, twin: onnx.ModelProto, data: Dataset, progress: Progress) -> Cost:
+    from tvm_re2na.evaluate import count_hits, float_runner
+
+    runners = [float_runner(guest), float_runner(twin)]
+    fixed = guest.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    agreed, done, signal, noise, hits = 0, 0, 0.0, 0.0, np.zeros((2, 2), np.int64)
+    for count, images in data.batches(fixed or 64):
+        progress("measuring the cost", done, len(data))
+        outputs = [run(images)[0][:count].reshape(count, -1).astype(np.float64) for run in runners]
+        agreed += int((outputs[0].argmax(1) == outputs[1].argmax(1)).sum())
+        signal += float((outputs[0] ** 2).sum())
+        noise += float(((outputs[0] - outputs[1]) ** 2).sum())
+        if data.y is not None:
+            hits += np.stack([count_hits(output, data.y[done : done + count]) for output in outputs])
+        done += count
+    progress("measuring the cost", done, len(data))
+    snr = 10 * math.log10(signal / noise) if signal and noise else None
+    top1 = [float(hit[0]) / data.labelled if data.labelled else None for hit in hits]
+    return Cost(done, agreed / done, snr, *top1)
