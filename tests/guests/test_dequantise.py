@@ -14,7 +14,7 @@ from tvm_re2na import load_dataset, load_model
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.evaluate import float_runner
 from tvm_re2na.guests import GuestError, dequantise, requantize
-from tvm_re2na.quantize import QuantizeOptions, quantize
+from tvm_re2na.quantize import quantize
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.normal(size=(16, 2, 6, 6)).astype(np.float32)
@@ -86,8 +86,7 @@ def test_saturation_is_kept(
     without = onnx.ModelProto.FromString(model.SerializeToString())
     _drop(without, node.name)
     assert snr(signal, float_runner(without)(IMAGES)[0]) < 12  # the Clip is what makes it the same function
-    plain = QuantizeOptions(equalise=False)  # what is asked here is whether the Clip arrives in the twin
-    twin = requantize(guest, IMAGES, options=plain).model
+    twin = requantize(guest, IMAGES).model
     assert snr(signal, float_runner(twin)(IMAGES)[0]) > 20
 
 

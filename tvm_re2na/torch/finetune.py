@@ -127,7 +127,11 @@ def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
     loss: Tensor = before + 0.5 * after
     if last.limits[1] <= COARSE:
         steps = last.uncut * 2.0**-last.exponent
-        loss = loss + 0.5 * F.binary_cross_entropy_with_logits(SHARPNESS * (steps - 0.5), wanted, reduction="none").sum(1).mean()
+        loss = (
+            loss
+            + 0.5
+            * F.binary_cross_entropy_with_logits(SHARPNESS * (steps - 0.5), wanted, reduction="none").sum(1).mean()
+        )
     return loss
 
 
@@ -147,7 +151,9 @@ def _last_layer(model: fx.GraphModule) -> QLinearLayer:
     output = next(node for node in model.graph.nodes if node.op == "output").args[0]
     module = model.get_submodule(str(output.target)) if output.op == "call_module" else None
     if not isinstance(module, QLinearLayer) or module.exponent is None:
-        raise FineTuneError(f"the model ends in {type(module).__name__}, expected a calibrated convolution or dense layer")
+        raise FineTuneError(
+            f"the model ends in {type(module).__name__}, expected a calibrated convolution or dense layer"
+        )
     return module
 
 
