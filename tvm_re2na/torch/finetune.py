@@ -23,7 +23,8 @@ from tvm_re2na.torch.layers import QLinearLayer
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
 
-TEMPERATURE = 2.0
+TEACHER_TEMPERATURE = 2.0
+STUDENT_TEMPERATURE = 3.0  # results of few values cannot be as sure as the teacher's
 WEIGHT_RATE = 0.016  # of a weight's step, for the first step of training
 BIAS_RATE = 0.0005  # of the result's step
 COARSE = 3  # results up to it have so few values that the right class must be cut to another one than all the rest
@@ -75,6 +76,8 @@ def fine_tune(
     with torch.random.fork_rng(devices=[]), _training(model, last):
         torch.manual_seed(seed)
         order = torch.randperm(len(images))
+        if last.limits[1] <= COARSE:
+            last.exponent = _separating_exponent(_answers(teacher, images), last)
         checks = _held_out(images[order[:kept]], change, teacher)
         return _train(model, last, images[order[kept:]], teacher, checks, change, steps, batch, rate, progress)
 
@@ -120,10 +123,10 @@ def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
     if last.uncut is None or last.exponent is None:
         raise FineTuneError("the model's result does not come from its last layer")
     wanted = F.softmax(answers, 1)
-    soft = F.softmax(answers / TEMPERATURE, 1)
-    before = F.kl_div(F.log_softmax(last.uncut / TEMPERATURE, 1), soft, reduction="batchmean")
+    soft = F.softmax(answers / TEACHER_TEMPERATURE, 1)
+    before = F.kl_div(F.log_softmax(last.uncut / STUDENT_TEMPERATURE, 1), soft, reduction="batchmean")
     passed = last.uncut + (results - last.uncut).detach()  # a result that saturates can still be wrong
-    after = F.cross_entropy(passed / TEMPERATURE, wanted)
+    after = F.cross_entropy(passed / STUDENT_TEMPERATURE, wanted)
     loss: Tensor = before + 0.5 * after
     if last.limits[1] <= COARSE:
         steps = last.uncut * 2.0**-last.exponent
@@ -133,6 +136,13 @@ def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
             * F.binary_cross_entropy_with_logits(SHARPNESS * (steps - 0.5), wanted, reduction="none").sum(1).mean()
         )
     return loss
+
+
+def _separating_exponent(answers: Tensor, last: QLinearLayer) -> int:
+    """The step of the result whose half most often lies between the teacher's best answer and all others."""
+    finest, coarsest = last.unit, last.unit + last.arch.acc_bits - 1
+    candidates = range(max(finest, (last.exponent or 0) - 3), min(coarsest, (last.exponent or 0) + 3) + 1)
+    return max(candidates, key=lambda step: int(((answers >= 0.5 * 2.0**step).sum(1) == 1).sum()))
 
 
 def _parameters(model: nn.Module, rate: float) -> list[dict[str, object]]:
