@@ -27,14 +27,14 @@ def check_format(path: str | os.PathLike[str]) -> str:
     kind = Path(path).suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise PlotError(f"{path}: a figure's name ends in .{' or .'.join(FORMATS)}, not in '{Path(path).suffix}'")
-    _new_figure(1, 1)
+    new_figure(1, 1)
     return kind
 
 
 def report_figure(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Bars of `compile_report`'s layers, one above the other: cycles stacked by cause, with the bound as a mark beside them."""
     layers = [layer for layer in report["layers"] if layer["cycles"]]
-    figure = _new_figure(9, 1.5 + 0.28 * len(layers))
+    figure = new_figure(9, 1.5 + 0.28 * len(layers))
     axes = figure.add_subplot()
     rows = range(len(layers))
     left = [0] * len(layers)
@@ -48,14 +48,14 @@ def report_figure(report: Mapping[str, Any], path: str | os.PathLike[str]) -> No
     axes.invert_yaxis()
     axes.set_xlabel("cycles of one inference")
     axes.legend(fontsize=8)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def exploration_figure(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Every machine that compiled: cycles over area, the size of a mark its DRAM traffic, those on the front filled and named."""
     good = [row for row in rows if row["error"] is None]
     most = max((row["dram_bytes"] for row in good), default=0) or 1
-    figure = _new_figure(9, 6)
+    figure = new_figure(9, 6)
     axes = figure.add_subplot()
     for front, color in ((False, "none"), (True, "tab:blue")):
         chosen = [row for row in good if row["pareto"] is front]
@@ -69,10 +69,11 @@ def exploration_figure(rows: Sequence[Mapping[str, Any]], fields: Sequence[str],
     axes.set_ylabel("cycles of one inference")
     axes.set_title(f"{', '.join(fields)}; size of a mark: DRAM traffic", fontsize=9)
     axes.legend(fontsize=8)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of that many inches. Raises MissingPackageError where matplotlib is not installed."""
     try:
         module = importlib.import_module("matplotlib.figure")
     except ImportError as error:
@@ -81,7 +82,8 @@ def _new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _write(figure: Figure, path: str | os.PathLike[str]) -> None:
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """As the name says, PNG or SVG, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=check_format(path), dpi=150)
     write_atomically(path, buffer.getvalue())

@@ -8,6 +8,7 @@ from pathlib import Path
 from tvm_re2na import __version__
 from tvm_re2na.cli import commands
 from tvm_re2na.cli import requantize as requantising
+from tvm_re2na.cli import survey as surveying
 from tvm_re2na.codegen.compiler import STAGES
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
@@ -27,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     _run(add("run", help="run a .re2na program on the simulator"))
     _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
+    _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
     _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
     _disasm(add("disasm", help="list a program's instructions"))
@@ -78,6 +80,21 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
     _output(parser, "MODEL.int8.onnx")
     _json(parser)
     parser.set_defaults(command=commands.quantize)
+
+
+def _survey(parser: argparse.ArgumentParser) -> None:
+    kinds = "; ".join(f"{name}: {text}" for name, text in surveying.KINDS.items())
+    parser.add_argument("kind", choices=surveying.KINDS, metavar="KIND", help=kinds)
+    _model(parser)
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=DATA_HELP)
+    _limit(parser)
+    parser.add_argument(
+        "--bits", type=surveying.widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)"
+    )
+    _arch(parser)
+    _plot(parser, "the survey")
+    _json(parser)
+    parser.set_defaults(command=surveying.survey)
 
 
 def _requantize(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,71 @@
+"""`re2na survey`: what accuracy costs and where, as a table, a figure and JSON."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from rich.table import Table
+
+from tvm_re2na import pipeline
+from tvm_re2na.cli import render_survey
+from tvm_re2na.cli.commands import UsageError, check_figure
+from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.data import load_dataset
+from tvm_re2na.survey import figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
+
+KINDS = {
+    "bits": "accuracy against the width of weights and activations",
+    "carry": "carry bits of each layer, and overflows against the accumulator's width",
+    "rounding": "one half added before the cut, against truncation",
+    "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
+}
+SURVEYS: dict[str, Callable[..., Any]] = {
+    "bits": survey_bits,
+    "carry": survey_carry,
+    "rounding": survey_rounding,
+    "sensitivity": survey_sensitivity,
+}
+TABLES: dict[str, Callable[[Any], tuple[Table | str, ...]]] = {
+    "bits": render_survey.bits,
+    "carry": render_survey.carry,
+    "rounding": render_survey.rounding,
+    "sensitivity": render_survey.sensitivity,
+}
+WIDTH_KINDS = ("bits", "rounding")
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """`8,4,2` as numbers; an error of argparse for anything else."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(2 <= number <= 8 for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of widths from 2 to 8, like 8,6,4")
+    return numbers
+
+
+def survey(options: argparse.Namespace) -> Result:
+    """One survey of a float model."""
+    check_figure(options.plot)
+    if options.bits is not None and options.kind not in WIDTH_KINDS:
+        raise UsageError(f"--bits: `survey {options.kind}` has no widths; {' and '.join(WIDTH_KINDS)} have")
+    if options.calibration is None:
+        raise UsageError(f"{options.model}: a survey needs calibration images (--calibration)")
+    model = pipeline.load_model(options.model)
+    size = pipeline.model_input(model).image[-1]
+    images = load_dataset(options.data, options.limit, size)
+    calibration = load_dataset(options.calibration, options.calibration_limit, size)
+    known: dict[str, Any] = {"arch": Architecture.from_toml(options.arch) if options.arch else None}
+    if options.bits is not None:
+        known["widths"] = options.bits
+    with progress_bar() as progress:
+        found = SURVEYS[options.kind](model, images, calibration, progress=progress, **known)
+    written: tuple[str, ...] = ()
+    if options.plot is not None:
+        figures.FIGURES[options.kind](found, options.plot)
+        written = (f"wrote {options.plot}",)
+    return Result(found.to_json(), (*TABLES[options.kind](found), *written))

@@ -1,0 +1,65 @@
+"""Accuracy against width: weights, activations, input and result, all of one width, on one accumulator."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.errors import CompileError
+from tvm_re2na.data import Dataset
+from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.quantize import QuantizeError, QuantizeOptions
+from tvm_re2na.survey.measure import WIDTHS, Bench, open_bench
+
+
+@dataclass(frozen=True)
+class BitsRow:
+    """One width. Figures are None where `error` says why there are none; top-1 is None without labels."""
+
+    bits: int
+    top1: float | None
+    top1_float: float | None
+    overflows: int | None
+    agreement: float | None = None
+    snr_db: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class BitsSurvey:
+    rows: tuple[BitsRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of docs/json.md."""
+        return {"rows": [dataclasses.asdict(row) for row in self.rows]}
+
+
+def survey_bits(
+    model: onnx.ModelProto,
+    images: Dataset,
+    calibration: Dataset,
+    *,
+    arch: Architecture | None = None,
+    options: QuantizeOptions | None = None,
+    widths: Sequence[int] = WIDTHS,
+    progress: Progress = silent,
+) -> BitsSurvey:
+    """Quantise `model` anew for `arch` with each data width, and run all images on its simulator."""
+    bench = open_bench(model, images, calibration, progress)
+    return BitsSurvey(tuple(_row(bench, arch or Architecture(), options, bits) for bits in widths))
+
+
+def _row(bench: Bench, arch: Architecture, options: QuantizeOptions | None, bits: int) -> BitsRow:
+    try:
+        machine = dataclasses.replace(arch, data_bits=bits)
+        quantized = bench.quantize(machine, options)
+        outputs, overflows = bench.on_re2na(quantized.model, machine, f"{bits} bits")
+    except (QuantizeError, CompileError) as error:
+        return BitsRow(bits, None, bench.top1, None, error=str(error))
+    scores = bench.share(outputs), bench.top1
+    return BitsRow(bits, *scores, overflows, bench.agreement(outputs), bench.snr_db(outputs))

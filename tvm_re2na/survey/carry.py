@@ -1,0 +1,150 @@
+"""Carry bits: what the sums of each layer need beyond the width of one product, and why.
+
+A product of two b-bit numbers takes 2 b - 1 bits; every doubling of the sum beyond it takes one more. How far a sum grows is in the
+weights: at most their L1 norm times the largest input (`worst_case`), in practice what the images make of it (`observed_max`). An
+accumulator of 17 bits holds two carry bits of 8-bit data: the quantiser chooses scales that stay below. `free` is what the layer
+would take on an accumulator without limit, and `largest` what it takes there under PyParch's rule for scales, for a comparison
+with the group's table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from tvm_re2na.codegen.arch import AccOverflow, Architecture
+from tvm_re2na.data import Dataset
+from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.quantize import QuantizationReport, QuantizedModel, QuantizeOptions
+from tvm_re2na.quantize.options import Guarantee, ScaleRule, WeightRounding
+from tvm_re2na.survey.measure import Bench, open_bench
+
+UNLIMITED = 32  # accumulator bits that no network here fills
+ACCUMULATORS = (20, 19, 18, 17, 16, 15, 14)
+PYPARCH = QuantizeOptions(
+    guarantee=Guarantee.OFF,
+    scales=ScaleRule.LARGEST,
+    rounding=WeightRounding.NEAREST,
+    equalise=False,
+    bias_correction=False,
+)
+
+
+@dataclass(frozen=True)
+class CarryRow:
+    """One linear layer. `additions` per sum; `l1_norm`: the largest sum of |weight| of an output, in integers."""
+
+    layer: str
+    carry_bits: int
+    observed_max: int
+    worst_case: int
+    headroom: float
+    additions: int
+    l1_norm: int
+    carry_bits_free: int
+    carry_bits_largest: int
+    l1_norm_largest: int
+
+
+@dataclass(frozen=True)
+class AccumulatorRow:
+    """One width of the accumulator: with the scales that suit one without limit, and with scales chosen for it."""
+
+    acc_bits: int
+    overflows: int
+    share: float
+    top1: float | None
+    overflows_chosen: int
+    top1_chosen: float | None
+
+
+@dataclass(frozen=True)
+class CarrySurvey:
+    rows: tuple[CarryRow, ...]
+    accumulators: tuple[AccumulatorRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of docs/json.md."""
+        return {
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "accumulators": [dataclasses.asdict(row) for row in self.accumulators],
+        }
+
+
+def survey_carry(
+    model: onnx.ModelProto,
+    images: Dataset,
+    calibration: Dataset,
+    *,
+    arch: Architecture | None = None,
+    options: QuantizeOptions | None = None,
+    accumulators: Sequence[int] = ACCUMULATORS,
+    progress: Progress = silent,
+) -> CarrySurvey:
+    """Carry bits of every layer on the calibration images, and overflows on `images` for each width of the accumulator."""
+    arch, options = arch or Architecture(), options or QuantizeOptions()
+    bench = open_bench(model, images, calibration, progress)
+    unlimited = dataclasses.replace(arch, acc_bits=UNLIMITED)
+    chosen = bench.quantize(arch, options)
+    free = bench.quantize(unlimited, dataclasses.replace(options, guarantee=Guarantee.OFF))
+    largest = bench.quantize(unlimited, PYPARCH)
+    rows = _rows(chosen, free.report, largest)
+    widths = [
+        _accumulator(bench, arch, options, bits, free.model, sum_count(bench, free.model)) for bits in accumulators
+    ]
+    return CarrySurvey(rows, tuple(widths))
+
+
+def _rows(chosen: QuantizedModel, free: QuantizationReport, largest: QuantizedModel) -> tuple[CarryRow, ...]:
+    weights, theirs = _weights(chosen.model), _weights(largest.model)
+    return tuple(
+        CarryRow(
+            mine.name,
+            mine.carry_bits,
+            mine.observed_max,
+            mine.worst_case,
+            mine.headroom,
+            additions=weights[mine.name][0].size,
+            l1_norm=_l1_norm(weights[mine.name]),
+            carry_bits_free=unbounded.carry_bits,
+            carry_bits_largest=rule.carry_bits,
+            l1_norm_largest=_l1_norm(theirs[mine.name]),
+        )
+        for mine, unbounded, rule in zip(chosen.report.layers, free.layers, largest.report.layers, strict=True)
+    )
+
+
+def _weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Integer weights by the name of their layer."""
+    suffix = ".weight.int8"
+    values = {item.name: item for item in model.graph.initializer if item.name.endswith(suffix)}
+    return {name.removesuffix(suffix): numpy_helper.to_array(item) for name, item in values.items()}
+
+
+def _l1_norm(weight: np.ndarray) -> int:
+    return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1).max())
+
+
+def _accumulator(
+    bench: Bench, arch: Architecture, options: QuantizeOptions, bits: int, free: onnx.ModelProto, sums: int
+) -> AccumulatorRow:
+    machine = dataclasses.replace(arch, acc_bits=bits, acc_overflow=AccOverflow.WRAP)
+    outputs, overflows = bench.on_re2na(free, machine, f"{bits}-bit accumulator")
+    own = bench.quantize(machine, options)
+    chosen, still = bench.on_re2na(own.model, machine, f"{bits}-bit accumulator, own scales")
+    share = overflows / (sums * len(bench.images))
+    return AccumulatorRow(bits, overflows, share, bench.share(outputs), still, bench.share(chosen))
+
+
+def sum_count(bench: Bench, model: onnx.ModelProto) -> int:
+    """Sums that the linear layers make of one image: the elements of their outputs."""
+    inferred = onnx.shape_inference.infer_shapes(model)
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in inferred.graph.value_info}
+    linear = [node.output[0] for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    return sum(int(np.prod([dim.dim_value for dim in shapes[name][1:]])) for name in linear)

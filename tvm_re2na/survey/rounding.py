@@ -1,0 +1,81 @@
+"""What the rounding constant buys: half of the cut-off LSB added before the cut, or nothing (truncation).
+
+Under two rules: PyParch's (scales from the largest value, weights rounded to nearest), as in the group's table, and this package's
+search. A truncating machine is measured twice: as it is, and with corrected biases, which take the half up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from tvm_re2na.codegen.arch import Architecture, Rounding
+from tvm_re2na.data import Dataset
+from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.quantize import QuantizeOptions
+from tvm_re2na.quantize.options import ScaleRule, WeightRounding
+from tvm_re2na.survey.measure import WIDTHS, Bench, open_bench
+
+RULES = {
+    "pyparch": QuantizeOptions(
+        scales=ScaleRule.LARGEST, rounding=WeightRounding.NEAREST, equalise=False, bias_correction=False
+    ),
+    "searched": QuantizeOptions(bias_correction=False),
+}
+
+
+@dataclass(frozen=True)
+class RoundingRow:
+    """Top-1 at one width under one rule; `corrected` is truncation with corrected biases. The overflows are of all three runs."""
+
+    bits: int
+    rule: str
+    half_up: float | None
+    truncate: float | None
+    corrected: float | None
+    overflows: int
+
+
+@dataclass(frozen=True)
+class RoundingSurvey:
+    top1_float: float | None
+    rows: tuple[RoundingRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of docs/json.md."""
+        return {"top1_float": self.top1_float, "rows": [dataclasses.asdict(row) for row in self.rows]}
+
+
+def survey_rounding(
+    model: onnx.ModelProto,
+    images: Dataset,
+    calibration: Dataset,
+    *,
+    arch: Architecture | None = None,
+    widths: Sequence[int] = WIDTHS,
+    progress: Progress = silent,
+) -> RoundingSurvey:
+    """Quantise `model` for machines that round and that truncate, at each data width under both rules."""
+    bench = open_bench(model, images, calibration, progress)
+    rows = [_row(bench, arch or Architecture(), bits, rule) for rule in RULES for bits in widths]
+    return RoundingSurvey(bench.top1, tuple(rows))
+
+
+def _row(bench: Bench, arch: Architecture, bits: int, rule: str) -> RoundingRow:
+    plain = RULES[rule]
+    corrected = dataclasses.replace(plain, bias_correction=True)
+    cases = [(Rounding.HALF_UP, plain), (Rounding.TRUNCATE, plain), (Rounding.TRUNCATE, corrected)]
+    shares: list[float | None] = []
+    overflows = 0
+    for mode, options in cases:
+        machine = dataclasses.replace(arch, data_bits=bits, rounding=mode)
+        quantized = bench.quantize(machine, options)
+        outputs, more = bench.on_re2na(quantized.model, machine, f"{bits} bits, {rule}, {mode.name.lower()}")
+        shares.append(bench.share(outputs))
+        overflows += more
+    half_up, truncate, taken_up = shares
+    return RoundingRow(bits, rule, half_up, truncate, taken_up, overflows)

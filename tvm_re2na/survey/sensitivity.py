@@ -1,0 +1,76 @@
+"""Which layer costs the accuracy: each quantised alone, and all but each.
+
+These models are partly float; they run in ONNX Runtime, which differs from the machine by one LSB at exact ties.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.data import Dataset
+from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.quantize import QuantizeOptions
+from tvm_re2na.survey.measure import Bench, open_bench
+
+
+@dataclass(frozen=True)
+class SensitivityRow:
+    """One linear layer. `snr_db` is that of its result in the quantised network; `alone_...` with only this layer quantised,
+    `without_...` with all others quantised: top-1, and signal over noise of the network's output."""
+
+    layer: str
+    snr_db: float
+    alone_top1: float | None
+    alone_snr_db: float
+    without_top1: float | None
+    without_snr_db: float
+
+
+@dataclass(frozen=True)
+class SensitivitySurvey:
+    """`top1` and `snr_db` are those of the network with every layer quantised."""
+
+    top1_float: float | None
+    top1: float | None
+    snr_db: float
+    rows: tuple[SensitivityRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of docs/json.md."""
+        return dataclasses.asdict(self)
+
+
+def survey_sensitivity(
+    model: onnx.ModelProto,
+    images: Dataset,
+    calibration: Dataset,
+    *,
+    arch: Architecture | None = None,
+    options: QuantizeOptions | None = None,
+    progress: Progress = silent,
+) -> SensitivitySurvey:
+    """Quantise `model` as a whole, then once with each layer alone and once with each left out."""
+    arch, options = arch or Architecture(), options or QuantizeOptions()
+    bench = open_bench(model, images, calibration, progress)
+    whole = bench.quantize(arch, options)
+    outputs = bench.on_cpu(whole.model, "all layers")
+    names = frozenset(layer.name for layer in whole.report.layers)
+    rows = []
+    for index, layer in enumerate(whole.report.layers):
+        alone = _partly(bench, arch, options, names - {layer.name}, f"layer {index + 1} of {len(names)} alone")
+        without = _partly(bench, arch, options, frozenset({layer.name}), f"all but layer {index + 1} of {len(names)}")
+        rows.append(SensitivityRow(layer.name, layer.snr_db, *alone, *without))
+    return SensitivitySurvey(bench.top1, bench.share(outputs), bench.snr_db(outputs), tuple(rows))
+
+
+def _partly(
+    bench: Bench, arch: Architecture, options: QuantizeOptions, keep_float: frozenset[str], stage: str
+) -> tuple[float | None, float]:
+    model = bench.quantize(arch, dataclasses.replace(options, keep_float=keep_float)).model
+    outputs = bench.on_cpu(model, stage)
+    return bench.share(outputs), bench.snr_db(outputs)
