@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from tvm_re2na.quantize.options import Progress
+from tvm_re2na.torch.arithmetic import quantise, scale
 from tvm_re2na.torch.layers import QLinearLayer
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
@@ -40,12 +41,12 @@ class FineTuneError(ValueError):
 @dataclass(frozen=True)
 class FineTuning:
     """What happened. `held_out`: (step, share of the teacher's answers that the student gives on images it does not train with);
-    `best` is the step whose weights the model has now; `losses` are means over the steps in between."""
+    where training did not gain by that measure, the model is what it was. `losses` are means over the steps in between."""
 
     steps: int
     losses: list[float]
     held_out: list[tuple[int, float]]
-    best: int
+    gained: bool
 
 
 def fine_tune(
@@ -64,7 +65,7 @@ def fine_tune(
     """Train a calibrated model in place so that it answers as `teacher`, the float model, does.
 
     `images` is float32 (N, C, H, W); `augment` changes every batch (see `Augment`). The share `held_out` of the images is not
-    trained with: it chooses which step's weights are kept. `rate` scales the learning rates. The same seed gives the same model.
+    trained with: it tells whether the training gained. `rate` scales the learning rates. The same seed gives the same model.
     Masks of pruning stay in force. Raises FineTuneError.
     """
     last = _last_layer(model)
@@ -77,7 +78,7 @@ def fine_tune(
         torch.manual_seed(seed)
         order = torch.randperm(len(images))
         if last.limits[1] <= COARSE:
-            last.exponent = _separating_exponent(_answers(teacher, images), last)
+            last.exponent = _least_error_exponent(_answers(teacher, images), last)
         checks = _held_out(images[order[:kept]], change, teacher)
         return _train(model, last, images[order[kept:]], teacher, checks, change, steps, batch, rate, progress)
 
@@ -97,8 +98,9 @@ def _train(
     optimiser = torch.optim.Adam(_parameters(model, rate))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     every = max(1, steps // CHECKS)
-    held_out = [(0, _agreement(model, *checks))]
-    best, state, losses, recent = held_out[0], copy.deepcopy(model.state_dict()), [], []
+    held_out, start = [(0, _agreement(model, *checks))], copy.deepcopy(model.state_dict())
+    losses: list[float] = []
+    recent: list[float] = []
     for step in range(1, steps + 1):
         x = change(images[torch.randint(0, len(images), (batch,))])
         loss = _loss(model(x), last, _answers(teacher, x))
@@ -111,12 +113,12 @@ def _train(
             held_out.append((step, _agreement(model, *checks)))
             losses.append(sum(recent) / len(recent))
             recent = []
-            if held_out[-1][1] >= best[1]:
-                best, state = held_out[-1], copy.deepcopy(model.state_dict())
         if progress is not None:
             progress("fine-tuning", step, steps)
-    model.load_state_dict(state)
-    return FineTuning(steps, losses, held_out, best[0])
+    gained = held_out[-1][1] >= held_out[0][1]
+    if not gained:
+        model.load_state_dict(start)
+    return FineTuning(steps, losses, held_out, gained)
 
 
 def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
@@ -138,11 +140,15 @@ def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
     return loss
 
 
-def _separating_exponent(answers: Tensor, last: QLinearLayer) -> int:
-    """The step of the result whose half most often lies between the teacher's best answer and all others."""
-    finest, coarsest = last.unit, last.unit + last.arch.acc_bits - 1
-    candidates = range(max(finest, (last.exponent or 0) - 3), min(coarsest, (last.exponent or 0) + 3) + 1)
-    return max(candidates, key=lambda step: int(((answers >= 0.5 * 2.0**step).sum(1) == 1).sum()))
+def _least_error_exponent(answers: Tensor, last: QLinearLayer) -> int:
+    """The result's step that rounds the teacher's answers best: the student need not come from them with a coarser one."""
+    start = last.exponent or 0
+    candidates = range(max(last.unit, start - 3), min(last.unit + last.arch.acc_bits, start + 4))
+    return min(candidates, key=lambda step: float((_rounded(answers, step, last.limits) - answers).square().sum()))
+
+
+def _rounded(values: Tensor, exponent: int, limits: tuple[int, int]) -> Tensor:
+    return scale(quantise(values, exponent, limits), exponent)
 
 
 def _parameters(model: nn.Module, rate: float) -> list[dict[str, object]]:
