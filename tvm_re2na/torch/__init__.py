@@ -5,8 +5,10 @@ try:
 except ImportError as error:
     raise ImportError("PyTorch is not installed: pip install 'tvm_re2na[torch]'") from error
 
+from tvm_re2na.torch.augment import Augment
 from tvm_re2na.torch.convert import calibrate, convert
 from tvm_re2na.torch.export import ExportError, export, float_onnx
+from tvm_re2na.torch.finetune import FineTuneError, FineTuning, fine_tune
 from tvm_re2na.torch.layers import (
     OnnxNode,
     QAdd,
@@ -20,13 +22,19 @@ from tvm_re2na.torch.layers import (
     QSumPool2d,
 )
 from tvm_re2na.torch.load import LoadError, from_onnx
+from tvm_re2na.torch.prune import PrunedLayer, PruneError, prune
 from tvm_re2na.torch.replace import ConvertError, replace_layers
 
 __all__ = [
+    "Augment",
     "ConvertError",
     "ExportError",
+    "FineTuneError",
+    "FineTuning",
     "LoadError",
     "OnnxNode",
+    "PruneError",
+    "PrunedLayer",
     "QAdd",
     "QClip",
     "QConv2d",
@@ -39,7 +47,9 @@ __all__ = [
     "calibrate",
     "convert",
     "export",
+    "fine_tune",
     "float_onnx",
     "from_onnx",
+    "prune",
     "replace_layers",
 ]
