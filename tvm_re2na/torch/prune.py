@@ -1,7 +1,7 @@
 """Pruning: weights that become 0 and stay 0 through fine-tuning and export.
 
 The array works on blocks of rows: one step of a convolution multiplies one input value with the weights of 64 output channels at
-once, one step of a dense layer with those of up to 4,096 outputs. The compiler drops a step whose weights are 0 for the whole block;
+once, one of a dense layer with those of up to 4,096 outputs. The compiler drops a step whose weights are 0 for the whole block;
 single zeros cost what other weights cost. `kind="block"` prunes such steps, `kind="magnitude"` single weights.
 """
 
