@@ -3,9 +3,9 @@
     RE2NA_DATA=folder python benchmarks/quantisation.py [--limit N] [--cpu-limit N] [--json] [lenet5 resnet18 alexnet efficientnet]
 
 Each model is quantised for machines of several widths (17-bit accumulator) and run on the Re²Na simulator and in the PyTorch
-emulation on all images, and in TVM on plain llvm on `--cpu-limit` of them (all of them for LeNet-5; the exact kernels are slow). Exit
-status 1 where accuracy misses its limit, an accumulator overflows, or a bit differs. EfficientNet-Lite0 is reported beside ONNX
-Runtime's own int8 of the same model.
+emulation on all images, and in TVM on plain llvm on `--cpu-limit` of them (all of them for LeNet-5; the exact kernels are slow).
+Exit status 1 where accuracy misses its limit, an accumulator overflows, or a bit differs. EfficientNet-Lite0 is reported beside
+ONNX Runtime's own int8 of the same model.
 """
 
 from __future__ import annotations
