@@ -33,7 +33,7 @@ from tvm_re2na.survey.measure import Bench, open_bench
 from tvm_re2na.torch import Augment, convert, export, fine_tune
 
 LIMITS = {3: 1.0, 2: 3.0}  # points of top-1 that may be lost
-STEPS = {3: 2000, 2: 3000}
+STEPS = {3: 3000, 2: 3000}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,16 @@ from onnx import numpy_helper
 
 from tests.quantize.networks import FloatNet, residual_model, run
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions, quantize
+from tvm_re2na.quantize import (
+    Guarantee,
+    QuantizedModel,
+    QuantizeError,
+    QuantizeOptions,
+    ScaleRule,
+    WeightRounding,
+    quantize,
+)
+from tvm_re2na.quantize.rounding import WeightSearch
 
 
 def scales(model: onnx.ModelProto) -> dict[str, float]:
@@ -179,3 +188,92 @@ def test_clips_are_finite_and_mean_the_same(bounds: tuple[float | None, float | 
     assert len(values) == 2 and max(abs(value) for value in values.values()) < 1000
     wanted, got = run(model, images), run(quantized, images)
     assert np.square(got - wanted).sum() < 0.01 * np.square(wanted).sum()
+
+
+def test_a_proof_holds_for_any_input() -> None:
+    """No int8 input can overflow a layer's sums, however unlike the calibration images."""
+    model, images = residual_model()
+    arch = Architecture(acc_bits=14)
+    loose = quantize(model, images, arch=arch).report.layers
+    assert any(layer.worst_case > layer.limit for layer in loose)
+    proven = quantize(model, images, arch=arch, options=QuantizeOptions(guarantee=Guarantee.PROVEN))
+    check_promises(proven, arch)
+    assert all(layer.worst_case <= layer.limit for layer in proven.report.layers)
+    wild = np.random.default_rng(0).choice([-1e3, 1e3], images.shape).astype(np.float32)
+    assert np.isfinite(run(proven.model, wild)).all()
+
+
+def test_without_a_guarantee_sums_may_overflow() -> None:
+    model, images = residual_model()
+    arch = Architecture(acc_bits=12)
+    off = quantize(model, images, arch=arch, options=QuantizeOptions(guarantee=Guarantee.OFF)).report
+    assert any(layer.observed_max > layer.limit for layer in off.layers)
+
+
+def test_layers_kept_in_float() -> None:
+    model, images = residual_model()
+    names = [layer.name for layer in quantize(model, images).report.layers]
+    kept = quantize(model, images, options=QuantizeOptions(keep_float=frozenset(names[1:])))
+    assert [layer.name for layer in kept.report.layers] == names[:1]
+    integers = [item.name for item in kept.model.graph.initializer if item.name.endswith(".weight.int8")]
+    assert integers == [f"{names[0]}.weight.int8"]
+
+
+def noise(model: onnx.ModelProto, images: np.ndarray, arch: Architecture, **options: Any) -> float:
+    """Share of the float model's energy that is lost."""
+    wanted = run(model, images)
+    got = run(quantize(model, images, arch=arch, options=QuantizeOptions(**options)).model, images)
+    return float(np.square(got - wanted).sum() / np.square(wanted).sum())
+
+
+def test_each_part_of_the_search_gains() -> None:
+    model, images = residual_model()
+    arch = Architecture(data_bits=4)
+    plain = {"rounding": WeightRounding.NEAREST, "bias_correction": False, "equalise": False}
+    steps = [
+        noise(model, images, arch, scales=ScaleRule.LARGEST, **plain),
+        noise(model, images, arch, **plain),
+        noise(model, images, arch, **{**plain, "bias_correction": True}),
+        noise(model, images, arch),
+    ]
+    assert steps == sorted(steps, reverse=True) and steps[-1] < 0.5 * steps[0]
+
+
+def test_equalisation_changes_nothing_in_float_and_helps_unequal_channels() -> None:
+    net = FloatNet(seed=1)
+    factors = np.float32(10.0) ** np.linspace(-1, 1, 8, dtype=np.float32)
+    weight = net.rng.normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32) * factors.reshape(-1, 1, 1, 1)
+    x = net.add("Relu", net.add("Conv", "input", net.const(weight), net.random(8, scale=0.01)))
+    weight = net.rng.normal(0, 0.2, (8, 1, 3, 3)).astype(np.float32) / factors.reshape(-1, 1, 1, 1)
+    x = net.add("Relu", net.add("Conv", x, net.const(weight), net.random(8, scale=0.01), group=8))
+    model = net.build(net.conv(x, 8, 4, kernel=1))
+    images, arch = net.images(), Architecture()
+    assert noise(model, images, arch) < 0.5 * noise(model, images, arch, equalise=False)
+
+
+@pytest.mark.parametrize("name", ["weight_bits", "activation_bits"])
+def test_widths_are_checked(name: str) -> None:
+    model, images = residual_model()
+    with pytest.raises(QuantizeError, match=rf"{name} = 9 is outside 2\.\.8"):
+        quantize(model, images, options=QuantizeOptions(**{name: 9}))
+
+
+def test_weights_rounded_together_are_the_best_of_their_neighbours() -> None:
+    """Coordinate descent ends where no single weight can be moved by one step with gain."""
+    rng = np.random.default_rng(2)
+    mixing = rng.normal(size=(12, 12))
+    rows = (rng.normal(size=(1, 400, 12)) @ mixing).astype(np.float32)
+    scaled = rng.normal(0, 2, (1, 12, 3)).astype(np.float32)
+    targets = rows @ scaled
+    start = np.rint(scaled)
+    found = WeightSearch(rows, targets).run(1.0, scaled, start, (-4, 3))
+
+    def error(weights: np.ndarray) -> float:
+        return float(np.square(rows @ weights - targets).sum())
+
+    assert error(found) < error(np.clip(start, -4, 3))
+    for index in np.ndindex(found.shape):
+        for step in (-1, 1):
+            moved = found.copy()
+            moved[index] += step
+            assert not -4 <= moved[index] <= 3 or error(moved) > 0.999 * error(found)

@@ -1,8 +1,18 @@
 """Float ONNX to ONNX QDQ with power-of-two scales that respect the accumulator. Knows nothing of TVM."""
 
 from tvm_re2na.quantize.errors import QuantizeError
-from tvm_re2na.quantize.options import QuantizeOptions
+from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
 from tvm_re2na.quantize.quantizer import QuantizedModel, quantize
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
 
-__all__ = ["LayerReport", "QuantizationReport", "QuantizeError", "QuantizeOptions", "QuantizedModel", "quantize"]
+__all__ = [
+    "Guarantee",
+    "LayerReport",
+    "QuantizationReport",
+    "QuantizeError",
+    "QuantizeOptions",
+    "QuantizedModel",
+    "ScaleRule",
+    "WeightRounding",
+    "quantize",
+]

@@ -88,5 +88,5 @@ def _decided(module: QLayer, layer: Layer, found: Decision, weights: Weights) ->
     steps = np.ldexp(integers.weight.astype(np.float64), module.weight_exponent)
     chosen = steps if weights == "quantised" else found.net.constants[layer.node.inputs[1]]
     with torch.no_grad():
-        module.weight.copy_(torch.from_numpy(np.ascontiguousarray(chosen, np.float32)))
+        module.weight.copy_(torch.from_numpy(np.array(chosen, np.float32)))
         module.bias.copy_(torch.from_numpy(np.ldexp(integers.bias.astype(np.float64), module.unit).astype(np.float32)))

@@ -184,7 +184,7 @@ def _takers(graph: fx.GraphModule, node: fx.Node, pool: str) -> Iterator[Any]:
         module = _module(graph, user)
         if isinstance(module, nn.Linear | nn.Conv2d):
             yield module
-        elif user.target in FLAT or isinstance(module, nn.Flatten | nn.ReLU | nn.MaxPool2d | PASSING):
+        elif user.target in FLAT or isinstance(module, (nn.Flatten, nn.ReLU, nn.MaxPool2d, *PASSING)):
             yield from _takers(graph, user, pool)
         else:
             raise ConvertError(f"{pool}: average pooling is exact before a linear layer only, here comes {_what(user)}")
