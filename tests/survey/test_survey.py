@@ -12,7 +12,7 @@ from tvm_re2na import load_dataset, load_model
 from tvm_re2na.cli import main
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.pipeline import ModelError
-from tvm_re2na.quantize import quantize
+from tvm_re2na.quantize import QuantizeOptions, quantize
 from tvm_re2na.survey import survey_bits, survey_carry, survey_rounding, survey_sensitivity
 
 
@@ -36,9 +36,11 @@ def test_bits(lenet: tuple[Any, ...]) -> None:
     assert all(row.overflows == 0 and row.error is None for row in rows)
 
 
-def test_a_width_that_does_not_compile_is_a_row_with_its_error(lenet: tuple[Any, ...]) -> None:
-    (row,) = survey_bits(*lenet, widths=(8,), arch=Architecture(sram_bytes=1024)).rows
-    assert row.top1 is None and row.error
+def test_a_width_that_cannot_be_quantised_is_a_row_with_its_error(lenet: tuple[Any, ...]) -> None:
+    options = QuantizeOptions(weight_bits=4)
+    narrow, wide = survey_bits(*lenet, widths=(3, 8), options=options).rows
+    assert narrow.top1 is None and narrow.error == "weight_bits = 4 is outside 2..3, the machine's data width"
+    assert wide.error is None and wide.top1 > 0.9
 
 
 def test_carry(lenet: tuple[Any, ...]) -> None:

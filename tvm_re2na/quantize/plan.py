@@ -44,3 +44,8 @@ class Plan:
     def lsb(self, layer: Layer) -> int:
         """Bits that are cut off the layer's sums."""
         return self.exponent(layer.result) - self.unit(layer)
+
+    def make_coarser(self, layer: Layer) -> None:
+        """Double the step of the layer's weights, and that of its result where the cut leaves no room for it."""
+        self.weight[layer.name] += 1
+        self.group[self.quantised.group_of[layer.result]] -= min(self.lsb(layer), 0)

@@ -29,7 +29,7 @@ from tvm_re2na.quantize.ranges import source_range
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
 from tvm_re2na.quantize.samples import Samples
 from tvm_re2na.quantize.scales import coarsest_exponent, start_plan
-from tvm_re2na.quantize.search import GroupTooFineError, search
+from tvm_re2na.quantize.search import WeightsTooFineError, search
 
 ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
 
@@ -100,9 +100,9 @@ def decide(
         plan = copy.deepcopy(start)
         try:
             search(net, plan, seen, samples, few, arch, options, report)
-        except GroupTooFineError as error:
-            start.group[error.group] += 1
-            full = [error.layer]
+        except WeightsTooFineError as error:
+            start.make_coarser(error.layer)
+            full = [error.layer.name]
             continue
         sums = _sums(net, plan, images, report)
         full = [layer.name for layer in quantised.layers if not _fits(layer, plan, sums, arch, options)]

@@ -108,11 +108,12 @@ def _fit_layer(
     source, result = (plan.quantised.group_of[name] for name in (layer.source, layer.result))
     sums = is_sum(net.constants[layer.node.inputs[1]])
     before = plan.weight[layer.name], plan.group[source], plan.group[result]
-    bias = float(np.abs(net.constants[layer.node.inputs[2]]).max())
-    magnitude = max(options.headroom * seen.magnitude(layer.sums), bias)
-    while plan.lsb(layer) >= arch.acc_bits or not (
-        options.guarantee is Guarantee.OFF
-        or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) <= arch.acc_max
+    magnitude = float(np.abs(net.constants[layer.node.inputs[2]]).max())  # a bias must fit whatever is promised of sums
+    if options.guarantee is not Guarantee.OFF:
+        magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
+    while (
+        plan.lsb(layer) >= arch.acc_bits
+        or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) > arch.acc_max
     ):
         if sums:  # weights that are 1 stay 1: what is added must be coarser
             plan.group[source] += 1

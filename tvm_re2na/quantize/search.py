@@ -26,12 +26,11 @@ PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave le
 SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
 
 
-class GroupTooFineError(QuantizeError):
-    """No weights fit the accumulator unless the tensors of `group` get a coarser exponent."""
+class WeightsTooFineError(QuantizeError):
+    """No weights near the start's exponent fit the accumulator."""
 
-    def __init__(self, group: str, layer: str) -> None:
-        super().__init__(f"{layer}: no scales found under which its sums fit the accumulator")
-        self.group = group
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(f"{layer.name}: no scales found under which its sums fit the accumulator")
         self.layer = layer
 
 
@@ -45,7 +44,7 @@ def search(
     options: QuantizeOptions,
     progress: Progress,
 ) -> None:
-    """Decide every layer of `plan`, starting from its exponents. Raises GroupTooFineError."""
+    """Decide every layer of `plan`, starting from its exponents. Raises WeightsTooFineError."""
     layers = plan.quantised.layers
     for layer in layers:
         weight, bias = (net.constants[name] for name in layer.node.inputs[1:3])
@@ -74,7 +73,7 @@ def _best(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> C
         exponents = _weight_exponents(plan, layer, options)
     choices = [choice for e_w in exponents for choice in bench.choices(e_w, results)]
     if not choices:
-        raise GroupTooFineError(plan.quantised.group_of[layer.result], layer.name)
+        raise WeightsTooFineError(layer)
     best = min(choices, key=_worth)
     if not is_sum(bench.weight) and _rounds_together(bench, best, options):
         tried = exponents if bench.weight.size <= SMALL else [best.e_w]
