@@ -7,6 +7,7 @@ JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed.stamp
+GUESTS := $(VENV)/guests.stamp
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c)
 
 .PHONY: demo test lint types format generate clean
@@ -15,7 +16,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/
 demo: $(STAMP)
 	$(BIN)/re2na demo
 
-test: lint
+test: lint $(GUESTS)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(STAMP) types
@@ -45,6 +46,11 @@ $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[relay,dev]'
+	touch $@
+
+# PyTorch and the quantisers whose models the tests take through
+$(GUESTS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[relay,dev,guests]'
 	touch $@
 
 clean:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -38,3 +40,21 @@ def test_alexnet(tmp_path: Path, real_data: Path) -> None:
     printed = run("03_alexnet", tmp_path, *fashion(real_data, "alexnet", 2))
     assert "bit-identical to the CPU: True" in printed
     assert (tmp_path / "alexnet.int8.onnx").exists()
+
+
+def test_pytorch(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    printed = run("04_pytorch", tmp_path, "--limit", 50)
+    assert "offloaded: 100% of the MACs; bit-identical to the simulator: True" in printed
+    assert "17-bit accumulator" in printed and ", 0 overflows" in printed
+
+
+def test_fine_tuning(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    assert "bit-identical to the CPU: True, overflows: 0" in run("05_fine_tuning", tmp_path, "--steps", 40)
+
+
+def test_pruning(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    printed = run("06_pruning", tmp_path, "--steps", 10, "--sparsities", 0, 0.5)
+    assert printed.count("block") >= 2 and (tmp_path / "pruning.png").stat().st_size > 10_000
