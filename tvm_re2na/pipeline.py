@@ -21,7 +21,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
 
 if TYPE_CHECKING:
-    from tvm_re2na.quantize import QuantizedModel
+    from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
     from tvm_re2na.relay.session import Built, Lowered
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
@@ -105,7 +105,11 @@ def quantized_model(
 
 
 def quantize(
-    model: onnx.ModelProto, calibration: Dataset | None, arch: Architecture, progress: Progress = silent
+    model: onnx.ModelProto,
+    calibration: Dataset | None,
+    arch: Architecture,
+    progress: Progress = silent,
+    options: QuantizeOptions | None = None,
 ) -> QuantizedModel:
     """The int8 model and the report on its layers.
 
@@ -116,7 +120,7 @@ def quantize(
     calibration.expect_shape(model_input(model).image)
     from tvm_re2na import quantize as room
 
-    return room.quantize(model, calibration.x, arch=arch, progress=progress)
+    return room.quantize(model, calibration.x, arch=arch, options=options, progress=progress)
 
 
 # ---- import into TVM, build

@@ -22,6 +22,7 @@ from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.pipeline import Progress
 
 if TYPE_CHECKING:
+    from tvm_re2na.quantize import QuantizeOptions
     from tvm_re2na.relay.session import Built
 
 
@@ -36,10 +37,21 @@ def quantize(options: argparse.Namespace) -> Result:
     if pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is quantised already")
     with progress_bar() as progress:
-        quantized = pipeline.quantize(model, _calibration(options, model), _arch(options), progress)
+        quantized = pipeline.quantize(model, _calibration(options, model), _arch(options), progress, _knobs(options))
     write_atomically(output, quantized.model.SerializeToString())
     data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
     return Result(data, (render.accumulator_table(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)"))
+
+
+def _knobs(options: argparse.Namespace) -> QuantizeOptions:
+    """What the user chose of the search; everything else is its default."""
+    from tvm_re2na.quantize import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
+
+    enums: dict[str, Any] = {"guarantee": Guarantee, "rounding": WeightRounding, "scales": ScaleRule}
+    names = ("headroom", "weight_bits", "activation_bits", *enums, "equalise", "bias_correction")
+    chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    known: dict[str, Any] = {name: enums[name](value) if name in enums else value for name, value in chosen.items()}
+    return QuantizeOptions(**known)
 
 
 def compile_model(options: argparse.Namespace) -> Result:

@@ -74,8 +74,32 @@ def _dump(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _knobs(parser: argparse.ArgumentParser) -> None:
+    """Of the search for scales; left out, each is QuantizeOptions' default."""
+    group = parser.add_argument_group("the search (docs/quantisation.md)")
+    group.add_argument(
+        "--guarantee",
+        choices=["observed", "proven", "off"],
+        help="accumulators: none overflows on the images (observed), or at all",
+    )
+    group.add_argument(
+        "--headroom", type=float, metavar="X", help="how far below the accumulator's range sums stay (1.25)"
+    )
+    for name in ("weight", "activation"):
+        group.add_argument(
+            f"--{name}-bits", type=_positive, metavar="N", help=f"narrower {name}s than the machine's data"
+        )
+    group.add_argument(
+        "--rounding", choices=["nearest", "searched", "auto"], help="weights on their own, or together (auto)"
+    )
+    group.add_argument("--scales", choices=["searched", "largest"], help="least error, or PyParch's rule (searched)")
+    for name, what in (("equalise", "move scales between layers"), ("bias-correction", "take back the mean error")):
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
+
+
 def _quantize(parser: argparse.ArgumentParser) -> None:
     _model(parser)
+    _knobs(parser)
     _arch(parser)
     _output(parser, "MODEL.int8.onnx")
     _json(parser)

@@ -56,12 +56,12 @@ def accumulator_table(report: QuantizationReport) -> Table:
     """Exponents and how full each layer's accumulators are."""
     table = Table(title="Exponents and accumulators", title_justify="left")
     table.add_column("layer", overflow="fold")
-    for name in ("e_x", "e_w", "e_y", "lsb", "largest sum", "limit", "headroom", "carry bits", "worst case"):
+    for name in ("e_x", "e_w", "e_y", "lsb", "largest sum", "limit", "headroom", "carry bits", "worst case", "SNR dB"):
         table.add_column(name, justify="right")
     for layer in report.layers:
         exponents = (layer.e_x, layer.e_w, layer.e_y, layer.lsb)
         sums = (f"{layer.observed_max:,}", f"{layer.limit:,}", f"{layer.headroom:.2f}", str(layer.carry_bits))
-        table.add_row(layer.name, *map(str, exponents), *sums, f"{layer.worst_case:,}")
+        table.add_row(layer.name, *map(str, exponents), *sums, f"{layer.worst_case:,}", f"{layer.snr_db:.1f}")
     return table
 
 
