@@ -50,6 +50,8 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
     Raises ModelError if it is none or cannot be brought there, OSError if it cannot be read.
     """
+    if is_tflite(path):
+        raise ModelError(f"{path}: a TFLite model; `explain` and `compile` take it, everything else takes ONNX")
     try:
         model = onnx.load(os.fspath(path))
         onnx.checker.check_model(model)
@@ -136,6 +138,23 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
         mod, params = room.import_onnx(model, {given.name: (batch, *given.image)})
     except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
         raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)})") from error
+    return mod, params
+
+
+def is_tflite(path: str | os.PathLike[str]) -> bool:
+    return Path(path).suffix == ".tflite"
+
+
+def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]:
+    """TFLite -> Relay in NCHW, with the model's own batch. Raises ModelError, MissingPackageError, or OSError."""
+    content = Path(path).read_bytes()
+    room = relay_room()
+    try:
+        mod, params = room.import_tflite(content)
+    except ImportError as error:
+        raise MissingPackageError("tflite is not installed: pip install 'tvm_re2na[tflite]'") from error
+    except Exception as error:  # a file that is none, or an operator that TVM does not know, fails in any way
+        raise ModelError(f"{path}: TVM cannot import it ({_last_line(error)})") from error
     return mod, params
 
 

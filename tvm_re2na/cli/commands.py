@@ -65,7 +65,7 @@ def compile_model(options: argparse.Namespace) -> Result:
         built = pipeline.build_for_re2na(mod, params, _arch(options), _dump(options))
     if not built.programs:
         raise UsageError(f"{options.model}: no operator can be offloaded; `re2na explain` says why")
-    programs = _with_scales(built, model)
+    programs = [program for _, program in built.programs] if model is None else _with_scales(built, model)
     paths = _numbered(output, len(programs))
     _write_all({path: program.to_bytes() for path, program in zip(paths, programs, strict=True)})
     names = [str(path) for path in paths]
@@ -182,7 +182,10 @@ def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, b
     return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)
 
 
-def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto, Any, dict[str, Any]]:
+def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto | None, Any, dict[str, Any]]:
+    """The quantised ONNX model, None of a TFLite one, and what TVM makes of it."""
+    if pipeline.is_tflite(options.model):
+        return None, *pipeline.import_tflite(options.model)
     quantized = _quantized(pipeline.load_model(options.model), options, progress)
     return quantized, *pipeline.import_into_tvm(quantized, options.batch)
 

@@ -71,6 +71,21 @@ def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tu
     return mod, params
 
 
+def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
+    """A TFLite model, weights as constants, NHWC brought to NCHW, which is what Re²Na's operators are written in.
+
+    Raises ImportError without the package `tflite`, and whatever TVM raises, which may be any exception.
+    """
+    import tflite
+
+    mod, params = relay.frontend.from_tflite(tflite.Model.GetRootAsModel(content, 0))
+    mod["main"] = relay.build_module.bind_params_by_name(mod["main"], params)
+    layouts = {"qnn.conv2d": ["NCHW", "OIHW"], "nn.max_pool2d": ["NCHW"]}
+    with tvm.transform.PassContext(opt_level=3):
+        mod = tvm.transform.Sequential([relay.transform.ConvertLayout(layouts), relay.transform.FoldConstant()])(mod)
+    return mod, {}
+
+
 def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
     """The integer graph on plain `llvm`, whose kernels are exact."""
     with tvm.transform.PassContext(opt_level=3):
