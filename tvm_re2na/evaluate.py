@@ -104,12 +104,12 @@ def float_runner(model: onnx.ModelProto) -> Runner:
     """ONNX Runtime on the CPU; image by image where the model's batch is fixed to 1.
 
     Its int8 kernels for AVX2 without VNNI saturate in between, as TVM's do, unless they are asked for precision, which it grants
-    to most models (its rewriting fails where two QLinear operators share a weight).
+    to most models (its rewriting fails where two QLinear operators share a weight, and has no kernel for a QGemm of int8).
     """
-    content = model.SerializeToString()
+    content, states = model.SerializeToString(), onnxruntime.capi.onnxruntime_pybind11_state
     try:
         session = _session(content, precise=True)
-    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+    except (states.Fail, states.NotImplemented):
         session = _session(content, precise=False)
     name = session.get_inputs()[0].name
     return lambda images: [np.asarray(output) for output in session.run(None, {name: images})]

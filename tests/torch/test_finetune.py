@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tutorials"))
 from lenet5_torch import LeNet5, demo_images, top1, trained
+from onnx import numpy_helper
 from torch import nn
 
 from tvm_re2na import pipeline
@@ -72,8 +73,10 @@ def test_zeros_survive_training_and_export(teacher: LeNet5, kind: str) -> None:
         assert not weight[module.mask == 0].any()
         share = next(layer.sparsity for layer in grown if layer.name == name)
         assert abs(share - 0.7) < 0.05
-    weights = {item.name: item for item in export(model, known.shape).graph.initializer}
-    assert "fc1.weight.int8" in weights
+    weights = {item.name: numpy_helper.to_array(item) for item in export(model, known.shape).graph.initializer}
+    for name in ("conv1", "conv2", "fc1", "fc2", "fc3"):
+        masked = model.get_submodule(name).mask.numpy() == 0
+        assert masked.any() and not weights[f"{name}.weight.int8"][masked].any()
 
 
 def test_blocks_are_skipped_single_zeros_are_not(teacher: LeNet5) -> None:
