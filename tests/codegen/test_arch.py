@@ -49,7 +49,7 @@ def test_the_area_is_what_its_parts_say() -> None:
     ("text", "message"),
     [
         ("sram = 3", "unknown field 'sram'"),
-        ("acc_bits = 99", "acc_bits = 99 is outside 4..32"),
+        ("acc_bits = 99", "acc_bits = 99 is outside 2..32"),
         ("acc_bits = 1.5", "acc_bits = 1.5 is no integer"),
         ("acc_bits = true", "acc_bits = True is no integer"),
         ('acc_overflow = "explode"', "acc_overflow = 'explode'; known: wrap, saturate"),
