@@ -44,6 +44,17 @@ typedef struct re2na_error {
   char message[508];
 } re2na_error;
 
+/* The loops in which a run spends its time, each for a kind of processor. All give the same bits. */
+enum re2na_kernel {
+  RE2NA_KERNEL_AUTO = 0, /* the fastest that this processor has */
+  RE2NA_KERNEL_PORTABLE = 1,
+  RE2NA_KERNEL_AVX2 = 2,
+  RE2NA_KERNEL_AVX512 = 3, /* with VNNI */
+  RE2NA_KERNEL_NEON = 4    /* with dot products */
+};
+
+enum { RE2NA_MOST_THREADS = 256 };
+
 typedef struct re2na_program re2na_program;
 typedef struct re2na_machine re2na_machine;
 
@@ -72,8 +83,12 @@ typedef struct re2na_timing {
 /* Check `size` bytes at `bytes` and make a program of them. The bytes are borrowed, constants included: keep them, unchanged, until
  * re2na_program_free. After success no run can fail and none can leave its memories. */
 RE2NA_API int32_t re2na_program_load(const void *bytes, uint64_t size, re2na_program **program, re2na_error *error);
+/* The same for a kernel of re2na_kernel, which the processor must have. */
+RE2NA_API int32_t re2na_program_load_for(const void *bytes, uint64_t size, int32_t kernel, re2na_program **program,
+                                         re2na_error *error);
 RE2NA_API void re2na_program_free(re2na_program *program);
 
+RE2NA_API const char *re2na_program_kernel(const re2na_program *program); /* "portable", "avx2", ... */
 RE2NA_API const re2na_arch *re2na_program_arch(const re2na_program *program);
 RE2NA_API uint32_t re2na_program_input_count(const re2na_program *program);
 RE2NA_API uint32_t re2na_program_output_count(const re2na_program *program);
@@ -91,6 +106,12 @@ RE2NA_API const re2na_timing *re2na_program_timing(const re2na_program *program)
 /* The program must outlive the machine. What SRAM and DRAM hold before a program writes them is unspecified. */
 RE2NA_API int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error);
 RE2NA_API void re2na_machine_free(re2na_machine *machine);
+
+/* How many threads work on a run, the caller's included: 1 until this is called. Bits and counters are the same for any number.
+ * The threads are the machine's own; they end with it, and do not survive a fork. After an error the machine is as before. */
+RE2NA_API int32_t re2na_machine_threads(re2na_machine *machine, uint32_t threads, re2na_error *error);
+/* Whether wrapping accumulators are watched for overflows (they are, until told otherwise); if not, `overflows` stays 0. */
+RE2NA_API void re2na_machine_count(re2na_machine *machine, int32_t counts);
 
 /* Run the program once. `inputs` and `outputs` hold one int8 tensor each per input and output of the program, row-major in its
  * `shape`. `totals` may be NULL. */

@@ -2,24 +2,36 @@
 #ifndef RE2NA_ARRAY_H
 #define RE2NA_ARRAY_H
 
-#include <limits.h>
+#include "kernel.h"
+#include "pack.h"
+#include "provenance.h"
+#include "team.h"
 
-#include "internal.h"
+/* What a thread needs for itself. */
+typedef struct worker {
+  uint8_t *columns;
+  int32_t *sums;
+  int64_t *partials;
+  int8_t *line;
+  const uint8_t **taps; /* of a depthwise convolution */
+  uint64_t overflows;
+} worker;
 
-/* How a sum becomes a result; the arithmetic is described in runtime/reference.py. */
-typedef struct cut {
-  int64_t acc_min, acc_max;
-  int32_t acc_spare;  /* 32 - acc_bits */
-  int32_t data_spare; /* 32 - data_bits */
-  int32_t data_min, data_max;
-  int32_t lsb, lo, hi;
-  bool saturates; /* the accumulator, at every step */
-  bool cut_wraps;
-} cut;
-
-static inline int32_t re2na_clamp(int32_t value, int32_t low, int32_t high) {
-  return value < low ? low : value > high ? high : value;
-}
+struct re2na_machine {
+  const re2na_program *program;
+  uint8_t *sram;
+  uint8_t *dram; /* everything but the constants: the bytes below them, then those above */
+  int64_t *dense;
+  int8_t *results;
+  uint32_t *present;
+  uint8_t *blank;       /* a pixel of padding */
+  struct packed **late; /* per instruction: room for weights that are not known before a run */
+  worker *workers;
+  re2na_team *team; /* NULL: one worker */
+  bool counts;      /* overflows */
+  re2na_counters *instruction_counters;
+  re2na_counters *source_counters;
+};
 
 static inline cut re2na_make_cut(const re2na_arch *arch, int64_t lsb, int64_t lo, int64_t hi) {
   cut how;
@@ -34,13 +46,12 @@ static inline cut re2na_make_cut(const re2na_arch *arch, int64_t lsb, int64_t lo
   how.hi = (int32_t)hi;
   how.saturates = arch->acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE;
   how.cut_wraps = arch->cut_overflow == RE2NA_CUT_OVERFLOW_WRAP;
+  how.counts = true;
   return how;
 }
 
-/* cut.c: exact sums to results; adds what left the accumulator's range to `overflows`. */
-void re2na_cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows);
-void re2na_cut_wide_line(const int64_t *restrict sums, int8_t *restrict out, size_t count, const cut *how,
-                         uint64_t *overflows);
+/* cut.c: exact sums of 64 bits to results; adds what left the accumulator's range to `overflows`. */
+void re2na_cut_wide_line(const int64_t *sums, int8_t *out, size_t count, const cut *how, uint64_t *overflows);
 /* One step of saturating accumulators: sums[o] = clamp(sums[o] + x * weights[o]); counts what was clipped. */
 void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
                            const cut *how, uint64_t *overflows);
@@ -48,23 +59,29 @@ void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *rest
 void re2na_saturating_start(int32_t *restrict sums, const uint8_t *restrict bias, size_t count, const cut *how,
                             uint64_t *overflows);
 
-/* gemm.c: sums[p][o] += sum over k of x[p][k] * weights[k][o] for up to RE2NA_PIXELS lines of x. x has k rounded up to even, the
- * item behind an odd k being 0. Lines of sums hold `outputs` rounded up to RE2NA_LANES; those behind `outputs` are garbage.
- * Strides in items. `k` <= RE2NA_NARROW_K. Reads up to RE2NA_LANES - 1 bytes behind the weights. */
-void re2na_gemm(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,
-                size_t weight_stride, size_t pixels, size_t k, size_t outputs);
-
 /* sparse.c: the steps of k that have a line of weights, in its order, and how many they are; NULL where all k have one. Whatever
  * the bitmap holds, there are at most `steps`, each below k. Valid until the next call. */
-const uint32_t *re2na_present(re2na_machine *machine, int64_t mask_addr, int64_t k, int64_t steps, int64_t *lines);
+const uint32_t *re2na_present(re2na_machine *machine, const uint8_t *mask, int64_t k, int64_t steps, int64_t *lines);
 
 /* One function per instruction. Accesses have been validated. Each adds its overflows. `aside`: the output overlaps what is read,
  * or itself; an instruction reads everything before it writes, and writes in the order of the output. */
 void re2na_run_transfer(re2na_machine *machine, const re2na_load *body, bool is_load);
-void re2na_run_conv(re2na_machine *machine, const re2na_conv *body, bool aside, uint64_t *overflows);
-void re2na_run_dense(re2na_machine *machine, const re2na_dense *body, uint64_t *overflows);
+void re2na_run_conv(re2na_machine *machine, uint32_t index, uint64_t *overflows);
+void re2na_run_dense(re2na_machine *machine, uint32_t index, uint64_t *overflows);
 void re2na_run_pool(re2na_machine *machine, const re2na_pool *body, bool aside);
 void re2na_run_eltwise(re2na_machine *machine, const re2na_eltwise *body, bool aside);
+
+/* conv.c: what its inputs, sums and results take. */
+void re2na_conv_room(re2na_program *program, const re2na_conv *body, const packed *weights);
+/* conv.c: the weights of a CONV, those of its operands that are constants, or NULL. */
+weights re2na_conv_weights(const re2na_conv *body, const operands *known);
+/* dense.c */
+void re2na_dense_room(re2na_program *program, const re2na_dense *body);
+
+/* Calls `work` with parts of 0..items, multiples of `grain` but for the last, from the machine's workers; returns when all is done.
+ * `cost`: multiply-accumulates, roughly; little work is not divided. Returns what the workers counted. */
+typedef void re2na_work(void *job, re2na_machine *machine, worker *by, int64_t first, int64_t stop);
+uint64_t re2na_share(re2na_machine *machine, re2na_work *work, void *job, int64_t items, int64_t grain, uint64_t cost);
 
 /* transfer.c: between DRAM and the host's memory; the range has been validated. */
 void re2na_dram_read(const re2na_machine *machine, uint64_t address, uint64_t bytes, uint8_t *out);

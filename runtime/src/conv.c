@@ -1,25 +1,35 @@
-/* CONV: plain and grouped through the multiply-accumulate loop, depthwise along the channels, saturating step by step. What the
- * output path does with the results of a pixel stands in `landing` and `deliver`. */
+/* CONV. Pixels are formed in blocks: their inputs are gathered as lines in the order of k, multiplied by packed weights, and cut. A
+ * depthwise convolution takes its inputs where they lie. Saturating accumulators go step by step. What the output path does with
+ * the results of a pixel stands in `landing` and `deliver`. */
 #include <string.h>
 
 #include "array.h"
 
+enum {
+  MOST_PIXELS = 48,          /* of a block */
+  COLUMNS_BYTES = 128 << 10, /* of a block's inputs, so that they stay in the second cache */
+  FEWEST_PIXELS = 6,
+  SHORT_RUN = 32 /* bytes that are copied whether all are wanted or not */
+};
+
 typedef struct conv {
   const re2na_conv *body;
-  const int8_t *input, *weights;
-  const uint8_t *bias;
+  const packed *pack; /* NULL: saturating */
+  const kernel *with;
+  const int8_t *input;
   cut how;
   target to;
-  int64_t channels; /* input channels of a group */
+  int64_t channels;        /* input channels of a group */
   int64_t lines;           /* steps of k that have a line of weights */
   const uint32_t *present; /* which; NULL: all */
-  uint64_t *overflows;
+  /* Saturating accumulators only. */
+  const int8_t *weights;
+  const uint8_t *bias;
   /* The output path. */
-  int64_t window;        /* pixels whose maximum is kept */
-  target operand;        /* to be added */
+  int64_t window; /* pixels whose maximum is kept */
+  target operand; /* to be added */
   cut sum;
   scaling by;
-  int8_t *line; /* a pixel's results on their way */
 } conv;
 
 /* A pixel of the convolution: (i, j) of the window that becomes the output (y, x). */
@@ -67,26 +77,36 @@ static const int8_t *under(const conv *job, corner at, int64_t ky, int64_t kx) {
 }
 
 /* Where the cut results of a pixel go first: to their place, unless the output path has something to do with them. */
-static int8_t *landing(const conv *job, pixel at, int64_t first) {
+static int8_t *landing(const conv *job, const worker *by, pixel at, int64_t first) {
   const bool waits = job->body->add || at.i || at.j;
-  return waits ? job->line : place(&job->to, at) + first;
+  return waits ? by->line : place(&job->to, at) + first;
 }
 
 /* The output path, for `count` results from output channel `first` on that are in their landing. */
-static void deliver(const conv *job, pixel at, int64_t first, size_t count) {
+static void deliver(const conv *job, const worker *by, pixel at, int64_t first, size_t count) {
   if (job->body->add)
-    re2na_add_line(job->line, place(&job->operand, at) + first, place(&job->to, at) + first, count, job->by, &job->sum);
+    re2na_add_line(by->line, place(&job->operand, at) + first, place(&job->to, at) + first, count, job->by, &job->sum);
   else if (at.i || at.j)
-    re2na_raise_line(place(&job->to, at) + first, job->line, count);
+    re2na_raise_line(place(&job->to, at) + first, by->line, count);
 }
+
+/* ---- inputs ---- */
 
 RE2NA_CLONES
-static void widen(const int8_t *restrict from, int16_t *restrict to, size_t count) {
-  for (size_t i = 0; i < count; i++) to[i] = from[i];
+static void shift_up(const int8_t *restrict from, uint8_t *restrict to, size_t count) {
+  for (size_t i = 0; i < count; i++) to[i] = (uint8_t)from[i] ^ 0x80;
 }
 
-/* The inputs of one pixel and group in the order of k, zeros for padding. */
-static void gather_all(const conv *job, corner at, int64_t first_channel, int16_t *line) {
+/* A run of inputs to its place in a line; may write SHORT_RUN bytes whatever `count` is: what comes next overwrites them. */
+static inline uint8_t *copy_run(const int8_t *from, uint8_t *to, size_t count, uint8_t offset) {
+  if (offset) shift_up(from, to, count);
+  else if (count <= SHORT_RUN) memcpy(to, from, SHORT_RUN);
+  else memcpy(to, from, count);
+  return to + count;
+}
+
+/* The inputs of one pixel and group in the order of k, padding where there is none. */
+static void gather_all(const conv *job, corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
   const re2na_conv *body = job->body;
   const size_t channels = (size_t)job->channels;
   const bool whole_rows = body->dilation_w == 1 && body->in_pixel_stride == job->channels && at.x >= 0 &&
@@ -94,195 +114,288 @@ static void gather_all(const conv *job, corner at, int64_t first_channel, int16_
   for (int64_t ky = 0; ky < body->kernel_h; ky++) {
     const int8_t *start = whole_rows ? under(job, at, ky, 0) : NULL;
     if (start) {
-      widen(start + first_channel, line, (size_t)body->kernel_w * channels);
-      line += (size_t)body->kernel_w * channels;
+      line = copy_run(start + first_channel, line, (size_t)body->kernel_w * channels, offset);
       continue;
     }
-    for (int64_t kx = 0; kx < body->kernel_w; kx++, line += channels) {
+    for (int64_t kx = 0; kx < body->kernel_w; kx++) {
       const int8_t *from = under(job, at, ky, kx);
-      if (from) widen(from + first_channel, line, channels);
-      else memset(line, 0, channels * sizeof *line);
+      if (from) {
+        line = copy_run(from + first_channel, line, channels, offset);
+      } else {
+        memset(line, offset, channels);
+        line += channels;
+      }
     }
   }
 }
 
 /* The same for the steps that have a line of weights. */
-static void gather_present(const conv *job, corner at, int64_t first_channel, int16_t *line) {
+static void gather_present(const conv *job, corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
   const uint32_t *step = job->present, *end = step + job->lines;
   while (step < end) {
     const int64_t position = *step / job->channels, first = position * job->channels, behind = first + job->channels;
     const int8_t *from = under(job, at, position / job->body->kernel_w, position % job->body->kernel_w);
-    for (; step < end && *step < behind; step++) *line++ = from ? from[first_channel + *step - first] : 0;
+    for (; step < end && *step < behind; step++)
+      *line++ = (uint8_t)((from ? from[first_channel + *step - first] : 0) ^ offset);
   }
 }
 
-/* With a zero behind an odd number of lines. */
-static void gather(const conv *job, pixel at, int64_t first_channel, int16_t *line) {
-  if (job->lines % 2) line[job->lines] = 0;
-  if (job->present) gather_present(job, corner_of(job->body, at), first_channel, line);
-  else gather_all(job, corner_of(job->body, at), first_channel, line);
+static void gather(const conv *job, pixel at, int64_t first_channel, uint8_t *line, uint8_t offset) {
+  if (job->present) gather_present(job, corner_of(job->body, at), first_channel, line, offset);
+  else gather_all(job, corner_of(job->body, at), first_channel, line, offset);
 }
 
-/* Whether every sum surely fits 32 bits. */
-static bool is_narrow(const conv *job) {
-  if (job->lines > RE2NA_NARROW_K) return false;
-  for (int64_t o = 0; o < job->body->out_c; o++) {
-    int32_t bias = (int32_t)re2na_u32(job->bias + 4 * o);
-    if (bias <= -(1 << 30) || bias >= 1 << 30) return false;
+/* Lines of inputs: one for each pixel of a block, `stride` apart. */
+typedef struct columns {
+  const uint8_t *first;
+  size_t stride;
+} columns;
+
+/* Whether the inputs already lie as lines, one pixel's behind the other's, through the whole output. */
+static bool lie_ready(const conv *job) {
+  const re2na_conv *body = job->body;
+  const int64_t step = body->stride_w * body->in_pixel_stride, row = body->stride_h * body->in_row_stride;
+  return body->kernel_h == 1 && body->kernel_w == 1 && !job->present && !job->pack->offset && body->groups == 1 &&
+         job->window == 1 && body->pad_top == 0 && body->pad_left == 0 && (body->out_h - 1) * body->stride_h < body->in_h &&
+         (body->out_w - 1) * body->stride_w < body->in_w && (body->out_h == 1 || row == body->out_w * step) &&
+         (body->n == 1 || body->in_image_stride == body->out_h * row);
+}
+
+static size_t line_stride(const packed *pack) { return (size_t)re2na_round_up(pack->line_bytes, 64) + 64; }
+
+static columns lines_of(const conv *job, const worker *by, pixel at, int64_t index, int64_t pixels, int64_t group) {
+  const size_t stride = line_stride(job->pack);
+  if (lie_ready(job)) {
+    const int64_t step = job->body->stride_w * job->body->in_pixel_stride;
+    return (columns){(const uint8_t *)job->input + index * step, (size_t)step};
   }
-  return true;
+  for (int64_t p = 0; p < pixels; p++, next_pixel(job->body, &at))
+    gather(job, at, group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);
+  return (columns){by->columns, stride};
 }
 
+/* ---- sums ---- */
+
+/* Some pixels and the outputs of a group. */
 typedef struct block {
-  int64_t first, outputs; /* output channels */
+  int64_t group, first, outputs; /* output channels */
   int64_t pixels;
-  size_t line;        /* items of a line of inputs */
   size_t sum_stride;
 } block;
 
-static void narrow_block(const conv *job, re2na_machine *machine, const block *part, pixel at) {
-  int32_t *sums = machine->sums;
+static void multiply(const conv *job, const worker *by, const block *part, columns x, const piece *at) {
+  job->with->multiply(by->sums + at->block * RE2NA_LANES, part->sum_stride, x.first + (size_t)at->first * RE2NA_QUAD, x.stride,
+                      (size_t)part->pixels, job->pack->vectors + at->offset, at->quads, at->together);
+}
+
+static void narrow_block(const conv *job, worker *by, const block *part, columns x, pixel at) {
+  const piece *pieces = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
   for (int64_t p = 0; p < part->pixels; p++)
-    for (int64_t o = 0; o < part->outputs; o++)
-      sums[(size_t)p * part->sum_stride + (size_t)o] = (int32_t)re2na_u32(job->bias + 4 * (part->first + o));
-  re2na_gemm(sums, part->sum_stride, machine->columns, part->line, job->weights + part->first, (size_t)job->body->out_c,
-             (size_t)part->pixels, (size_t)job->lines, (size_t)part->outputs);
+    memcpy(by->sums + (size_t)p * part->sum_stride, job->pack->start + part->first, (size_t)part->outputs * sizeof *by->sums);
+  for (uint32_t i = 0; i < job->pack->pieces_in_group; i++)
+    if (pieces[i].quads) multiply(job, by, part, x, &pieces[i]);
   for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
-    re2na_cut_line(sums + (size_t)p * part->sum_stride, landing(job, at, part->first), (size_t)part->outputs, &job->how,
-                   job->overflows);
-    deliver(job, at, part->first, (size_t)part->outputs);
+    by->overflows += job->with->finish(by->sums + (size_t)p * part->sum_stride, landing(job, by, at, part->first),
+                                       (size_t)part->outputs, &job->how);
+    deliver(job, by, at, part->first, (size_t)part->outputs);
   }
 }
 
-static void wide_block(const conv *job, re2na_machine *machine, const block *part, pixel at) {
-  int64_t *totals = machine->partials;
+/* Pieces of so few steps of k that their sums fit 32 bits, which are then added up in 64. */
+static void wide_block(const conv *job, worker *by, const block *part, columns x, pixel at) {
+  const piece *piece = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
+  const struct piece *end = piece + job->pack->pieces_in_group;
   for (int64_t p = 0; p < part->pixels; p++)
-    for (int64_t o = 0; o < part->outputs; o++)
-      totals[p * part->outputs + o] = (int32_t)re2na_u32(job->bias + 4 * (part->first + o));
-  for (int64_t k = 0; k < job->lines; k += RE2NA_NARROW_K) {
-    int64_t steps = job->lines - k < RE2NA_NARROW_K ? job->lines - k : RE2NA_NARROW_K;
-    memset(machine->sums, 0, (size_t)part->pixels * part->sum_stride * sizeof *machine->sums);
-    re2na_gemm(machine->sums, part->sum_stride, machine->columns + k, part->line,
-               job->weights + k * job->body->out_c + part->first, (size_t)job->body->out_c, (size_t)part->pixels,
-               (size_t)steps, (size_t)part->outputs);
+    memcpy(by->partials + p * part->outputs, job->pack->wide_start + part->first, (size_t)part->outputs * sizeof *by->partials);
+  while (piece < end) {
+    const uint64_t stop = (uint64_t)piece->first + RE2NA_WIDE_QUADS;
+    memset(by->sums, 0, (size_t)part->pixels * part->sum_stride * sizeof *by->sums);
+    for (; piece < end && piece->first < stop; piece++)
+      if (piece->quads) multiply(job, by, part, x, piece);
     for (int64_t p = 0; p < part->pixels; p++)
       for (int64_t o = 0; o < part->outputs; o++)
-        totals[p * part->outputs + o] += machine->sums[(size_t)p * part->sum_stride + (size_t)o];
+        by->partials[p * part->outputs + o] += by->sums[(size_t)p * part->sum_stride + (size_t)o];
   }
   for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
-    re2na_cut_wide_line(totals + p * part->outputs, landing(job, at, part->first), (size_t)part->outputs, &job->how,
-                        job->overflows);
-    deliver(job, at, part->first, (size_t)part->outputs);
+    re2na_cut_wide_line(by->partials + p * part->outputs, landing(job, by, at, part->first), (size_t)part->outputs, &job->how,
+                        &by->overflows);
+    deliver(job, by, at, part->first, (size_t)part->outputs);
   }
 }
 
-static int64_t pixel_count(const conv *job) { return job->body->n * job->body->out_h * job->body->out_w * job->window; }
+static int64_t most_pixels(const packed *pack) {
+  const int64_t fit = COLUMNS_BYTES / (int64_t)line_stride(pack);
+  return fit < FEWEST_PIXELS ? FEWEST_PIXELS : fit > MOST_PIXELS ? MOST_PIXELS : fit / 3 * 3;
+}
 
-static void conv_blocks(const conv *job, re2na_machine *machine) {
+/* Outputs first..stop; each is a window of pixels. */
+static void conv_blocks(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
+  const conv *job = shared;
   const re2na_conv *body = job->body;
-  const int64_t pixels = pixel_count(job);
-  const bool narrow = is_narrow(job);
-  block part = {.outputs = body->out_c / body->groups, .line = (size_t)(job->lines + job->lines % 2)};
+  const int64_t most = most_pixels(job->pack), end = stop * job->window;
+  block part = {.outputs = body->out_c / body->groups};
+  (void)machine;
   part.sum_stride = (size_t)re2na_round_up((uint64_t)part.outputs, RE2NA_LANES);
-  for (int64_t index = 0; index < pixels; index += RE2NA_PIXELS) {
-    const pixel first = pixel_at(job, index);
-    part.pixels = pixels - index < RE2NA_PIXELS ? pixels - index : RE2NA_PIXELS;
-    for (int64_t group = 0; group < body->groups; group++) {
-      pixel at = first;
-      part.first = group * part.outputs;
-      for (int64_t p = 0; p < part.pixels; p++, next_pixel(body, &at))
-        gather(job, at, group * job->channels, machine->columns + (size_t)p * part.line);
-      if (narrow) narrow_block(job, machine, &part, first);
-      else wide_block(job, machine, &part, first);
+  for (int64_t index = first * job->window; index < end; index += most) {
+    const pixel at = pixel_at(job, index);
+    part.pixels = end - index < most ? end - index : most;
+    for (part.group = 0; part.group < body->groups; part.group++) {
+      const columns x = lines_of(job, by, at, index, part.pixels, part.group);
+      part.first = part.group * part.outputs;
+      if (job->pack->wide) wide_block(job, by, &part, x, at);
+      else narrow_block(job, by, &part, x, at);
     }
   }
 }
 
-RE2NA_CLONES
-static void multiply_channels(int32_t *restrict sums, const int8_t *restrict x, const int8_t *restrict weights, size_t count) {
-  for (size_t c = 0; c < count; c++) sums[c] += (int16_t)x[c] * (int16_t)weights[c];
-}
+/* ---- depthwise ---- */
 
-static void depthwise_all(const conv *job, corner at, int32_t *sums) {
-  const int8_t *weights = job->weights;
-  const int64_t channels = job->body->out_c;
-  for (int64_t ky = 0; ky < job->body->kernel_h; ky++)
-    for (int64_t kx = 0; kx < job->body->kernel_w; kx++, weights += channels) {
-      const int8_t *from = under(job, at, ky, kx);
-      if (from) multiply_channels(sums, from, weights, (size_t)channels);
-    }
-}
-
-static void depthwise_present(const conv *job, corner at, int32_t *sums) {
-  const int64_t channels = job->body->out_c, width = job->body->kernel_w;
-  for (int64_t j = 0; j < job->lines; j++) {
-    const int8_t *from = under(job, at, job->present[j] / width, job->present[j] % width);
-    if (from) multiply_channels(sums, from, job->weights + j * channels, (size_t)channels);
+/* Where the taps of a pixel lie; `blank` stands for padding and for what is not there. */
+static void point_at_taps(const conv *job, corner at, const uint8_t *blank, const uint8_t **x) {
+  const int64_t width = job->body->kernel_w;
+  for (uint32_t i = 0; i < 2 * job->pack->pairs; i++) {
+    const int32_t line = job->pack->taps[i];
+    const int64_t position = line == RE2NA_ABSENT ? 0 : job->present ? (int64_t)job->present[line] : line;
+    const int8_t *from = line == RE2NA_ABSENT ? NULL : under(job, at, position / width, position % width);
+    x[i] = from ? (const uint8_t *)from : blank;
   }
 }
 
-/* One input and one output channel in each group. k is at most 255 x 255 here, so that narrow sums fit. */
-static void conv_depthwise(const conv *job, re2na_machine *machine) {
-  const int64_t pixels = pixel_count(job);
+static void depthwise_pixel(const conv *job, worker *by, pixel at) {
   const size_t channels = (size_t)job->body->out_c;
-  pixel at = {0};
-  for (int64_t index = 0; index < pixels; index++, next_pixel(job->body, &at)) {
-    for (size_t c = 0; c < channels; c++) machine->sums[c] = (int32_t)re2na_u32(job->bias + 4 * c);
-    if (job->present) depthwise_present(job, corner_of(job->body, at), machine->sums);
-    else depthwise_all(job, corner_of(job->body, at), machine->sums);
-    re2na_cut_line(machine->sums, landing(job, at, 0), channels, &job->how, job->overflows);
-    deliver(job, at, 0, channels);
+  const packed *pack = job->pack;
+  if (!pack->wide) {
+    memcpy(by->sums, pack->start, channels * sizeof *by->sums);
+    job->with->depthwise(by->sums, by->taps, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
+    by->overflows += job->with->finish(by->sums, landing(job, by, at, 0), channels, &job->how);
+  } else {
+    memset(by->sums, 0, channels * sizeof *by->sums);
+    job->with->depthwise(by->sums, by->taps, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
+    for (size_t c = 0; c < channels; c++) by->partials[c] = pack->wide_start[c] + by->sums[c];
+    re2na_cut_wide_line(by->partials, landing(job, by, at, 0), channels, &job->how, &by->overflows);
+  }
+  deliver(job, by, at, 0, channels);
+}
+
+static void conv_depthwise(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
+  const conv *job = shared;
+  pixel at = pixel_at(job, first * job->window);
+  for (int64_t index = first * job->window; index < stop * job->window; index++, next_pixel(job->body, &at)) {
+    point_at_taps(job, corner_of(job->body, at), machine->blank, by->taps);
+    depthwise_pixel(job, by, at);
   }
 }
 
-static void conv_saturating(const conv *job, re2na_machine *machine) {
+/* ---- saturating ---- */
+
+/* Every step can clip, so it is done by itself: this is many times slower than the rest. */
+static void conv_saturating(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
+  const conv *job = shared;
   const re2na_conv *body = job->body;
-  const int64_t pixels = pixel_count(job), outputs = body->out_c / body->groups;
-  pixel at = {0};
-  for (int64_t index = 0; index < pixels; index++, next_pixel(body, &at)) {
-    uint64_t ignored = 0; /* nothing is left to overflow when the saturated sums are cut */
-    re2na_saturating_start(machine->sums, job->bias, (size_t)body->out_c, &job->how, job->overflows);
+  const int64_t outputs = body->out_c / body->groups;
+  cut silent = job->how; /* nothing is left to overflow when the saturated sums are cut */
+  pixel at = pixel_at(job, first * job->window);
+  (void)machine;
+  silent.counts = false;
+  for (int64_t index = first * job->window; index < stop * job->window; index++, next_pixel(body, &at)) {
+    re2na_saturating_start(by->sums, job->bias, (size_t)body->out_c, &job->how, &by->overflows);
     for (int64_t group = 0; group < body->groups; group++) {
       const int8_t *weights = job->weights + group * outputs;
-      gather(job, at, group * job->channels, machine->columns);
+      gather(job, at, group * job->channels, by->columns, 0);
       for (int64_t k = 0; k < job->lines; k++, weights += body->out_c)
-        re2na_saturating_step(machine->sums + group * outputs, machine->columns[k], weights, (size_t)outputs, &job->how,
-                              job->overflows);
+        re2na_saturating_step(by->sums + group * outputs, (int8_t)by->columns[k], weights, (size_t)outputs, &job->how, &by->overflows);
     }
-    re2na_cut_line(machine->sums, landing(job, at, 0), (size_t)body->out_c, &job->how, &ignored);
-    deliver(job, at, 0, (size_t)body->out_c);
+    job->with->finish(by->sums, landing(job, by, at, 0), (size_t)body->out_c, &silent);
+    deliver(job, by, at, 0, (size_t)body->out_c);
   }
 }
 
-void re2na_run_conv(re2na_machine *machine, const re2na_conv *body, bool aside, uint64_t *overflows) {
-  const re2na_arch *arch = &machine->program->arch;
+/* ---- an instruction ---- */
+
+weights re2na_conv_weights(const re2na_conv *body, const operands *known) {
+  const int64_t channels = body->in_c / body->groups;
+  return (weights){
+      .lines = known->weights,
+      .bias = known->bias,
+      .mask = known->mask,
+      .k = body->kernel_h * body->kernel_w * channels,
+      .steps = body->steps,
+      .outputs = body->out_c,
+      .groups = body->groups,
+      .depthwise = channels == 1 && body->groups > 1 && body->groups == body->out_c,
+      .bound = known->bound,
+  };
+}
+
+static void need(uint64_t *size, uint64_t wanted) { *size = re2na_max(*size, wanted); }
+
+void re2na_conv_room(re2na_program *program, const re2na_conv *body, const packed *pack) {
+  const uint64_t group_outputs = (uint64_t)(body->out_c / body->groups), steps = (uint64_t)body->steps;
+  need(&program->line_bytes, (uint64_t)body->out_c);
+  need(&program->sum_items, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
+  if (!pack) { /* saturating */
+    need(&program->column_bytes, steps);
+  } else if (pack->of.depthwise) {
+    need(&program->tap_items, 4 * (steps + 1));
+    need(&program->partial_items, (uint64_t)body->out_c);
+    need(&program->blank_bytes, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
+  } else {
+    const uint64_t pixels = (uint64_t)most_pixels(pack);
+    need(&program->column_bytes, pixels * line_stride(pack));
+    need(&program->sum_items, pixels * re2na_round_up(group_outputs, RE2NA_LANES));
+    if (pack->wide) need(&program->partial_items, pixels * group_outputs);
+  }
+}
+
+/* A packed instruction's weights; those that no run before knew are packed now. */
+static const packed *find_pack(re2na_machine *machine, uint32_t index, const weights *of) {
+  const packed *known = machine->program->packed[index];
+  if (known || !machine->late[index]) return known;
+  re2na_pack_again(machine->late[index], of, machine->program->kernel);
+  return machine->late[index];
+}
+
+static void set_output_path(conv *job, const re2na_arch *arch, int8_t *sram, bool aside, int8_t *results) {
+  const re2na_conv *body = job->body;
+  const int64_t row = body->out_w * body->out_c;
+  if (aside) job->to = (target){results, body->out_c, row, body->out_h * row};
+  if (!body->add) return;
+  job->operand = (target){sram + body->add_addr, body->add_pixel_stride, body->add_row_stride, body->add_image_stride};
+  job->sum = re2na_make_cut(arch, 0, body->add_lo, body->add_hi);
+  job->by = re2na_make_scaling(arch, body->shift_a, body->shift_b);
+}
+
+void re2na_run_conv(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
+  const re2na_program *program = machine->program;
+  const re2na_conv *body = &program->code[index].body.conv;
+  const bool aside = program->aside[index];
   int8_t *sram = (int8_t *)machine->sram;
+  weights of = re2na_conv_weights(body, &program->operands[index]);
+  if (!of.lines) of.lines = sram + body->weight_addr;
+  if (!of.bias) of.bias = machine->sram + body->bias_addr;
+  if (!of.mask) of.mask = machine->sram + body->mask_addr;
   conv job = {
       .body = body,
+      .pack = find_pack(machine, index, &of),
+      .with = program->kernel,
       .input = sram + body->in_addr,
-      .weights = sram + body->weight_addr,
-      .bias = machine->sram + body->bias_addr,
-      .how = re2na_make_cut(arch, body->lsb, body->lo, body->hi),
+      .how = re2na_make_cut(&program->arch, body->lsb, body->lo, body->hi),
       .to = {sram + body->out_addr, body->out_pixel_stride, body->out_row_stride, body->out_image_stride},
       .channels = body->in_c / body->groups,
-      .overflows = overflows,
+      .weights = of.lines,
+      .bias = of.bias,
       .window = body->pool_h * body->pool_w,
-      .line = machine->line,
   };
   const target real = job.to;
-  const int64_t k = body->kernel_h * body->kernel_w * job.channels;
-  job.present = re2na_present(machine, body->mask_addr, k, body->steps, &job.lines);
-  if (body->add) {
-    job.operand = (target){sram + body->add_addr, body->add_pixel_stride, body->add_row_stride, body->add_image_stride};
-    job.sum = re2na_make_cut(arch, 0, body->add_lo, body->add_hi);
-    job.by = re2na_make_scaling(arch, body->shift_a, body->shift_b);
+  job.how.counts = machine->counts;
+  set_output_path(&job, &program->arch, sram, aside, machine->results);
+  if (job.pack) {
+    job.present = job.pack->present;
+    job.lines = job.pack->lines;
+  } else {
+    job.present = re2na_present(machine, of.mask, of.k, of.steps, &job.lines);
   }
-  if (aside) {
-    const int64_t row = body->out_w * body->out_c;
-    job.to = (target){machine->results, body->out_c, row, body->out_h * row};
-  }
-  if (job.how.saturates) conv_saturating(&job, machine);
-  else if (job.channels == 1 && body->groups == body->out_c && is_narrow(&job)) conv_depthwise(&job, machine);
-  else conv_blocks(&job, machine);
+  *overflows += re2na_share(machine, !job.pack ? conv_saturating : of.depthwise ? conv_depthwise : conv_blocks, &job,
+                            body->n * body->out_h * body->out_w, 1, program->fixed[index].macs);
   if (aside) re2na_scatter(machine->results, real, body->n, body->out_h, body->out_w, body->out_c);
 }

@@ -1,40 +1,15 @@
-/* From accumulator to output byte. */
+/* Accumulators that 32 bits or a plain sum do not describe: wide ones, and saturating ones. */
 #include "array.h"
 
 static inline int32_t wrap(int32_t value, int32_t spare) { return (int32_t)((uint32_t)value << spare) >> spare; }
 
-RE2NA_CLONES
-static void cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows) {
-  const int32_t acc_min = (int32_t)how->acc_min, acc_max = (int32_t)how->acc_max, spare = how->acc_spare;
-  const int32_t lsb = how->lsb, data_spare = how->data_spare, lo = how->lo, hi = how->hi;
-  const int32_t data_min = how->data_min, data_max = how->data_max;
-  uint32_t outside = 0;
-  if (how->cut_wraps) {
-    for (size_t o = 0; o < count; o++) {
-      outside += (uint32_t)((sums[o] < acc_min) | (sums[o] > acc_max));
-      out[o] = (int8_t)re2na_clamp(wrap(wrap(sums[o], spare) >> lsb, data_spare), lo, hi);
-    }
-  } else {
-    for (size_t o = 0; o < count; o++) {
-      outside += (uint32_t)((sums[o] < acc_min) | (sums[o] > acc_max));
-      out[o] = (int8_t)re2na_clamp(re2na_clamp(wrap(sums[o], spare) >> lsb, data_min, data_max), lo, hi);
-    }
-  }
-  *overflows += outside;
-}
-
-/* A function of several versions would be exported whatever its visibility: the shared ones are plain. */
-void re2na_cut_line(const int32_t *restrict sums, int8_t *restrict out, size_t count, const cut *how, uint64_t *overflows) {
-  cut_line(sums, out, count, how, overflows);
-}
-
-void re2na_cut_wide_line(const int64_t *restrict sums, int8_t *restrict out, size_t count, const cut *how,
-                         uint64_t *overflows) {
+void re2na_cut_wide_line(const int64_t *sums, int8_t *out, size_t count, const cut *how, uint64_t *overflows) {
+  cut silent = *how;
+  silent.counts = false;
   for (size_t o = 0; o < count; o++) {
-    int32_t low = wrap((int32_t)(uint32_t)(uint64_t)sums[o], how->acc_spare);
-    uint64_t ignored = 0;
-    *overflows += sums[o] < how->acc_min || sums[o] > how->acc_max;
-    re2na_cut_line(&low, &out[o], 1, how, &ignored);
+    const int32_t low = wrap((int32_t)(uint32_t)(uint64_t)sums[o], how->acc_spare);
+    *overflows += how->counts && (sums[o] < how->acc_min || sums[o] > how->acc_max);
+    re2na_portable_finish(&low, &out[o], 1, &silent);
   }
 }
 

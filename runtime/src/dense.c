@@ -1,12 +1,24 @@
-/* DENSE: the sums stay in the PEs (exact, or clamped where the accumulator saturates) from the first part to the last. */
+/* DENSE: the sums stay in the PEs (exact, or clamped where the accumulator saturates) from the first part to the last. Every weight is
+ * used once for an image or a few, so that reading them is the work: they are taken as they lie in the program. */
 #include <string.h>
 
 #include "array.h"
 
-enum { STEPS = 64 }; /* of k over all outputs before the next: keeps the lines of weights in the cache */
+enum {
+  CHUNK = 2048, /* steps of k that are widened at a time */
+  GRAIN = 64    /* outputs: a line of the cache */
+};
 
-static void start_sums(re2na_machine *machine, const re2na_dense *body, const cut *how, uint64_t *overflows) {
-  const uint8_t *bias = machine->sram + body->bias_addr;
+typedef struct dense {
+  const re2na_dense *body;
+  const kernel *with;
+  const int8_t *input, *weights;
+  const uint32_t *present; /* steps that have a line of weights; NULL: all */
+  int64_t lines;
+  cut how;
+} dense;
+
+static void start_sums(re2na_machine *machine, const re2na_dense *body, const uint8_t *bias, const cut *how, uint64_t *overflows) {
   for (int64_t image = 0; image < body->n; image++)
     for (int64_t o = 0; o < body->out_c; o++) {
       int64_t value = (int32_t)re2na_u32(bias + 4 * o);
@@ -14,75 +26,89 @@ static void start_sums(re2na_machine *machine, const re2na_dense *body, const cu
         value = value < how->acc_min ? how->acc_min : how->acc_max;
         ++*overflows;
       }
-      machine->partials[image * body->out_c + o] = value;
+      machine->dense[image * body->out_c + o] = value;
     }
 }
 
-/* Steps that have a line of weights; `present` says which they are, NULL: all. */
-typedef struct lines {
-  const uint32_t *present;
-  int64_t count;
-} lines;
-
-static void gather(const int8_t *image, const lines *of, int64_t first, int64_t count, int16_t *line) {
-  if (of->present)
-    for (int64_t i = 0; i < count; i++) line[i] = image[of->present[first + i]];
+/* With a zero behind an odd number. */
+static void gather(const dense *job, int64_t image, int64_t first, int64_t count, int16_t *line) {
+  const int8_t *from = job->input + image * job->body->in_image_stride;
+  if (job->present)
+    for (int64_t i = 0; i < count; i++) line[i] = from[job->present[first + i]];
   else
-    for (int64_t i = 0; i < count; i++) line[i] = image[first + i];
+    for (int64_t i = 0; i < count; i++) line[i] = from[first + i];
   if (count % 2) line[count] = 0;
 }
 
-/* Adds `steps` lines, from line `k` on, for some images. */
-static void add_chunk(re2na_machine *machine, const re2na_dense *body, const lines *of, int64_t image, int64_t images, int64_t k,
-                      int64_t steps) {
-  const int8_t *sram = (const int8_t *)machine->sram;
-  const size_t stride = (size_t)re2na_round_up((uint64_t)body->out_c, RE2NA_LANES);
-  for (int64_t p = 0; p < images; p++)
-    gather(sram + body->in_addr + (image + p) * body->in_image_stride, of, k, steps, machine->columns + p * RE2NA_DENSE_CHUNK);
-  memset(machine->sums, 0, (size_t)images * stride * sizeof *machine->sums);
-  for (int64_t i = 0; i < steps; i += STEPS)
-    re2na_gemm(machine->sums, stride, machine->columns + i, RE2NA_DENSE_CHUNK,
-               sram + body->weight_addr + (k + i) * body->out_c, (size_t)body->out_c, (size_t)images,
-               (size_t)(steps - i < STEPS ? steps - i : STEPS), (size_t)body->out_c);
-  for (int64_t p = 0; p < images; p++)
-    for (int64_t o = 0; o < body->out_c; o++)
-      machine->partials[(image + p) * body->out_c + o] += machine->sums[(size_t)p * stride + (size_t)o];
-}
+/* Some images and some outputs. */
+typedef struct part {
+  int64_t image, images, output, outputs;
+} part;
 
-static void add_all(re2na_machine *machine, const re2na_dense *body, const lines *of) {
-  for (int64_t image = 0; image < body->n; image += RE2NA_PIXELS) {
-    int64_t images = body->n - image < RE2NA_PIXELS ? body->n - image : RE2NA_PIXELS;
-    for (int64_t k = 0; k < of->count; k += RE2NA_DENSE_CHUNK) {
-      int64_t steps = of->count - k < RE2NA_DENSE_CHUNK ? of->count - k : RE2NA_DENSE_CHUNK;
-      add_chunk(machine, body, of, image, images, k, steps);
-    }
+/* Adds `steps` lines, from line `k` on. */
+static void add_chunk(const dense *job, int64_t *totals, const worker *by, const part *of, int64_t k, int64_t steps) {
+  const size_t stride = (size_t)re2na_round_up((uint64_t)of->outputs, RE2NA_LANES);
+  int16_t *x = (int16_t *)by->columns;
+  for (int64_t p = 0; p < of->images; p++) gather(job, of->image + p, k, steps, x + p * CHUNK);
+  memset(by->sums, 0, (size_t)of->images * stride * sizeof *by->sums);
+  job->with->lines(by->sums, stride, x, CHUNK, (size_t)of->images, job->weights + k * job->body->out_c + of->output,
+                   (size_t)job->body->out_c, (size_t)steps, (size_t)of->outputs);
+  for (int64_t p = 0; p < of->images; p++) {
+    int64_t *total = totals + (of->image + p) * job->body->out_c + of->output;
+    for (int64_t o = 0; o < of->outputs; o++) total[o] += by->sums[(size_t)p * stride + (size_t)o];
   }
 }
 
-static void add_saturating(re2na_machine *machine, const re2na_dense *body, const lines *of, const cut *how,
-                           uint64_t *overflows) {
-  const int8_t *sram = (const int8_t *)machine->sram;
+/* Outputs first..stop of all images. */
+static void add_lines(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
+  const dense *job = shared;
+  for (int64_t image = 0; image < job->body->n; image += RE2NA_IMAGES) {
+    const int64_t left = job->body->n - image;
+    const part of = {image, left < RE2NA_IMAGES ? left : RE2NA_IMAGES, first, stop - first};
+    for (int64_t k = 0; k < job->lines; k += CHUNK)
+      add_chunk(job, machine->dense, by, &of, k, job->lines - k < CHUNK ? job->lines - k : CHUNK);
+  }
+}
+
+static void add_saturating(const dense *job, re2na_machine *machine, uint64_t *overflows) {
+  const re2na_dense *body = job->body;
+  int32_t *sums = machine->workers[0].sums;
   for (int64_t image = 0; image < body->n; image++) {
-    int64_t *partials = machine->partials + image * body->out_c;
-    for (int64_t o = 0; o < body->out_c; o++) machine->sums[o] = (int32_t)partials[o];
-    for (int64_t k = 0; k < of->count; k++)
-      re2na_saturating_step(machine->sums,
-                            sram[body->in_addr + image * body->in_image_stride + (of->present ? of->present[k] : k)],
-                            sram + body->weight_addr + k * body->out_c, (size_t)body->out_c, how, overflows);
-    for (int64_t o = 0; o < body->out_c; o++) partials[o] = machine->sums[o];
+    const int8_t *x = job->input + image * body->in_image_stride;
+    int64_t *totals = machine->dense + image * body->out_c;
+    for (int64_t o = 0; o < body->out_c; o++) sums[o] = (int32_t)totals[o];
+    for (int64_t k = 0; k < job->lines; k++)
+      re2na_saturating_step(sums, x[job->present ? job->present[k] : k], job->weights + k * body->out_c, (size_t)body->out_c, &job->how,
+                            overflows);
+    for (int64_t o = 0; o < body->out_c; o++) totals[o] = sums[o];
   }
 }
 
-void re2na_run_dense(re2na_machine *machine, const re2na_dense *body, uint64_t *overflows) {
-  const cut how = re2na_make_cut(&machine->program->arch, body->lsb, body->lo, body->hi);
-  lines of;
-  of.present = re2na_present(machine, body->mask_addr, body->in_c, body->steps, &of.count);
-  if (body->first) start_sums(machine, body, &how, overflows);
-  if (how.saturates) add_saturating(machine, body, &of, &how, overflows);
-  else add_all(machine, body, &of);
+void re2na_dense_room(re2na_program *program, const re2na_dense *body) {
+  program->column_bytes = re2na_max(program->column_bytes, sizeof(int16_t) * RE2NA_IMAGES * CHUNK);
+  program->sum_items = re2na_max(program->sum_items, RE2NA_IMAGES * re2na_round_up((uint64_t)body->out_c, RE2NA_LANES));
+  program->dense_items = re2na_max(program->dense_items, (uint64_t)(body->n * body->out_c));
+}
+
+void re2na_run_dense(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
+  const re2na_program *program = machine->program;
+  const re2na_dense *body = &program->code[index].body.dense;
+  const operands *known = &program->operands[index];
+  const int8_t *sram = (const int8_t *)machine->sram;
+  dense job = {
+      .body = body,
+      .with = program->kernel,
+      .input = sram + body->in_addr,
+      .weights = known->weights ? known->weights : sram + body->weight_addr,
+      .how = re2na_make_cut(&program->arch, body->lsb, body->lo, body->hi),
+  };
+  job.how.counts = machine->counts;
+  job.present = re2na_present(machine, known->mask ? known->mask : machine->sram + body->mask_addr, body->in_c, body->steps, &job.lines);
+  if (body->first) start_sums(machine, body, known->bias ? known->bias : machine->sram + body->bias_addr, &job.how, overflows);
+  if (job.how.saturates) add_saturating(&job, machine, overflows);
+  else re2na_share(machine, add_lines, &job, body->out_c, GRAIN, program->fixed[index].macs);
   if (!body->last) return;
   for (int64_t image = 0; image < body->n; image++) /* a saturated sum is in range: no overflow is counted here */
-    re2na_cut_wide_line(machine->partials + image * body->out_c,
-                        (int8_t *)machine->sram + body->out_addr + image * body->out_image_stride, (size_t)body->out_c,
-                        &how, overflows);
+    re2na_cut_wide_line(machine->dense + image * body->out_c, (int8_t *)machine->sram + body->out_addr + image * body->out_image_stride,
+                        (size_t)body->out_c, &job.how, overflows);
 }

@@ -9,14 +9,9 @@
 #include "re2na.h"
 
 /* A host buffer may be read (not written) this far behind what it holds, by kernels that read whole vectors. */
-enum { RE2NA_SLACK = 64 };
+enum { RE2NA_SLACK = 128 };
 
-enum {
-  RE2NA_PIXELS = 6,         /* pixels (or images of a dense layer) whose sums are formed together */
-  RE2NA_LANES = 16,         /* outputs whose sums are formed together; lines of sums are padded to a multiple */
-  RE2NA_NARROW_K = 1 << 16, /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
-  RE2NA_DENSE_CHUNK = 2048  /* steps of k that a dense layer widens at a time */
-};
+enum { RE2NA_NARROW_K = 1 << 16 }; /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
 
 /* Several versions of a loop for several processors, chosen when the library is loaded. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
@@ -24,6 +19,10 @@ enum {
 #else
 #define RE2NA_CLONES
 #endif
+
+struct kernel;
+struct operands;
+struct packed;
 
 struct re2na_program {
   const uint8_t *bytes;
@@ -42,28 +41,23 @@ struct re2na_program {
   uint8_t *aside;        /* per instruction: 1 where the output overlaps what is read, or itself */
   re2na_timing *timing;
   uint64_t cycles;
-  /* What a machine has to allocate. */
-  uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */
-  uint64_t column_items;  /* int16: the inputs of a block of pixels, one line of k each */
+  /* What prepare.c finds out before any run. */
+  const struct kernel *kernel;
+  struct operands *operands; /* per instruction */
+  struct packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
+  struct packed **packs;     /* each once */
+  uint32_t pack_count;
+  /* What a machine has to allocate; the first five for every worker. */
+  uint64_t column_bytes;  /* inputs of a block of pixels, one line of k each */
   uint64_t sum_items;     /* int32: sums of a block of pixels */
-  uint64_t partial_items; /* int64: partial sums of a dense layer */
-  uint64_t result_bytes;  /* results of an instruction that overwrites what it reads */
+  uint64_t partial_items; /* int64: the same, where 32 bits are too few */
   uint64_t line_bytes;    /* results of a pixel on their way through the output path */
+  uint64_t tap_items;     /* pointers: where the taps of a depthwise convolution lie */
+  uint64_t dense_items;   /* int64: sums of a dense layer */
+  uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */
+  uint64_t result_bytes;  /* results of an instruction that overwrites what it reads */
   uint64_t present_items; /* uint32: steps of k that have a line of weights */
-};
-
-struct re2na_machine {
-  const re2na_program *program;
-  uint8_t *sram;
-  uint8_t *dram; /* everything but the constants: the bytes below them, then those above */
-  int16_t *columns;
-  int32_t *sums;
-  int64_t *partials;
-  int8_t *results;
-  int8_t *line;
-  uint32_t *present;
-  re2na_counters *instruction_counters;
-  re2na_counters *source_counters;
+  uint64_t blank_bytes;   /* channels of a pixel of padding */
 };
 
 /* Fills in `error` (which may be NULL) and returns `code`. */
@@ -90,6 +84,8 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
 int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error);
 /* sequence.c: what an instruction may follow. */
 int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error);
+/* prepare.c: all that does not depend on the data; fills in what stands behind `cycles`. */
+int32_t re2na_prepare(re2na_program *program, re2na_error *error);
 /* timing.c: replays the engines' queues; fills in `timing` and `cycles`. */
 int32_t re2na_replay(re2na_program *program, re2na_error *error);
 

@@ -11,6 +11,68 @@ static void *room(uint64_t items, size_t size) {
   return items > most ? NULL : calloc((size_t)items + RE2NA_SLACK, size);
 }
 
+static bool add_worker(const re2na_program *program, worker *made) {
+  made->columns = room(program->column_bytes, 1);
+  made->sums = room(program->sum_items, sizeof *made->sums);
+  made->partials = room(program->partial_items, sizeof *made->partials);
+  made->line = room(program->line_bytes, 1);
+  made->taps = room(program->tap_items, sizeof *made->taps);
+  return made->columns && made->sums && made->partials && made->line && made->taps;
+}
+
+static void free_workers(re2na_machine *machine) {
+  const uint32_t count = machine->team ? re2na_team_members(machine->team) : 1;
+  for (uint32_t i = 0; machine->workers && i < count; i++) {
+    free(machine->workers[i].columns);
+    free(machine->workers[i].sums);
+    free(machine->workers[i].partials);
+    free(machine->workers[i].line);
+    free(machine->workers[i].taps);
+  }
+  free(machine->workers);
+  re2na_team_free(machine->team);
+  machine->workers = NULL;
+  machine->team = NULL;
+}
+
+/* Room for the weights that are not known before a run. */
+static bool add_late(re2na_machine *machine) {
+  const re2na_program *program = machine->program;
+  machine->late = room(program->count, sizeof *machine->late);
+  if (!machine->late) return false;
+  for (uint32_t i = 0; i < program->count; i++) {
+    if (program->code[i].opcode != RE2NA_CONV || program->packed[i] || program->arch.acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE) continue;
+    const weights of = re2na_conv_weights(&program->code[i].body.conv, &program->operands[i]);
+    machine->late[i] = calloc(1, sizeof *machine->late[i]);
+    if (!machine->late[i] || !re2na_pack_room(machine->late[i], &of, program->kernel)) return false;
+  }
+  return true;
+}
+
+static void free_late(re2na_machine *machine) {
+  for (uint32_t i = 0; machine->late && i < machine->program->count; i++)
+    if (machine->late[i]) {
+      re2na_pack_free(machine->late[i]);
+      free(machine->late[i]);
+    }
+  free(machine->late);
+}
+
+static bool add_memories(re2na_machine *made) {
+  const re2na_program *program = made->program;
+  made->sram = room(program->sram_used, 1);
+  made->dram = room(program->dram_bytes - program->constants_bytes, 1);
+  made->dense = room(program->dense_items, sizeof *made->dense);
+  made->results = room(program->result_bytes, 1);
+  made->present = room(program->present_items, sizeof *made->present);
+  made->blank = room(program->blank_bytes, 1);
+  made->workers = calloc(1, sizeof *made->workers);
+  made->instruction_counters = room(program->count, sizeof *made->instruction_counters);
+  made->source_counters = room(program->source_count, sizeof *made->source_counters);
+  return made->sram && made->dram && made->dense && made->results && made->present && made->blank && made->workers &&
+         made->instruction_counters && made->source_counters && add_worker(program, made->workers) && add_late(made);
+}
+
 int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error) {
   re2na_machine *made;
   if (!program || !machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_create: program or machine is NULL");
@@ -18,18 +80,8 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
   made = calloc(1, sizeof *made);
   if (!made) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine");
   made->program = program;
-  made->sram = room(program->sram_used, 1);
-  made->dram = room(program->dram_bytes - program->constants_bytes, 1);
-  made->columns = room(program->column_items, sizeof *made->columns);
-  made->sums = room(program->sum_items, sizeof *made->sums);
-  made->partials = room(program->partial_items, sizeof *made->partials);
-  made->results = room(program->result_bytes, 1);
-  made->line = room(program->line_bytes, 1);
-  made->present = room(program->present_items, sizeof *made->present);
-  made->instruction_counters = room(program->count, sizeof *made->instruction_counters);
-  made->source_counters = room(program->source_count, sizeof *made->source_counters);
-  if (!made->sram || !made->dram || !made->columns || !made->sums || !made->partials || !made->results ||
-      !made->line || !made->present || !made->instruction_counters || !made->source_counters) {
+  made->counts = true;
+  if (!add_memories(made)) {
     re2na_machine_free(made);
     return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine with %llu bytes of SRAM and %llu of DRAM",
                       (unsigned long long)program->sram_used, (unsigned long long)program->dram_bytes);
@@ -41,18 +93,74 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
 
 void re2na_machine_free(re2na_machine *machine) {
   if (!machine) return;
+  free_workers(machine);
+  free_late(machine);
   free(machine->sram);
   free(machine->dram);
-  free(machine->columns);
-  free(machine->sums);
-  free(machine->partials);
+  free(machine->dense);
   free(machine->results);
-  free(machine->line);
   free(machine->present);
+  free(machine->blank);
   free(machine->instruction_counters);
   free(machine->source_counters);
   free(machine);
 }
+
+/* ---- threads ---- */
+
+int32_t re2na_machine_threads(re2na_machine *machine, uint32_t threads, re2na_error *error) {
+  bool enough = true;
+  if (!machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_threads: machine is NULL");
+  if (threads < 1 || threads > RE2NA_MOST_THREADS)
+    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_threads: threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
+  re2na_team *team = threads > 1 ? re2na_team_create(threads) : NULL;
+  worker *workers = calloc(threads, sizeof *workers);
+  for (uint32_t i = 0; workers && enough && i < threads; i++) enough = add_worker(machine->program, &workers[i]);
+  if (workers && enough && (team || threads == 1)) {
+    free_workers(machine);
+    machine->team = team;
+    machine->workers = workers;
+    return RE2NA_OK;
+  }
+  re2na_machine unused = {.workers = workers, .team = team};
+  free_workers(&unused);
+  return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory, or no threads left, for %u workers", threads);
+}
+
+void re2na_machine_count(re2na_machine *machine, int32_t counts) { machine->counts = counts != 0; }
+
+enum { LITTLE_WORK = 50000 }; /* multiply-accumulates: microseconds, no more than it takes to ask for help */
+
+typedef struct shared_work {
+  re2na_machine *machine;
+  re2na_work *work;
+  void *job;
+  int64_t items, grain;
+} shared_work;
+
+static void work_on_share(void *shared, uint32_t member) {
+  const shared_work *all = shared;
+  const int64_t members = re2na_team_members(all->machine->team), grains = (all->items + all->grain - 1) / all->grain;
+  const int64_t first = grains * member / members * all->grain, stop = grains * (member + 1) / members * all->grain;
+  const int64_t end = stop < all->items ? stop : all->items;
+  if (first < end) all->work(all->job, all->machine, &all->machine->workers[member], first, end);
+}
+
+uint64_t re2na_share(re2na_machine *machine, re2na_work *work, void *job, int64_t items, int64_t grain, uint64_t cost) {
+  const uint32_t members = machine->team ? re2na_team_members(machine->team) : 1;
+  uint64_t overflows = 0;
+  for (uint32_t i = 0; i < members; i++) machine->workers[i].overflows = 0;
+  if (members == 1 || cost < LITTLE_WORK) {
+    work(job, machine, machine->workers, 0, items);
+  } else {
+    shared_work all = {machine, work, job, items, grain};
+    re2na_team_run(machine->team, work_on_share, &all);
+  }
+  for (uint32_t i = 0; i < members; i++) overflows += machine->workers[i].overflows;
+  return overflows;
+}
+
+/* ---- a run ---- */
 
 /* (rows, columns) of each image to (columns, rows). */
 static void transpose(const int8_t *from, int8_t *to, size_t images, size_t rows, size_t columns) {
@@ -84,10 +192,12 @@ static void execute(re2na_machine *machine, uint32_t index, uint64_t *overflows)
   const re2na_instruction *at = &machine->program->code[index];
   const bool aside = machine->program->aside[index];
   switch (at->opcode) {
-    case RE2NA_LOAD: re2na_run_transfer(machine, &at->body.load, true); break;
+    case RE2NA_LOAD:
+      if (!machine->program->operands[index].needless) re2na_run_transfer(machine, &at->body.load, true);
+      break;
     case RE2NA_STORE: re2na_run_transfer(machine, &at->body.load, false); break; /* the two bodies are alike */
-    case RE2NA_CONV: re2na_run_conv(machine, &at->body.conv, aside, overflows); break;
-    case RE2NA_DENSE: re2na_run_dense(machine, &at->body.dense, overflows); break;
+    case RE2NA_CONV: re2na_run_conv(machine, index, overflows); break;
+    case RE2NA_DENSE: re2na_run_dense(machine, index, overflows); break;
     case RE2NA_POOL: re2na_run_pool(machine, &at->body.pool, aside); break;
     case RE2NA_ELTWISE: re2na_run_eltwise(machine, &at->body.eltwise, aside); break;
     default: break; /* RECONFIGURE and HALT take time and do nothing else */

@@ -209,7 +209,7 @@ static int32_t check_conv(const checker *check, const re2na_conv *body) {
                                (axis){body->out_h, body->add_row_stride}, (axis){body->n, body->add_image_stride});
   const int64_t sizes[4] = {body->n, body->out_h, body->out_w, body->out_c}, window = body->pool_h * body->pool_w;
   const uint64_t steps = (uint64_t)body->steps;
-  uint64_t outputs, group_outputs;
+  uint64_t outputs;
   int32_t code = check_conv_fields(check, body);
   if (code) return code;
   const int64_t k = body->kernel_h * body->kernel_w * (body->in_c / body->groups);
@@ -224,12 +224,6 @@ static int32_t check_conv(const checker *check, const re2na_conv *body) {
   if (overlap(output, input) || overlap(output, run_of(body->weight_addr, body->steps * body->out_c)) ||
       overlap(output, bias) || (overlap(output, operand) && !in_place(body)) || !NESTED(body, body->out_c))
     run_aside(check, outputs);
-  group_outputs = (uint64_t)(body->out_c / body->groups);
-  need(&program->column_items, RE2NA_PIXELS * re2na_round_up(steps, 2));
-  need(&program->sum_items, RE2NA_PIXELS * re2na_round_up(group_outputs, RE2NA_LANES));
-  need(&program->sum_items, (uint64_t)body->out_c);
-  need(&program->partial_items, RE2NA_PIXELS * group_outputs);
-  need(&program->line_bytes, (uint64_t)body->out_c);
   return RE2NA_OK;
 }
 
@@ -250,9 +244,6 @@ static int32_t check_dense(const checker *check, const re2na_dense *body) {
   if (!code && body->last)
     code = in_sram(check, "output", touched(body->out_addr, body->out_c, (axis){body->n, body->out_image_stride}, one, one));
   program->fixed[check->index].macs = (uint64_t)(body->n * body->out_c) * (uint64_t)body->steps;
-  need(&program->column_items, RE2NA_PIXELS * RE2NA_DENSE_CHUNK);
-  need(&program->sum_items, RE2NA_PIXELS * re2na_round_up((uint64_t)body->out_c, RE2NA_LANES));
-  need(&program->partial_items, (uint64_t)(body->n * body->out_c));
   return code;
 }
 

@@ -1,0 +1,70 @@
+/* What depends on the host's processor: the loops in which a run spends its time. */
+#ifndef RE2NA_KERNEL_H
+#define RE2NA_KERNEL_H
+
+#include "internal.h"
+
+enum {
+  RE2NA_LANES = 16,                        /* outputs whose sums are formed together */
+  RE2NA_QUAD = 4,                          /* steps of k that are added together */
+  RE2NA_VECTOR = RE2NA_LANES * RE2NA_QUAD, /* bytes of packed weights: those of a quad, lane by lane */
+  RE2NA_CHANNELS = 32,                     /* channels of a depthwise convolution that are formed together */
+  RE2NA_IMAGES = 6                         /* images of a dense layer that share a pass over its weights */
+};
+
+/* How a sum becomes a result; the arithmetic is described in runtime/reference.py. */
+typedef struct cut {
+  int64_t acc_min, acc_max;
+  int32_t acc_spare;  /* 32 - acc_bits */
+  int32_t data_spare; /* 32 - data_bits */
+  int32_t data_min, data_max;
+  int32_t lsb, lo, hi;
+  bool saturates; /* the accumulator, at every step */
+  bool cut_wraps;
+  bool counts; /* overflows are counted */
+} cut;
+
+typedef struct kernel {
+  const char *name;
+  /* Inputs are bytes. Where a kernel multiplies unsigned ones, those that may be negative come with 128 added. */
+  bool unsigned_inputs;
+  /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack.c). */
+  bool narrow_sums;
+
+  /* sums[p][lane] += x[p][4 * quads] times weights[quads][lane][4]. `together` quads at a time may be added in int16; `quads`
+   * is a multiple of it. Strides in items. Weights are aligned to a vector. */
+  void (*multiply)(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
+                   size_t quads, unsigned together);
+
+  /* sums[c] += x[2 * pairs][c] times weights[block of c][pairs][c][2], x being pointers to lines of channels. `together` pairs at a
+   * time may be added in int16. `offset` is yet to be added to the inputs. Sums, and what is read, are whole blocks. */
+  void (*depthwise)(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
+                    unsigned together, uint8_t offset);
+
+  /* sums[p][o] += x[p][k] times weights[k][o], weights as they lie in a program. x has k rounded up to even, the item behind an
+   * odd k being 0; lines of sums have room for `outputs` rounded up to RE2NA_LANES. Reads up to RE2NA_SLACK bytes behind the
+   * weights. `k` <= RE2NA_NARROW_K. */
+  void (*lines)(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
+                size_t weight_stride, size_t k, size_t outputs);
+
+  /* Exact sums to results; returns how many left the accumulator's range, 0 if they are not to be counted. */
+  uint64_t (*finish)(const int32_t *sums, int8_t *out, size_t count, const cut *how);
+} kernel;
+
+/* kernels.c: that of a re2na_kernel number, RE2NA_KERNEL_AUTO being the fastest that this processor has; NULL if it has it not. */
+const kernel *re2na_find_kernel(int32_t number);
+
+/* One file each. NULL where the compiler or the processor cannot. */
+const kernel *re2na_kernel_portable(void);
+const kernel *re2na_kernel_avx2(void);
+const kernel *re2na_kernel_avx512(void);
+const kernel *re2na_kernel_neon(void);
+
+/* What the portable kernel does, for those that have nothing better for a part. */
+uint64_t re2na_portable_finish(const int32_t *sums, int8_t *out, size_t count, const cut *how);
+
+static inline int32_t re2na_clamp(int32_t value, int32_t low, int32_t high) {
+  return value < low ? low : value > high ? high : value;
+}
+
+#endif

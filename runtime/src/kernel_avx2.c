@@ -1,0 +1,250 @@
+/* x86-64 with AVX2. Bytes are multiplied by VPMADDUBSW, unsigned times signed, whose sum of two products saturates at int16: pack.c
+ * sees to it that no sum can get there. */
+#include "kernel.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX2 __attribute__((target("avx2")))
+#define INLINE static inline __attribute__((always_inline, target("avx2")))
+/* The compiler must not regroup a chain of additions: that keeps products waiting in more registers than there are. */
+#define IN_ORDER(vector) __asm__("" : "+x"(vector))
+
+enum { PIXELS = 3 }; /* 2 sums in int32 and 2 in int16 for each fill the 16 registers */
+
+INLINE __m256i four_bytes(const uint8_t *at) {
+  int32_t bytes;
+  memcpy(&bytes, at, sizeof bytes);
+  return _mm256_set1_epi32(bytes);
+}
+
+/* `pixels` and `group` are constants where this is inlined. */
+INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, const int8_t *weights, size_t quads,
+                 const int pixels, const int group) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const uint8_t *line[PIXELS] = {x, x + x_stride, x + 2 * x_stride};
+  __m256i total[PIXELS][2], narrow[PIXELS][2];
+#pragma GCC unroll 3
+  for (int p = 0; p < pixels; p++)
+    for (int half = 0; half < 2; half++)
+      total[p][half] = _mm256_loadu_si256((const __m256i *)(sums + (size_t)p * sum_stride) + half);
+  for (size_t quad = 0; quad < quads; quad += (size_t)group) {
+#pragma GCC unroll 16
+    for (int i = 0; i < group; i++, weights += RE2NA_VECTOR) {
+      const __m256i first = _mm256_load_si256((const __m256i *)weights), second = _mm256_load_si256((const __m256i *)weights + 1);
+#pragma GCC unroll 3
+      for (int p = 0; p < pixels; p++) {
+        const __m256i value = four_bytes(line[p] + RE2NA_QUAD * i);
+        const __m256i products[2] = {_mm256_maddubs_epi16(value, first), _mm256_maddubs_epi16(value, second)};
+        for (int half = 0; half < 2; half++) {
+          narrow[p][half] = i ? _mm256_add_epi16(narrow[p][half], products[half]) : products[half];
+          if (i) IN_ORDER(narrow[p][half]);
+        }
+      }
+    }
+#pragma GCC unroll 3
+    for (int p = 0; p < pixels; p++) {
+      line[p] += RE2NA_QUAD * group;
+      for (int half = 0; half < 2; half++)
+        total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(narrow[p][half], ones));
+    }
+  }
+#pragma GCC unroll 3
+  for (int p = 0; p < pixels; p++)
+    for (int half = 0; half < 2; half++)
+      _mm256_storeu_si256((__m256i *)(sums + (size_t)p * sum_stride) + half, total[p][half]);
+}
+
+#define TILES(group)                                                                                                           \
+  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels,            \
+                                 const int8_t *weights, size_t quads) {                                                        \
+    for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, x += PIXELS * x_stride)                             \
+      tile(sums, sum_stride, x, x_stride, weights, quads, PIXELS, group);                                                      \
+    if (pixels == 2) tile(sums, sum_stride, x, x_stride, weights, quads, 2, group);                                            \
+    if (pixels == 1) tile(sums, sum_stride, x, x_stride, weights, quads, 1, group);                                            \
+  }
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(6)
+TILES(8)
+TILES(16)
+
+static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
+                     size_t quads, unsigned together) {
+  switch (together) {
+    case 16: tiles_16(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    case 8: tiles_8(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    case 6: tiles_6(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    case 4: tiles_4(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    case 3: tiles_3(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    case 2: tiles_2(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    default: tiles_1(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+  }
+}
+
+INLINE __m256i channels_of(const uint8_t *line, __m256i offset) {
+  return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)line), offset);
+}
+
+/* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their order. */
+INLINE void add_wide(int32_t *sums, __m256i low, __m256i high) {
+  __m256i *total = (__m256i *)sums;
+  const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high), _mm256_extracti128_si256(low, 1),
+                            _mm256_extracti128_si256(high, 1)};
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++)
+    _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(total + i), _mm256_cvtepi16_epi32(parts[i])));
+}
+
+AVX2 static void depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
+                           unsigned together, uint8_t offset) {
+  const __m256i up = _mm256_set1_epi8((char)offset);
+  for (size_t first = 0; first < channels; first += RE2NA_CHANNELS)
+    for (size_t pair = 0; pair < pairs;) {
+      const size_t stop = pair + together < pairs ? pair + together : pairs;
+      __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+      for (; pair < stop; pair++, weights += 2 * RE2NA_CHANNELS) {
+        const __m256i a = channels_of(x[2 * pair] + first, up), b = channels_of(x[2 * pair + 1] + first, up);
+        const __m256i w0 = _mm256_load_si256((const __m256i *)weights), w1 = _mm256_load_si256((const __m256i *)weights + 1);
+        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), _mm256_permute2x128_si256(w0, w1, 0x20)));
+        high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), _mm256_permute2x128_si256(w0, w1, 0x31)));
+      }
+      add_wide(sums + first, low, high);
+    }
+}
+
+/* Two lines of 16 weights as pairs (line k, line k + 1) of int16: outputs 0..7 and 8..15. */
+INLINE void load_pairs(const int8_t *first, const int8_t *second, __m256i pairs[2]) {
+  const __m128i a = _mm_loadu_si128((const __m128i *)first);
+  const __m128i b = second ? _mm_loadu_si128((const __m128i *)second) : _mm_setzero_si128();
+  pairs[0] = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+  pairs[1] = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b));
+}
+
+INLINE __m256i two_items(const int16_t *at) {
+  int32_t items;
+  memcpy(&items, at, sizeof items);
+  return _mm256_set1_epi32(items);
+}
+
+/* STRIP lines over all outputs before the next: the lines are read from end to end, as they lie in memory. */
+enum { STRIP = 8 };
+
+INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights, size_t weight_stride,
+                  size_t outputs, const int images, const size_t k) {
+  for (size_t o = 0; o < outputs; o += RE2NA_LANES) {
+    __m256i total[RE2NA_IMAGES][2], pairs[2];
+#pragma GCC unroll 6
+    for (int p = 0; p < images; p++)
+      for (int half = 0; half < 2; half++)
+        total[p][half] = _mm256_loadu_si256((const __m256i *)(sums + (size_t)p * sum_stride + o) + half);
+    for (size_t i = 0; i < k; i += 2) {
+      load_pairs(weights + i * weight_stride + o, i + 1 < k ? weights + (i + 1) * weight_stride + o : NULL, pairs);
+#pragma GCC unroll 6
+      for (int p = 0; p < images; p++) {
+        const __m256i value = two_items(x + (size_t)p * x_stride + i);
+        for (int half = 0; half < 2; half++)
+          total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(pairs[half], value));
+      }
+    }
+#pragma GCC unroll 6
+    for (int p = 0; p < images; p++)
+      for (int half = 0; half < 2; half++)
+        _mm256_storeu_si256((__m256i *)(sums + (size_t)p * sum_stride + o) + half, total[p][half]);
+  }
+}
+
+#define STRIPS(images)                                                                                                         \
+  AVX2 static void strips_##images(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,  \
+                                   size_t weight_stride, size_t k, size_t outputs) {                                           \
+    for (; k >= STRIP; k -= STRIP, x += STRIP, weights += STRIP * weight_stride)                                                \
+      strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, STRIP);                                    \
+    if (k) strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, k);                                   \
+  }
+STRIPS(1)
+STRIPS(2)
+STRIPS(3)
+STRIPS(4)
+STRIPS(5)
+STRIPS(6)
+
+static void lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
+                  size_t weight_stride, size_t k, size_t outputs) {
+  switch (images) {
+    case 1: strips_1(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 2: strips_2(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 3: strips_3(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 4: strips_4(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 5: strips_5(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    default: strips_6(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+  }
+}
+
+typedef struct limits {
+  __m128i spare, lsb;
+  __m256i acc_min, acc_max; /* overflow: below, above */
+  __m256i lo, hi;           /* int8 */
+} limits;
+
+/* Eight sums to int32 results that are not clamped yet. */
+INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *outside, const bool counts) {
+  const __m256i sum = _mm256_loadu_si256((const __m256i *)sums);
+  if (counts) {
+    *outside = _mm256_sub_epi32(*outside, _mm256_cmpgt_epi32(of->acc_min, sum));
+    *outside = _mm256_sub_epi32(*outside, _mm256_cmpgt_epi32(sum, of->acc_max));
+  }
+  return _mm256_sra_epi32(_mm256_sra_epi32(_mm256_sll_epi32(sum, of->spare), of->spare), of->lsb);
+}
+
+INLINE uint64_t sum_of(__m256i counts) {
+  uint32_t lanes[8];
+  uint64_t sum = 0;
+  _mm256_storeu_si256((__m256i *)lanes, counts);
+  for (int i = 0; i < 8; i++) sum += lanes[i];
+  return sum;
+}
+
+/* Packing saturates twice, to int16 and to int8, which changes nothing: the result is clamped to less. */
+AVX2 static uint64_t finish(const int32_t *sums, int8_t *out, size_t count, const cut *how) {
+  const limits of = {
+      _mm_cvtsi32_si128(how->acc_spare),
+      _mm_cvtsi32_si128(how->lsb),
+      _mm256_set1_epi32((int32_t)how->acc_min),
+      _mm256_set1_epi32((int32_t)how->acc_max),
+      _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
+      _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
+  };
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  __m256i outside = _mm256_setzero_si256();
+  size_t o = 0;
+  if (how->cut_wraps) return re2na_portable_finish(sums, out, count, how);
+  for (; o + 32 <= count; o += 32) {
+    const __m256i a = shifted(sums + o, &of, &outside, how->counts), b = shifted(sums + o + 8, &of, &outside, how->counts);
+    const __m256i c = shifted(sums + o + 16, &of, &outside, how->counts), d = shifted(sums + o + 24, &of, &outside, how->counts);
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of.lo), of.hi), order);
+    _mm256_storeu_si256((__m256i *)(out + o), bytes);
+  }
+  for (; o + 8 <= count; o += 8) {
+    const __m256i a = shifted(sums + o, &of, &outside, how->counts);
+    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    bytes = _mm_packs_epi16(bytes, bytes);
+    bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of.lo)), _mm256_castsi256_si128(of.hi));
+    _mm_storel_epi64((__m128i *)(out + o), bytes);
+  }
+  return sum_of(outside) + re2na_portable_finish(sums + o, out + o, count - o, how);
+}
+
+const kernel *re2na_kernel_avx2(void) {
+  static const kernel made = {"avx2", true, true, multiply, depthwise, lines, finish};
+  return __builtin_cpu_supports("avx2") ? &made : NULL;
+}
+
+#else
+
+const kernel *re2na_kernel_avx2(void) { return NULL; }
+
+#endif

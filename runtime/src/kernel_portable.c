@@ -1,0 +1,55 @@
+/* The kernel for any processor, and what the others are compared with. */
+#include "kernel.h"
+
+static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
+                     size_t quads, unsigned together) {
+  (void)together;
+  for (size_t p = 0; p < pixels; p++) {
+    const int8_t *restrict line = (const int8_t *)x + p * x_stride;
+    int32_t *restrict sum = sums + p * sum_stride;
+    for (size_t q = 0; q < quads; q++)
+      for (size_t lane = 0; lane < RE2NA_LANES; lane++)
+        for (size_t i = 0; i < RE2NA_QUAD; i++)
+          sum[lane] += line[q * RE2NA_QUAD + i] * weights[q * RE2NA_VECTOR + lane * RE2NA_QUAD + i];
+  }
+}
+
+static void depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
+                      unsigned together, uint8_t offset) {
+  (void)together;
+  (void)offset;
+  for (size_t c = 0; c < channels; c++) {
+    const int8_t *block = weights + (c / RE2NA_CHANNELS * pairs * RE2NA_CHANNELS + c % RE2NA_CHANNELS) * 2;
+    for (size_t pair = 0; pair < pairs; pair++)
+      for (size_t i = 0; i < 2; i++) sums[c] += (int8_t)x[2 * pair + i][c] * block[pair * RE2NA_CHANNELS * 2 + i];
+  }
+}
+
+static void lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
+                  size_t weight_stride, size_t k, size_t outputs) {
+  for (size_t i = 0; i < k; i++)
+    for (size_t p = 0; p < images; p++) {
+      const int32_t value = x[p * x_stride + i];
+      const int8_t *restrict line = weights + i * weight_stride;
+      int32_t *restrict sum = sums + p * sum_stride;
+      for (size_t o = 0; o < outputs; o++) sum[o] += value * line[o];
+    }
+}
+
+static inline int32_t wrap(int32_t value, int32_t spare) { return (int32_t)((uint32_t)value << spare) >> spare; }
+
+uint64_t re2na_portable_finish(const int32_t *sums, int8_t *out, size_t count, const cut *how) {
+  uint64_t outside = 0;
+  for (size_t o = 0; o < count; o++) {
+    int32_t value = wrap(sums[o], how->acc_spare) >> how->lsb;
+    outside += how->counts && (sums[o] < how->acc_min || sums[o] > how->acc_max);
+    if (how->cut_wraps) value = wrap(value, how->data_spare);
+    out[o] = (int8_t)re2na_clamp(re2na_clamp(value, how->data_min, how->data_max), how->lo, how->hi);
+  }
+  return outside;
+}
+
+const kernel *re2na_kernel_portable(void) {
+  static const kernel made = {"portable", false, false, multiply, depthwise, lines, re2na_portable_finish};
+  return &made;
+}

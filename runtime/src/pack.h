@@ -1,0 +1,58 @@
+/* Weights as the kernels want them: quads of k for blocks of outputs, or pairs of taps for blocks of channels. */
+#ifndef RE2NA_PACK_H
+#define RE2NA_PACK_H
+
+#include "kernel.h"
+
+enum {
+  RE2NA_SIGNED = 255,       /* bound of inputs that may be negative */
+  RE2NA_WIDE_QUADS = 16272, /* quads of k whose products surely fit 32 bits: a multiple of pack.c's chunk, below NARROW_K steps */
+  RE2NA_ABSENT = -1         /* a tap that is not there */
+};
+
+/* The weights of a CONV, as they lie in a program, and what is known of it. */
+typedef struct weights {
+  const int8_t *lines;  /* `steps` lines of `outputs` bytes */
+  const uint8_t *bias;  /* int32 little-endian */
+  const uint8_t *mask;  /* bitmap of the steps of k that have a line; not read where steps = k */
+  int64_t k, steps;     /* of a group */
+  int64_t outputs, groups;
+  bool depthwise;       /* one input and one output channel in each group, and more than one group */
+  uint8_t bound;        /* largest input, or RE2NA_SIGNED */
+} weights;
+
+/* A run of quads for a block of RE2NA_LANES outputs of a group. */
+typedef struct piece {
+  uint32_t first, quads; /* of k */
+  uint32_t block;        /* of outputs */
+  uint32_t together;     /* quads that may be added in int16 */
+  uint64_t offset;       /* of its vectors */
+} piece;
+
+typedef struct packed {
+  weights of;
+  int64_t lines;       /* steps that have a line of weights */
+  uint32_t *present;   /* which; NULL: all */
+  bool wide;           /* a sum may not fit 32 bits */
+  uint8_t offset;      /* added to every input */
+  uint32_t line_bytes; /* of a line of inputs that the pieces read, a multiple of QUAD */
+  int32_t *start;      /* per output: the bias, less what the offset adds; modulo 2**32 */
+  int64_t *wide_start; /* the same, exactly */
+  piece *pieces;       /* group after group, each in the order of k */
+  uint32_t pieces_in_group;
+  int32_t *taps;       /* depthwise: two per pair, as indices into the lines */
+  uint32_t pairs, together; /* depthwise: pairs of taps, and those that may be added in int16 */
+  int8_t *vectors;
+  uint64_t vector_bytes;
+} packed;
+
+/* Pack for a kernel. False where the host has no memory; free it in any case. */
+bool re2na_pack(packed *made, const weights *of, const kernel *with);
+
+/* Where the weights are not known before a run: what they can take at most, room for it, and packing without an allocation. */
+void re2na_pack_form(packed *made, const weights *of, const kernel *with);
+bool re2na_pack_room(packed *made, const weights *of, const kernel *with);
+void re2na_pack_again(packed *made, const weights *of, const kernel *with);
+void re2na_pack_free(packed *made);
+
+#endif

@@ -1,0 +1,17 @@
+/* Threads that help with one instruction at a time. */
+#ifndef RE2NA_TEAM_H
+#define RE2NA_TEAM_H
+
+#include "internal.h"
+
+typedef struct re2na_team re2na_team;
+typedef void re2na_task(void *job, uint32_t member); /* member: 0 is the caller, 1.. the helpers */
+
+/* NULL where the host has no memory or no threads left. `members` >= 2, the caller included. */
+re2na_team *re2na_team_create(uint32_t members);
+void re2na_team_free(re2na_team *team);
+uint32_t re2na_team_members(const re2na_team *team);
+/* Every member runs `task` once; returns when all have. */
+void re2na_team_run(re2na_team *team, re2na_task *task, void *job);
+
+#endif
