@@ -7,12 +7,15 @@
 #include "provenance.h"
 #include "team.h"
 
+enum { RE2NA_MOST_PIXELS = 48 }; /* of a convolution that are formed together */
+
 /* What a thread needs for itself. */
 typedef struct worker {
   uint8_t *columns;
   int32_t *sums;
   int64_t *partials;
-  int8_t *line;
+  int8_t *lines; /* results of pixels on their way through the output path */
+  int8_t **places; /* where the results of pixels go first */
   const uint8_t **taps; /* of a depthwise convolution */
   uint64_t overflows;
 } worker;

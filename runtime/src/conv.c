@@ -6,9 +6,9 @@
 #include "array.h"
 
 enum {
-  MOST_PIXELS = 48,          /* of a block */
   COLUMNS_BYTES = 128 << 10, /* of a block's inputs, so that they stay in the second cache */
   FEWEST_PIXELS = 6,
+  DEPTHWISE_PIXELS = 8, /* of a block; their sums stay in the first cache */
   SHORT_RUN = 32 /* bytes that are copied whether all are wanted or not */
 };
 
@@ -76,18 +76,49 @@ static const int8_t *under(const conv *job, corner at, int64_t ky, int64_t kx) {
   return job->input + at.image * body->in_image_stride + y * body->in_row_stride + x * body->in_pixel_stride;
 }
 
-/* Where the cut results of a pixel go first: to their place, unless the output path has something to do with them. */
-static int8_t *landing(const conv *job, const worker *by, pixel at, int64_t first) {
-  const bool waits = job->body->add || at.i || at.j;
-  return waits ? by->line : place(&job->to, at) + first;
+/* Some pixels, and some outputs of each. */
+typedef struct block {
+  pixel at; /* the first */
+  int64_t index, pixels;
+  int64_t group, first, outputs; /* output channels */
+  size_t sum_stride;
+} block;
+
+/* Where results go first: to their place, unless the output path has something to do with them. */
+static void find_places(const conv *job, const worker *by, const block *part) {
+  pixel at = part->at;
+  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
+    const bool waits = job->body->add || at.i || at.j;
+    by->places[p] = waits ? by->lines + p * part->outputs : place(&job->to, at) + part->first;
+  }
 }
 
-/* The output path, for `count` results from output channel `first` on that are in their landing. */
-static void deliver(const conv *job, const worker *by, pixel at, int64_t first, size_t count) {
-  if (job->body->add)
-    re2na_add_line(by->line, place(&job->operand, at) + first, place(&job->to, at) + first, count, job->by, &job->sum);
-  else if (at.i || at.j)
-    re2na_raise_line(place(&job->to, at) + first, by->line, count);
+/* The output path, for results that are in their places. */
+static void deliver(const conv *job, const worker *by, const block *part) {
+  pixel at = part->at;
+  if (!job->body->add && job->window == 1) return;
+  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
+    int8_t *to = place(&job->to, at) + part->first;
+    if (job->body->add)
+      re2na_add_line(by->places[p], place(&job->operand, at) + part->first, to, (size_t)part->outputs, job->by, &job->sum);
+    else if (at.i || at.j)
+      re2na_raise_line(to, by->places[p], (size_t)part->outputs);
+  }
+}
+
+/* Sums of the block to results. */
+static void finish(const conv *job, worker *by, const block *part, const cut *how) {
+  find_places(job, by, part);
+  by->overflows += job->with->finish(by->sums, part->sum_stride, by->places, (size_t)part->pixels, (size_t)part->outputs, how);
+  deliver(job, by, part);
+}
+
+/* The same for those in `partials`, which have no room between their lines. */
+static void finish_wide(const conv *job, worker *by, const block *part) {
+  find_places(job, by, part);
+  for (int64_t p = 0; p < part->pixels; p++)
+    re2na_cut_wide_line(by->partials + p * part->outputs, by->places[p], (size_t)part->outputs, &job->how, &by->overflows);
+  deliver(job, by, part);
 }
 
 /* ---- inputs ---- */
@@ -163,46 +194,36 @@ static bool lie_ready(const conv *job) {
 
 static size_t line_stride(const packed *pack) { return (size_t)re2na_round_up(pack->line_bytes, 64) + 64; }
 
-static columns lines_of(const conv *job, const worker *by, pixel at, int64_t index, int64_t pixels, int64_t group) {
+static columns lines_of(const conv *job, const worker *by, const block *part) {
   const size_t stride = line_stride(job->pack);
+  pixel at = part->at;
   if (lie_ready(job)) {
     const int64_t step = job->body->stride_w * job->body->in_pixel_stride;
-    return (columns){(const uint8_t *)job->input + index * step, (size_t)step};
+    return (columns){(const uint8_t *)job->input + part->index * step, (size_t)step};
   }
-  for (int64_t p = 0; p < pixels; p++, next_pixel(job->body, &at))
-    gather(job, at, group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);
+  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at))
+    gather(job, at, part->group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);
   return (columns){by->columns, stride};
 }
 
 /* ---- sums ---- */
-
-/* Some pixels and the outputs of a group. */
-typedef struct block {
-  int64_t group, first, outputs; /* output channels */
-  int64_t pixels;
-  size_t sum_stride;
-} block;
 
 static void multiply(const conv *job, const worker *by, const block *part, columns x, const piece *at) {
   job->with->multiply(by->sums + at->block * RE2NA_LANES, part->sum_stride, x.first + (size_t)at->first * RE2NA_QUAD, x.stride,
                       (size_t)part->pixels, job->pack->vectors + at->offset, at->quads, at->together);
 }
 
-static void narrow_block(const conv *job, worker *by, const block *part, columns x, pixel at) {
+static void narrow_block(const conv *job, worker *by, const block *part, columns x) {
   const piece *pieces = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
   for (int64_t p = 0; p < part->pixels; p++)
     memcpy(by->sums + (size_t)p * part->sum_stride, job->pack->start + part->first, (size_t)part->outputs * sizeof *by->sums);
   for (uint32_t i = 0; i < job->pack->pieces_in_group; i++)
     if (pieces[i].quads) multiply(job, by, part, x, &pieces[i]);
-  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
-    by->overflows += job->with->finish(by->sums + (size_t)p * part->sum_stride, landing(job, by, at, part->first),
-                                       (size_t)part->outputs, &job->how);
-    deliver(job, by, at, part->first, (size_t)part->outputs);
-  }
+  finish(job, by, part, &job->how);
 }
 
 /* Pieces of so few steps of k that their sums fit 32 bits, which are then added up in 64. */
-static void wide_block(const conv *job, worker *by, const block *part, columns x, pixel at) {
+static void wide_block(const conv *job, worker *by, const block *part, columns x) {
   const piece *piece = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
   const struct piece *end = piece + job->pack->pieces_in_group;
   for (int64_t p = 0; p < part->pixels; p++)
@@ -216,16 +237,12 @@ static void wide_block(const conv *job, worker *by, const block *part, columns x
       for (int64_t o = 0; o < part->outputs; o++)
         by->partials[p * part->outputs + o] += by->sums[(size_t)p * part->sum_stride + (size_t)o];
   }
-  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
-    re2na_cut_wide_line(by->partials + p * part->outputs, landing(job, by, at, part->first), (size_t)part->outputs, &job->how,
-                        &by->overflows);
-    deliver(job, by, at, part->first, (size_t)part->outputs);
-  }
+  finish_wide(job, by, part);
 }
 
 static int64_t most_pixels(const packed *pack) {
   const int64_t fit = COLUMNS_BYTES / (int64_t)line_stride(pack);
-  return fit < FEWEST_PIXELS ? FEWEST_PIXELS : fit > MOST_PIXELS ? MOST_PIXELS : fit / 3 * 3;
+  return fit < FEWEST_PIXELS ? FEWEST_PIXELS : fit > RE2NA_MOST_PIXELS ? RE2NA_MOST_PIXELS : fit / 3 * 3;
 }
 
 /* Outputs first..stop; each is a window of pixels. */
@@ -236,14 +253,14 @@ static void conv_blocks(void *shared, re2na_machine *machine, worker *by, int64_
   block part = {.outputs = body->out_c / body->groups};
   (void)machine;
   part.sum_stride = (size_t)re2na_round_up((uint64_t)part.outputs, RE2NA_LANES);
-  for (int64_t index = first * job->window; index < end; index += most) {
-    const pixel at = pixel_at(job, index);
-    part.pixels = end - index < most ? end - index : most;
+  for (part.index = first * job->window; part.index < end; part.index += most) {
+    part.at = pixel_at(job, part.index);
+    part.pixels = end - part.index < most ? end - part.index : most;
     for (part.group = 0; part.group < body->groups; part.group++) {
-      const columns x = lines_of(job, by, at, index, part.pixels, part.group);
+      const columns x = lines_of(job, by, &part);
       part.first = part.group * part.outputs;
-      if (job->pack->wide) wide_block(job, by, &part, x, at);
-      else narrow_block(job, by, &part, x, at);
+      if (job->pack->wide) wide_block(job, by, &part, x);
+      else narrow_block(job, by, &part, x);
     }
   }
 }
@@ -261,28 +278,31 @@ static void point_at_taps(const conv *job, corner at, const uint8_t *blank, cons
   }
 }
 
-static void depthwise_pixel(const conv *job, worker *by, pixel at) {
-  const size_t channels = (size_t)job->body->out_c;
+static void depthwise_block(const conv *job, worker *by, const block *part, const uint8_t *blank) {
   const packed *pack = job->pack;
-  if (!pack->wide) {
-    memcpy(by->sums, pack->start, channels * sizeof *by->sums);
-    job->with->depthwise(by->sums, by->taps, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
-    by->overflows += job->with->finish(by->sums, landing(job, by, at, 0), channels, &job->how);
-  } else {
-    memset(by->sums, 0, channels * sizeof *by->sums);
-    job->with->depthwise(by->sums, by->taps, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
-    for (size_t c = 0; c < channels; c++) by->partials[c] = pack->wide_start[c] + by->sums[c];
-    re2na_cut_wide_line(by->partials, landing(job, by, at, 0), channels, &job->how, &by->overflows);
+  const size_t channels = (size_t)part->outputs;
+  pixel at = part->at;
+  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
+    int32_t *sums = by->sums + (size_t)p * part->sum_stride;
+    if (pack->wide) memset(sums, 0, channels * sizeof *sums);
+    else memcpy(sums, pack->start, channels * sizeof *sums);
+    point_at_taps(job, corner_of(job->body, at), blank, by->taps);
+    job->with->depthwise(sums, by->taps, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
+    for (size_t c = 0; pack->wide && c < channels; c++) by->partials[(size_t)p * channels + c] = pack->wide_start[c] + sums[c];
   }
-  deliver(job, by, at, 0, channels);
+  if (pack->wide) finish_wide(job, by, part);
+  else finish(job, by, part, &job->how);
 }
 
 static void conv_depthwise(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
   const conv *job = shared;
-  pixel at = pixel_at(job, first * job->window);
-  for (int64_t index = first * job->window; index < stop * job->window; index++, next_pixel(job->body, &at)) {
-    point_at_taps(job, corner_of(job->body, at), machine->blank, by->taps);
-    depthwise_pixel(job, by, at);
+  const int64_t end = stop * job->window;
+  block part = {.outputs = job->body->out_c};
+  part.sum_stride = (size_t)re2na_round_up((uint64_t)part.outputs, RE2NA_CHANNELS);
+  for (part.index = first * job->window; part.index < end; part.index += DEPTHWISE_PIXELS) {
+    part.at = pixel_at(job, part.index);
+    part.pixels = end - part.index < DEPTHWISE_PIXELS ? end - part.index : DEPTHWISE_PIXELS;
+    depthwise_block(job, by, &part, machine->blank);
   }
 }
 
@@ -294,19 +314,19 @@ static void conv_saturating(void *shared, re2na_machine *machine, worker *by, in
   const re2na_conv *body = job->body;
   const int64_t outputs = body->out_c / body->groups;
   cut silent = job->how; /* nothing is left to overflow when the saturated sums are cut */
-  pixel at = pixel_at(job, first * job->window);
+  block part = {.index = first * job->window, .pixels = 1, .outputs = body->out_c};
+  part.at = pixel_at(job, part.index);
   (void)machine;
   silent.counts = false;
-  for (int64_t index = first * job->window; index < stop * job->window; index++, next_pixel(body, &at)) {
+  for (; part.index < stop * job->window; part.index++, next_pixel(body, &part.at)) {
     re2na_saturating_start(by->sums, job->bias, (size_t)body->out_c, &job->how, &by->overflows);
     for (int64_t group = 0; group < body->groups; group++) {
       const int8_t *weights = job->weights + group * outputs;
-      gather(job, at, group * job->channels, by->columns, 0);
+      gather(job, part.at, group * job->channels, by->columns, 0);
       for (int64_t k = 0; k < job->lines; k++, weights += body->out_c)
         re2na_saturating_step(by->sums + group * outputs, (int8_t)by->columns[k], weights, (size_t)outputs, &job->how, &by->overflows);
     }
-    job->with->finish(by->sums, landing(job, by, at, 0), (size_t)body->out_c, &silent);
-    deliver(job, by, at, 0, (size_t)body->out_c);
+    finish(job, by, &part, &silent);
   }
 }
 
@@ -331,13 +351,14 @@ static void need(uint64_t *size, uint64_t wanted) { *size = re2na_max(*size, wan
 
 void re2na_conv_room(re2na_program *program, const re2na_conv *body, const packed *pack) {
   const uint64_t group_outputs = (uint64_t)(body->out_c / body->groups), steps = (uint64_t)body->steps;
-  need(&program->line_bytes, (uint64_t)body->out_c);
   need(&program->sum_items, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
+  need(&program->line_bytes, RE2NA_MOST_PIXELS * (uint64_t)body->out_c);
   if (!pack) { /* saturating */
     need(&program->column_bytes, steps);
   } else if (pack->of.depthwise) {
     need(&program->tap_items, 4 * (steps + 1));
-    need(&program->partial_items, (uint64_t)body->out_c);
+    need(&program->sum_items, DEPTHWISE_PIXELS * re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
+    need(&program->partial_items, DEPTHWISE_PIXELS * (uint64_t)body->out_c);
     need(&program->blank_bytes, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
   } else {
     const uint64_t pixels = (uint64_t)most_pixels(pack);

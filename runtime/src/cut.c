@@ -9,7 +9,7 @@ void re2na_cut_wide_line(const int64_t *sums, int8_t *out, size_t count, const c
   for (size_t o = 0; o < count; o++) {
     const int32_t low = wrap((int32_t)(uint32_t)(uint64_t)sums[o], how->acc_spare);
     *overflows += how->counts && (sums[o] < how->acc_min || sums[o] > how->acc_max);
-    re2na_portable_finish(&low, &out[o], 1, &silent);
+    re2na_finish_line(&low, &out[o], 1, &silent);
   }
 }
 

@@ -47,11 +47,11 @@ struct re2na_program {
   struct packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
   struct packed **packs;     /* each once */
   uint32_t pack_count;
-  /* What a machine has to allocate; the first five for every worker. */
+  /* What a machine has to allocate; those up to `tap_items` for every worker. */
   uint64_t column_bytes;  /* inputs of a block of pixels, one line of k each */
   uint64_t sum_items;     /* int32: sums of a block of pixels */
   uint64_t partial_items; /* int64: the same, where 32 bits are too few */
-  uint64_t line_bytes;    /* results of a pixel on their way through the output path */
+  uint64_t line_bytes;    /* results of pixels on their way through the output path */
   uint64_t tap_items;     /* pointers: where the taps of a depthwise convolution lie */
   uint64_t dense_items;   /* int64: sums of a dense layer */
   uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */

@@ -47,8 +47,9 @@ typedef struct kernel {
   void (*lines)(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
                 size_t weight_stride, size_t k, size_t outputs);
 
-  /* Exact sums to results; returns how many left the accumulator's range, 0 if they are not to be counted. */
-  uint64_t (*finish)(const int32_t *sums, int8_t *out, size_t count, const cut *how);
+  /* Exact sums of some pixels to results, `count` to each of the places; returns how many left the accumulator's range, 0 if they are
+   * not to be counted. */
+  uint64_t (*finish)(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how);
 } kernel;
 
 /* kernels.c: that of a re2na_kernel number, RE2NA_KERNEL_AUTO being the fastest that this processor has; NULL if it has it not. */
@@ -60,8 +61,8 @@ const kernel *re2na_kernel_avx2(void);
 const kernel *re2na_kernel_avx512(void);
 const kernel *re2na_kernel_neon(void);
 
-/* What the portable kernel does, for those that have nothing better for a part. */
-uint64_t re2na_portable_finish(const int32_t *sums, int8_t *out, size_t count, const cut *how);
+/* What the portable kernel does with a line, for those that have nothing better for a part. */
+uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const cut *how);
 
 static inline int32_t re2na_clamp(int32_t value, int32_t low, int32_t high) {
   return value < low ? low : value > high ? high : value;

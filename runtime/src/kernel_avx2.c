@@ -208,7 +208,26 @@ INLINE uint64_t sum_of(__m256i counts) {
 }
 
 /* Packing saturates twice, to int16 and to int8, which changes nothing: the result is clamped to less. */
-AVX2 static uint64_t finish(const int32_t *sums, int8_t *out, size_t count, const cut *how) {
+INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *outside, const bool counts) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  size_t o = 0;
+  for (; o + 32 <= count; o += 32) {
+    const __m256i a = shifted(sums + o, of, outside, counts), b = shifted(sums + o + 8, of, outside, counts);
+    const __m256i c = shifted(sums + o + 16, of, outside, counts), d = shifted(sums + o + 24, of, outside, counts);
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi), order);
+    _mm256_storeu_si256((__m256i *)(out + o), bytes);
+  }
+  for (; o + 8 <= count; o += 8) {
+    const __m256i a = shifted(sums + o, of, outside, counts);
+    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    bytes = _mm_packs_epi16(bytes, bytes);
+    bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of->lo)), _mm256_castsi256_si128(of->hi));
+    _mm_storel_epi64((__m128i *)(out + o), bytes);
+  }
+}
+
+AVX2 static uint64_t finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
   const limits of = {
       _mm_cvtsi32_si128(how->acc_spare),
       _mm_cvtsi32_si128(how->lsb),
@@ -217,25 +236,16 @@ AVX2 static uint64_t finish(const int32_t *sums, int8_t *out, size_t count, cons
       _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
       _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
   };
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const size_t most = how->cut_wraps ? 0 : count / 8 * 8; /* of a line, as vectors */
   __m256i outside = _mm256_setzero_si256();
-  size_t o = 0;
-  if (how->cut_wraps) return re2na_portable_finish(sums, out, count, how);
-  for (; o + 32 <= count; o += 32) {
-    const __m256i a = shifted(sums + o, &of, &outside, how->counts), b = shifted(sums + o + 8, &of, &outside, how->counts);
-    const __m256i c = shifted(sums + o + 16, &of, &outside, how->counts), d = shifted(sums + o + 24, &of, &outside, how->counts);
-    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-    bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of.lo), of.hi), order);
-    _mm256_storeu_si256((__m256i *)(out + o), bytes);
+  uint64_t left = 0;
+  for (size_t p = 0; p < pixels; p++) {
+    const int32_t *line = sums + p * sum_stride;
+    if (how->counts) finish_line(line, places[p], most, &of, &outside, true);
+    else finish_line(line, places[p], most, &of, &outside, false);
+    if (most < count) left += re2na_finish_line(line + most, places[p] + most, count - most, how);
   }
-  for (; o + 8 <= count; o += 8) {
-    const __m256i a = shifted(sums + o, &of, &outside, how->counts);
-    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    bytes = _mm_packs_epi16(bytes, bytes);
-    bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of.lo)), _mm256_castsi256_si128(of.hi));
-    _mm_storel_epi64((__m128i *)(out + o), bytes);
-  }
-  return sum_of(outside) + re2na_portable_finish(sums + o, out + o, count - o, how);
+  return left + sum_of(outside);
 }
 
 const kernel *re2na_kernel_avx2(void) {

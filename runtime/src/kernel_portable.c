@@ -38,7 +38,7 @@ static void lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_s
 
 static inline int32_t wrap(int32_t value, int32_t spare) { return (int32_t)((uint32_t)value << spare) >> spare; }
 
-uint64_t re2na_portable_finish(const int32_t *sums, int8_t *out, size_t count, const cut *how) {
+uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const cut *how) {
   uint64_t outside = 0;
   for (size_t o = 0; o < count; o++) {
     int32_t value = wrap(sums[o], how->acc_spare) >> how->lsb;
@@ -49,7 +49,13 @@ uint64_t re2na_portable_finish(const int32_t *sums, int8_t *out, size_t count, c
   return outside;
 }
 
+static uint64_t finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
+  uint64_t outside = 0;
+  for (size_t p = 0; p < pixels; p++) outside += re2na_finish_line(sums + p * sum_stride, places[p], count, how);
+  return outside;
+}
+
 const kernel *re2na_kernel_portable(void) {
-  static const kernel made = {"portable", false, false, multiply, depthwise, lines, re2na_portable_finish};
+  static const kernel made = {"portable", false, false, multiply, depthwise, lines, finish};
   return &made;
 }

@@ -15,9 +15,10 @@ static bool add_worker(const re2na_program *program, worker *made) {
   made->columns = room(program->column_bytes, 1);
   made->sums = room(program->sum_items, sizeof *made->sums);
   made->partials = room(program->partial_items, sizeof *made->partials);
-  made->line = room(program->line_bytes, 1);
+  made->lines = room(program->line_bytes, 1);
+  made->places = room(RE2NA_MOST_PIXELS, sizeof *made->places);
   made->taps = room(program->tap_items, sizeof *made->taps);
-  return made->columns && made->sums && made->partials && made->line && made->taps;
+  return made->columns && made->sums && made->partials && made->lines && made->places && made->taps;
 }
 
 static void free_workers(re2na_machine *machine) {
@@ -26,7 +27,8 @@ static void free_workers(re2na_machine *machine) {
     free(machine->workers[i].columns);
     free(machine->workers[i].sums);
     free(machine->workers[i].partials);
-    free(machine->workers[i].line);
+    free(machine->workers[i].lines);
+    free(machine->workers[i].places);
     free(machine->workers[i].taps);
   }
   free(machine->workers);

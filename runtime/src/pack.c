@@ -29,19 +29,23 @@ typedef struct reach {
 
 static bool fits(uint32_t up, uint32_t down, uint32_t bound) { return bound * up <= INT16_MAX && bound * down <= -INT16_MIN; }
 
+RE2NA_CLONES
 static bool all_fit(const reach *quads, uint32_t count, uint32_t together, uint32_t bound) {
+  uint16_t most_up = 0, most_down = 0; /* at most LARGEST * 2 * 128 */
   for (uint32_t first = 0; first < count; first += together) {
     const uint32_t stop = first + together < count ? first + together : count;
-    uint32_t up[SUMS] = {0}, down[SUMS] = {0};
+    uint16_t up[SUMS] = {0}, down[SUMS] = {0};
     for (uint32_t quad = first; quad < stop; quad++)
       for (int i = 0; i < SUMS; i++) {
-        up[i] += quads[quad].up[i];
-        down[i] += quads[quad].down[i];
+        up[i] = (uint16_t)(up[i] + quads[quad].up[i]);
+        down[i] = (uint16_t)(down[i] + quads[quad].down[i]);
       }
-    for (int i = 0; i < SUMS; i++)
-      if (!fits(up[i], down[i], bound)) return false;
+    for (int i = 0; i < SUMS; i++) {
+      most_up = up[i] > most_up ? up[i] : most_up;
+      most_down = down[i] > most_down ? down[i] : most_down;
+    }
   }
-  return true;
+  return fits(most_up, most_down, bound);
 }
 
 /* The group that takes the fewest instructions: two for each vector, padding included, and one for each widening. 0: no group does. */
@@ -63,30 +67,42 @@ typedef struct place {
   uint32_t block, first, quads;
 } place;
 
+/* The four lines of weights of a quad; zeros behind the last. */
+typedef struct quad_lines {
+  const int8_t *line[RE2NA_QUAD];
+} quad_lines;
+
+static quad_lines lines_of(const packed *made, const place *at, uint32_t quad) {
+  static const int8_t nothing[RE2NA_LANES];
+  const int64_t first = ((int64_t)at->first + quad) * RE2NA_QUAD;
+  quad_lines found;
+  for (int64_t i = 0; i < RE2NA_QUAD; i++)
+    found.line[i] = first + i < made->lines ? made->of.lines + (first + i) * made->of.outputs + at->output : nothing;
+  return found;
+}
+
 static void measure(const packed *made, const place *at, reach *quads) {
   memset(quads, 0, at->quads * sizeof *quads);
-  for (uint32_t quad = 0; quad < at->quads; quad++)
-    for (int64_t i = 0; i < RE2NA_QUAD; i++) {
-      const int64_t line = ((int64_t)at->first + quad) * RE2NA_QUAD + i;
-      if (line >= made->lines) return;
-      for (int64_t lane = 0; lane < at->outputs; lane++) {
-        const int weight = weight_at(&made->of, line, at->output + lane);
-        if (weight > 0) quads[quad].up[2 * lane + i / 2] += (uint16_t)weight;
-        else quads[quad].down[2 * lane + i / 2] += (uint16_t)-weight;
+  for (uint32_t quad = 0; quad < at->quads; quad++) {
+    const quad_lines of = lines_of(made, at, quad);
+    for (int64_t lane = 0; lane < at->outputs; lane++)
+      for (int i = 0; i < RE2NA_QUAD; i++) {
+        const int weight = of.line[i][lane];
+        quads[quad].up[2 * lane + i / 2] += (uint16_t)(weight > 0 ? weight : 0);
+        quads[quad].down[2 * lane + i / 2] += (uint16_t)(weight < 0 ? -weight : 0);
       }
-    }
+  }
 }
 
 static void fill(packed *made, const place *at, uint32_t quads, part which) {
   int8_t *to = made->vectors + made->vector_bytes;
   memset(to, 0, (size_t)quads * RE2NA_VECTOR);
-  for (uint32_t quad = 0; quad < at->quads; quad++, to += RE2NA_VECTOR)
-    for (int64_t i = 0; i < RE2NA_QUAD; i++) {
-      const int64_t line = ((int64_t)at->first + quad) * RE2NA_QUAD + i;
-      if (line >= made->lines) return;
-      for (int64_t lane = 0; lane < at->outputs; lane++)
-        to[lane * RE2NA_QUAD + i] = part_of(weight_at(&made->of, line, at->output + lane), which);
-    }
+  for (uint32_t quad = 0; quad < at->quads; quad++, to += RE2NA_VECTOR) {
+    const quad_lines of = lines_of(made, at, quad);
+    for (int64_t lane = 0; lane < at->outputs; lane++)
+      for (int i = 0; i < RE2NA_QUAD; i++)
+        to[lane * RE2NA_QUAD + i] = which == WHOLE ? of.line[i][lane] : part_of(of.line[i][lane], which);
+  }
 }
 
 static void add_piece(packed *made, uint32_t *count, const place *at, uint32_t together, part which) {
