@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.result import Counter, Counters, Int8Array, Port, RunResult, Span, Timing, check_inputs
+from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
 
 STATUS = (
     "ok",
@@ -30,6 +30,9 @@ STATUS = (
     "tokens",
     "memory",
 )
+
+
+KERNELS = ("auto", "portable", "avx2", "avx512", "neon")  # in the order of re2na_kernel
 
 
 class SimulatorError(RuntimeError):
@@ -74,8 +77,10 @@ class _Totals(Structure):
 
 
 _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "re2na_program_load": (c_int32, (c_void_p, c_uint64, POINTER(c_void_p), POINTER(_Error))),
+    "re2na_program_load_for": (c_int32, (c_void_p, c_uint64, c_int32, POINTER(c_void_p), POINTER(_Error))),
     "re2na_program_free": (None, (c_void_p,)),
+    "re2na_kernel_runs": (c_int32, (c_int32,)),
+    "re2na_program_kernel": (c_char_p, (c_void_p,)),
     "re2na_program_input_count": (c_uint32, (c_void_p,)),
     "re2na_program_output_count": (c_uint32, (c_void_p,)),
     "re2na_program_input": (c_int32, (c_void_p, c_uint32, POINTER(_Tensor))),
@@ -86,6 +91,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_program_timing": (POINTER(_Timing), (c_void_p,)),
     "re2na_machine_create": (c_int32, (c_void_p, POINTER(c_void_p), POINTER(_Error))),
     "re2na_machine_free": (None, (c_void_p,)),
+    "re2na_machine_set_threads": (c_int32, (c_void_p, c_uint32, POINTER(_Error))),
+    "re2na_machine_set_counting": (None, (c_void_p, c_int32)),
     "re2na_run": (
         c_int32,
         (c_void_p, POINTER(c_void_p), POINTER(c_void_p), POINTER(_Counters), POINTER(_Error)),
@@ -93,6 +100,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_machine_instruction_counters": (POINTER(_Counters), (c_void_p,)),
     "re2na_machine_source_counters": (POINTER(_Counters), (c_void_p,)),
     "re2na_execute": (c_int32, (c_void_p, c_int64, POINTER(c_uint64))),
+    "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
     "re2na_bridge_last_error": (c_char_p, ()),
     "re2na_bridge_totals": (None, (POINTER(_Totals),)),
     "re2na_bridge_reset": (None, ()),
@@ -128,37 +136,94 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-class Simulator:
-    """A program on a machine of its own, run by the C library. Not to be used by two threads at once; two simulators are.
+def kernels() -> tuple[str, ...]:
+    """The kernels that this processor and this build of the library have, "auto" (the fastest of them) first."""
+    return tuple(name for number, name in enumerate(KERNELS) if _library().re2na_kernel_runs(number))
 
-    Raises SimulatorError where the program is none or breaks a rule of the machine.
+
+class LoadedProgram:
+    """A program that was checked and laid out for a kernel, once, for any number of simulators in any threads.
+
+    Raises SimulatorError where the program is none or breaks a rule of the machine, ValueError for a kernel that is not in
+    `kernels()`.
     """
 
-    def __init__(self, program: Program | bytes | str | os.PathLike[str]) -> None:
-        self._program = c_void_p()
-        self._machine = c_void_p()
+    def __init__(self, program: Program | bytes | str | os.PathLike[str], kernel: str = "auto") -> None:
+        self._handle = c_void_p()
+        if kernel not in kernels():
+            raise ValueError(f"kernel '{kernel}': this processor has {', '.join(kernels())}")
         self._bytes = _program_bytes(program)  # borrowed by the library as long as the program lives
-        error = _Error()
-        _check(_library().re2na_program_load(self._bytes, len(self._bytes), byref(self._program), byref(error)), error)
+        error, number = _Error(), KERNELS.index(kernel)
+        _check(
+            _library().re2na_program_load_for(self._bytes, len(self._bytes), number, byref(self._handle), byref(error)),
+            error,
+        )
+        self.kernel: str = _library().re2na_program_kernel(self._handle).decode()
         self.inputs = self._ports("input")
         self.outputs = self._ports("output")
-        _check(_library().re2na_machine_create(self._program, byref(self._machine), byref(error)), error)
 
     def __del__(self) -> None:
-        if getattr(self, "_machine", None):
-            _library().re2na_machine_free(self._machine)
-        if getattr(self, "_program", None):
-            _library().re2na_program_free(self._program)
+        if getattr(self, "_handle", None):
+            _library().re2na_program_free(self._handle)
 
     @cached_property
     def timing(self) -> Timing:
         """When each instruction starts and finishes, and how many cycles a run takes."""
-        count = _library().re2na_program_instruction_count(self._program)
-        spans = _library().re2na_program_timing(self._program)
+        count = _library().re2na_program_instruction_count(self._handle)
+        spans = _library().re2na_program_timing(self._handle)
         return Timing(
             tuple(Span(span.start, span.finish) for span in spans[:count]),
-            _library().re2na_program_cycles(self._program),
+            _library().re2na_program_cycles(self._handle),
         )
+
+    def _ports(self, kind: str) -> tuple[Port, ...]:
+        tensor, ports = _Tensor(), []
+        for index in range(getattr(_library(), f"re2na_program_{kind}_count")(self._handle)):
+            getattr(_library(), f"re2na_program_{kind}")(self._handle, index, byref(tensor))
+            ports.append(Port(tensor.name.decode(errors="replace"), tuple(tensor.shape[: tensor.rank])))
+        return tuple(ports)
+
+
+class Simulator:
+    """A program on a machine of its own, run by the C library. Not to be used by two threads at once; two simulators are.
+
+    `threads`: how many work on one run. `count_overflows=False` leaves wrapping accumulators unwatched; the bits are the same.
+    Raises what LoadedProgram raises.
+    """
+
+    def __init__(
+        self,
+        program: LoadedProgram | Program | bytes | str | os.PathLike[str],
+        *,
+        kernel: str = "auto",
+        threads: int = 1,
+        count_overflows: bool = True,
+    ) -> None:
+        self._machine = c_void_p()
+        self.program = program if isinstance(program, LoadedProgram) else LoadedProgram(program, kernel)
+        error = _Error()
+        _check(_library().re2na_machine_create(self.program._handle, byref(self._machine), byref(error)), error)
+        _library().re2na_machine_set_counting(self._machine, count_overflows)
+        if threads != 1:
+            _check(
+                _library().re2na_machine_set_threads(self._machine, _uint32("threads", threads), byref(error)), error
+            )
+
+    def __del__(self) -> None:
+        if getattr(self, "_machine", None):
+            _library().re2na_machine_free(self._machine)
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return self.program.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return self.program.outputs
+
+    @property
+    def timing(self) -> Timing:
+        return self.program.timing
 
     def run(self, inputs: Sequence[Int8Array]) -> RunResult:
         """Run once; int8 inputs in program order and shape. Raises ValueError naming a tensor that does not fit."""
@@ -167,19 +232,14 @@ class Simulator:
         total, error = _Counters(), _Error()
         code = _library().re2na_run(self._machine, _addresses(values), _addresses(outputs), byref(total), byref(error))
         _check(code, error)
-        return RunResult(outputs, Counters(self._counted("instruction"), self._counted("source"), _counter(total)))
+        counted = Counter(total.macs, total.overflows, total.dram_bytes)
+        return RunResult(outputs, Counters(self._table("instruction"), self._table("source"), counted))
 
-    def _ports(self, kind: str) -> tuple[Port, ...]:
-        tensor, ports = _Tensor(), []
-        for index in range(getattr(_library(), f"re2na_program_{kind}_count")(self._program)):
-            getattr(_library(), f"re2na_program_{kind}")(self._program, index, byref(tensor))
-            ports.append(Port(tensor.name.decode(errors="replace"), tuple(tensor.shape[: tensor.rank])))
-        return tuple(ports)
-
-    def _counted(self, kind: str) -> tuple[Counter, ...]:
-        count = getattr(_library(), f"re2na_program_{kind}_count")(self._program)
-        counters = getattr(_library(), f"re2na_machine_{kind}_counters")(self._machine)
-        return tuple(_counter(entry) for entry in counters[:count])
+    def _table(self, kind: str) -> Counts:
+        count = getattr(_library(), f"re2na_program_{kind}_count")(self.program._handle)
+        first = getattr(_library(), f"re2na_machine_{kind}_counters")(self._machine)
+        values = ctypes.cast(first, POINTER(c_uint64))
+        return np.ctypeslib.as_array(values, (count, len(_Counters._fields_))).copy()
 
 
 def execute(program: Program | bytes, inputs: Sequence[Int8Array], outputs: Sequence[Int8Array]) -> None:
@@ -189,6 +249,12 @@ def execute(program: Program | bytes, inputs: Sequence[Int8Array], outputs: Sequ
     code = _library().re2na_execute(data, len(data), (c_uint64 * len(addresses))(*addresses))
     if code:
         raise SimulatorError(code, _library().re2na_bridge_last_error().decode(errors="replace"))
+
+
+def bridge_set_threads(threads: int) -> None:
+    """How many threads work on a call of the bridge, from the next one on; raises SimulatorError outside 1..256."""
+    if _library().re2na_bridge_set_threads(_uint32("threads", threads)):
+        raise SimulatorError(STATUS.index("argument"), _library().re2na_bridge_last_error().decode(errors="replace"))
 
 
 def bridge_totals() -> dict[str, int]:
@@ -213,8 +279,10 @@ def _addresses(arrays: Sequence[Int8Array]) -> Any:
     return (c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
-def _counter(counters: _Counters) -> Counter:
-    return Counter(counters.macs, counters.overflows, counters.dram_bytes)
+def _uint32(name: str, value: int) -> int:
+    if not 0 <= value < 1 << 32:  # ctypes would cut it silently
+        raise SimulatorError(STATUS.index("argument"), f"{name} = {value} is outside 1..256")
+    return value
 
 
 def _check(code: int, error: _Error) -> None:

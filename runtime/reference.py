@@ -26,7 +26,7 @@ from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Round
 from tvm_re2na.codegen.isa import Instruction, Mode
 from tvm_re2na.codegen.program import Program, ProgramTensor
 from tvm_re2na.runtime import hazards
-from tvm_re2na.runtime.result import Counter, Counters, Int8Array, RunResult, check_inputs
+from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, RunResult, check_inputs
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -377,4 +377,9 @@ def _summed(program: Program, counters: list[Counter]) -> Counters:
     for at, counter in zip(program.instructions, counters, strict=True):
         if sources:
             sources[at.source] += counter
-    return Counters(tuple(counters), tuple(sources), sum(counters, Counter()))
+    return Counters(_table(counters), _table(sources), sum(counters, Counter()))
+
+
+def _table(counters: Sequence[Counter]) -> Counts:
+    rows = [(counter.macs, counter.overflows, counter.dram_bytes) for counter in counters]
+    return np.array(rows, np.uint64).reshape(-1, 3)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Int8Array: TypeAlias = npt.NDArray[np.int8]
+Counts: TypeAlias = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,28 @@ class Counter:
         return Counter(self.macs + other.macs, self.overflows + other.overflows, self.dram_bytes + other.dram_bytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Counters:
-    """Of one run: per instruction, per source operator (an index into `Program.sources`), and in total."""
+    """Of one run. The tables are uint64 (n, 3): MACs, overflows, DRAM bytes of each instruction, and of each source operator (an
+    index into `Program.sources`)."""
 
-    instructions: tuple[Counter, ...]
-    sources: tuple[Counter, ...]
+    instruction_table: Counts
+    source_table: Counts
     total: Counter
+
+    @cached_property
+    def instructions(self) -> tuple[Counter, ...]:
+        return tuple(Counter(*row) for row in self.instruction_table.tolist())
+
+    @cached_property
+    def sources(self) -> tuple[Counter, ...]:
+        return tuple(Counter(*row) for row in self.source_table.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Counters):
+            return NotImplemented
+        tables = ((self.instruction_table, other.instruction_table), (self.source_table, other.source_table))
+        return self.total == other.total and all(np.array_equal(mine, its) for mine, its in tables)
 
 
 @dataclass(frozen=True)

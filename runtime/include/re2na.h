@@ -88,6 +88,10 @@ RE2NA_API int32_t re2na_program_load_for(const void *bytes, uint64_t size, int32
                                          re2na_error *error);
 RE2NA_API void re2na_program_free(re2na_program *program);
 
+/* The number of a kernel's name; -1 if it is none. */
+RE2NA_API int32_t re2na_kernel_number(const char *name);
+/* Whether this processor, and this build of the library, has it. */
+RE2NA_API int32_t re2na_kernel_runs(int32_t kernel);
 RE2NA_API const char *re2na_program_kernel(const re2na_program *program); /* "portable", "avx2", ... */
 RE2NA_API const re2na_arch *re2na_program_arch(const re2na_program *program);
 RE2NA_API uint32_t re2na_program_input_count(const re2na_program *program);
@@ -108,10 +112,12 @@ RE2NA_API int32_t re2na_machine_create(const re2na_program *program, re2na_machi
 RE2NA_API void re2na_machine_free(re2na_machine *machine);
 
 /* How many threads work on a run, the caller's included: 1 until this is called. Bits and counters are the same for any number.
- * The threads are the machine's own; they end with it, and do not survive a fork. After an error the machine is as before. */
-RE2NA_API int32_t re2na_machine_threads(re2na_machine *machine, uint32_t threads, re2na_error *error);
+ * The threads are the machine's own and end with it; in a forked process the caller does their part. After an error the machine is
+ * as before. */
+RE2NA_API int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2na_error *error);
+RE2NA_API uint32_t re2na_machine_threads(const re2na_machine *machine);
 /* Whether wrapping accumulators are watched for overflows (they are, until told otherwise); if not, `overflows` stays 0. */
-RE2NA_API void re2na_machine_count(re2na_machine *machine, int32_t counts);
+RE2NA_API void re2na_machine_set_counting(re2na_machine *machine, int32_t counts);
 
 /* Run the program once. `inputs` and `outputs` hold one int8 tensor each per input and output of the program, row-major in its
  * `shape`. `totals` may be NULL. */
@@ -134,6 +140,10 @@ typedef struct re2na_totals {
  * outputs', in program order. The program is validated at its first call and recognised by address, size and checksum after
  * that, so the bytes must not change while they are in use. Returns a re2na_status. */
 RE2NA_API int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *pointers);
+/* How many threads work on a call: as re2na_machine_set_threads, for all programs, from the next call on. Until this is called:
+ * the environment variable RE2NA_THREADS, or 1. RE2NA_KERNEL (auto, portable, avx2, avx512, neon) chooses the kernel of programs
+ * that are loaded from then on. A variable that holds anything else is an error of the next call. */
+RE2NA_API int32_t re2na_bridge_set_threads(uint32_t threads);
 /* Message of this thread's last failed re2na_execute; "" if there was none. */
 RE2NA_API const char *re2na_bridge_last_error(void);
 /* Sums over all successful calls of all threads since the last reset. */

@@ -26,6 +26,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything be
 static entry *table[RE2NA_BRIDGE_PROGRAMS];
 static uint64_t clock_ticks;
 static re2na_totals sums;
+static uint32_t wanted_threads; /* 0: as the environment says */
 static _Thread_local re2na_error last_error;
 
 static void destroy(entry *gone) {
@@ -73,13 +74,36 @@ static void enter_table(entry *made) {
   made->in_table = true;
 }
 
+/* What the environment says, where nobody has called for anything else. */
+static int32_t kernel_wanted(int32_t *number) {
+  const char *name = getenv("RE2NA_KERNEL");
+  *number = name ? re2na_kernel_number(name) : RE2NA_KERNEL_AUTO;
+  if (*number >= 0 && re2na_kernel_runs(*number)) return RE2NA_OK;
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_KERNEL = '%s' is no kernel, or not one for this processor", name);
+}
+
+static int32_t threads_wanted(uint32_t *threads) {
+  const char *text = getenv("RE2NA_THREADS");
+  char *end = NULL;
+  long number = 1;
+  pthread_mutex_lock(&lock);
+  *threads = wanted_threads;
+  pthread_mutex_unlock(&lock);
+  if (*threads) return RE2NA_OK;
+  if (text) number = strtol(text, &end, 10);
+  *threads = (uint32_t)number;
+  if (!text || (end != text && *end == '\0' && number >= 1 && number <= RE2NA_MOST_THREADS)) return RE2NA_OK;
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_THREADS = '%s' is no number in 1..%d", text, RE2NA_MOST_THREADS);
+}
+
 static entry *load(const uint8_t *bytes, uint64_t size, uint32_t checksum) {
   entry *made = calloc(1, sizeof *made);
+  int32_t number;
   if (!made) {
     re2na_fail(&last_error, RE2NA_ERROR_MEMORY, "no memory for a program");
     return NULL;
   }
-  if (re2na_program_load(bytes, size, &made->program, &last_error) != RE2NA_OK) {
+  if (kernel_wanted(&number) != RE2NA_OK || re2na_program_load_for(bytes, size, number, &made->program, &last_error) != RE2NA_OK) {
     free(made);
     return NULL;
   }
@@ -144,6 +168,13 @@ static idle *make_machine(const re2na_program *program) {
   return NULL;
 }
 
+static int32_t set_threads(re2na_machine *machine) {
+  uint32_t threads;
+  int32_t code = threads_wanted(&threads);
+  if (code == RE2NA_OK && re2na_machine_threads(machine) != threads) code = re2na_machine_set_threads(machine, threads, &last_error);
+  return code;
+}
+
 /* The pointers as re2na_run wants them; most programs have few. */
 static int32_t run(re2na_machine *machine, const re2na_program *program, const uint64_t *pointers, re2na_counters *counters) {
   enum { FEW = 16 };
@@ -170,9 +201,19 @@ int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *poin
   at = acquire(program, (uint64_t)size, &machine);
   if (!at) return last_error.code;
   if (!machine) machine = make_machine(at->program);
-  code = machine ? run(machine->machine, at->program, pointers, &counters) : last_error.code;
+  code = machine ? set_threads(machine->machine) : last_error.code;
+  if (code == RE2NA_OK) code = run(machine->machine, at->program, pointers, &counters);
   release(at, machine, code == RE2NA_OK ? &counters : NULL);
   return code;
+}
+
+int32_t re2na_bridge_set_threads(uint32_t threads) {
+  if (threads < 1 || threads > RE2NA_MOST_THREADS)
+    return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
+  pthread_mutex_lock(&lock);
+  wanted_threads = threads;
+  pthread_mutex_unlock(&lock);
+  return RE2NA_OK;
 }
 
 const char *re2na_bridge_last_error(void) { return last_error.message; }

@@ -1,4 +1,6 @@
 /* The choice of a kernel. */
+#include <string.h>
+
 #include "kernel.h"
 
 static const kernel *fastest(void) {
@@ -18,3 +20,12 @@ const kernel *re2na_find_kernel(int32_t number) {
     default: return NULL;
   }
 }
+
+int32_t re2na_kernel_number(const char *name) {
+  static const char *const names[] = {"auto", "portable", "avx2", "avx512", "neon"}; /* in the order of re2na_kernel */
+  for (int32_t i = 0; name && i < (int32_t)(sizeof names / sizeof *names); i++)
+    if (strcmp(name, names[i]) == 0) return i;
+  return -1;
+}
+
+int32_t re2na_kernel_runs(int32_t number) { return re2na_find_kernel(number) != NULL; }

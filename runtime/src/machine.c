@@ -22,7 +22,7 @@ static bool add_worker(const re2na_program *program, worker *made) {
 }
 
 static void free_workers(re2na_machine *machine) {
-  const uint32_t count = machine->team ? re2na_team_members(machine->team) : 1;
+  const uint32_t count = re2na_machine_threads(machine);
   for (uint32_t i = 0; machine->workers && i < count; i++) {
     free(machine->workers[i].columns);
     free(machine->workers[i].sums);
@@ -110,11 +110,13 @@ void re2na_machine_free(re2na_machine *machine) {
 
 /* ---- threads ---- */
 
-int32_t re2na_machine_threads(re2na_machine *machine, uint32_t threads, re2na_error *error) {
+uint32_t re2na_machine_threads(const re2na_machine *machine) { return machine->team ? re2na_team_members(machine->team) : 1; }
+
+int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2na_error *error) {
   bool enough = true;
-  if (!machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_threads: machine is NULL");
+  if (!machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_set_threads: machine is NULL");
   if (threads < 1 || threads > RE2NA_MOST_THREADS)
-    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_threads: threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
+    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
   re2na_team *team = threads > 1 ? re2na_team_create(threads) : NULL;
   worker *workers = calloc(threads, sizeof *workers);
   for (uint32_t i = 0; workers && enough && i < threads; i++) enough = add_worker(machine->program, &workers[i]);
@@ -129,7 +131,7 @@ int32_t re2na_machine_threads(re2na_machine *machine, uint32_t threads, re2na_er
   return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory, or no threads left, for %u workers", threads);
 }
 
-void re2na_machine_count(re2na_machine *machine, int32_t counts) { machine->counts = counts != 0; }
+void re2na_machine_set_counting(re2na_machine *machine, int32_t counts) { machine->counts = counts != 0; }
 
 enum { LITTLE_WORK = 50000 }; /* multiply-accumulates: microseconds, no more than it takes to ask for help */
 
@@ -149,7 +151,7 @@ static void work_on_share(void *shared, uint32_t member) {
 }
 
 uint64_t re2na_share(re2na_machine *machine, re2na_work *work, void *job, int64_t items, int64_t grain, uint64_t cost) {
-  const uint32_t members = machine->team ? re2na_team_members(machine->team) : 1;
+  const uint32_t members = re2na_machine_threads(machine);
   uint64_t overflows = 0;
   for (uint32_t i = 0; i < members; i++) machine->workers[i].overflows = 0;
   if (members == 1 || cost < LITTLE_WORK) {

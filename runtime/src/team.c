@@ -1,10 +1,12 @@
-/* Helpers wait for an instruction's work, a while awake, as the next instruction mostly follows at once, then asleep. */
+/* Helpers wait for an instruction's work, a while awake, as the next instruction mostly follows at once, then asleep. A process that
+ * was forked has no helpers: there the caller does their part. */
 #include "team.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { PATIENCE = 20000 }; /* looks at the flag before a helper goes to sleep: some tens of microseconds */
 
@@ -23,6 +25,7 @@ struct re2na_team {
   atomic_uint_fast64_t round; /* goes up when there is work */
   atomic_uint working;        /* helpers that are not done with it */
   uint32_t members, started;
+  pid_t owner; /* the process that has the helpers */
   helper helpers[];
 };
 
@@ -72,6 +75,7 @@ re2na_team *re2na_team_create(uint32_t members) {
   pthread_mutex_init(&team->lock, NULL);
   pthread_cond_init(&team->wake, NULL);
   team->members = members;
+  team->owner = getpid();
   for (; team->started + 1 < members; team->started++) {
     helper *made = &team->helpers[team->started];
     *made = (helper){.team = team, .member = team->started + 1};
@@ -85,17 +89,23 @@ re2na_team *re2na_team_create(uint32_t members) {
 
 void re2na_team_free(re2na_team *team) {
   if (!team) return;
-  team->ends = true;
-  call(team);
-  for (uint32_t i = 0; i < team->started; i++) pthread_join(team->helpers[i].thread, NULL);
-  pthread_cond_destroy(&team->wake);
-  pthread_mutex_destroy(&team->lock);
+  if (team->owner == getpid()) {
+    team->ends = true;
+    call(team);
+    for (uint32_t i = 0; i < team->started; i++) pthread_join(team->helpers[i].thread, NULL);
+    pthread_cond_destroy(&team->wake);
+    pthread_mutex_destroy(&team->lock);
+  }
   free(team);
 }
 
 uint32_t re2na_team_members(const re2na_team *team) { return team->members; }
 
 void re2na_team_run(re2na_team *team, re2na_task *task, void *job) {
+  if (team->owner != getpid()) {
+    for (uint32_t member = 0; member < team->members; member++) task(job, member);
+    return;
+  }
   team->task = task;
   team->job = job;
   atomic_store_explicit(&team->working, team->members - 1, memory_order_relaxed);
