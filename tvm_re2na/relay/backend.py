@@ -14,7 +14,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import relay, tir
 
@@ -74,18 +73,18 @@ def _codegen(function: relay.Function) -> tvm.runtime.Module:
 
 def carry(program: Program, symbol: str) -> tvm.runtime.Module:
     """A TVM module whose function `symbol` takes the program's inputs and outputs and executes it."""
-    code = tvm.nd.array(np.frombuffer(program.to_bytes(), np.uint8))
+    code = bytearray(program.to_bytes())  # TVM takes bytes of this type for strings of any content
     tensors = [*program.inputs, *program.outputs]
     buffers = [tir.decl_buffer(tensor.shape, "int8", f"tensor_{index}") for index, tensor in enumerate(tensors)]
     handles = [tir.Var(f"handle_{index}", "handle") for index in range(len(buffers))]
-    constant = tir.decl_buffer(code.shape, "uint8", "program")
     pointers, status = tir.Var("pointers", "handle"), tir.Var("status", "int32")
     stores = [tir.Evaluate(tir.tvm_struct_set(pointers, i, VALUE_CONTENT, b.data)) for i, b in enumerate(buffers)]
-    call = tir.call_extern("int32", EXECUTE, constant.data, tir.IntImm("int64", code.shape[0]), pointers)
+    size = tir.IntImm("int64", len(code))
+    # A string is one constant for LLVM; an array (AllocateConst) would be one for each of its millions of elements.
+    call = tir.call_extern("int32", EXECUTE, tir.StringImm(code), size, pointers)
     complain = tir.IfThenElse(status != 0, tir.Evaluate(tir.call_packed(RAISE, status)), None)
     body: tir.Stmt = tir.SeqStmt([*stores, tir.LetStmt(status, call, complain)])
     body = tir.LetStmt(pointers, tir.tvm_stack_alloca("arg_value", len(buffers)), body)
-    body = tir.AllocateConst(constant.data, "uint8", code.shape, code, tir.DeclBuffer(constant, body))
     function = tir.PrimFunc(handles, body, buffer_map=dict(zip(handles, buffers, strict=True)))
     function = function.with_attr({"global_symbol": symbol, "tir.noalias": True})
     return tvm.build(tvm.IRModule({symbol: function}), target=HOST)
