@@ -92,6 +92,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_machine_create": (c_int32, (c_void_p, POINTER(c_void_p), POINTER(_Error))),
     "re2na_machine_free": (None, (c_void_p,)),
     "re2na_machine_set_threads": (c_int32, (c_void_p, c_uint32, POINTER(_Error))),
+    "re2na_machine_set_profiling": (c_int32, (c_void_p, c_int32, POINTER(_Error))),
+    "re2na_machine_nanoseconds": (POINTER(c_uint64), (c_void_p,)),
     "re2na_machine_set_counting": (None, (c_void_p, c_int32)),
     "re2na_run": (
         c_int32,
@@ -188,6 +190,7 @@ class Simulator:
     """A program on a machine of its own, run by the C library. Not to be used by two threads at once; two simulators are.
 
     `threads`: how many work on one run. `count_overflows=False` leaves wrapping accumulators unwatched; the bits are the same.
+    `profile`: take the host's time of every instruction.
     Raises what LoadedProgram raises.
     """
 
@@ -198,12 +201,14 @@ class Simulator:
         kernel: str = "auto",
         threads: int = 1,
         count_overflows: bool = True,
+        profile: bool = False,
     ) -> None:
         self._machine = c_void_p()
         self.program = program if isinstance(program, LoadedProgram) else LoadedProgram(program, kernel)
         error = _Error()
         _check(_library().re2na_machine_create(self.program._handle, byref(self._machine), byref(error)), error)
         _library().re2na_machine_set_counting(self._machine, count_overflows)
+        _check(_library().re2na_machine_set_profiling(self._machine, profile, byref(error)), error)
         if threads != 1:
             _check(
                 _library().re2na_machine_set_threads(self._machine, _uint32("threads", threads), byref(error)), error
@@ -234,6 +239,14 @@ class Simulator:
         _check(code, error)
         counted = Counter(total.macs, total.overflows, total.dram_bytes)
         return RunResult(outputs, Counters(self._table("instruction"), self._table("source"), counted))
+
+    def nanoseconds(self) -> Counts:
+        """(instructions,): the host's time of each in the last run. Raises RuntimeError without `profile`."""
+        times = _library().re2na_machine_nanoseconds(self._machine)
+        if not times:
+            raise RuntimeError("no time was taken: Simulator(..., profile=True)")
+        count = _library().re2na_program_instruction_count(self.program._handle)
+        return np.ctypeslib.as_array(times, (count,)).copy()
 
     def _table(self, kind: str) -> Counts:
         count = getattr(_library(), f"re2na_program_{kind}_count")(self.program._handle)

@@ -119,6 +119,11 @@ RE2NA_API uint32_t re2na_machine_threads(const re2na_machine *machine);
 /* Whether wrapping accumulators are watched for overflows (they are, until told otherwise); if not, `overflows` stays 0. */
 RE2NA_API void re2na_machine_set_counting(re2na_machine *machine, int32_t counts);
 
+/* Whether the next runs take the host's time of every instruction (they do not, until told). */
+RE2NA_API int32_t re2na_machine_set_profiling(re2na_machine *machine, int32_t profiles, re2na_error *error);
+/* Nanoseconds of each instruction in the last run; NULL without profiling. */
+RE2NA_API const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine);
+
 /* Run the program once. `inputs` and `outputs` hold one int8 tensor each per input and output of the program, row-major in its
  * `shape`. `totals` may be NULL. */
 RE2NA_API int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *const *outputs,

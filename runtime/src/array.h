@@ -32,6 +32,7 @@ struct re2na_machine {
   worker *workers;
   re2na_team *team; /* NULL: one worker */
   bool counts;      /* overflows */
+  uint64_t *nanoseconds; /* per instruction; NULL: no time is taken */
   re2na_counters *instruction_counters;
   re2na_counters *source_counters;
 };

@@ -1,6 +1,7 @@
 /* A machine: its memories, and a run from the inputs to the outputs. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "array.h"
 
@@ -103,6 +104,7 @@ void re2na_machine_free(re2na_machine *machine) {
   free(machine->results);
   free(machine->present);
   free(machine->blank);
+  free(machine->nanoseconds);
   free(machine->instruction_counters);
   free(machine->source_counters);
   free(machine);
@@ -132,6 +134,16 @@ int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2n
 }
 
 void re2na_machine_set_counting(re2na_machine *machine, int32_t counts) { machine->counts = counts != 0; }
+
+int32_t re2na_machine_set_profiling(re2na_machine *machine, int32_t profiles, re2na_error *error) {
+  free(machine->nanoseconds);
+  machine->nanoseconds = NULL;
+  if (profiles) machine->nanoseconds = room(machine->program->count, sizeof *machine->nanoseconds);
+  if (!profiles || machine->nanoseconds) return RE2NA_OK;
+  return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for the times of %u instructions", machine->program->count);
+}
+
+const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine) { return machine->nanoseconds; }
 
 enum { LITTLE_WORK = 50000 }; /* multiply-accumulates: microseconds, no more than it takes to ask for help */
 
@@ -208,6 +220,18 @@ static void execute(re2na_machine *machine, uint32_t index, uint64_t *overflows)
   }
 }
 
+static uint64_t now(void) {
+  struct timespec time;
+  timespec_get(&time, TIME_UTC);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static void execute_timed(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
+  const uint64_t start = now();
+  execute(machine, index, overflows);
+  machine->nanoseconds[index] = now() - start;
+}
+
 static void add(re2na_counters *to, const re2na_counters *some) {
   to->macs += some->macs;
   to->overflows += some->overflows;
@@ -229,7 +253,8 @@ int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *c
   for (uint32_t i = 0; i < program->count; i++) {
     re2na_counters *counters = &machine->instruction_counters[i];
     *counters = program->fixed[i];
-    execute(machine, i, &counters->overflows);
+    if (machine->nanoseconds) execute_timed(machine, i, &counters->overflows);
+    else execute(machine, i, &counters->overflows);
     add(&sum, counters);
     if (program->source_count) add(&machine->source_counters[program->code[i].source], counters);
   }

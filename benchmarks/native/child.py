@@ -1,0 +1,209 @@
+"""What is measured in a process of its own, for its threads or its memory: prints one JSON object.
+
+    python -m benchmarks.native.child speed|memory|build|scaling ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+KIB = 1024
+SLOW = 0.3  # seconds: a run that needs no warming
+REFERENCE = ("lenet5", "resnet18")  # the NumPy reference takes minutes for the others
+
+
+def peak_rss() -> int:
+    """Bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+
+
+def race(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each, taking turns; fast ones are warmed, as another has used the caches before."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            if not times[name] or min(times[name]) < SLOW:
+                run()
+            started = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - started)
+    return times
+
+
+def speed(options: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.native.models import image_for, model_file
+    from benchmarks.native.sides import sides
+    from tvm_re2na import pipeline
+    from tvm_re2na.runtime.library import LoadedProgram, Simulator
+
+    path = model_file(options.folder, options.model)
+    with_reference = options.threads == 1 and options.model in REFERENCE
+    image = image_for(pipeline.load_model(path))
+    runs, program = sides(path, image, options.threads, with_reference)
+    slow = {name: runs.pop(name) for name in ("reference",) if name in runs}
+    same = {
+        name: all(np.array_equal(a, b) for a, b in zip(runs["re2na"](), runs[name](), strict=True))
+        for name in ("tvm", "tvm_avx2", "ort", "ort_precise")
+    }
+    times = race(runs, options.repeats)
+    for name, run in slow.items():
+        started = time.perf_counter()
+        run()
+        times[name] = [time.perf_counter() - started]
+    result = {
+        "model": options.model,
+        "threads": options.threads,
+        "seconds": {name: statistics.median(values) for name, values in times.items()},
+        "same_bits": same,
+    }
+    if options.threads == 1:
+        loaded = LoadedProgram(program)
+        result |= counting(loaded, options.repeats) | profile(loaded, program) | {"kernel": loaded.kernel}
+    del Simulator
+    return result
+
+
+def counting(loaded: Any, repeats: int) -> dict[str, Any]:
+    """What watching for overflows costs, as a share of a run without."""
+    from tvm_re2na.runtime.library import Simulator
+
+    values = inputs_of(loaded)
+    watched, unwatched = Simulator(loaded), Simulator(loaded, count_overflows=False)
+    times = race({"watched": lambda: watched.run(values), "unwatched": lambda: unwatched.run(values)}, 5 * repeats)
+    ratios = [a / b for a, b in zip(times["watched"], times["unwatched"], strict=True)]
+    return {"counting_cost": statistics.median(ratios) - 1}
+
+
+def profile(loaded: Any, program: Any) -> dict[str, Any]:
+    """Where a run's time goes: seconds, MACs and GMAC/s by kind of instruction."""
+    from tvm_re2na.runtime.library import Simulator
+
+    simulator, values = Simulator(loaded, profile=True), inputs_of(loaded)
+    taken, counted = [], None
+    for _ in range(9):
+        counted = simulator.run(values).counters.instruction_table
+        taken.append(simulator.nanoseconds())
+    nanoseconds = np.median(np.array(taken), axis=0)
+    kinds: dict[str, dict[str, float]] = {}
+    for index, at in enumerate(program.instructions):
+        entry = kinds.setdefault(kind_of(at), {"seconds": 0.0, "macs": 0})
+        entry["seconds"] += float(nanoseconds[index]) * 1e-9
+        entry["macs"] += int(counted[index, 0])
+    return {"profile": kinds}
+
+
+def kind_of(at: Any) -> str:
+    if at.name != "CONV":
+        return str(at.name).lower()
+    if at["groups"] > 1:
+        return "conv depthwise" if at["groups"] == at["in_c"] else "conv grouped"
+    return f"conv {at['kernel_h']}x{at['kernel_w']}"
+
+
+def inputs_of(loaded: Any) -> list[Any]:
+    rng = np.random.default_rng(1)
+    return [rng.integers(-128, 128, port.shape).astype(np.int8) for port in loaded.inputs]
+
+
+def memory(options: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of loading and running a program, above that of a process that has imported what it needs."""
+    from tvm_re2na.codegen.program import Program
+    from tvm_re2na.runtime.library import Simulator, kernels
+
+    kernels()
+    before = peak_rss()
+    simulator = Simulator(options.program)
+    for _ in range(3):
+        simulator.run(inputs_of(simulator))
+    peak = peak_rss() - before
+    program = Program.load(options.program)
+    return {
+        "program": options.program.stat().st_size,
+        "sram": program.arch.sram_bytes,
+        "dram": program.dram_bytes,
+        "dram_without_constants": program.dram_bytes - len(program.constants),
+        "peak": peak,
+    }
+
+
+def build(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds and peak memory of `relay.build` and `export_library`; of ours, the seconds spent in our code."""
+    from benchmarks.native.models import model_file
+    from tvm_re2na import Architecture, pipeline
+    from tvm_re2na.relay import backend
+
+    mod, params = pipeline.import_into_tvm(pipeline.load_model(model_file(options.folder, options.model)))
+    spent = {"compile": 0.0, "carry": 0.0}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                spent[name] += time.perf_counter() - started
+
+        return run
+
+    backend.compile_function = timed("compile", backend.compile_function)
+    backend.carry = timed("carry", backend.carry)
+    before, started = peak_rss(), time.perf_counter()
+    if options.side == "re2na":
+        built = pipeline.build_for_re2na(mod, params, Architecture())
+    else:
+        built = pipeline.build_for_cpu(mod, params)
+    built_at = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        backend.export_library(built.library, Path(folder) / "module.so")
+    return {
+        "build_seconds": built_at - started,
+        "export_seconds": time.perf_counter() - built_at,
+        "our_seconds": spent,
+        "peak": peak_rss() - before,
+    }
+
+
+def scaling(options: argparse.Namespace) -> dict[str, Any]:
+    """ResNet-18 with growing batch and image: seconds of a run."""
+    from benchmarks.native import models
+    from tests.models.resnets import resnet_graph
+    from tvm_re2na.codegen.compiler import compile_graph
+    from tvm_re2na.runtime.library import Simulator
+
+    del models  # its import made the tests' networks importable
+    rows = []
+    for size, batch in [(112, 1), (224, 1), (448, 1), (224, 2), (224, 4), (224, 8)]:
+        simulator = Simulator(compile_graph(resnet_graph(18, size, batch)))
+        values = inputs_of(simulator)
+        times = race({"run": lambda run=simulator.run, values=values: run(values)}, options.repeats)["run"]
+        macs = simulator.run(values).counters.total.macs
+        rows.append({"size": size, "batch": batch, "macs": macs, "seconds": statistics.median(times)})
+    return {"scaling": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("speed", "memory", "build", "scaling"))
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--program", type=Path)
+    parser.add_argument("--side", choices=("re2na", "cpu"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    json.dump({"speed": speed, "memory": memory, "build": build, "scaling": scaling}[options.what](options), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
