@@ -9,6 +9,12 @@
 
 enum { RE2NA_MOST_PIXELS = 48 }; /* of a convolution that are formed together */
 
+/* A tap of a depthwise convolution, from the corner of a pixel's window. */
+typedef struct tap {
+  bool there;
+  int64_t y, x, offset; /* rows, columns, bytes */
+} tap;
+
 /* What a thread needs for itself. */
 typedef struct worker {
   uint8_t *columns;
@@ -16,7 +22,8 @@ typedef struct worker {
   int64_t *partials;
   int8_t *lines; /* results of pixels on their way through the output path */
   int8_t **places; /* where the results of pixels go first */
-  const uint8_t **taps; /* of a depthwise convolution */
+  tap *taps;            /* of a depthwise convolution */
+  const uint8_t **pointers; /* where they lie for a pixel */
   uint64_t overflows;
 } worker;
 

@@ -267,14 +267,33 @@ static void conv_blocks(void *shared, re2na_machine *machine, worker *by, int64_
 
 /* ---- depthwise ---- */
 
-/* Where the taps of a pixel lie; `blank` stands for padding and for what is not there. */
-static void point_at_taps(const conv *job, corner at, const uint8_t *blank, const uint8_t **x) {
-  const int64_t width = job->body->kernel_w;
+/* What a tap is to the corner of a pixel: a position of the kernel, and bytes. */
+static void list_taps(const conv *job, tap *taps) {
+  const re2na_conv *body = job->body;
   for (uint32_t i = 0; i < 2 * job->pack->pairs; i++) {
     const int32_t line = job->pack->taps[i];
     const int64_t position = line == RE2NA_ABSENT ? 0 : job->present ? (int64_t)job->present[line] : line;
-    const int8_t *from = line == RE2NA_ABSENT ? NULL : under(job, at, position / width, position % width);
-    x[i] = from ? (const uint8_t *)from : blank;
+    const int64_t y = position / body->kernel_w * body->dilation_h, x = position % body->kernel_w * body->dilation_w;
+    taps[i] = (tap){line != RE2NA_ABSENT, y, x, y * body->in_row_stride + x * body->in_pixel_stride};
+  }
+}
+
+static bool is_inside(const re2na_conv *body, corner at) {
+  return at.y >= 0 && at.y + (body->kernel_h - 1) * body->dilation_h < body->in_h && at.x >= 0 &&
+         at.x + (body->kernel_w - 1) * body->dilation_w < body->in_w;
+}
+
+/* Where the taps of a pixel lie; `blank` stands for padding and for what is not there. */
+static void point_at_taps(const conv *job, corner at, const uint8_t *blank, worker *by) {
+  const re2na_conv *body = job->body;
+  const int64_t first = at.image * body->in_image_stride + at.y * body->in_row_stride + at.x * body->in_pixel_stride;
+  const uint8_t *input = (const uint8_t *)job->input; /* `first` can lie before it: each address is formed at once */
+  const bool inside = is_inside(body, at);
+  for (uint32_t i = 0; i < 2 * job->pack->pairs; i++) {
+    const tap *of = &by->taps[i];
+    const int64_t y = at.y + of->y, x = at.x + of->x;
+    const bool seen = of->there && (inside || (y >= 0 && y < body->in_h && x >= 0 && x < body->in_w));
+    by->pointers[i] = seen ? input + (first + of->offset) : blank;
   }
 }
 
@@ -286,8 +305,8 @@ static void depthwise_block(const conv *job, worker *by, const block *part, cons
     int32_t *sums = by->sums + (size_t)p * part->sum_stride;
     if (pack->wide) memset(sums, 0, channels * sizeof *sums);
     else memcpy(sums, pack->start, channels * sizeof *sums);
-    point_at_taps(job, corner_of(job->body, at), blank, by->taps);
-    job->with->depthwise(sums, by->taps, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
+    point_at_taps(job, corner_of(job->body, at), blank, by);
+    job->with->depthwise(sums, by->pointers, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
     for (size_t c = 0; pack->wide && c < channels; c++) by->partials[(size_t)p * channels + c] = pack->wide_start[c] + sums[c];
   }
   if (pack->wide) finish_wide(job, by, part);
@@ -299,6 +318,7 @@ static void conv_depthwise(void *shared, re2na_machine *machine, worker *by, int
   const int64_t end = stop * job->window;
   block part = {.outputs = job->body->out_c};
   part.sum_stride = (size_t)re2na_round_up((uint64_t)part.outputs, RE2NA_CHANNELS);
+  list_taps(job, by->taps);
   for (part.index = first * job->window; part.index < end; part.index += DEPTHWISE_PIXELS) {
     part.at = pixel_at(job, part.index);
     part.pixels = end - part.index < DEPTHWISE_PIXELS ? end - part.index : DEPTHWISE_PIXELS;

@@ -52,7 +52,7 @@ struct re2na_program {
   uint64_t sum_items;     /* int32: sums of a block of pixels */
   uint64_t partial_items; /* int64: the same, where 32 bits are too few */
   uint64_t line_bytes;    /* results of pixels on their way through the output path */
-  uint64_t tap_items;     /* pointers: where the taps of a depthwise convolution lie */
+  uint64_t tap_items;     /* of a depthwise convolution */
   uint64_t dense_items;   /* int64: sums of a dense layer */
   uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */
   uint64_t result_bytes;  /* results of an instruction that overwrites what it reads */

@@ -19,7 +19,8 @@ static bool add_worker(const re2na_program *program, worker *made) {
   made->lines = room(program->line_bytes, 1);
   made->places = room(RE2NA_MOST_PIXELS, sizeof *made->places);
   made->taps = room(program->tap_items, sizeof *made->taps);
-  return made->columns && made->sums && made->partials && made->lines && made->places && made->taps;
+  made->pointers = room(program->tap_items, sizeof *made->pointers);
+  return made->columns && made->sums && made->partials && made->lines && made->places && made->taps && made->pointers;
 }
 
 static void free_workers(re2na_machine *machine) {
@@ -31,6 +32,7 @@ static void free_workers(re2na_machine *machine) {
     free(machine->workers[i].lines);
     free(machine->workers[i].places);
     free(machine->workers[i].taps);
+    free(machine->workers[i].pointers);
   }
   free(machine->workers);
   re2na_team_free(machine->team);
