@@ -1,6 +1,6 @@
 """What is measured in a process of its own, for its threads or its memory: prints one JSON object.
 
-    python -m benchmarks.native.child speed|memory|build|scaling ...
+python -m benchmarks.native.child speed|memory|build|scaling ...
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.native.models import image_for, model_file
     from benchmarks.native.sides import sides
     from tvm_re2na import pipeline
-    from tvm_re2na.runtime.library import LoadedProgram, Simulator
+    from tvm_re2na.runtime.library import LoadedProgram
 
     path = model_file(options.folder, options.model)
     with_reference = options.threads == 1 and options.model in REFERENCE
@@ -70,7 +70,6 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     if options.threads == 1:
         loaded = LoadedProgram(program)
         result |= counting(loaded, options.repeats) | profile(loaded, program) | {"kernel": loaded.kernel}
-    del Simulator
     return result
 
 

@@ -1,5 +1,5 @@
 /* The processor's peak of int8 multiply-adds, in GMAC/s: independent chains of the kernels' instructions, all in registers. 0 where this
- * file knows none for it. `python benchmarks/native.py` compiles and runs it. */
+ * file knows none for it. `python benchmarks/simulator.py` compiles and runs it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>

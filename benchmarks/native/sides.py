@@ -25,12 +25,14 @@ Side: TypeAlias = Callable[[], Outputs]
 AVX2 = "llvm -mcpu=core-avx2"
 
 
-def sides(path: Path, image: npt.NDArray[np.float32], threads: int, with_reference: bool) -> tuple[dict[str, Side], Program]:
+def sides(
+    path: Path, image: npt.NDArray[np.float32], threads: int, with_reference: bool
+) -> tuple[dict[str, Side], Program]:
     """By name, and the program of the network's one offloaded region.
 
-    re2na: the TVM module of the offloaded network. simulator: its program alone, without TVM. ort, ort_precise: ONNX Runtime on the
-    same QDQ file, as it comes and with `session.x64quantprecision`. tvm: the same QNN graph on plain llvm, exact. tvm_avx2: on llvm for
-    AVX2, whose int8 kernels saturate. reference: the NumPy simulator.
+    re2na: the TVM module of the offloaded network. simulator: its program alone, without TVM. ort, ort_precise: ONNX Runtime
+    on the same QDQ file, as it comes and with `session.x64quantprecision`. tvm: the same QNN graph on plain llvm, exact.
+    tvm_avx2: on llvm for AVX2, whose int8 kernels saturate. reference: the NumPy simulator.
     """
     model = onnx.load(path)
     mod, params = pipeline.import_into_tvm(model)

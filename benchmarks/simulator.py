@@ -1,0 +1,247 @@
+"""The simulator against native inference: wall time, threads, memory, building; every side in the same run.
+
+    python benchmarks/simulator.py [--folder FOLDER] [--repeats N] [--json] [MODEL ...]
+
+Sides, on the same QDQ file: `re2na` is the offloaded network in TVM, `simulator` its program alone; `ort` ONNX Runtime's int8,
+`ort_precise` with kernels that do not saturate; `tvm` TVM on plain llvm, exact; `tvm_avx2` TVM for AVX2, whose int8 kernels
+saturate; `reference` the NumPy simulator. Medians of wall time of one image, with one thread and with two. ResNet-18, AlexNet,
+MobileNetV2 and VGG-16 have random weights and 3x224x224 inputs. Models are kept in FOLDER (default: a temporary one).
+
+Exit status 1 where a bit differs from TVM's exact CPU code, or a limit is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.native.models import NAMES, model_file  # noqa: E402
+from tvm_re2na import Architecture, pipeline  # noqa: E402
+from tvm_re2na.codegen.compiler import compile_graph  # noqa: E402
+
+Result = dict[str, Any]
+ORT_LIMITS = {"resnet18": 1.0, "alexnet": 1.0, "vgg16": 1.0, "mobilenet_v2": 1.5}
+TVM_LIMIT, TVM_AVX2_GOAL = 0.1, 1.0
+TWO_THREADS = {"resnet18": 1.7, "vgg16": 1.7}
+COUNTING_LIMIT = 0.05
+MEMORY_LIMIT = 1.5  # times the program, its SRAM and its DRAM image
+BUILD_MODEL, BUILD_SECONDS, BUILD_BYTES = "alexnet", 2.0, 300e6
+MB = 1e6
+
+
+def child(*arguments: str, threads: int = 1) -> Result:
+    """One measurement in a process of its own."""
+    count = {name: str(threads) for name in ("TVM_NUM_THREADS", "OMP_NUM_THREADS")}
+    finished = subprocess.run(
+        [sys.executable, "-m", "benchmarks.native.child", *arguments],
+        cwd=ROOT,
+        env=os.environ | count,
+        capture_output=True,
+        text=True,
+    )
+    if finished.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: {finished.stderr[-2000:]}")
+    result: Result = json.loads(finished.stdout.splitlines()[-1])
+    return result
+
+
+def peak() -> float:
+    """GMAC/s of int8 multiply-adds in registers; 0 where there is no C compiler, or none is known for this processor."""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "peak"
+        command = [os.environ.get("CC", "cc"), "-O2", "-o", str(binary), str(ROOT / "benchmarks" / "native" / "peak.c")]
+        if subprocess.run(command, check=False).returncode:
+            return 0.0
+        return float(subprocess.run([str(binary)], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def program_file(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.re2na"
+    if not path.is_file():
+        mod, params = pipeline.import_into_tvm(pipeline.load_model(model_file(folder, name)))
+        (lowered,) = pipeline.lower_for_each(mod, params, [Architecture()])
+        compile_graph(lowered.graphs[0]).save(path)
+    return path
+
+
+def measure(folder: Path, models: list[str], repeats: int) -> Result:
+    speed, memory = {}, {}
+    for name in models:
+        model_file(folder, name)
+        for threads in (1, 2):
+            given = ["--folder", str(folder), "--model", name, "--threads", str(threads), "--repeats", str(repeats)]
+            speed[name, threads] = child("speed", *given, threads=threads)
+            print(f"{name}, {threads} thread(s) done", file=sys.stderr)
+        memory[name] = child("memory", "--program", str(program_file(folder, name)))
+    result: Result = {"peak_gmacs": peak(), "speed": list(speed.values()), "memory": memory}
+    result |= child("scaling", "--repeats", str(repeats))
+    if BUILD_MODEL in models:
+        given = ["--folder", str(folder), "--model", BUILD_MODEL]
+        result["build"] = {side: child("build", *given, "--side", side) for side in ("re2na", "cpu")}
+    return result | {"limits": limits(result)}
+
+
+def limits(result: Result) -> list[Result]:
+    """Each requirement with what was seen."""
+    rows: list[Result] = []
+
+    def at_most(what: str, seen: float, limit: float, goal: bool = False) -> None:
+        rows.append({"what": what, "seen": seen, "limit": limit, "met": seen <= limit, "goal": goal})
+
+    one = {row["model"]: row for row in result["speed"] if row["threads"] == 1}
+    two = {row["model"]: row for row in result["speed"] if row["threads"] == 2}
+    for name, row in one.items():
+        seconds = row["seconds"]
+        rows.append({"what": f"{name}: TVM's bits", "seen": row["same_bits"]["tvm"], "limit": True, "goal": False})
+        rows[-1]["met"] = rows[-1]["seen"]
+        if name not in ORT_LIMITS:
+            continue
+        at_most(f"{name}: time / ONNX Runtime", seconds["re2na"] / seconds["ort"], ORT_LIMITS[name])
+        at_most(f"{name}: time / TVM", seconds["re2na"] / seconds["tvm"], TVM_LIMIT)
+        at_most(f"{name}: time / TVM for AVX2", seconds["re2na"] / seconds["tvm_avx2"], TVM_AVX2_GOAL, goal=True)
+        at_most(f"{name}: cost of counting overflows", row["counting_cost"], COUNTING_LIMIT)
+        if name in TWO_THREADS:
+            ratio = two[name]["seconds"]["simulator"] / seconds["simulator"]
+            at_most(f"{name}: time of two threads / one", ratio, 1 / TWO_THREADS[name])
+    for name, row in result["memory"].items():
+        ratio = row["peak"] / (row["program"] + row["sram"] + row["dram"])
+        at_most(f"{name}: peak memory / (program + SRAM + DRAM)", ratio, MEMORY_LIMIT)
+    if "build" in result:
+        ours, cpu = result["build"]["re2na"], result["build"]["cpu"]
+        at_most(f"{BUILD_MODEL}: seconds in our part of relay.build", sum(ours["our_seconds"].values()), BUILD_SECONDS)
+        at_most(
+            f"{BUILD_MODEL}: peak memory of building above TVM's own, bytes", ours["peak"] - cpu["peak"], BUILD_BYTES
+        )
+    return rows
+
+
+def tables(result: Result) -> list[Table]:
+    return [
+        _speed(result["speed"]),
+        _profile(result),
+        _memory(result["memory"]),
+        _scaling(result["scaling"]),
+        *([_build(result["build"])] if "build" in result else []),
+        _limits(result["limits"]),
+    ]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    return table
+
+
+def _speed(rows: list[Result]) -> Table:
+    names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
+    table = _table("milliseconds for an image", "model", "threads", *(name.replace("_", " ") for name in names))
+    for row in rows:
+        times = [row["seconds"].get(name) for name in names]
+        shown = ("" if time is None else f"{1e3 * time:.4g}" for time in times)
+        table.add_row(row["model"], str(row["threads"]), *shown)
+    return table
+
+
+def _profile(result: Result) -> Table:
+    best = result["peak_gmacs"]
+    title = f"where a run's time goes, one thread; int8 multiply-adds in registers: {best:.0f} GMAC/s"
+    table = _table(title, "model", "instruction", "ms", "share", "GMAC/s", "of peak")
+    for row in result["speed"]:
+        total = sum(entry["seconds"] for entry in row.get("profile", {}).values())
+        for kind, entry in sorted(row.get("profile", {}).items(), key=lambda item: -item[1]["seconds"]):
+            if entry["seconds"] < 0.005 * total:
+                continue
+            rate = entry["macs"] / entry["seconds"] * 1e-9
+            share = f"{rate / best:.0%}" if best and rate else ""
+            table.add_row(
+                row["model"],
+                kind,
+                f"{1e3 * entry['seconds']:.3g}",
+                f"{entry['seconds'] / total:.0%}",
+                f"{rate:.3g}" if rate else "",
+                share,
+            )
+    return table
+
+
+def _memory(rows: Result) -> Table:
+    table = _table(
+        "megabytes of loading and running a program", "model", "program", "SRAM", "DRAM", "of it no constants", "peak"
+    )
+    for name, row in rows.items():
+        sizes = (row[key] / MB for key in ("program", "sram", "dram", "dram_without_constants", "peak"))
+        table.add_row(name, *(f"{size:.1f}" for size in sizes))
+    return table
+
+
+def _scaling(rows: list[Result]) -> Table:
+    table = _table("ResNet-18: cost against image and batch", "image", "batch", "GMAC", "ms", "ms / GMAC")
+    for row in rows:
+        gmacs = row["macs"] * 1e-9
+        milliseconds = 1e3 * row["seconds"]
+        size = f"{row['size']}x{row['size']}"
+        table.add_row(size, str(row["batch"]), f"{gmacs:.3g}", f"{milliseconds:.4g}", f"{milliseconds / gmacs:.3g}")
+    return table
+
+
+def _build(rows: Result) -> Table:
+    table = _table(
+        f"relay.build and export_library of {BUILD_MODEL}", "for", "build s", "export s", "peak MB", "of it ours, s"
+    )
+    for side, row in rows.items():
+        ours = sum(row["our_seconds"].values())
+        seconds = (f"{row[key]:.2f}" for key in ("build_seconds", "export_seconds"))
+        table.add_row(side, *seconds, f"{row['peak'] / MB:.0f}", f"{ours:.2f}" if ours else "")
+    return table
+
+
+def _limits(rows: list[Result]) -> Table:
+    table = _table("limits", "what", "seen", "limit", "")
+    for row in rows:
+        verdict = "met" if row["met"] else "not reached" if row["goal"] else "MISSED"
+        table.add_row(
+            row["what"], _shown(row["seen"]), _shown(row["limit"]), verdict + (" (goal)" if row["goal"] else "")
+        )
+    return table
+
+
+def _shown(value: float | bool) -> str:
+    return str(value) if isinstance(value, bool) else f"{value:.4g}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="the simulator against native inference")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--folder", type=Path, help="where models are kept (default: a temporary folder)")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    unknown = [name for name in options.models if name not in NAMES]
+    if unknown:
+        parser.error(f"unknown model '{unknown[0]}'; known: {', '.join(NAMES)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = measure(folder.resolve(), options.models or list(NAMES), options.repeats)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        Console(width=160).print(*tables(result))
+    return 0 if all(row["met"] or row["goal"] for row in result["limits"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
