@@ -24,32 +24,36 @@ typedef struct cut {
   bool counts; /* overflows are counted */
 } cut;
 
+typedef void re2na_multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels,
+                            const int8_t *weights, size_t quads, unsigned together);
+typedef void re2na_depthwise_block(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
+                                   unsigned together, uint8_t offset);
+typedef void re2na_add_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
+                             const int8_t *weights, size_t weight_stride, size_t k, size_t outputs);
+typedef uint64_t re2na_finish_pixels(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count,
+                                     const cut *how);
+
 typedef struct kernel {
   const char *name;
   /* Inputs are bytes. Where a kernel multiplies unsigned ones, those that may be negative come with 128 added. */
   bool unsigned_inputs;
-  /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack.c). */
-  bool narrow_sums;
+  /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack.c). Those of quads, in
+   * `multiply`; those of pairs, in `depthwise`. */
+  bool narrow_quads, narrow_pairs;
 
   /* sums[p][lane] += x[p][4 * quads] times weights[quads][lane][4]. `together` quads at a time may be added in int16; `quads`
    * is a multiple of it. Strides in items. Weights are aligned to a vector. */
-  void (*multiply)(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
-                   size_t quads, unsigned together);
-
+  re2na_multiply *multiply;
   /* sums[c] += x[2 * pairs][c] times weights[block of c][pairs][c][2], x being pointers to lines of channels. `together` pairs at a
    * time may be added in int16. `offset` is yet to be added to the inputs. Sums, and what is read, are whole blocks. */
-  void (*depthwise)(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
-                    unsigned together, uint8_t offset);
-
+  re2na_depthwise_block *depthwise;
   /* sums[p][o] += x[p][k] times weights[k][o], weights as they lie in a program. x has k rounded up to even, the item behind an
    * odd k being 0; lines of sums have room for `outputs` rounded up to RE2NA_LANES. Reads up to RE2NA_SLACK bytes behind the
    * weights. `k` <= RE2NA_NARROW_K. */
-  void (*lines)(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
-                size_t weight_stride, size_t k, size_t outputs);
-
+  re2na_add_lines *lines;
   /* Exact sums of some pixels to results, `count` to each of the places; returns how many left the accumulator's range, 0 if they are
    * not to be counted. */
-  uint64_t (*finish)(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how);
+  re2na_finish_pixels *finish;
 } kernel;
 
 /* kernels.c: that of a re2na_kernel number, RE2NA_KERNEL_AUTO being the fastest that this processor has; NULL if it has it not. */
@@ -61,7 +65,10 @@ const kernel *re2na_kernel_avx2(void);
 const kernel *re2na_kernel_avx512(void);
 const kernel *re2na_kernel_neon(void);
 
-/* What the portable kernel does with a line, for those that have nothing better for a part. */
+/* The parts that other kernels use as well. */
+re2na_depthwise_block re2na_depthwise, re2na_avx2_depthwise;
+re2na_add_lines re2na_lines, re2na_avx2_lines;
+re2na_finish_pixels re2na_finish, re2na_avx2_finish;
 uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const cut *how);
 
 static inline int32_t re2na_clamp(int32_t value, int32_t low, int32_t high) {

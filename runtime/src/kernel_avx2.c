@@ -99,7 +99,7 @@ INLINE void add_wide(int32_t *sums, __m256i low, __m256i high) {
     _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(total + i), _mm256_cvtepi16_epi32(parts[i])));
 }
 
-AVX2 static void depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
+AVX2 void re2na_avx2_depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
                            unsigned together, uint8_t offset) {
   const __m256i up = _mm256_set1_epi8((char)offset);
   for (size_t first = 0; first < channels; first += RE2NA_CHANNELS)
@@ -171,7 +171,7 @@ STRIPS(4)
 STRIPS(5)
 STRIPS(6)
 
-static void lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
+void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
                   size_t weight_stride, size_t k, size_t outputs) {
   switch (images) {
     case 1: strips_1(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
@@ -227,7 +227,7 @@ INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const li
   }
 }
 
-AVX2 static uint64_t finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
+AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
   const limits of = {
       _mm_cvtsi32_si128(how->acc_spare),
       _mm_cvtsi32_si128(how->lsb),
@@ -249,7 +249,16 @@ AVX2 static uint64_t finish(const int32_t *sums, size_t sum_stride, int8_t *cons
 }
 
 const kernel *re2na_kernel_avx2(void) {
-  static const kernel made = {"avx2", true, true, multiply, depthwise, lines, finish};
+  static const kernel made = {
+      .name = "avx2",
+      .unsigned_inputs = true,
+      .narrow_quads = true,
+      .narrow_pairs = true,
+      .multiply = multiply,
+      .depthwise = re2na_avx2_depthwise,
+      .lines = re2na_avx2_lines,
+      .finish = re2na_avx2_finish,
+  };
   return __builtin_cpu_supports("avx2") ? &made : NULL;
 }
 

@@ -14,7 +14,7 @@ static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t 
   }
 }
 
-static void depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
+void re2na_depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
                       unsigned together, uint8_t offset) {
   (void)together;
   (void)offset;
@@ -25,7 +25,7 @@ static void depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, s
   }
 }
 
-static void lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
+void re2na_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
                   size_t weight_stride, size_t k, size_t outputs) {
   for (size_t i = 0; i < k; i++)
     for (size_t p = 0; p < images; p++) {
@@ -49,13 +49,19 @@ uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const
   return outside;
 }
 
-static uint64_t finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
+uint64_t re2na_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
   uint64_t outside = 0;
   for (size_t p = 0; p < pixels; p++) outside += re2na_finish_line(sums + p * sum_stride, places[p], count, how);
   return outside;
 }
 
 const kernel *re2na_kernel_portable(void) {
-  static const kernel made = {"portable", false, false, multiply, depthwise, lines, finish};
+  static const kernel made = {
+      .name = "portable",
+      .multiply = multiply,
+      .depthwise = re2na_depthwise,
+      .lines = re2na_lines,
+      .finish = re2na_finish,
+  };
   return &made;
 }

@@ -116,7 +116,7 @@ static void add_piece(packed *made, uint32_t *count, const place *at, uint32_t t
 static void add_place(packed *made, uint32_t *count, const place *at, const kernel *with) {
   reach quads[CHUNK];
   uint32_t together = 1;
-  if (with->narrow_sums) {
+  if (with->narrow_quads) {
     measure(made, at, quads);
     together = choose_group(quads, at->quads, made->of.bound);
   }
@@ -193,7 +193,7 @@ static void list_taps(packed *made, bool twice) {
 static void pack_taps(packed *made, const kernel *with) {
   list_taps(made, false);
   made->together = made->pairs ? made->pairs : 1;
-  while (with->narrow_sums && made->together && !pairs_fit(made, made->together)) made->together--;
+  while (with->narrow_pairs && made->together && !pairs_fit(made, made->together)) made->together--;
   if (made->together) {
     fill_pairs(made, 0, made->pairs, WHOLE);
   } else {

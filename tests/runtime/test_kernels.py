@@ -92,6 +92,12 @@ CHANNELS = (1, 3, 16, 63, 64, 65)  # of 9 steps each: a quad, a chunk, and their
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_products_that_int16_cannot_add(channels: int, weights: tuple[int, ...], lowest: int) -> None:
     """The largest inputs times the largest weights, signed inputs and not: what VPMADDUBSW would saturate."""
+    program = extreme_program(channels, weights, lowest)
+    check(program, images(program, channels, (-128, 127)), threads=(1,))
+
+
+def extreme_program(channels: int, weights: tuple[int, ...], lowest: int) -> Program:
+    """Two convolutions, the second depthwise, and a dense layer; inputs are clipped to lowest..127."""
     rng = np.random.default_rng(channels)
     builder = GraphBuilder("extreme")
     x = builder.input("x", (1, channels, 5, 9))
@@ -104,8 +110,7 @@ def test_products_that_int16_cannot_add(channels: int, weights: tuple[int, ...],
         x = builder.append(Conv2d(name, (x,), name, weight, bias, window, groups, Cut(9, lowest, 127)))
     weight = rng.choice(weights, (10, 20 * 5 * 9)).astype(np.int8)
     x = builder.append(Dense("dense", (flat(builder, x),), "dense", weight, np.zeros(10, np.int32), Cut(9)))
-    program = compile_graph(builder.build([x]))
-    check(program, images(program, channels, (-128, 127)), threads=(1,))
+    return compile_graph(builder.build([x]))
 
 
 def flat(builder: GraphBuilder, x: str) -> str:
