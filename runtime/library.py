@@ -32,6 +32,7 @@ STATUS = (
 )
 
 
+MOST_THREADS = 256
 KERNELS = ("auto", "portable", "avx2", "avx512", "neon")  # in the order of re2na_kernel
 
 
@@ -144,7 +145,7 @@ def kernels() -> tuple[str, ...]:
 
 
 class LoadedProgram:
-    """A program that was checked and laid out for a kernel, once, for any number of simulators in any threads.
+    """A program that was checked, once, for any number of simulators in any threads; the first lays its weights out.
 
     Raises SimulatorError where the program is none or breaks a rule of the machine, ValueError for a kernel that is not in
     `kernels()`.

@@ -12,7 +12,7 @@ from typing import Any
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import energy
-from tvm_re2na.runtime.library import Simulator
+from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.losses import largest_loss, usages
 from tvm_re2na.runtime.timeline import CAUSES, shares
 
@@ -39,7 +39,7 @@ def layer_report(program: Program) -> list[dict[str, Any]]:
     """One row per source operator of a program."""
     batch = program.inputs[0].shape[0] if program.inputs else 1
     bounds = program.meta.get("layers") or [{}] * len(program.sources)
-    timeline, counts = shares(program, Simulator(program).timing), energy.counted(program)
+    timeline, counts = shares(program, LoadedProgram(program).timing), energy.counted(program)
     spent = energy.energies(program.arch, counts, [sum(share.causes.values()) for share in timeline])
     columns = {
         "macs": [source.macs for source in program.sources],

@@ -9,7 +9,7 @@ from typing import Any
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.isa import ENGINES
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.library import Simulator
+from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.result import Timing
 
 
@@ -38,5 +38,5 @@ def trace_events(program: Program, timing: Timing) -> list[dict[str, Any]]:
 
 def write_trace(program: Program, path: str | os.PathLike[str]) -> None:
     """Write the trace of one run of `program`."""
-    events = trace_events(program, Simulator(program).timing)
+    events = trace_events(program, LoadedProgram(program).timing)
     write_atomically(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}).encode())

@@ -1,8 +1,8 @@
 /* The Re2Na simulator: loads a .re2na program, runs it bit-exactly, counts, and models its cycles.
  *
- * A program is read-only once loaded and may be shared by any number of machines and threads. A machine belongs to one thread at a
- * time. The library keeps no state of its own, with one exception: the bridge (last part of this file), which keeps loaded
- * programs between calls and is safe to call from any thread.
+ * A program may be shared by any number of machines and threads; its first machine has its weights laid out, once. A machine
+ * belongs to one thread at a time. The library keeps no state of its own, with one exception: the bridge (last part of this file),
+ * which keeps loaded programs between calls and is safe to call from any thread.
  *
  * Every function that can fail returns a re2na_status and, where `error` is not NULL, a message that names the field, the value
  * and the limit. Nothing here aborts, prints or allocates during a run.

@@ -2,6 +2,7 @@
 #ifndef RE2NA_INTERNAL_H
 #define RE2NA_INTERNAL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,8 +42,10 @@ struct re2na_program {
   uint8_t *aside;        /* per instruction: 1 where the output overlaps what is read, or itself */
   re2na_timing *timing;
   uint64_t cycles;
-  /* What prepare.c finds out before any run. */
   const struct kernel *kernel;
+  /* What prepare.c finds out for the first machine; the lock guards it until it is there. */
+  pthread_mutex_t lock;
+  bool prepared;
   struct operands *operands; /* per instruction */
   struct packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
   struct packed **packs;     /* each once */
@@ -84,8 +87,9 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
 int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error);
 /* sequence.c: what an instruction may follow. */
 int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error);
-/* prepare.c: all that does not depend on the data; fills in what stands behind `cycles`. */
+/* prepare.c: all that a run needs and that does not depend on its data; done once, whoever asks first. */
 int32_t re2na_prepare(re2na_program *program, re2na_error *error);
+void re2na_unprepare(re2na_program *program);
 /* timing.c: replays the engines' queues; fills in `timing` and `cycles`. */
 int32_t re2na_replay(re2na_program *program, re2na_error *error);
 

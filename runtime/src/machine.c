@@ -80,8 +80,11 @@ static bool add_memories(re2na_machine *made) {
 
 int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error) {
   re2na_machine *made;
+  int32_t code;
   if (!program || !machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_create: program or machine is NULL");
   *machine = NULL;
+  code = re2na_prepare((re2na_program *)program, error); /* its locked part: the rest stays as it is */
+  if (code) return code;
   made = calloc(1, sizeof *made);
   if (!made) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine");
   made->program = program;

@@ -1,4 +1,4 @@
-/* Between loading and running: the choice of a kernel, the weights laid out for it, and what a machine has to allocate. */
+/* Between loading and running: where operands come from, weights laid out for the kernel, and what a machine has to allocate. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +46,7 @@ static int32_t prepare_conv(re2na_program *program, uint32_t index, re2na_error 
   return RE2NA_OK;
 }
 
-int32_t re2na_prepare(re2na_program *program, re2na_error *error) {
+static int32_t prepare(re2na_program *program, re2na_error *error) {
   program->operands = re2na_trace_operands(program);
   program->packed = calloc(program->count, sizeof *program->packed);
   program->packs = calloc(program->count, sizeof *program->packs);
@@ -57,4 +57,28 @@ int32_t re2na_prepare(re2na_program *program, re2na_error *error) {
     if (at->opcode == RE2NA_DENSE) re2na_dense_room(program, &at->body.dense);
   }
   return RE2NA_OK;
+}
+
+void re2na_unprepare(re2na_program *program) {
+  for (uint32_t i = 0; i < program->pack_count; i++) {
+    re2na_pack_free(program->packs[i]);
+    free(program->packs[i]);
+  }
+  free(program->packs);
+  free(program->packed);
+  free(program->operands);
+  program->pack_count = 0;
+  program->packs = NULL;
+  program->packed = NULL;
+  program->operands = NULL;
+}
+
+int32_t re2na_prepare(re2na_program *program, re2na_error *error) {
+  int32_t code = RE2NA_OK;
+  pthread_mutex_lock(&program->lock);
+  if (!program->prepared) code = prepare(program, error);
+  if (code == RE2NA_OK) program->prepared = true;
+  else re2na_unprepare(program);
+  pthread_mutex_unlock(&program->lock);
+  return code;
 }

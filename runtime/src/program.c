@@ -21,11 +21,11 @@ int32_t re2na_program_load_for(const void *bytes, uint64_t size, int32_t kernel_
   made->bytes = bytes;
   made->size = size;
   made->kernel = with;
+  pthread_mutex_init(&made->lock, NULL);
   code = re2na_load_container(made, error);
   if (!code) code = re2na_validate_instructions(made, error);
   if (!code) code = re2na_validate_sequence(made, error);
   if (!code) code = re2na_replay(made, error);
-  if (!code) code = re2na_prepare(made, error);
   if (code) re2na_program_free(made);
   else *program = made;
   return code;
@@ -40,13 +40,8 @@ void re2na_program_free(re2na_program *program) {
   free(program->fixed);
   free(program->aside);
   free(program->timing);
-  for (uint32_t i = 0; i < program->pack_count; i++) {
-    re2na_pack_free(program->packs[i]);
-    free(program->packs[i]);
-  }
-  free(program->packs);
-  free(program->packed);
-  free(program->operands);
+  re2na_unprepare(program);
+  pthread_mutex_destroy(&program->lock);
   free(program);
 }
 

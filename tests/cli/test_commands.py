@@ -215,6 +215,17 @@ def test_run_takes_int8_as_it_is(re2na: Command, program: Path, tmp_path: Path) 
     np.testing.assert_array_equal(next(iter(np.load(tmp_path / "out.npz").values())), np.concatenate(expected))
 
 
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_any_number_of_threads_gives_the_same(
+    re2na: Command, program: Path, quantized: Path, demo_data: Path, command: str
+) -> None:
+    file = program if command == "run" else quantized
+    words = [command, file, "--data", demo_data / "mnist_test1000.npz", "--limit", 40, "--json"]
+    one, three = (re2na(*words, "--threads", threads) for threads in (1, 3))
+    assert one.code == three.code == 0, one.stderr + three.stderr
+    assert one.json == three.json
+
+
 def test_check(re2na: Command, program: Path) -> None:
     found = re2na("check", program, "--json")
     assert found.code == 0, found.stderr

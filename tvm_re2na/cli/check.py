@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import hazards
-from tvm_re2na.runtime.library import Simulator
+from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.result import Timing
 from tvm_re2na.runtime.timing import timing
 
@@ -22,7 +22,7 @@ def check_program(path: Path) -> dict[str, Any]:
     Raises ProgramError, SimulatorError, TimingError or HazardError; each names the instruction, and what is wrong with it.
     """
     program = Program.open(path)
-    cycles = _same(program, Simulator(path).timing, timing(program))
+    cycles = _same(program, LoadedProgram(path).timing, timing(program))
     hazards.check(program)
     return {
         "instructions": len(program.instructions),

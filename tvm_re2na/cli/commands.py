@@ -20,6 +20,7 @@ from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.pipeline import Progress
+from tvm_re2na.runtime import library
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizeOptions
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> Result:
             _check_writable(path)
     program = Program.open(options.program)
     with progress_bar() as progress:
-        data = simulate(program, options.data, options.limit, options.output, progress)
+        data = simulate(program, options.data, options.limit, options.output, options.threads, progress)
     if options.trace is not None:
         write_trace(program, options.trace)
     data = {"program": str(options.program), **data}
@@ -113,6 +114,8 @@ def check(options: argparse.Namespace) -> Result:
 
 def compare(options: argparse.Namespace) -> Result:
     """Float CPU, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in any bit."""
+    if options.threads is not None:
+        library.bridge_set_threads(options.threads)
     title = f"{options.model.name} on {options.data.name}"
     return _compare(options, title, options.model, options.data, options.batch)
 

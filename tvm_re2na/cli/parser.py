@@ -10,6 +10,7 @@ from tvm_re2na.cli import commands
 from tvm_re2na.cli import requantize as requantising
 from tvm_re2na.cli import survey as surveying
 from tvm_re2na.codegen.compiler import STAGES
+from tvm_re2na.runtime.library import MOST_THREADS
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing; 130 interrupted"""
@@ -58,6 +59,10 @@ def _limit(parser: argparse.ArgumentParser, default: int | None = None) -> None:
 
 def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="images per run of the program (1)")
+
+
+def _threads(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--threads", type=_threads_number, metavar="N", help=what)
 
 
 def _output(parser: argparse.ArgumentParser, default: str) -> None:
@@ -150,6 +155,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
     _limit(parser)
+    _threads(parser, "images side by side (one per processor)")
     parser.add_argument("--output", "-o", type=Path, metavar="OUT.npz", help="write the int8 outputs")
     parser.add_argument("--trace", type=Path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
     _json(parser)
@@ -168,6 +174,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _limit(parser)
     _arch(parser)
     _batch(parser)
+    _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
     _json(parser)
     parser.set_defaults(command=commands.compare)
 
@@ -214,4 +221,11 @@ def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
+    return number
+
+
+def _threads_number(text: str) -> int:
+    number = _positive(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"'{text}' is more than {MOST_THREADS}")
     return number

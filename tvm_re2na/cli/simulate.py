@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,36 @@ from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import DataError, Dataset, LabelArray, load_dataset
 from tvm_re2na.evaluate import count_hits
 from tvm_re2na.pipeline import Progress
-from tvm_re2na.runtime.library import Simulator
+from tvm_re2na.runtime.library import LoadedProgram
+from tvm_re2na.runtime.many import run_many
 
 Int8Array = npt.NDArray[np.int8]
 
 
 def simulate(
-    program: Program, path: Path, limit: int | None, output: Path | None, progress: Progress
+    program: Program, path: Path, limit: int | None, output: Path | None, threads: int | None, progress: Progress
 ) -> dict[str, Any]:
-    """Run all images, and write the int8 outputs if asked. Cycles, MACs and bytes are for one run of the program."""
+    """Run all images, and write the int8 outputs if asked. Cycles, MACs and bytes are for one run of the program.
+
+    Runs go side by side in `threads` threads; None: one for each processor.
+    """
     if len(program.inputs) != 1:
         raise DataError(f"{path}: the program has {len(program.inputs)} inputs, `run` feeds programs with one")
     batch = program.inputs[0].shape[0]
     images, labels = read_inputs(program, path, limit)
-    simulator = Simulator(program)
+    loaded = LoadedProgram(program)
     outputs: list[list[Int8Array]] = [[] for _ in program.outputs]
     overflows = 0
-    for start in range(0, len(images), batch):
-        progress("run", start, len(images))
-        part = images[start : start + batch]
-        result = simulator.run([np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])])
+    for index, result in enumerate(run_many(loaded, _batches(images, batch), threads)):
+        progress("run", index * batch, len(images))
         overflows += result.counters.total.overflows
         for kept, array in zip(outputs, result.outputs, strict=True):
-            kept.append(array[: len(part)])
+            kept.append(array[: len(images) - index * batch])
+    progress("run", len(images), len(images))
     arrays = {tensor.name: np.concatenate(kept) for tensor, kept in zip(program.outputs, outputs, strict=True)}
     if output is not None:
         write_atomically(output, _npz(arrays))
-    total, cycles = result.counters.total, simulator.timing.cycles
+    total, cycles = result.counters.total, loaded.timing.cycles
     peak = cycles * program.arch.peak_macs_per_cycle
     return {
         "images": len(images),
@@ -54,6 +58,13 @@ def simulate(
         "dram_bytes": total.dram_bytes,
         "outputs": [{"name": name, "shape": list(array.shape)} for name, array in arrays.items()],
     }
+
+
+def _batches(images: Int8Array, batch: int) -> Iterator[list[Int8Array]]:
+    """The inputs of every run; the last image is repeated where the last batch is not full."""
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        yield [np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])]
 
 
 def read_inputs(program: Program, path: Path, limit: int | None) -> tuple[Int8Array, LabelArray | None]:
