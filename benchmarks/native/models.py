@@ -30,7 +30,7 @@ def model_file(folder: Path, name: str) -> Path:
         if name == "lenet5":
             with resources.as_file(resources.files("tvm_re2na.demo")) as demo:
                 model = pipeline.load_model(demo / "lenet5_mnist.onnx")
-                calibration = load_dataset(demo / "mnist_calib512.npz")
+                calibration = load_dataset(demo / "mnist_calibration128.npz")
         else:
             x = synthetic_images(4, 3, 224, seed=7)
             model, calibration = TOPOLOGIES[name](), Dataset("synthetic", x.shape[1:], None, 4, lambda a, b: x[a:b])

@@ -128,35 +128,52 @@ static void shift_up(const int8_t *restrict from, uint8_t *restrict to, size_t c
   for (size_t i = 0; i < count; i++) to[i] = (uint8_t)from[i] ^ 0x80;
 }
 
+/* `words` of eight bytes; a constant where this is inlined. */
+static inline void copy_words(const int8_t *from, uint8_t *to, uint64_t offsets, const size_t words) {
+  for (size_t i = 0; i < words; i++) {
+    uint64_t word;
+    memcpy(&word, from + 8 * i, sizeof word);
+    word ^= offsets;
+    memcpy(to + 8 * i, &word, sizeof word);
+  }
+}
+
 /* A run of inputs to its place in a line; may write SHORT_RUN bytes whatever `count` is: what comes next overwrites them. */
 static inline uint8_t *copy_run(const int8_t *from, uint8_t *to, size_t count, uint8_t offset) {
-  if (offset) shift_up(from, to, count);
-  else if (count <= SHORT_RUN) memcpy(to, from, SHORT_RUN);
+  const uint64_t offsets = offset * UINT64_C(0x0101010101010101);
+  if (count <= 8) copy_words(from, to, offsets, 1);
+  else if (count <= SHORT_RUN) copy_words(from, to, offsets, SHORT_RUN / 8);
+  else if (offset) shift_up(from, to, count);
   else memcpy(to, from, count);
   return to + count;
+}
+
+/* A row of the kernel, where some of its columns may lie in the padding. */
+static uint8_t *gather_row(const conv *job, corner at, int64_t ky, int64_t first_channel, uint8_t *line, uint8_t offset) {
+  const size_t channels = (size_t)job->channels;
+  for (int64_t kx = 0; kx < job->body->kernel_w; kx++) {
+    const int8_t *from = under(job, at, ky, kx);
+    if (from) {
+      line = copy_run(from + first_channel, line, channels, offset);
+    } else {
+      memset(line, offset, channels);
+      line += channels;
+    }
+  }
+  return line;
 }
 
 /* The inputs of one pixel and group in the order of k, padding where there is none. */
 static void gather_all(const conv *job, corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
   const re2na_conv *body = job->body;
-  const size_t channels = (size_t)job->channels;
-  const bool whole_rows = body->dilation_w == 1 && body->in_pixel_stride == job->channels && at.x >= 0 &&
+  const size_t run = (size_t)(body->kernel_w * job->channels);
+  const bool in_one_run = body->dilation_w == 1 && body->in_pixel_stride == job->channels && at.x >= 0 &&
                           at.x + body->kernel_w <= body->in_w;
+  const int64_t start = at.image * body->in_image_stride + at.x * body->in_pixel_stride + first_channel;
   for (int64_t ky = 0; ky < body->kernel_h; ky++) {
-    const int8_t *start = whole_rows ? under(job, at, ky, 0) : NULL;
-    if (start) {
-      line = copy_run(start + first_channel, line, (size_t)body->kernel_w * channels, offset);
-      continue;
-    }
-    for (int64_t kx = 0; kx < body->kernel_w; kx++) {
-      const int8_t *from = under(job, at, ky, kx);
-      if (from) {
-        line = copy_run(from + first_channel, line, channels, offset);
-      } else {
-        memset(line, offset, channels);
-        line += channels;
-      }
-    }
+    const int64_t y = at.y + ky * body->dilation_h;
+    if (in_one_run && y >= 0 && y < body->in_h) line = copy_run(job->input + start + y * body->in_row_stride, line, run, offset);
+    else line = gather_row(job, at, ky, first_channel, line, offset);
   }
 }
 

@@ -52,7 +52,7 @@ typedef struct kernel {
    * weights. `k` <= RE2NA_NARROW_K. */
   re2na_add_lines *lines;
   /* Exact sums of some pixels to results, `count` to each of the places; returns how many left the accumulator's range, 0 if they are
-   * not to be counted. */
+   * not to be counted. Lines of sums have room for `count` rounded up to RE2NA_LANES. */
   re2na_finish_pixels *finish;
 } kernel;
 

@@ -189,14 +189,25 @@ typedef struct limits {
   __m256i lo, hi;           /* int8 */
 } limits;
 
-/* Eight sums to int32 results that are not clamped yet. */
-INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *outside, const bool counts) {
+/* Eight sums to int32 results that are not clamped yet; those that `seen` (a mask) leaves out are not counted. */
+INLINE __m256i shifted_some(const int32_t *sums, const limits *of, __m256i *outside, const bool counts, __m256i seen) {
   const __m256i sum = _mm256_loadu_si256((const __m256i *)sums);
   if (counts) {
-    *outside = _mm256_sub_epi32(*outside, _mm256_cmpgt_epi32(of->acc_min, sum));
-    *outside = _mm256_sub_epi32(*outside, _mm256_cmpgt_epi32(sum, of->acc_max));
+    const __m256i below = _mm256_cmpgt_epi32(of->acc_min, sum), above = _mm256_cmpgt_epi32(sum, of->acc_max);
+    *outside = _mm256_sub_epi32(*outside, _mm256_and_si256(_mm256_or_si256(below, above), seen));
   }
   return _mm256_sra_epi32(_mm256_sra_epi32(_mm256_sll_epi32(sum, of->spare), of->spare), of->lsb);
+}
+
+INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *outside, const bool counts) {
+  return shifted_some(sums, of, outside, counts, _mm256_set1_epi32(-1));
+}
+
+/* Their results as bytes. */
+INLINE __m128i eight_bytes(__m256i values, const limits *of) {
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+  const __m128i bytes = _mm_packs_epi16(words, words);
+  return _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of->lo)), _mm256_castsi256_si128(of->hi));
 }
 
 INLINE uint64_t sum_of(__m256i counts) {
@@ -218,12 +229,11 @@ INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const li
     bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi), order);
     _mm256_storeu_si256((__m256i *)(out + o), bytes);
   }
-  for (; o + 8 <= count; o += 8) {
-    const __m256i a = shifted(sums + o, of, outside, counts);
-    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    bytes = _mm_packs_epi16(bytes, bytes);
-    bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of->lo)), _mm256_castsi256_si128(of->hi));
-    _mm_storel_epi64((__m128i *)(out + o), bytes);
+  for (; o + 8 <= count; o += 8) _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, outside, counts), of));
+  if (o < count) { /* lines of sums end with room for whole vectors */
+    const __m256i seen = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - o)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, outside, counts, seen), of));
+    memcpy(out + o, &bytes, count - o);
   }
 }
 
@@ -236,16 +246,13 @@ AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *
       _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
       _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
   };
-  const size_t most = how->cut_wraps ? 0 : count / 8 * 8; /* of a line, as vectors */
   __m256i outside = _mm256_setzero_si256();
-  uint64_t left = 0;
+  if (how->cut_wraps) return re2na_finish(sums, sum_stride, places, pixels, count, how);
   for (size_t p = 0; p < pixels; p++) {
-    const int32_t *line = sums + p * sum_stride;
-    if (how->counts) finish_line(line, places[p], most, &of, &outside, true);
-    else finish_line(line, places[p], most, &of, &outside, false);
-    if (most < count) left += re2na_finish_line(line + most, places[p] + most, count - most, how);
+    if (how->counts) finish_line(sums + p * sum_stride, places[p], count, &of, &outside, true);
+    else finish_line(sums + p * sum_stride, places[p], count, &of, &outside, false);
   }
-  return left + sum_of(outside);
+  return sum_of(outside);
 }
 
 const kernel *re2na_kernel_avx2(void) {
