@@ -20,7 +20,6 @@ import numpy as np
 
 KIB = 1024
 SLOW = 0.3  # seconds: a run that needs no warming
-REFERENCE = ("lenet5", "resnet18")  # the NumPy reference takes minutes for the others
 
 
 def peak_rss() -> int:
@@ -48,29 +47,38 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     from tvm_re2na.runtime.library import LoadedProgram
 
     path = model_file(options.folder, options.model)
-    with_reference = options.threads == 1 and options.model in REFERENCE
     image = image_for(pipeline.load_model(path))
-    runs, program = sides(path, image, options.threads, with_reference)
-    slow = {name: runs.pop(name) for name in ("reference",) if name in runs}
+    runs, program = sides(path, image, options.threads)
     same = {
         name: all(np.array_equal(a, b) for a, b in zip(runs["re2na"](), runs[name](), strict=True))
         for name in ("tvm", "tvm_avx2", "ort", "ort_precise")
     }
-    times = race(runs, options.repeats)
-    for name, run in slow.items():
-        started = time.perf_counter()
-        run()
-        times[name] = [time.perf_counter() - started]
-    result = {
-        "model": options.model,
-        "threads": options.threads,
-        "seconds": {name: statistics.median(values) for name, values in times.items()},
-        "same_bits": same,
-    }
+    seconds = {name: statistics.median(values) for name, values in race(runs, options.repeats).items()}
+    result = {"model": options.model, "threads": options.threads, "seconds": seconds, "same_bits": same}
     if options.threads == 1:
         loaded = LoadedProgram(program)
-        result |= counting(loaded, options.repeats) | profile(loaded, program) | {"kernel": loaded.kernel}
+        agreed, seconds["reference"] = agreement(loaded, program)
+        result |= {"kernel": loaded.kernel, "agreement": agreed}
+        result |= counting(loaded, options.repeats) | profile(loaded, program)
     return result
+
+
+def agreement(loaded: Any, program: Any) -> tuple[dict[str, bool], float]:
+    """Whether portable C and the NumPy reference give the same outputs and counters, and how long the latter takes."""
+    from tvm_re2na.runtime import reference
+    from tvm_re2na.runtime.library import Simulator
+
+    values = inputs_of(loaded)
+    started = time.perf_counter()
+    others = {"reference": reference.run(program, values, check_hazards=False)}
+    taken = time.perf_counter() - started
+    others["portable"] = Simulator(program, kernel="portable").run(values)
+    ours = Simulator(loaded).run(values)
+    return {
+        name: ours.counters == other.counters
+        and all(np.array_equal(a, b) for a, b in zip(ours.outputs, other.outputs, strict=True))
+        for name, other in others.items()
+    }, taken
 
 
 def counting(loaded: Any, repeats: int) -> dict[str, Any]:

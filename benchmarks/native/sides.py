@@ -17,7 +17,7 @@ from tvm.contrib import graph_executor
 from tvm_re2na import Architecture, pipeline
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.relay.partition import prepare
-from tvm_re2na.runtime import library, reference
+from tvm_re2na.runtime import library
 from tvm_re2na.runtime.library import Simulator
 
 Outputs: TypeAlias = list[npt.NDArray[Any]]
@@ -25,14 +25,12 @@ Side: TypeAlias = Callable[[], Outputs]
 AVX2 = "llvm -mcpu=core-avx2"
 
 
-def sides(
-    path: Path, image: npt.NDArray[np.float32], threads: int, with_reference: bool
-) -> tuple[dict[str, Side], Program]:
+def sides(path: Path, image: npt.NDArray[np.float32], threads: int) -> tuple[dict[str, Side], Program]:
     """By name, and the program of the network's one offloaded region.
 
     re2na: the TVM module of the offloaded network. simulator: its program alone, without TVM. ort, ort_precise: ONNX Runtime
     on the same QDQ file, as it comes and with `session.x64quantprecision`. tvm: the same QNN graph on plain llvm, exact.
-    tvm_avx2: on llvm for AVX2, whose int8 kernels saturate. reference: the NumPy simulator.
+    tvm_avx2: on llvm for AVX2, whose int8 kernels saturate.
     """
     model = onnx.load(path)
     mod, params = pipeline.import_into_tvm(model)
@@ -51,8 +49,6 @@ def sides(
         "tvm": _bound(pipeline.build_for_cpu(mod, params).executor(), image),
         "tvm_avx2": _tvm_avx2(mod, params, image),
     }
-    if with_reference:
-        found["reference"] = lambda: list(reference.run(program, values, check_hazards=False).outputs)
     return found, program
 
 

@@ -10,8 +10,11 @@ import pytest
 from tests.models.topologies import TOPOLOGIES, synthetic_images
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset
 from tvm_re2na.relay import explain
+from tvm_re2na.runtime import reference
+from tvm_re2na.runtime.library import Simulator, kernels
 
 OFFLOADED = ("conv2d", "dense", "pool", "add")
 slow = pytest.mark.skipif(
@@ -34,7 +37,22 @@ def test_full_size(name: str) -> None:
     assert re2na.offloaded_macs_share == 1.0
     got, expected = re2na.executor()(x[4:]), pipeline.build_for_cpu(mod, params).executor()(x[4:])
     np.testing.assert_array_equal(got[0], expected[0])
+    for _, program in re2na.programs:
+        assert_same_everywhere(program)
     assert len(np.unique(got[0])) > 10, "the outputs must not be trivial"
+
+
+def assert_same_everywhere(program: Program) -> None:
+    """Every kernel, alone and with help, gives the reference's outputs and counters."""
+    rng = np.random.default_rng(2)
+    inputs = [rng.integers(-128, 128, tensor.shape).astype(np.int8) for tensor in program.inputs]
+    expected = reference.run(program, inputs, check_hazards=False)
+    for kernel in kernels()[1:]:
+        for threads in (1, 2):
+            result = Simulator(program, kernel=kernel, threads=threads).run(inputs)
+            assert result.counters == expected.counters
+            for output, wanted in zip(result.outputs, expected.outputs, strict=True):
+                np.testing.assert_array_equal(output, wanted)
 
 
 def test_topologies_are_seeded() -> None:
