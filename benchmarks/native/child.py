@@ -1,18 +1,19 @@
 """What is measured in a process of its own, for its threads or its memory: prints one JSON object.
 
-python -m benchmarks.native.child speed|memory|build|scaling ...
+python -m benchmarks.native.child speed|threads|memory|build|scaling ...
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import re
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ SLOW = 0.3  # seconds: a run that needs no warming
 
 
 def peak_rss() -> int:
-    """Bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    """Bytes. What getrusage tells is no less than the parent's at the fork."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise RuntimeError("/proc/self/status tells no VmHWM: memory cannot be measured on this system")
+    return int(found.group(1)) * KIB
 
 
 def race(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
@@ -123,6 +127,29 @@ def inputs_of(loaded: Any) -> list[Any]:
     return [rng.integers(-128, 128, port.shape).astype(np.int8) for port in loaded.inputs]
 
 
+def threads(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of a run with one thread and with two, and of two runs at once, which show what the machine's processors give."""
+    from tvm_re2na.runtime.library import LoadedProgram, Simulator
+
+    loaded = LoadedProgram(options.program)
+    values = inputs_of(loaded)
+    one, other, two = Simulator(loaded), Simulator(loaded), Simulator(loaded, threads=2)
+    with ThreadPoolExecutor(2) as pool:
+
+        def at_once() -> None:
+            for done in [pool.submit(simulator.run, values) for simulator in (one, other)]:
+                done.result()
+
+        sides = {"one": lambda: one.run(values), "two": lambda: two.run(values), "at_once": at_once}
+        times = race(sides, 3 * options.repeats)
+
+    def gain(side: str, runs: int) -> float:
+        return statistics.median(runs * a / b for a, b in zip(times["one"], times[side], strict=True))
+
+    seconds = {side: statistics.median(taken) for side, taken in times.items()}
+    return {"seconds": seconds, "gain": gain("two", 1), "gain_at_once": gain("at_once", 2)}
+
+
 def memory(options: argparse.Namespace) -> dict[str, Any]:
     """Peak memory of loading and running a program, above that of a process that has imported what it needs."""
     from tvm_re2na.codegen.program import Program
@@ -200,9 +227,12 @@ def scaling(options: argparse.Namespace) -> dict[str, Any]:
     return {"scaling": rows}
 
 
+MEASUREMENTS = {"speed": speed, "threads": threads, "memory": memory, "build": build, "scaling": scaling}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("speed", "memory", "build", "scaling"))
+    parser.add_argument("what", choices=tuple(MEASUREMENTS))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--model")
     parser.add_argument("--program", type=Path)
@@ -210,7 +240,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    json.dump({"speed": speed, "memory": memory, "build": build, "scaling": scaling}[options.what](options), sys.stdout)
+    json.dump(MEASUREMENTS[options.what](options), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 enum {
   CHUNK = 2048, /* steps of k that are widened at a time */
-  GRAIN = 64    /* outputs: a line of the cache */
+  GRAIN = 2048  /* outputs for a thread: long runs of memory, which is what a dense layer waits for */
 };
 
 typedef struct dense {

@@ -42,15 +42,30 @@ static void pool_pixel(const re2na_pool *body, const int8_t *image, int64_t y0, 
   clamp_line(best, channels, (int8_t)body->lo, (int8_t)body->hi);
 }
 
+typedef struct pool {
+  const re2na_pool *body;
+  target to;
+} pool;
+
+/* Rows first..stop of the output, one image's behind the other's. */
+static void pool_rows(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
+  const pool *job = shared;
+  const re2na_pool *body = job->body;
+  (void)by;
+  for (int64_t row = first; row < stop; row++) {
+    const int64_t image = row / body->out_h, y = row % body->out_h;
+    const int8_t *from = (const int8_t *)machine->sram + body->in_addr + image * body->in_image_stride;
+    int8_t *to = job->to.base + image * job->to.image + y * job->to.row;
+    for (int64_t x = 0; x < body->out_w; x++, to += job->to.pixel)
+      pool_pixel(body, from, y * body->stride_h - body->pad_top, x * body->stride_w - body->pad_left, to);
+  }
+}
+
 void re2na_run_pool(re2na_machine *machine, const re2na_pool *body, bool aside) {
   int8_t *sram = (int8_t *)machine->sram;
   const target real = {sram + body->out_addr, body->out_pixel_stride, body->out_row_stride, body->out_image_stride};
-  const int64_t row = body->out_w * body->in_c;
-  const target to = aside ? (target){machine->results, body->in_c, row, body->out_h * row} : real;
-  for (int64_t image = 0; image < body->n; image++)
-    for (int64_t y = 0; y < body->out_h; y++)
-      for (int64_t x = 0; x < body->out_w; x++)
-        pool_pixel(body, sram + body->in_addr + image * body->in_image_stride, y * body->stride_h - body->pad_top,
-                   x * body->stride_w - body->pad_left, to.base + image * to.image + y * to.row + x * to.pixel);
+  const int64_t row = body->out_w * body->in_c, rows = body->n * body->out_h;
+  pool job = {body, aside ? (target){machine->results, body->in_c, row, body->out_h * row} : real};
+  re2na_share(machine, pool_rows, &job, rows, 1, (uint64_t)(rows * row * body->kernel_h * body->kernel_w));
   if (aside) re2na_scatter(machine->results, real, body->n, body->out_h, body->out_w, body->in_c);
 }

@@ -5,13 +5,13 @@
 #include "internal.h"
 
 typedef struct re2na_team re2na_team;
-typedef void re2na_task(void *job, uint32_t member); /* member: 0 is the caller, 1.. the helpers */
+typedef void re2na_task(void *job, uint32_t member, uint32_t share); /* member: 0 is the caller, 1.. the helpers */
 
 /* NULL where the host has no memory or no threads left. `members` >= 2, the caller included. */
 re2na_team *re2na_team_create(uint32_t members);
 void re2na_team_free(re2na_team *team);
 uint32_t re2na_team_members(const re2na_team *team);
-/* Every member runs `task` once; returns when all have. */
-void re2na_team_run(re2na_team *team, re2na_task *task, void *job);
+/* Runs `task` once for each of `shares`; returns when all are done. A member that has no time leaves its part to the others. */
+void re2na_team_run(re2na_team *team, re2na_task *task, void *job, uint32_t shares);
 
 #endif
