@@ -227,13 +227,15 @@ static columns lines_of(const conv *job, const worker *by, const block *part) {
 /* ---- sums ---- */
 
 static void multiply(const conv *job, const worker *by, const block *part, columns x, const piece *at) {
-  job->with->multiply(by->sums + at->block * RE2NA_LANES, part->sum_stride, x.first + (size_t)at->first * RE2NA_QUAD, x.stride,
-                      (size_t)part->pixels, job->pack->vectors + at->offset, at->quads, at->together);
+  int32_t *sums = by->sums + at->block * RE2NA_LANES;
+  const int32_t *from = at->begins ? job->pack->start + part->first + at->block * RE2NA_LANES : sums;
+  job->with->multiply(sums, part->sum_stride, from, at->begins ? 0 : part->sum_stride, x.first + (size_t)at->first * RE2NA_QUAD,
+                      x.stride, (size_t)part->pixels, job->pack->vectors + at->offset, at->quads, at->together);
 }
 
 static void narrow_block(const conv *job, worker *by, const block *part, columns x) {
   const piece *pieces = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
-  for (int64_t p = 0; p < part->pixels; p++)
+  for (int64_t p = 0; !job->lines && p < part->pixels; p++)
     memcpy(by->sums + (size_t)p * part->sum_stride, job->pack->start + part->first, (size_t)part->outputs * sizeof *by->sums);
   for (uint32_t i = 0; i < job->pack->pieces_in_group; i++)
     if (pieces[i].quads) multiply(job, by, part, x, &pieces[i]);
@@ -307,7 +309,7 @@ static bool is_inside(const re2na_conv *body, corner at) {
          at.x + (body->kernel_w - 1) * body->dilation_w < body->in_w;
 }
 
-/* Where the taps of a pixel lie; `blank` stands for padding and for what is not there. */
+/* Where the taps of a pixel lie; `blank` stands for padding. A tap that is not there has weights of 0: it lies anywhere. */
 static void point_at_taps(const conv *job, corner at, const uint8_t *blank, worker *by) {
   const re2na_conv *body = job->body;
   const int64_t first = at.image * body->in_image_stride + at.y * body->in_row_stride + at.x * body->in_pixel_stride;
@@ -316,21 +318,30 @@ static void point_at_taps(const conv *job, corner at, const uint8_t *blank, work
   for (uint32_t i = 0; i < 2 * job->pack->pairs; i++) {
     const tap *of = &by->taps[i];
     const int64_t y = at.y + of->y, x = at.x + of->x;
-    const bool seen = of->there && (inside || (y >= 0 && y < body->in_h && x >= 0 && x < body->in_w));
+    const bool seen = inside || (of->there && y >= 0 && y < body->in_h && x >= 0 && x < body->in_w);
     by->pointers[i] = seen ? input + (first + of->offset) : blank;
   }
+}
+
+/* From a pixel to the next in its row, none of whose taps lie in the padding. */
+static void move_taps(const conv *job, worker *by) {
+  const int64_t step = job->body->stride_w * job->body->in_pixel_stride;
+  for (uint32_t i = 0; i < 2 * job->pack->pairs; i++) by->pointers[i] += step;
 }
 
 static void depthwise_block(const conv *job, worker *by, const block *part, const uint8_t *blank) {
   const packed *pack = job->pack;
   const size_t channels = (size_t)part->outputs;
   pixel at = part->at;
+  bool was_inside = false;
   for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at)) {
     int32_t *sums = by->sums + (size_t)p * part->sum_stride;
-    if (pack->wide) memset(sums, 0, channels * sizeof *sums);
-    else memcpy(sums, pack->start, channels * sizeof *sums);
-    point_at_taps(job, corner_of(job->body, at), blank, by);
-    job->with->depthwise(sums, by->pointers, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
+    const corner place = corner_of(job->body, at);
+    const bool inside = is_inside(job->body, place);
+    if (inside && was_inside && at.x && job->window == 1) move_taps(job, by);
+    else point_at_taps(job, place, blank, by);
+    was_inside = inside;
+    job->with->depthwise(sums, pack->start, by->pointers, channels, pack->pairs, pack->vectors, pack->together, pack->offset);
     for (size_t c = 0; pack->wide && c < channels; c++) by->partials[(size_t)p * channels + c] = pack->wide_start[c] + sums[c];
   }
   if (pack->wide) finish_wide(job, by, part);

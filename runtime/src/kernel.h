@@ -24,10 +24,10 @@ typedef struct cut {
   bool counts; /* overflows are counted */
 } cut;
 
-typedef void re2na_multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels,
-                            const int8_t *weights, size_t quads, unsigned together);
-typedef void re2na_depthwise_block(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
-                                   unsigned together, uint8_t offset);
+typedef void re2na_multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                            size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together);
+typedef void re2na_depthwise_block(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels, size_t pairs,
+                                   const int8_t *weights, unsigned together, uint8_t offset);
 typedef void re2na_add_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
                              const int8_t *weights, size_t weight_stride, size_t k, size_t outputs);
 typedef uint64_t re2na_finish_pixels(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count,
@@ -41,11 +41,12 @@ typedef struct kernel {
    * `multiply`; those of pairs, in `depthwise`. */
   bool narrow_quads, narrow_pairs;
 
-  /* sums[p][lane] += x[p][4 * quads] times weights[quads][lane][4]. `together` quads at a time may be added in int16; `quads`
-   * is a multiple of it. Strides in items. Weights are aligned to a vector. */
+  /* sums[p][lane] = from[p][lane] + x[p][4 * quads] times weights[quads][lane][4]; `from` may be `sums`, or a line for all pixels,
+   * with a stride of 0. `together` quads at a time may be added in int16; `quads` is a multiple of it. Strides in items. Weights are
+   * aligned to a vector. */
   re2na_multiply *multiply;
-  /* sums[c] += x[2 * pairs][c] times weights[block of c][pairs][c][2], x being pointers to lines of channels. `together` pairs at a
-   * time may be added in int16. `offset` is yet to be added to the inputs. Sums, and what is read, are whole blocks. */
+  /* sums[c] = from[c] + x[2 * pairs][c] times weights[block of c][pairs][c][2], x being pointers to lines of channels. `together` pairs at a
+   * time may be added in int16. `offset` is yet to be added to the inputs. Sums, and what is read, are whole blocks; `from` is not `sums`. */
   re2na_depthwise_block *depthwise;
   /* sums[p][o] += x[p][k] times weights[k][o], weights as they lie in a program. x has k rounded up to even, the item behind an
    * odd k being 0; lines of sums have room for `outputs` rounded up to RE2NA_LANES. Reads up to RE2NA_SLACK bytes behind the

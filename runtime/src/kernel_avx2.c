@@ -20,15 +20,15 @@ INLINE __m256i four_bytes(const uint8_t *at) {
 }
 
 /* `pixels` and `group` are constants where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, const int8_t *weights, size_t quads,
-                 const int pixels, const int group) {
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
+                 const int8_t *weights, size_t quads, const int pixels, const int group) {
   const __m256i ones = _mm256_set1_epi16(1);
   const uint8_t *line[PIXELS] = {x, x + x_stride, x + 2 * x_stride};
   __m256i total[PIXELS][2], narrow[PIXELS][2];
 #pragma GCC unroll 3
   for (int p = 0; p < pixels; p++)
     for (int half = 0; half < 2; half++)
-      total[p][half] = _mm256_loadu_si256((const __m256i *)(sums + (size_t)p * sum_stride) + half);
+      total[p][half] = _mm256_loadu_si256((const __m256i *)(from + (size_t)p * from_stride) + half);
   for (size_t quad = 0; quad < quads; quad += (size_t)group) {
 #pragma GCC unroll 16
     for (int i = 0; i < group; i++, weights += RE2NA_VECTOR) {
@@ -57,12 +57,16 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_st
 }
 
 #define TILES(group)                                                                                                           \
-  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels,            \
-                                 const int8_t *weights, size_t quads) {                                                        \
-    for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, x += PIXELS * x_stride)                             \
-      tile(sums, sum_stride, x, x_stride, weights, quads, PIXELS, group);                                                      \
-    if (pixels == 2) tile(sums, sum_stride, x, x_stride, weights, quads, 2, group);                                            \
-    if (pixels == 1) tile(sums, sum_stride, x, x_stride, weights, quads, 1, group);                                            \
+  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,   \
+                                 size_t x_stride, size_t pixels, const int8_t *weights, size_t quads) {                        \
+    for (; pixels >= PIXELS; pixels -= PIXELS) {                                                                               \
+      tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS, group);                                   \
+      sums += PIXELS * sum_stride;                                                                                             \
+      from += PIXELS * from_stride;                                                                                            \
+      x += PIXELS * x_stride;                                                                                                  \
+    }                                                                                                                          \
+    if (pixels == 2) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 2, group);                         \
+    if (pixels == 1) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1, group);                         \
   }
 TILES(1)
 TILES(2)
@@ -72,16 +76,16 @@ TILES(6)
 TILES(8)
 TILES(16)
 
-static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
-                     size_t quads, unsigned together) {
+static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
+                     size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   switch (together) {
-    case 16: tiles_16(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
-    case 8: tiles_8(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
-    case 6: tiles_6(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
-    case 4: tiles_4(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
-    case 3: tiles_3(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
-    case 2: tiles_2(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
-    default: tiles_1(sums, sum_stride, x, x_stride, pixels, weights, quads); break;
+    case 16: tiles_16(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 8: tiles_8(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 6: tiles_6(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 4: tiles_4(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 3: tiles_3(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 2: tiles_2(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    default: tiles_1(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
   }
 }
 
@@ -90,20 +94,23 @@ INLINE __m256i channels_of(const uint8_t *line, __m256i offset) {
 }
 
 /* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their order. */
-INLINE void add_wide(int32_t *sums, __m256i low, __m256i high) {
+INLINE void add_wide(int32_t *sums, const int32_t *from, __m256i low, __m256i high) {
   __m256i *total = (__m256i *)sums;
+  const __m256i *before = (const __m256i *)from;
   const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high), _mm256_extracti128_si256(low, 1),
                             _mm256_extracti128_si256(high, 1)};
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++)
-    _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(total + i), _mm256_cvtepi16_epi32(parts[i])));
+    _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(before + i), _mm256_cvtepi16_epi32(parts[i])));
 }
 
-AVX2 void re2na_avx2_depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
-                           unsigned together, uint8_t offset) {
+AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels, size_t pairs,
+                               const int8_t *weights, unsigned together, uint8_t offset) {
   const __m256i up = _mm256_set1_epi8((char)offset);
-  for (size_t first = 0; first < channels; first += RE2NA_CHANNELS)
-    for (size_t pair = 0; pair < pairs;) {
+  for (size_t first = 0; first < channels; first += RE2NA_CHANNELS) {
+    size_t pair = 0;
+    do {
+      const int32_t *before = (pair ? sums : from) + first;
       const size_t stop = pair + together < pairs ? pair + together : pairs;
       __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
       for (; pair < stop; pair++, weights += 2 * RE2NA_CHANNELS) {
@@ -112,8 +119,9 @@ AVX2 void re2na_avx2_depthwise(int32_t *sums, const uint8_t *const *x, size_t ch
         low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), _mm256_permute2x128_si256(w0, w1, 0x20)));
         high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), _mm256_permute2x128_si256(w0, w1, 0x31)));
       }
-      add_wide(sums + first, low, high);
-    }
+      add_wide(sums + first, before, low, high);
+    } while (pair < pairs);
+  }
 }
 
 /* Two lines of 16 weights as pairs (line k, line k + 1) of int16: outputs 0..7 and 8..15. */

@@ -12,11 +12,11 @@
 enum { PIXELS = 12 }; /* as many sums on the way as the instruction's latency and throughput ask for, with registers left */
 
 /* `pixels` is a constant where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, const int8_t *weights, size_t quads,
-                 const int pixels) {
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
+                 const int8_t *weights, size_t quads, const int pixels) {
   __m512i total[PIXELS];
 #pragma GCC unroll 12
-  for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(sums + (size_t)p * sum_stride);
+  for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(from + (size_t)p * from_stride);
   for (size_t quad = 0; quad < quads; quad++, weights += RE2NA_VECTOR, x += RE2NA_QUAD) {
     const __m512i vector = _mm512_load_si512(weights);
 #pragma GCC unroll 12
@@ -30,13 +30,15 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_st
   for (int p = 0; p < pixels; p++) _mm512_storeu_si512(sums + (size_t)p * sum_stride, total[p]);
 }
 
-AVX512 static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels,
-                            const int8_t *weights, size_t quads, unsigned together) {
+AVX512 static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                            size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   (void)together;
-  for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, x += PIXELS * x_stride)
-    tile(sums, sum_stride, x, x_stride, weights, quads, PIXELS);
-  for (; pixels >= 4; pixels -= 4, sums += 4 * sum_stride, x += 4 * x_stride) tile(sums, sum_stride, x, x_stride, weights, quads, 4);
-  for (; pixels; pixels--, sums += sum_stride, x += x_stride) tile(sums, sum_stride, x, x_stride, weights, quads, 1);
+  for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, from += PIXELS * from_stride, x += PIXELS * x_stride)
+    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS);
+  for (; pixels >= 4; pixels -= 4, sums += 4 * sum_stride, from += 4 * from_stride, x += 4 * x_stride)
+    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 4);
+  for (; pixels; pixels--, sums += sum_stride, from += from_stride, x += x_stride)
+    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1);
 }
 
 const kernel *re2na_kernel_avx512(void) {

@@ -13,13 +13,13 @@
 enum { PIXELS = 4, VECTORS = RE2NA_LANES / 4, DOT_PRODUCTS = 1 << 20 /* HWCAP_ASIMDDP */ };
 
 /* `pixels` is a constant where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, const int8_t *weights, size_t quads,
-                 const int pixels) {
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
+                 const int8_t *weights, size_t quads, const int pixels) {
   int32x4_t total[PIXELS][VECTORS];
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
-    for (int i = 0; i < VECTORS; i++) total[p][i] = vld1q_s32(sums + (size_t)p * sum_stride + 4 * i);
+    for (int i = 0; i < VECTORS; i++) total[p][i] = vld1q_s32(from + (size_t)p * from_stride + 4 * i);
   for (size_t quad = 0; quad < quads; quad++, weights += RE2NA_VECTOR, x += RE2NA_QUAD) {
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++) {
@@ -36,12 +36,13 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_st
     for (int i = 0; i < VECTORS; i++) vst1q_s32(sums + (size_t)p * sum_stride + 4 * i, total[p][i]);
 }
 
-DOT static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
-                         size_t quads, unsigned together) {
+DOT static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
+                         size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   (void)together;
-  for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, x += PIXELS * x_stride)
-    tile(sums, sum_stride, x, x_stride, weights, quads, PIXELS);
-  for (; pixels; pixels--, sums += sum_stride, x += x_stride) tile(sums, sum_stride, x, x_stride, weights, quads, 1);
+  for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, from += PIXELS * from_stride, x += PIXELS * x_stride)
+    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS);
+  for (; pixels; pixels--, sums += sum_stride, from += from_stride, x += x_stride)
+    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1);
 }
 
 const kernel *re2na_kernel_neon(void) {

@@ -1,12 +1,15 @@
 /* The kernel for any processor, and what the others are compared with. */
+#include <string.h>
+
 #include "kernel.h"
 
-static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,
-                     size_t quads, unsigned together) {
+static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
+                     size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   (void)together;
   for (size_t p = 0; p < pixels; p++) {
     const int8_t *restrict line = (const int8_t *)x + p * x_stride;
     int32_t *restrict sum = sums + p * sum_stride;
+    memmove(sum, from + p * from_stride, RE2NA_LANES * sizeof *sum);
     for (size_t q = 0; q < quads; q++)
       for (size_t lane = 0; lane < RE2NA_LANES; lane++)
         for (size_t i = 0; i < RE2NA_QUAD; i++)
@@ -14,12 +17,13 @@ static void multiply(int32_t *sums, size_t sum_stride, const uint8_t *x, size_t 
   }
 }
 
-void re2na_depthwise(int32_t *sums, const uint8_t *const *x, size_t channels, size_t pairs, const int8_t *weights,
-                      unsigned together, uint8_t offset) {
+void re2na_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels, size_t pairs,
+                     const int8_t *weights, unsigned together, uint8_t offset) {
   (void)together;
   (void)offset;
   for (size_t c = 0; c < channels; c++) {
     const int8_t *block = weights + (c / RE2NA_CHANNELS * pairs * RE2NA_CHANNELS + c % RE2NA_CHANNELS) * 2;
+    sums[c] = from[c];
     for (size_t pair = 0; pair < pairs; pair++)
       for (size_t i = 0; i < 2; i++) sums[c] += (int8_t)x[2 * pair + i][c] * block[pair * RE2NA_CHANNELS * 2 + i];
   }

@@ -107,7 +107,7 @@ static void fill(packed *made, const place *at, uint32_t quads, part which) {
 
 static void add_piece(packed *made, uint32_t *count, const place *at, uint32_t together, part which) {
   const uint32_t quads = (uint32_t)re2na_round_up(at->quads, together), read = (at->first + quads) * RE2NA_QUAD;
-  made->pieces[(*count)++] = (piece){at->first, quads, at->block, together, made->vector_bytes};
+  made->pieces[(*count)++] = (piece){at->first, quads, at->block, together, !at->first && which != REST, made->vector_bytes};
   if (made->vectors) fill(made, at, quads, which);
   made->vector_bytes += (uint64_t)quads * RE2NA_VECTOR;
   if (read > made->line_bytes) made->line_bytes = read;
@@ -144,7 +144,7 @@ static void pack_blocks(packed *made, const kernel *with) {
                           quads - first < CHUNK ? quads - first : CHUNK};
         add_place(made, &count, &at, with);
       }
-    for (; count < stop; count++) made->pieces[count] = (piece){0, 0, 0, 1, 0};
+    for (; count < stop; count++) made->pieces[count] = (piece){0, 0, 0, 1, false, 0};
   }
 }
 
@@ -231,7 +231,7 @@ static void list_starts(packed *made) {
     if (made->offset)
       for (int64_t line = 0; line < made->lines; line++) sum += weight_at(&made->of, line, o);
     made->wide_start[o] = (int32_t)re2na_u32(made->of.bias + 4 * o) - made->offset * sum;
-    made->start[o] = (int32_t)(uint32_t)(uint64_t)made->wide_start[o];
+    made->start[o] = made->wide ? 0 : (int32_t)made->wide_start[o];
   }
 }
 
@@ -244,7 +244,7 @@ static bool reserve(packed *made, const weights *of) {
   const uint64_t blocks = re2na_ceil((uint64_t)(of->outputs / of->groups), RE2NA_LANES);
   const uint64_t chunks = re2na_ceil((uint64_t)of->steps, CHUNK * RE2NA_QUAD);
   made->pieces_in_group = (uint32_t)(of->depthwise ? 0 : 2 * blocks * chunks);
-  made->start = malloc((uint64_t)of->outputs * sizeof *made->start);
+  made->start = calloc(re2na_round_up((uint64_t)of->outputs, RE2NA_CHANNELS) + RE2NA_LANES, sizeof *made->start);
   made->wide_start = malloc((uint64_t)of->outputs * sizeof *made->wide_start);
   made->pieces = calloc(made->pieces_in_group * (uint64_t)of->groups + 1, sizeof *made->pieces);
   made->taps = calloc(of->depthwise ? 4 * ((uint64_t)of->steps + 1) : 1, sizeof *made->taps);

@@ -26,6 +26,7 @@ typedef struct piece {
   uint32_t first, quads; /* of k */
   uint32_t block;        /* of outputs */
   uint32_t together;     /* quads that may be added in int16 */
+  bool begins;           /* the block's sums */
   uint64_t offset;       /* of its vectors */
 } piece;
 
@@ -36,8 +37,8 @@ typedef struct packed {
   bool wide;           /* a sum may not fit 32 bits */
   uint8_t offset;      /* added to every input */
   uint32_t line_bytes; /* of a line of inputs that the pieces read, a multiple of QUAD */
-  int32_t *start;      /* per output: the bias, less what the offset adds; modulo 2**32 */
-  int64_t *wide_start; /* the same, exactly */
+  int32_t *start;      /* per output, rounded up to whole blocks: the bias, less what the offset adds; 0 where sums are wide */
+  int64_t *wide_start; /* the same, of the outputs, wide or not */
   piece *pieces;       /* group after group, each in the order of k */
   uint32_t pieces_in_group;
   int32_t *taps;       /* depthwise: two per pair, as indices into the lines */
