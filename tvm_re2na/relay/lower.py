@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-import numpy as np
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import Operator
-from tvm_re2na.codegen.graph import (
-    Add,
-    Clip,
-    Conv2d,
-    Cut,
-    Dense,
-    Graph,
-    GraphBuilder,
-    GraphError,
-    MaxPool2d,
-    Pad,
-    Reshape,
-    Window,
-)
+from tvm_re2na.codegen.graph import Graph, GraphBuilder, GraphError
+from tvm_re2na.codegen.operators import append_operator
 from tvm_re2na.relay.describe import describe, shape_of
 from tvm_re2na.relay.partition import architecture_of, composite_kind, composite_name, composites
-
-
-class _Source(NamedTuple):
-    """An operator on its way into the graph: its name, its inputs' tensor names, the tensor to define."""
-
-    name: str
-    inputs: tuple[str, ...]
-    output: str
 
 
 def lower(function: relay.Function, name: str, arch: Architecture | None = None) -> Graph:
@@ -68,87 +42,7 @@ def _lower_call(
         name = f"{kind}_{counts.get(kind, 0)}"
         counts[kind] = counts.get(kind, 0) + 1
     op = describe(kind, call.op.body, dict(zip(call.op.params, call.args, strict=True)))
-    rejection = constraints.check(op, arch)
-    if rejection is not None:
-        raise GraphError(f"{name}: {rejection.reason} Found {rejection.value}, limit {rejection.limit}.")
-    source = _Source(name, tuple(tensors[argument] for argument in call.args), f"{name}:0")
-    return _LOWER[kind](builder, source, op, arch)
-
-
-def _linear(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
-    """One convolution or dense layer; two and an addition where ties go away from zero.
-
-    With ties going up, r(s) = (s + half) >> lsb; with ties going away from zero, the result is r(s) for s >= 0 and r(s - 1)
-    for s < 0. Both are computed, each clamped to its own side of zero, and added: one of them is always 0.
-    """
-    cut = op.cut()
-    # a machine that truncates finds the rounding half in the bias
-    more = constraints.half(cut.lsb) - arch.half(cut.lsb)
-    if not op.splits_ties:
-        return builder.append(_linear_op(source, op, cut, more))
-    positive, negative = (
-        _Source(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
-    )
-    up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), more))
-    down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), more - 1))
-    return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
-
-
-def _linear_op(source: _Source, op: Operator, cut: Cut, more: int) -> Conv2d | Dense:
-    if op.weight is None or op.bias is None:
-        raise GraphError(f"{source.name}: weights and bias are no constants")
-    weight = np.ascontiguousarray(op.weight, np.int8)
-    bias = (op.bias.astype(np.int64) + more).astype(np.int32)
-    if op.kind == "dense" or op.window is None:
-        return Dense(*source, weight, bias, cut)
-    return Conv2d(*source, weight, bias, op.window, op.groups, cut)
-
-
-def _max_pool2d(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
-    del arch
-    return builder.append(MaxPool2d(*source, _window(op), *_after(op)))
-
-
-def _add(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
-    del arch
-    shifts = op.rescales[0].shift, op.rescales[1].shift
-    return builder.append(Add(*source, shifts, *_after(op)))
-
-
-def _reshape(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
-    del arch
-    return builder.append(Reshape(*source, op.output.sizes))
-
-
-def _pad(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
-    del arch
-    return builder.append(Pad(*source, _window(op).padding))
-
-
-def _clip(builder: GraphBuilder, source: _Source, op: Operator, arch: Architecture) -> str:
-    del arch
-    return builder.append(Clip(*source, *_after(op)))
-
-
-_LOWER: dict[str, Callable[[GraphBuilder, _Source, Operator, Architecture], str]] = {
-    "conv2d": _linear,
-    "dense": _linear,
-    "max_pool2d": _max_pool2d,
-    "add": _add,
-    "reshape": _reshape,
-    "pad": _pad,
-    "clip": _clip,
-}
-
-
-def _window(op: Operator) -> Window:
-    if op.window is None:
-        raise GraphError(f"{op.kind}: no window")
-    return op.window
-
-
-def _after(op: Operator) -> tuple[int, int]:
-    return op.after or (-128, 127)
+    return append_operator(builder, name, tuple(tensors[argument] for argument in call.args), op, arch)
 
 
 def _static(parameter: relay.Var) -> tuple[int, ...]:

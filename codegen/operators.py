@@ -1,0 +1,120 @@
+"""An operator that a front end found, as operations of the accelerator graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tvm_re2na.codegen import constraints
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.constraints import Operator
+from tvm_re2na.codegen.graph import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    GraphBuilder,
+    GraphError,
+    MaxPool2d,
+    Pad,
+    Reshape,
+    Window,
+)
+
+
+class Source(NamedTuple):
+    """An operator on its way into the graph: its name, its inputs' tensor names, the tensor to define."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+def append_operator(builder: GraphBuilder, name: str, inputs: tuple[str, ...], op: Operator, arch: Architecture) -> str:
+    """Append `op`, which reads the tensors `inputs`; returns the tensor it defines.
+
+    Raises GraphError where it breaks a rule of `arch`.
+    """
+    rejection = constraints.check(op, arch)
+    if rejection is not None:
+        raise GraphError(f"{name}: {rejection.reason} Found {rejection.value}, limit {rejection.limit}.")
+    return _LOWER[op.kind](builder, Source(name, inputs, f"{name}:0"), op, arch)
+
+
+def _linear(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+    """One convolution or dense layer; two and an addition where ties go away from zero.
+
+    With ties going up, r(s) = (s + half) >> lsb; with ties going away from zero, the result is r(s) for s >= 0 and r(s - 1)
+    for s < 0. Both are computed, each clamped to its own side of zero, and added: one of them is always 0.
+    """
+    cut = op.cut()
+    # a machine that truncates finds the rounding half in the bias
+    more = constraints.half(cut.lsb) - arch.half(cut.lsb)
+    if not op.splits_ties:
+        return builder.append(_linear_op(source, op, cut, more))
+    positive, negative = (
+        Source(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
+    )
+    up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), more))
+    down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), more - 1))
+    return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
+
+
+def _linear_op(source: Source, op: Operator, cut: Cut, more: int) -> Conv2d | Dense:
+    if op.weight is None or op.bias is None:
+        raise GraphError(f"{source.name}: weights and bias are no constants")
+    weight = np.ascontiguousarray(op.weight, np.int8)
+    bias = (op.bias.astype(np.int64) + more).astype(np.int32)
+    if op.kind == "dense" or op.window is None:
+        return Dense(*source, weight, bias, cut)
+    return Conv2d(*source, weight, bias, op.window, op.groups, cut)
+
+
+def _max_pool2d(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(MaxPool2d(*source, _window(op), *_after(op)))
+
+
+def _add(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    shifts = op.rescales[0].shift, op.rescales[1].shift
+    return builder.append(Add(*source, shifts, *_after(op)))
+
+
+def _reshape(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Reshape(*source, op.output.sizes))
+
+
+def _pad(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Pad(*source, _window(op).padding))
+
+
+def _clip(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Clip(*source, *_after(op)))
+
+
+_LOWER: dict[str, Callable[[GraphBuilder, Source, Operator, Architecture], str]] = {
+    "conv2d": _linear,
+    "dense": _linear,
+    "max_pool2d": _max_pool2d,
+    "add": _add,
+    "reshape": _reshape,
+    "pad": _pad,
+    "clip": _clip,
+}
+
+
+def _window(op: Operator) -> Window:
+    if op.window is None:
+        raise GraphError(f"{op.kind}: no window")
+    return op.window
+
+
+def _after(op: Operator) -> tuple[int, int]:
+    return op.after or (-128, 127)

@@ -1,0 +1,255 @@
+"""Relax -> `constraints.Operator`: reads the attributes, constants and types of one matched form.
+
+Relax keeps the QDQ form: an operator in floating point between `dequantize` and `quantize`. What is described is the integer
+operator that it stands for, the same that TVM's FakeQuantizationToInteger makes of it in Relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.constraints import INT32, Operator, Rescale, Tensor, compose
+from tvm_re2na.codegen.graph import Window
+from tvm_re2na.relax.walk import Expr, Values, array_of, dtype_of, is_constant, op_name, scalar_of, shape_of, value_of
+
+Bounds = tuple[int, int]
+EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
+INT8: Bounds = (-128, 127)
+CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One operand of a `quantize` or `dequantize`, with its scale and zero point."""
+
+    data: Expr
+    scale: npt.NDArray[Any] | None
+    zero: int | None
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        return () if self.scale is None else tuple(float(value) for value in np.unique(self.scale))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A matched form taken apart: `quantize(clamps(main(...)))`, with what is added to a linear operator."""
+
+    result: Expr
+    output: Quantity
+    clamps: tuple[Expr, ...]
+    bias: Expr | None
+    main: Expr
+
+
+def describe(kind: str, result: Expr, values: Values) -> Operator:
+    """The neutral description of the form of `kind` whose last call is `result`; `values` tells what its variables are bound to."""
+    return _DESCRIBERS[kind](_take_apart(kind, result, values), values)
+
+
+def is_form(kind: str, result: Expr, values: Values) -> bool:
+    """Whether the form amounts to one integer operator: what only moves or compares numbers must keep their scale."""
+    if kind not in ("max_pool2d", "reshape", "clip"):
+        return True
+    parts = _take_apart(kind, result, values)
+    data = _quantity(parts.main.args[0], values)
+    return len(data.scales) == 1 and (data.scales, data.zero) == (parts.output.scales, parts.output.zero)
+
+
+def _take_apart(kind: str, result: Expr, values: Values) -> Parts:
+    output = _quantity(result, values)
+    clamps: list[Expr] = []
+    node = output.data
+    while op_name(node) in CLAMPS:
+        clamps.insert(0, node)
+        node = value_of(node.args[0], values)
+    if kind == "clip":
+        return Parts(result, output, tuple(clamps), None, clamps[0])
+    bias = node if kind in ("conv2d", "dense") and op_name(node) == "add" else None
+    main = node if bias is None else value_of(bias.args[0], values)
+    return Parts(result, output, tuple(clamps), bias, main)
+
+
+def _quantity(expr: Expr, values: Values) -> Quantity:
+    call = value_of(expr, values)
+    data, scale, zero = call.args
+    return Quantity(value_of(data, values), array_of(value_of(scale, values)), scalar_of(value_of(zero, values)))
+
+
+def _conv2d(parts: Parts, values: Values) -> Operator:
+    attrs = parts.main.attrs
+    weight = _quantity(parts.main.args[1], values)
+    layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
+    kernel = shape_of(weight.data)[2:] if layouts[1] == "OIHW" else (1, 1)
+    window = Window((kernel[0] or 0, kernel[1] or 0), _two(attrs.strides), _four(attrs.padding), _two(attrs.dilation))
+    return _linear("conv2d", parts, values, weight, array_of(weight.data), window, int(attrs.groups), layouts)
+
+
+def _dense(parts: Parts, values: Values) -> Operator:
+    operand = value_of(parts.main.args[1], values)
+    transposed = op_name(operand) == "permute_dims"
+    weight = _quantity(operand.args[0] if transposed else operand, values)
+    array = array_of(weight.data)
+    if array is not None and not transposed:
+        array = np.ascontiguousarray(array.T)
+    return _linear("dense", parts, values, weight, array, None, 1, ())
+
+
+def _linear(
+    kind: str,
+    parts: Parts,
+    values: Values,
+    weight: Quantity,
+    array: npt.NDArray[Any] | None,
+    window: Window | None,
+    groups: int,
+    layouts: tuple[str, ...],
+) -> Operator:
+    data = _quantity(parts.main.args[0], values)
+    scale = None if data.scale is None or weight.scale is None else data.scale * weight.scale
+    channels = shape_of(parts.main)[1] or 0
+    source = () if scale is None else tuple(float(value) for value in np.unique(scale))
+    return Operator(
+        kind,
+        (_tensor(data), *([] if array is not None else [Tensor((1, 1), dtype_of(weight.data))])),
+        _tensor_of(parts.result),
+        (Rescale(source, parts.output.scales),),
+        (data.zero, weight.zero, parts.output.zero),
+        array,
+        _bias(parts, values, scale, channels),
+        window,
+        groups,
+        layouts,
+        _bounds(parts.clamps, values, source),
+        INT8,
+    )
+
+
+def _bias(
+    parts: Parts, values: Values, scale: npt.NDArray[Any] | None, channels: int
+) -> npt.NDArray[np.int32] | None:
+    """The bias in units of the sum, one value per channel; zeros where there is none, None where it is no such constant."""
+    if parts.bias is None:
+        return np.zeros(channels, np.int32)
+    node = value_of(parts.bias.args[1], values)
+    if op_name(node) == "reshape":
+        node = value_of(node.args[0], values)
+    quantity = _quantity(node, values)
+    array = array_of(quantity.data)
+    if array is None or array.dtype != np.int32 or array.shape != (channels,) or quantity.zero != 0:
+        return None
+    same = scale is not None and quantity.scale is not None and np.all(quantity.scale == scale.reshape(-1))
+    return array if same else None
+
+
+def _max_pool2d(parts: Parts, values: Values) -> Operator:
+    attrs, data = parts.main.attrs, _quantity(parts.main.args[0], values)
+    window = Window(_two(attrs.pool_size), _two(attrs.strides), _four(attrs.padding), _two(attrs.dilation))
+    layouts = (str(attrs.layout), str(attrs.out_layout))
+    if attrs.ceil_mode and layouts[0] == "NCHW":
+        window = _ceil_window(window, shape_of(data.data), shape_of(parts.main))
+    after = _bounds(parts.clamps, values, data.scales, INT8)
+    return Operator("max_pool2d", (_tensor(data),), _tensor_of(parts.result), window=window, layouts=layouts, after=after)
+
+
+def _ceil_window(window: Window, shape: tuple[int | None, ...], output: tuple[int | None, ...]) -> Window:
+    """Rounding the output size up is the same as padding the bottom and right until it comes out."""
+    top, left, bottom, right = window.padding
+    if None in (*shape[2:], *output[2:]):
+        return window
+    needed = [
+        (int(output[2 + i] or 0) - 1) * window.stride[i] + window.reach[i] - int(shape[2 + i] or 0) for i in range(2)
+    ]
+    padding = (top, left, max(bottom, needed[0] - top), max(right, needed[1] - left))
+    return Window(window.kernel, window.stride, padding, window.dilation)
+
+
+def _add(parts: Parts, values: Values) -> Operator:
+    operands = [_quantity(argument, values) for argument in parts.main.args]
+    return Operator(
+        "add",
+        tuple(_tensor(operand) for operand in operands),
+        _tensor_of(parts.result),
+        tuple(Rescale(operand.scales, parts.output.scales) for operand in operands),
+        (*(operand.zero for operand in operands), parts.output.zero),
+        after=_bounds(parts.clamps, values, parts.output.scales, INT8),
+    )
+
+
+def _reshape(parts: Parts, values: Values) -> Operator:
+    data = _quantity(parts.main.args[0], values)
+    return Operator("reshape", (_tensor(data),), _tensor_of(parts.result))
+
+
+def _clip(parts: Parts, values: Values) -> Operator:
+    data = _quantity(parts.main.args[0], values)
+    after = _bounds(parts.clamps, values, data.scales, INT8)
+    return Operator("clip", (_tensor(data),), _tensor_of(parts.result), after=after)
+
+
+_DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = {
+    "conv2d": _conv2d,
+    "dense": _dense,
+    "max_pool2d": _max_pool2d,
+    "add": _add,
+    "reshape": _reshape,
+    "clip": _clip,
+}
+
+
+def _bounds(
+    clamps: tuple[Expr, ...], values: Values, scales: tuple[float, ...], start: Bounds = EVERYTHING
+) -> Bounds | None:
+    """What a chain of clamps leaves of `start`, in steps of the scale; None where a bound is no whole number of 32 bits."""
+    for clamp in clamps:
+        if len(scales) != 1:
+            return None
+        found = [_steps(bound, scales[0]) for bound in _clamp_bounds(clamp, values)]
+        if found[0] is None or found[1] is None or found[0] > found[1]:
+            return None
+        start = compose(start, (found[0], found[1]))
+    return start
+
+
+def _steps(bound: float | None, scale: float) -> int | None:
+    if bound is None or np.isnan(bound):
+        return None
+    if np.isinf(bound):
+        return EVERYTHING[bound > 0]
+    steps = float(bound) / scale
+    return int(steps) if steps == int(steps) and EVERYTHING[0] <= steps <= EVERYTHING[1] else None
+
+
+def _clamp_bounds(clamp: Expr, values: Values) -> tuple[float | None, float | None]:
+    name, infinity = op_name(clamp), float("inf")
+    if name == "nn.relu":
+        return 0.0, infinity
+    if name == "clip":
+        low, high = (scalar_of(argument) for argument in clamp.args[1:])
+        return low, high
+    bound = scalar_of(value_of(clamp.args[1], values))
+    return (bound, infinity) if name == "maximum" else (-infinity, bound)
+
+
+def _tensor(quantity: Quantity) -> Tensor:
+    return Tensor(shape_of(quantity.data), dtype_of(quantity.data), is_constant(quantity.data))
+
+
+def _tensor_of(expr: Expr) -> Tensor:
+    return Tensor(shape_of(expr), dtype_of(expr))
+
+
+def _two(sizes: Any) -> tuple[int, int]:
+    return int(sizes[0]), int(sizes[-1])
+
+
+def _four(sizes: Any) -> tuple[int, int, int, int]:
+    """TVM's padding (one, two or four numbers) as (top, left, bottom, right)."""
+    given = [int(size) for size in sizes]
+    top, left, bottom, right = given if len(given) == 4 else (given[0], given[-1], given[0], given[-1])
+    return top, left, bottom, right
