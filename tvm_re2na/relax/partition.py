@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +47,9 @@ def partition_for_re2na(
     found = find(mod, params)
     mod = on_cpu(found, set(judge(found, arch)))
     mod = relax.transform.MergeCompositeFunctions()(mod)
-    for variable, function in offloaded_functions(mod):
-        mod.update_func(variable, function.with_attr(ARCH_ATTR, arch.to_json()))
+    arch_text = json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
+    for variable, function in list(offloaded_functions(mod)):
+        mod.update_func(variable, function.with_attr(ARCH_ATTR, arch_text))
     return mod
 
 
@@ -56,6 +59,12 @@ def offloaded_functions(mod: tvm.IRModule) -> Iterator[tuple[Any, relax.Function
         function = mod[variable]
         if isinstance(function, relax.Function) and function.attrs and function.attrs.get("Codegen") == COMPILER:
             yield variable, function
+
+
+def architecture_of(function: relax.Function) -> Architecture:
+    """The machine that `partition_for_re2na` cut this function for."""
+    text = function.attrs.get(ARCH_ATTR) if function.attrs else None
+    return Architecture.from_dict(json.loads(str(text))) if text else Architecture()
 
 
 def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
