@@ -112,14 +112,33 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def library_path() -> Path:
     """The shared library that was built with this package; raises FileNotFoundError if there is none."""
+    path = _built("libre2na.so")
+    if path is None:
+        raise FileNotFoundError(
+            "libre2na.so is not beside tvm_re2na.runtime: install the package, do not import its folder"
+        )
+    return path
+
+
+def module_library_path() -> Path:
+    """The library with the module of TVM's Relax, of which a program is one; raises FileNotFoundError if it was not built."""
+    path = _built("libre2na_tvm.so")
+    if path is None:
+        raise FileNotFoundError(
+            "libre2na_tvm.so is not beside tvm_re2na.runtime: install a C++ compiler, and then tvm_re2na again"
+        )
+    return path
+
+
+def load_module_library() -> None:
+    """Let TVM with Relax load libraries that hold programs; that TVM must have been imported. Raises as module_library_path."""
+    ctypes.CDLL(str(module_library_path()))
+
+
+def _built(name: str) -> Path | None:
     package = sys.modules[__name__.rpartition(".")[0]]
-    for folder in package.__path__:  # two in an editable install: the sources, and what was built
-        path = Path(folder) / "libre2na.so"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        "libre2na.so is not beside tvm_re2na.runtime: install the package, do not import its folder"
-    )
+    folders = [Path(folder) for folder in package.__path__]  # two in an editable install: the sources, and what was built
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 @cache

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tvm_re2na.exploration.sweep import SweepError
     from tvm_re2na.pipeline import ModelError, load_model
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
-    from tvm_re2na.relay import explain, partition_for_re2na
+    from tvm_re2na.rooms import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.runtime.library import Simulator
 
 _HOMES = {
@@ -39,11 +39,11 @@ _HOMES = {
     "Simulator": "runtime.library",
     "SweepError": "exploration.sweep",
     "compare": "evaluate",
-    "explain": "relay.explain",
+    "explain": "rooms",
     "explore": "exploration.run",
     "load_dataset": "data",
     "load_model": "pipeline",
-    "partition_for_re2na": "relay",
+    "partition_for_re2na": "rooms",
 }
 
 __all__ = [

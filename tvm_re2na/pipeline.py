@@ -5,36 +5,31 @@ Every step is a plain call that a user can make as well; nothing here is needed 
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 
+from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.data import Dataset
+from tvm_re2na.rooms import Built, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
-    from tvm_re2na.relay.session import Built, Lowered
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
-Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
 Array: TypeAlias = npt.NDArray[Any]
 
 
 class ModelError(ValueError):
     """A model file cannot be used; the message names the file and what is wrong."""
-
-
-class MissingPackageError(ImportError):
-    """An optional package is not installed; the message says how to get it."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -129,13 +124,13 @@ def quantize(
 
 
 def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dict[str, Any]]:
-    """ONNX -> Relay at a fixed batch. Raises ModelError where the model's own batch is another, or TVM cannot read it."""
+    """ONNX -> Relay or Relax, whichever TVM is installed, at a fixed batch. Raises ModelError where the model's own batch is another, or TVM cannot read it."""
     given = model_input(model)
     if given.batch not in (None, batch):
         raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
-    room = relay_room()
+    session = rooms.session()
     try:
-        mod, params = room.import_onnx(model, {given.name: (batch, *given.image)})
+        mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
     except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
         raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)})") from error
     return mod, params
@@ -146,11 +141,11 @@ def is_tflite(path: str | os.PathLike[str]) -> bool:
 
 
 def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]:
-    """TFLite -> Relay in NCHW, with the model's own batch. Raises ModelError, MissingPackageError, or OSError."""
+    """TFLite -> TVM in NCHW, with the model's own batch. Raises ModelError, MissingPackageError, or OSError."""
     content = Path(path).read_bytes()
-    room = relay_room()
+    session = rooms.session()
     try:
-        mod, params = room.import_tflite(content)
+        mod, params = session.import_tflite(content)
     except ImportError as error:
         raise MissingPackageError("tflite is not installed: pip install 'tvm_re2na[tflite]'") from error
     except Exception as error:  # a file that is none, or an operator that TVM does not know, fails in any way
@@ -160,35 +155,27 @@ def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]
 
 def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
     """TVM's own integer execution on plain `llvm`: exact, unlike the int8 kernels for AVX2 (see docs/quantisation.md)."""
-    built: Built = relay_room().build_for_cpu(mod, params)
-    return built
+    return rooms.session().build_for_cpu(mod, params)
 
 
 def build_for_re2na(
-    mod: Module, params: dict[str, Any], arch: Architecture, dump: Callable[[str, str], None] | None = None
+    mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None
 ) -> Built:
     """The same network with every supported operator on Re²Na. Raises CompileError where the machine is too small.
 
     `dump(stage, text)` is handed what each stage of the compiler makes of each offloaded region.
     """
-    built: Built = relay_room().build_for_re2na(mod, params, arch, dump)
-    return built
+    return rooms.session().build_for_re2na(mod, params, arch, dump)
 
 
 def lower_for_each(mod: Module, params: dict[str, Any], archs: Sequence[Architecture]) -> list[Lowered]:
     """What each machine takes of the network, as graphs for the compiler, which needs no TVM."""
-    lowered: list[Lowered] = relay_room().lower_for_each(mod, params, archs)
-    return lowered
+    return rooms.session().lower_for_each(mod, params, archs)
 
 
-def relay_room() -> ModuleType:
-    """`tvm_re2na.relay.session`; loading it registers the target. Raises MissingPackageError where TVM is not installed."""
-    try:
-        return importlib.import_module("tvm_re2na.relay.session")
-    except ImportError as error:
-        if not (error.name or "").startswith("tvm") or (error.name or "").startswith("tvm_re2na"):
-            raise
-        raise MissingPackageError("TVM with Relay is not installed: pip install 'tvm_re2na[relay]'") from error
+def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Explanation]:
+    """Every operator in execution order, with where it runs and why."""
+    return rooms.session().explain(mod, params, arch)
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:

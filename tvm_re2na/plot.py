@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvm_re2na.codegen.files import write_atomically
-from tvm_re2na.pipeline import MissingPackageError
+from tvm_re2na.rooms import MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,7 @@ from tvm_re2na.runtime import library
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizeOptions
-    from tvm_re2na.relay.session import Built
+    from tvm_re2na.rooms import Built
 
 
 class UsageError(ValueError):
@@ -122,12 +122,9 @@ def compare(options: argparse.Namespace) -> Result:
 
 def explain(options: argparse.Namespace) -> Result:
     """Every operator, with where it runs and why."""
-    pipeline.relay_room()
-    from tvm_re2na.relay.explain import explain as explain_module
-
     with progress_bar() as progress:
         _, mod, params = _imported(options, progress)
-        rows = [dataclasses.asdict(row) for row in explain_module(mod, params, arch=_arch(options))]
+        rows = [dataclasses.asdict(row) for row in pipeline.explain(mod, params, _arch(options))]
     return Result(rows, (render.explanation_table(rows),))
 
 

@@ -5,21 +5,26 @@ A partitioned function is compiled to a program of the machine, which a module o
 
 from __future__ import annotations
 
-import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
-import tvm
 import tvm_ffi
 from tvm import relax
+from tvm.target.tag import register_tag
 
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.relax.lower import lower
 from tvm_re2na.relax.partition import architecture_of
+from tvm_re2na.runtime.library import load_module_library, module_library_path
 
+TAG = "re2na"
+# Features of the build machine are left out, so that what is built here runs elsewhere too.
+HOST = "llvm"
 Programs = list[tuple[str, Program]]
 _collectors: ContextVar[tuple[Programs, ...]] = ContextVar("re2na_collectors", default=())
 
@@ -35,6 +40,15 @@ def collect_programs() -> Iterator[Programs]:
         _collectors.reset(token)
 
 
+def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
+    """`lib.export_library(path)`, linked against our runtime library: it loads in a process that has not loaded that one."""
+    library = module_library_path()
+    folder = str(library.parent)
+    lib.export_library(
+        str(path), options=[f"-L{folder}", f"-l:{library.name}", f"-Wl,-rpath,{folder}", "-Wl,--no-as-needed"]
+    )
+
+
 @tvm_ffi.register_global_func("relax.ext.re2na", override=True)
 def _codegen(functions: list[relax.Function], options: Any, constant_names: Any) -> list[Any]:
     del options, constant_names
@@ -48,3 +62,7 @@ def _module_of(function: relax.Function) -> Any:
     for programs in _collectors.get():
         programs.append((symbol, program))
     return tvm_ffi.get_global_func("re2na.module")(symbol, program.to_bytes())
+
+
+load_module_library()
+register_tag(TAG, {"kind": "llvm", "keys": ["re2na", "cpu"]}, override=True)

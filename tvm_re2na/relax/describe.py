@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.attributes import four, rounded_up, spatial_padding, two
 from tvm_re2na.codegen.constraints import INT32, Operator, Rescale, Tensor, compose
 from tvm_re2na.codegen.graph import Window
 from tvm_re2na.relax.walk import Expr, Values, array_of, dtype_of, is_constant, op_name, scalar_of, shape_of, value_of
@@ -54,7 +55,7 @@ def describe(kind: str, result: Expr, values: Values) -> Operator:
 
 def is_form(kind: str, result: Expr, values: Values) -> bool:
     """Whether the form amounts to one integer operator: what only moves or compares numbers must keep their scale."""
-    if kind not in ("max_pool2d", "reshape", "clip"):
+    if kind not in ("max_pool2d", "reshape", "pad", "clip"):
         return True
     parts = _take_apart(kind, result, values)
     data = _quantity(parts.main.args[0], values)
@@ -86,7 +87,7 @@ def _conv2d(parts: Parts, values: Values) -> Operator:
     weight = _quantity(parts.main.args[1], values)
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
     kernel = shape_of(weight.data)[2:] if layouts[1] == "OIHW" else (1, 1)
-    window = Window((kernel[0] or 0, kernel[1] or 0), _two(attrs.strides), _four(attrs.padding), _two(attrs.dilation))
+    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), four(attrs.padding), two(attrs.dilation))
     return _linear("conv2d", parts, values, weight, array_of(weight.data), window, int(attrs.groups), layouts)
 
 
@@ -149,24 +150,12 @@ def _bias(
 
 def _max_pool2d(parts: Parts, values: Values) -> Operator:
     attrs, data = parts.main.attrs, _quantity(parts.main.args[0], values)
-    window = Window(_two(attrs.pool_size), _two(attrs.strides), _four(attrs.padding), _two(attrs.dilation))
+    window = Window(two(attrs.pool_size), two(attrs.strides), four(attrs.padding), two(attrs.dilation))
     layouts = (str(attrs.layout), str(attrs.out_layout))
     if attrs.ceil_mode and layouts[0] == "NCHW":
-        window = _ceil_window(window, shape_of(data.data), shape_of(parts.main))
-    after = _bounds(parts.clamps, values, data.scales, INT8)
+        window = rounded_up(window, shape_of(data.data), shape_of(parts.main))
+    after = _bounds(parts.clamps, values, data.scales, data.zero, INT8)
     return Operator("max_pool2d", (_tensor(data),), _tensor_of(parts.result), window=window, layouts=layouts, after=after)
-
-
-def _ceil_window(window: Window, shape: tuple[int | None, ...], output: tuple[int | None, ...]) -> Window:
-    """Rounding the output size up is the same as padding the bottom and right until it comes out."""
-    top, left, bottom, right = window.padding
-    if None in (*shape[2:], *output[2:]):
-        return window
-    needed = [
-        (int(output[2 + i] or 0) - 1) * window.stride[i] + window.reach[i] - int(shape[2 + i] or 0) for i in range(2)
-    ]
-    padding = (top, left, max(bottom, needed[0] - top), max(right, needed[1] - left))
-    return Window(window.kernel, window.stride, padding, window.dilation)
 
 
 def _add(parts: Parts, values: Values) -> Operator:
@@ -177,7 +166,7 @@ def _add(parts: Parts, values: Values) -> Operator:
         _tensor_of(parts.result),
         tuple(Rescale(operand.scales, parts.output.scales) for operand in operands),
         (*(operand.zero for operand in operands), parts.output.zero),
-        after=_bounds(parts.clamps, values, parts.output.scales, INT8),
+        after=_bounds(parts.clamps, values, parts.output.scales, parts.output.zero, INT8),
     )
 
 
@@ -186,9 +175,18 @@ def _reshape(parts: Parts, values: Values) -> Operator:
     return Operator("reshape", (_tensor(data),), _tensor_of(parts.result))
 
 
+def _pad(parts: Parts, values: Values) -> Operator:
+    data, attrs = _quantity(parts.main.args[0], values), parts.main.attrs
+    sizes = [int(width) for width in attrs.pad_width]
+    padding = spatial_padding(list(zip(sizes[::2], sizes[1::2], strict=True)))
+    window = Window((1, 1), padding=padding) if padding is not None and str(attrs.pad_mode) == "constant" else None
+    value = _steps(float(attrs.pad_value), data.scales[0], data.zero or 0)
+    return Operator("pad", (_tensor(data),), _tensor_of(parts.result), window=window, pad_value=value)
+
+
 def _clip(parts: Parts, values: Values) -> Operator:
     data = _quantity(parts.main.args[0], values)
-    after = _bounds(parts.clamps, values, data.scales, INT8)
+    after = _bounds(parts.clamps, values, data.scales, data.zero, INT8)
     return Operator("clip", (_tensor(data),), _tensor_of(parts.result), after=after)
 
 
@@ -198,31 +196,39 @@ _DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = {
     "max_pool2d": _max_pool2d,
     "add": _add,
     "reshape": _reshape,
+    "pad": _pad,
     "clip": _clip,
 }
 
 
 def _bounds(
-    clamps: tuple[Expr, ...], values: Values, scales: tuple[float, ...], start: Bounds = EVERYTHING
+    clamps: tuple[Expr, ...],
+    values: Values,
+    scales: tuple[float, ...],
+    zero: int | None = 0,
+    start: Bounds = EVERYTHING,
 ) -> Bounds | None:
-    """What a chain of clamps leaves of `start`, in steps of the scale; None where a bound is no whole number of 32 bits."""
+    """What a chain of clamps leaves of `start`, in steps of the scale; None where a bound is no constant of 32 bits.
+
+    A bound between two steps becomes the one nearer to 0, as in TVM's FakeQuantizationToInteger.
+    """
     for clamp in clamps:
-        if len(scales) != 1:
+        if len(scales) != 1 or zero is None:
             return None
-        found = [_steps(bound, scales[0]) for bound in _clamp_bounds(clamp, values)]
+        found = [_steps(bound, scales[0], zero) for bound in _clamp_bounds(clamp, values)]
         if found[0] is None or found[1] is None or found[0] > found[1]:
             return None
         start = compose(start, (found[0], found[1]))
     return start
 
 
-def _steps(bound: float | None, scale: float) -> int | None:
+def _steps(bound: float | None, scale: float, zero: int) -> int | None:
     if bound is None or np.isnan(bound):
         return None
     if np.isinf(bound):
         return EVERYTHING[bound > 0]
-    steps = float(bound) / scale
-    return int(steps) if steps == int(steps) and EVERYTHING[0] <= steps <= EVERYTHING[1] else None
+    steps = int(float(bound) / scale + zero)
+    return steps if EVERYTHING[0] <= steps <= EVERYTHING[1] else None
 
 
 def _clamp_bounds(clamp: Expr, values: Values) -> tuple[float | None, float | None]:
@@ -242,14 +248,3 @@ def _tensor(quantity: Quantity) -> Tensor:
 
 def _tensor_of(expr: Expr) -> Tensor:
     return Tensor(shape_of(expr), dtype_of(expr))
-
-
-def _two(sizes: Any) -> tuple[int, int]:
-    return int(sizes[0]), int(sizes[-1])
-
-
-def _four(sizes: Any) -> tuple[int, int, int, int]:
-    """TVM's padding (one, two or four numbers) as (top, left, bottom, right)."""
-    given = [int(size) for size in sizes]
-    top, left, bottom, right = given if len(given) == 4 else (given[0], given[-1], given[0], given[-1])
-    return top, left, bottom, right

@@ -25,6 +25,7 @@ def has_integer_form(op: Operator) -> bool:
     """Whether everything that integer code needs is a constant, and one for the tensor."""
     known = op.before is not None and op.after is not None and None not in op.zero_points and None not in op.output.shape
     scales = [scales for rescale in op.rescales for scales in (rescale.source, rescale.target)]
+    known &= op.kind != "pad" or (op.window is not None and op.pad_value is not None)
     linear = op.kind not in ("conv2d", "dense") or (op.weight is not None and op.bias is not None)
     return known and linear and all(len(values) == 1 and values[0] > 0 for values in scales)
 
@@ -97,6 +98,14 @@ def _reshape(op: Operator, parameters: list[Expr]) -> Expr:
     return relax.op.reshape(parameters[0], list(op.output.sizes))
 
 
+def _pad(op: Operator, parameters: list[Expr]) -> Expr:
+    window = op.window
+    if window is None or op.pad_value is None:
+        raise ValueError("a padding without widths or value")
+    top, left, bottom, right = window.padding
+    return relax.op.nn.pad(parameters[0], [0, 0, 0, 0, top, bottom, left, right], "constant", float(op.pad_value))
+
+
 def _clip(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(parameters[0], op.after)
 
@@ -107,6 +116,7 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = {
     "max_pool2d": _max_pool2d,
     "add": _add,
     "reshape": _reshape,
+    "pad": _pad,
     "clip": _clip,
 }
 

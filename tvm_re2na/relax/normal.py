@@ -1,6 +1,6 @@
 """Brings an imported module to the forms that the patterns know.
 
-The ONNX importer makes of a Clip two calls of TIR functions, and computes its bounds by `where(isnan(bound), infinity, bound)`.
+The ONNX importer makes of a Pad a call of a TIR function, of a Clip two, whose bounds are `where(isnan(bound), infinity, bound)`.
 Operators that read the same quantised tensor share its `dequantize`, which can be fused into one of them only.
 """
 
@@ -11,28 +11,25 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, tirx
-from tvm_ffi.structural import structural_walk
+from tvm import relax, te, tirx, topi
+from tvm_ffi import structural_equal, structural_walk
 
-from tvm_re2na.relax.walk import array_of, op_name
-
-EXTREMA = {tirx.Max: relax.op.maximum, tirx.Min: relax.op.minimum}
-
+from tvm_re2na.relax.walk import array_of, dtype_of, op_name, shape_of
 
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:
-    """Bind parameters, turn clips into `maximum` and `minimum` of constants, give each operator its own `dequantize`."""
+    """Bind parameters, turn TIR functions back into `nn.pad`, `maximum` and `minimum` of constants, give each operator its own `dequantize`."""
     if params:
         mod = relax.transform.BindParams("main", dict(params))(mod)
     mod = mod.clone()
-    for rewriter in (_Extrema, _Unshared):
+    for rewriter in (_Operators, _Unshared):
         mod["main"] = rewriter(mod).visit_expr(mod["main"])
     passes = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination(["main"])]
     return tvm.transform.Sequential(passes)(mod)
 
 
 @relax.expr_functor.mutator
-class _Extrema(relax.PyExprMutator):  # type: ignore[misc]
-    """`call_tir(maximum, (x, bound))` -> `maximum(x, constant)`, and the same of `minimum`."""
+class _Operators(relax.PyExprMutator):  # type: ignore[misc]
+    """`call_tir(maximum, (x, bound))` -> `maximum(x, constant)`, the same of `minimum`, and `call_tir(pad, (x,))` -> `nn.pad(x)`."""
 
     def __init__(self, mod: tvm.IRModule) -> None:
         super().__init__(mod)
@@ -40,11 +37,15 @@ class _Extrema(relax.PyExprMutator):  # type: ignore[misc]
 
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         call = super().visit_call_(call)
-        if op_name(call) != "call_tir" or len(call.args[1].fields) != 2:
+        if op_name(call) != "call_tir":
             return call
-        data, bound = call.args[1].fields
-        constant, op = self._number(bound), _extremum(self._mod[call.args[0]])
-        return call if constant is None or op is None else op(data, constant)
+        function, operands = self._mod[call.args[0]], list(call.args[1].fields)
+        if len(operands) == 1:
+            padded = _padding(function, operands[0], call)
+            return call if padded is None else padded
+        constant = self._number(operands[1]) if len(operands) == 2 else None
+        op = None if constant is None else _extremum(function, operands)
+        return op(operands[0], constant) if op else call
 
     def _number(self, expr: Any) -> Any:
         """The constant that `expr`, a constant or a `where` on one that is no NaN, amounts to; otherwise None."""
@@ -76,13 +77,42 @@ class _Unshared(relax.PyExprMutator):  # type: ignore[misc]
         return self.builder_.emit(relax.Call(bound.op, list(bound.args), bound.attrs, bound.ty_args, bound.span))
 
 
-def _extremum(function: tirx.PrimFunc) -> Any:
-    """`maximum` or `minimum` where a TIR function stores nothing but that of its first and second operand, otherwise None."""
-    stores: list[tirx.BufferStore] = []
-    structural_walk(function.body, (tirx.BufferStore, stores.append))
-    value = stores[0].value if len(stores) == 1 else None
-    if type(value) not in EXTREMA:
+def _extremum(function: tirx.PrimFunc, operands: list[Any]) -> Any:
+    """`maximum` or `minimum` where a TIR function is TVM's own of it, otherwise None."""
+    known = {topi.maximum: relax.op.maximum, topi.minimum: relax.op.minimum}
+    inputs = [_placeholder(operand) for operand in operands]
+    return next((op for tensor, op in known.items() if _is(function, inputs, tensor(*inputs))), None)
+
+
+def _padding(function: tirx.PrimFunc, data: Any, call: tvm.ir.Call) -> Any:
+    """`nn.pad` where a TIR function is TVM's own padding by a constant, otherwise None."""
+    before, values = _shifts(function)
+    shapes = shape_of(data), shape_of(call)
+    if before is None or len(values) != 1 or None in (*shapes[0], *shapes[1]) or len(before) != len(shapes[0]):
         return None
-    sides = (value.a, value.b)
-    loads = [isinstance(side, tvm.ir.TensorLoad) and side.source.same_as(param) for side, param in zip(sides, function.params, strict=False)]
-    return EXTREMA[type(value)] if all(loads) else None
+    after = [int(b or 0) - int(a or 0) - low for a, b, low in zip(*shapes, before, strict=True)]
+    x = _placeholder(data)
+    if not _is(function, [x], topi.nn.pad(x, before, after, tirx.const(values[0], dtype_of(data)))):
+        return None
+    return relax.op.nn.pad(data, [width for pair in zip(before, after, strict=True) for width in pair], "constant", values[0])
+
+
+def _shifts(function: tirx.PrimFunc) -> tuple[list[int] | None, list[float]]:
+    """By how much each index of the only load is less than that of the result, and the numbers that are stored."""
+    loads: list[Any] = []
+    stores: list[Any] = []
+    structural_walk(function.body, [(tirx.BufferStore, stores.append), (tvm.ir.TensorLoad, loads.append)])
+    if len(loads) != 1 or len(stores) != 1 or not isinstance(stores[0].value, tvm.ir.Call):
+        return None, []
+    lows = [index.b if isinstance(index, tirx.Sub) else 0 for index in loads[0].indices]
+    numbers = [part.value for part in stores[0].value.args if isinstance(part, (tirx.FloatImm, tirx.IntImm))]
+    return ([int(low) for low in lows] if all(isinstance(low, (int, tirx.IntImm)) for low in lows) else None), numbers
+
+
+def _placeholder(expr: Any) -> te.Tensor:
+    return te.placeholder(tuple(expr.ty.shape), str(expr.ty.dtype))
+
+
+def _is(function: tirx.PrimFunc, inputs: list[te.Tensor], output: te.Tensor) -> bool:
+    """Whether a TIR function computes `output` of `inputs` just as TVM's operator library does."""
+    return bool(structural_equal(function.body, te.create_prim_func([*inputs, output], "int64").body, map_free_vars=True))

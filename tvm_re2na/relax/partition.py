@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,88 +15,181 @@ from tvm import relax
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constraints import Operator, Rejection
+from tvm_re2na.codegen.explanation import Explanation, kept
 from tvm_re2na.relax.describe import describe
 from tvm_re2na.relax.integers import integer_function
 from tvm_re2na.relax.normal import normalise
 from tvm_re2na.relax.patterns import PREFIX, fusion_patterns, kind_of
-from tvm_re2na.relax.walk import bindings_of, result_of, value_of
+from tvm_re2na.relax.walk import attribute, bindings_of, called, result_of, value_of
 
 COMPILER = "re2na"
 ARCH_ATTR = "re2na_arch"
+NAME_ATTR = "re2na_name"
+KEPT_ATTR = "re2na_kept"  # on an integer function for the CPU: the explanation, as JSON
 Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A module whose operators are composite functions, and what the rules want to know of each."""
+    """A module whose operators are composite functions, each named, and what the rules want to know of each."""
 
     module: tvm.IRModule
     operators: dict[str, Operator]
 
 
 def partition_for_re2na(
-    mod: tvm.IRModule, params: Params | None = None, *, arch: Architecture | None = None
+    mod: tvm.IRModule, params: Params | None = None, *, arch: Architecture | None = None, mod_name: str = "default"
 ) -> tvm.IRModule:
-    """Move every operator that Re²Na can execute bit-exactly into functions for it.
+    """Move every operator that Re²Na can execute bit-exactly into functions for it; `relax.transform.RunCodegen` compiles them.
 
-    `mod` is a quantised module: QDQ operators as `relax.frontend.onnx` imports them. Quantised operators that cannot be offloaded
-    become integer functions for the CPU; the rest stays as it is. A module that is partitioned already is returned unchanged.
+    `mod` is a quantised module: QDQ operators as `relax.frontend.onnx` or `relax.frontend.torch` import them. Quantised operators
+    that cannot be offloaded become integer functions for the CPU, with the same arithmetic; `explain` says why. The rest stays as
+    it is, and so does a module that is partitioned already.
     """
-    if any(True for _ in offloaded_functions(mod)):
+    if is_partitioned(mod):
         return mod
     arch = arch or Architecture()
     found = find(mod, params)
-    mod = on_cpu(found, set(judge(found, arch)))
-    mod = relax.transform.MergeCompositeFunctions()(mod)
-    arch_text = json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
-    for variable, function in list(offloaded_functions(mod)):
-        mod.update_func(variable, function.with_attr(ARCH_ATTR, arch_text))
-    return mod
+    return partition_found(found, judge(found, arch), arch, mod_name)
 
 
-def offloaded_functions(mod: tvm.IRModule) -> Iterator[tuple[Any, relax.Function]]:
-    """(variable, function) of everything Re²Na executes, in the order of the symbols."""
+def is_partitioned(mod: tvm.IRModule) -> bool:
+    return any(True for _ in offloaded_functions(mod))
+
+
+def offloaded_functions(mod: tvm.IRModule) -> Iterator[tuple[str, relax.Function]]:
+    """(symbol, function) of everything Re²Na executes, in the order of the symbols."""
     for variable in sorted(mod.get_global_vars(), key=lambda var: (len(var.name_hint), str(var.name_hint))):
-        function = mod[variable]
-        if isinstance(function, relax.Function) and function.attrs and function.attrs.get("Codegen") == COMPILER:
-            yield variable, function
+        if attribute(mod[variable], "Codegen") == COMPILER:
+            yield str(variable.name_hint), mod[variable]
 
 
 def architecture_of(function: relax.Function) -> Architecture:
     """The machine that `partition_for_re2na` cut this function for."""
-    text = function.attrs.get(ARCH_ATTR) if function.attrs else None
-    return Architecture.from_dict(json.loads(str(text))) if text else Architecture()
+    text = attribute(function, ARCH_ATTR)
+    return Architecture.from_dict(json.loads(text)) if text else Architecture()
 
 
 def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     """The part of partitioning that depends on no machine."""
     mod = normalise(mod, params)
     mod = relax.transform.FuseOpsByPattern(fusion_patterns(None), bind_constants=True)(mod)
-    return Found(mod, {str(var.name_hint): operator_of(function) for var, function in composites(mod)})
+    operators: dict[str, Operator] = {}
+    counts: Counter[str] = Counter()
+    for _, call in bindings_of(mod["main"]):
+        variable = called(call)
+        kind = composite_kind(mod[variable]) if variable is not None else ""
+        if kind:
+            name = f"{kind}_{counts[kind]}"
+            counts[kind] += 1
+            operators[name] = operator_of(mod[variable])
+            mod.update_func(variable, mod[variable].with_attr(NAME_ATTR, name))
+    return Found(mod, operators)
 
 
-def judge(found: Found, arch: Architecture) -> dict[str, Rejection]:
+def judge(found: Found, arch: Architecture) -> dict[str, Rejection | None]:
     """What a machine does not take of the operators that were found, and why."""
     checked = {name: constraints.check(operator, arch) for name, operator in found.operators.items()}
     return {name: rejection for name, rejection in checked.items() if rejection is not None}
 
 
-def composites(mod: tvm.IRModule) -> Iterator[tuple[Any, relax.Function]]:
-    for variable, function in mod.functions.items():
-        composite = str(function.attrs.get("Composite") or "") if function.attrs else ""
-        if composite.startswith(PREFIX):
-            yield variable, function
+def partition_found(
+    found: Found, rejections: Mapping[str, Rejection | None], arch: Architecture, mod_name: str = "default"
+) -> tvm.IRModule:
+    """Everything that is not rejected becomes functions for Re²Na, everything else integer functions for the CPU."""
+    mod = _merged(found, rejections)
+    trivial = {name for _, function in offloaded_functions(mod) for name in _names_if_trivial(function)}
+    if trivial:
+        mod = _merged(found, {**rejections, **dict.fromkeys(trivial)})
+    return _named(mod, arch, mod_name)
+
+
+def for_cpu(found: Found) -> tvm.IRModule:
+    """Every operator as an integer function for the CPU."""
+    return _on_cpu(found, dict.fromkeys(found.operators))
+
+
+def composite_kind(function: Any) -> str:
+    """`conv2d` of a function made by the pattern "re2na.conv2d", otherwise an empty string."""
+    composite = attribute(function, "Composite")
+    return kind_of(composite) if composite.startswith(PREFIX) else ""
+
+
+def composites(function: relax.Function) -> Iterator[tuple[Any, Any, relax.Function]]:
+    """(variable, call, composite function) of everything an offloaded function calls, in execution order."""
+    local = {variable: value for variable, value in bindings_of(function) if isinstance(value, relax.Function)}
+    for variable, value in bindings_of(function):
+        if isinstance(value, tvm.ir.Call) and value.op in local:
+            yield variable, value, local[value.op]
 
 
 def operator_of(composite: relax.Function) -> Operator:
+    """What the rules and the compiler want to know of a composite function."""
     values = dict(bindings_of(composite))
-    return describe(kind_of(str(composite.attrs["Composite"])), value_of(result_of(composite), values), values)
+    return describe(composite_kind(composite), value_of(result_of(composite), values), values)
 
 
-def on_cpu(found: Found, names: set[str]) -> tvm.IRModule:
-    """The module with the composites of these names as integer functions for the CPU."""
+def explanation_of(function: Any) -> Explanation | None:
+    """Why a function that `partition_for_re2na` left on the CPU is there; None of any other."""
+    text = attribute(function, KEPT_ATTR)
+    return Explanation(**json.loads(text)) if text else None
+
+
+def _merged(found: Found, rejections: Mapping[str, Rejection | None]) -> tvm.IRModule:
+    return relax.transform.MergeCompositeFunctions()(_on_cpu(found, rejections))
+
+
+def _names_if_trivial(function: relax.Function) -> list[str]:
+    parts = [part for _, _, part in composites(function)]
+    worthwhile = constraints.worthwhile({composite_kind(part) for part in parts})
+    return [] if worthwhile else [attribute(part, NAME_ATTR) for part in parts]
+
+
+def _named(mod: tvm.IRModule, arch: Architecture, mod_name: str) -> tvm.IRModule:
+    """The offloaded functions under the names that Relay gives them, with the machine they are for."""
+    arch_text = json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
+    names = {symbol: f"tvmgen_{mod_name}_re2na_main_{index}" for index, symbol in enumerate(_in_order(mod))}
+    renamer = _Renamer(mod, names)
+    main = renamer.visit_expr(mod["main"])
+    functions = {variable: f for variable, f in mod.functions.items() if str(variable.name_hint) not in names}
+    for symbol, variable in renamer.variables.items():
+        function = mod[symbol].with_attr("global_symbol", str(variable.name_hint)).with_attr(ARCH_ATTR, arch_text)
+        functions[variable] = function
+    functions[mod.get_global_var("main")] = main
+    return tvm.IRModule(functions, attrs=mod.attrs)
+
+
+def _in_order(mod: tvm.IRModule) -> list[str]:
+    """The symbols of the offloaded functions as `main` calls them."""
+    known = {symbol for symbol, _ in offloaded_functions(mod)}
+    symbols = [str(variable.name_hint) for _, call in bindings_of(mod["main"]) if (variable := called(call)) is not None]
+    return [symbol for symbol in dict.fromkeys(symbols) if symbol in known]
+
+
+def _on_cpu(found: Found, rejections: Mapping[str, Rejection | None]) -> tvm.IRModule:
+    """The module with the named composites as integer functions for the CPU."""
     mod = found.module.clone()
-    for variable, function in composites(found.module):
-        if str(variable.name_hint) in names:
-            mod.update_func(variable, integer_function(function, found.operators[str(variable.name_hint)]))
+    for variable, function in found.module.functions.items():
+        name = attribute(function, NAME_ATTR)
+        if name in rejections:
+            operator = found.operators[name]
+            why = json.dumps(dataclasses.asdict(kept(name, operator.kind, rejections[name])))
+            mod.update_func(variable, integer_function(function, operator).with_attr(KEPT_ATTR, why))
     return mod
+
+
+@relax.expr_functor.mutator
+class _Renamer(relax.PyExprMutator):  # type: ignore[misc]
+    """Calls functions by other names."""
+
+    def __init__(self, mod: tvm.IRModule, names: Mapping[str, str]) -> None:
+        super().__init__(mod)
+        self.variables: dict[str, tvm.ir.GlobalVar] = {}
+        for symbol, name in names.items():
+            self.variables[symbol] = tvm.ir.GlobalVar(name)
+            relax.expr._update_type(self.variables[symbol], mod[symbol].ty)
+
+    def visit_call_(self, call: tvm.ir.Call) -> Any:
+        variable = called(call)
+        new = None if variable is None else self.variables.get(str(variable.name_hint))
+        return call if new is None else relax.Call(new, list(call.args), call.attrs, call.ty_args, call.span)

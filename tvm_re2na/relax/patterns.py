@@ -29,7 +29,7 @@ def kind_of(composite: str) -> str:
 
 def forms() -> list[tuple[str, Pattern]]:
     """Kind and pattern of every form; larger forms stand first."""
-    return [*_linear(), *_with_clamps("add", _add), *_with_clamps("max_pool2d", _max_pool2d), *_moves(), *_clips()]
+    return [*_linear(), *_with_clamps("add", _add), *_with_clamps("max_pool2d", _max_pool2d), *_moves(), ("pad", _pad()), *_clips()]
 
 
 def fusion_patterns(arch: Architecture | None) -> list[FusionPattern]:
@@ -97,6 +97,10 @@ def _max_pool2d() -> Pattern:
 def _moves() -> Iterator[tuple[str, Pattern]]:
     for op, arguments in (("reshape", [wildcard()]), ("squeeze", []), ("expand_dims", []), ("flatten", [])):
         yield "reshape", _quantized(is_op(f"relax.{op}")(_dequantized(wildcard()), *arguments))
+
+
+def _pad() -> Pattern:
+    return _quantized(is_op("relax.nn.pad")(_dequantized(wildcard())))
 
 
 def _clips() -> Iterator[tuple[str, Pattern]]:

@@ -64,3 +64,14 @@ def is_constant(expr: Expr) -> bool:
 
 def dtype_of(expr: Expr) -> str:
     return str(expr.ty.dtype)
+
+
+def attribute(function: Any, name: str) -> str:
+    """A text attribute of a function; an empty string where it has none."""
+    attrs = getattr(function, "attrs", None)
+    return str(attrs.get(name) or "") if attrs else ""
+
+
+def called(expr: Expr) -> Any:
+    """The global variable of the function that `expr` calls, otherwise None."""
+    return expr.op if isinstance(expr, tvm.ir.Call) and isinstance(expr.op, tvm.ir.GlobalVar) else None

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
+from tvm_re2na.codegen.attributes import four, rounded_up, spatial_padding, two
 from tvm_re2na.codegen.constraints import INT32, Operator, Rescale, Tensor, compose
 from tvm_re2na.codegen.graph import Window
 
@@ -93,12 +94,12 @@ def dtype_of(expr: relay.Expr) -> str:
 def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     parts = parts_of(expr)
     attrs = parts.main.attrs
-    padding = _four(attrs.padding)
+    padding = four(attrs.padding)
     if parts.pad is not None:
         extra = _spatial_padding(parts.pad) or (0, 0, 0, 0)
         padding = tuple(a + b for a, b in zip(padding, extra, strict=True))  # type: ignore[assignment]
     kernel = shape_of(parts.main.args[1])[2:] if attrs.kernel_layout == "OIHW" else (1, 1)
-    window = Window((kernel[0] or 0, kernel[1] or 0), _two(attrs.strides), padding, _two(attrs.dilation))
+    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
     return _linear("conv2d", expr, parts, bindings, window, int(attrs.groups), layouts)
 
@@ -163,26 +164,14 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
 def _max_pool2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     attrs = main.attrs
-    window = Window(_two(attrs.pool_size), _two(attrs.strides), _four(attrs.padding), _two(attrs.dilation))
+    window = Window(two(attrs.pool_size), two(attrs.strides), four(attrs.padding), two(attrs.dilation))
     data, layouts = main.args[0], (str(attrs.layout), str(attrs.out_layout))
     if attrs.ceil_mode and layouts[0] == "NCHW":
-        window = _ceil_window(window, shape_of(data), shape_of(main))
+        window = rounded_up(window, shape_of(data), shape_of(main))
     bounds = _bounds(after, (-128, 127))
     return Operator(
         "max_pool2d", (_tensor(data, bindings),), _tensor(expr, bindings), window=window, layouts=layouts, after=bounds
     )
-
-
-def _ceil_window(window: Window, shape: tuple[int | None, ...], output: tuple[int | None, ...]) -> Window:
-    """Rounding the output size up is the same as padding the bottom and right until it comes out."""
-    top, left, bottom, right = window.padding
-    if None in (*shape[2:], *output[2:]):
-        return window
-    needed = [
-        (int(output[2 + i] or 0) - 1) * window.stride[i] + window.reach[i] - int(shape[2 + i] or 0) for i in range(2)
-    ]
-    padding = (top, left, max(bottom, needed[0] - top), max(right, needed[1] - left))
-    return Window(window.kernel, window.stride, padding, window.dilation)
 
 
 def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -260,11 +249,7 @@ def _clamp_bounds(clamp: relay.Call) -> tuple[float | None, float | None]:
 def _spatial_padding(pad: relay.Call) -> tuple[int, int, int, int] | None:
     """(top, left, bottom, right) of an nn.pad of rows and columns; None for any other."""
     widths = [(int(low), int(high)) for low, high in pad.attrs.pad_width]
-    plain = len(widths) == 4 and widths[:2] == [(0, 0), (0, 0)] and min(min(pair) for pair in widths) >= 0
-    if not plain or str(pad.attrs.pad_mode) != "constant":
-        return None
-    (top, bottom), (left, right) = widths[2:]
-    return top, left, bottom, right
+    return spatial_padding(widths) if str(pad.attrs.pad_mode) == "constant" else None
 
 
 def _tensor(expr: relay.Expr, bindings: Bindings) -> Tensor:
@@ -275,14 +260,3 @@ def _tensor(expr: relay.Expr, bindings: Bindings) -> Tensor:
 def _scales(expr: relay.Expr) -> tuple[float, ...]:
     values = array_of(expr)
     return () if values is None else tuple(float(value) for value in np.unique(values))
-
-
-def _two(values: Any) -> tuple[int, int]:
-    return int(values[0]), int(values[-1])
-
-
-def _four(values: Any) -> tuple[int, int, int, int]:
-    """TVM's padding (one, two or four numbers) as (top, left, bottom, right)."""
-    sizes = [int(value) for value in values]
-    top, left, bottom, right = sizes if len(sizes) == 4 else (sizes[0], sizes[-1], sizes[0], sizes[-1])
-    return top, left, bottom, right

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import Rejection, Scalar
+from tvm_re2na.codegen.explanation import Explanation, foreign, kept, offloaded
 from tvm_re2na.relay.describe import op_name, shape_of
 from tvm_re2na.relay.names import span_name
 from tvm_re2na.relay.partition import (
@@ -28,18 +26,6 @@ from tvm_re2na.relay.partition import (
 SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense": slice(1, None), "matmul": slice(0, 1)}
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded."""
-
-    name: str
-    op: str
-    offloaded: bool
-    rule: str | None
-    reason: str
-    value: Scalar | None
-    limit: Scalar | None
-
 
 def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
@@ -52,7 +38,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
         symbol = str(call.op.name_hint) if isinstance(call.op, relay.GlobalVar) else ""
         if symbol in already:
             inner = composites(already[symbol].body)
-            found += [_offloaded(composite_name(composite), composite_kind(composite)) for composite in inner]
+            found += [offloaded(composite_name(composite), composite_kind(composite)) for composite in inner]
         elif composite_kind(call):
             found.append(_explain_composite(call, grouped, accepted))
         elif op_name(call):
@@ -90,40 +76,14 @@ def _calls(expr: relay.Expr) -> Iterator[relay.Call]:
 
 def _explain_composite(call: relay.Call, grouped: Grouped, accepted: set[str]) -> Explanation:
     name, kind = composite_name(call), composite_kind(call)
-    if name in accepted:
-        return _offloaded(name, kind)
-    rejection = grouped.rejections.get(name) or _rejected(
-        constraints.worthwhile, kind, "a linear operator, pooling or addition"
-    )
-    return _kept(name, kind, rejection)
+    return offloaded(name, kind) if name in accepted else kept(name, kind, grouped.rejections.get(name))
 
 
 def _explain_call(call: relay.Call, index: int) -> Explanation:
     op = op_name(call)
-    name = span_name(call) or f"{op}_{index}"
     types = [argument.checked_type for argument in call.args] + [call.checked_type]
     dtypes = [str(kind.dtype) for kind in types if isinstance(kind, tvm.ir.TensorType)]
-    if constraints.host_boundary(op):
-        return _kept(name, op, _rejected(constraints.host_boundary, op, "int8"))
-    if constraints.requantised(op) and op.startswith("qnn."):
-        return _kept(name, op, _rejected(constraints.requantised, "int32", "int8"))
-    if "float32" in dtypes and "int8" not in dtypes:
-        return _kept(name, op, _rejected(constraints.quantised, "float32", "int8"))
-    if constraints.exact_average(op):
-        return _kept(name, op, _rejected(constraints.exact_average, op, "depthwise conv2d"))
-    return _kept(name, op, _rejected(constraints.known_operator, op, ", ".join(constraints.KINDS)))
-
-
-def _rejected(rule: Callable[..., object], value: Scalar, limit: Scalar) -> Rejection:
-    return Rejection(rule.__name__, constraints.reason(rule), value, limit)
-
-
-def _kept(name: str, op: str, rejection: Rejection) -> Explanation:
-    return Explanation(name, op, False, rejection.rule, rejection.reason, rejection.value, rejection.limit)
-
-
-def _offloaded(name: str, kind: str) -> Explanation:
-    return Explanation(name, kind, True, None, "Runs on Re²Na.", None, None)
+    return foreign(span_name(call) or f"{op}_{index}", op, dtypes, op.startswith("qnn."))
 
 
 def _macs(call: relay.Call) -> int:

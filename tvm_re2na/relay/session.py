@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,8 @@ from tvm.contrib import graph_executor
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.graph import Graph
-from tvm_re2na.codegen.program import Program
 from tvm_re2na.relay.backend import TAG, collect_programs
-from tvm_re2na.relay.explain import offloaded_macs_share
+from tvm_re2na.relay.explain import explain, offloaded_macs_share
 from tvm_re2na.relay.lower import lower
 from tvm_re2na.relay.partition import (
     Grouped,
@@ -30,43 +27,14 @@ from tvm_re2na.relay.partition import (
     partition_grouped,
     prepare,
 )
+from tvm_re2na.rooms import Built, Dump, Lowered, Params, Runner
 
-Dump: TypeAlias = Callable[[str, str], None]
-Params: TypeAlias = dict[str, Any]
+__all__ = ["build_for_cpu", "build_for_re2na", "explain", "import_onnx", "import_tflite", "lower_for_each"]
 
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
 
-@dataclass(frozen=True)
-class Built:
-    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU)."""
-
-    library: Any
-    programs: tuple[tuple[str, Program], ...] = ()
-    offloaded_macs_share: float = 0.0
-
-    def executor(self) -> Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]:
-        """A function that runs one batch of float images and returns all outputs."""
-        module = graph_executor.GraphModule(self.library["default"](tvm.cpu()))
-
-        def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
-            module.set_input(0, np.ascontiguousarray(images))
-            module.run()
-            return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
-
-        return run
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """What a machine takes of a network: the graphs of the offloaded regions, and their share of the network's MACs."""
-
-    graphs: tuple[Graph, ...]
-    offloaded_macs_share: float
-
-
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
-    """TVM's importer with the input's shape fixed; raises whatever TVM raises, which may be any exception."""
     mod, params = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
     return mod, params
 
@@ -86,10 +54,22 @@ def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
     return mod, {}
 
 
+def open_library(library: Any) -> Runner:
+    """Runs what `relay.build` made, in the graph executor."""
+    module = graph_executor.GraphModule(library["default"](tvm.cpu()))
+
+    def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+        module.set_input(0, np.ascontiguousarray(images))
+        module.run()
+        return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
+
+    return run
+
+
 def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
     """The integer graph on plain `llvm`, whose kernels are exact."""
     with tvm.transform.PassContext(opt_level=3):
-        return Built(relay.build(prepare(mod, params)[0], target="llvm"))
+        return Built(relay.build(prepare(mod, params)[0], target="llvm"), open_library)
 
 
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
@@ -100,7 +80,7 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
             compile_graph(lower(function, symbol, arch), arch, dump=dump)
     with collect_programs() as programs, tvm.transform.PassContext(opt_level=3):
         library = relay.build(partitioned, target=TAG)
-    return Built(library, tuple(programs), offloaded_macs_share(partitioned))
+    return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
 
 
 def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:

@@ -1,0 +1,49 @@
+"""Where each operator of a model runs, and why: what both front ends tell their users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from tvm_re2na.codegen import constraints
+from tvm_re2na.codegen.constraints import Rejection, Scalar
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded."""
+
+    name: str
+    op: str
+    offloaded: bool
+    rule: str | None
+    reason: str
+    value: Scalar | None
+    limit: Scalar | None
+
+
+def offloaded(name: str, kind: str) -> Explanation:
+    return Explanation(name, kind, True, None, "Runs on Re²Na.", None, None)
+
+
+def kept(name: str, kind: str, rejection: Rejection | None) -> Explanation:
+    """An operator of the machine that stays on the CPU; without a rejection, because its surroundings are not worth moving."""
+    rejection = rejection or _rejected(constraints.worthwhile, kind, "a linear operator, pooling or addition")
+    return Explanation(name, kind, False, rejection.rule, rejection.reason, rejection.value, rejection.limit)
+
+
+def foreign(name: str, op: str, dtypes: Collection[str], unquantised: bool) -> Explanation:
+    """An operator that matched no form of the machine's; `unquantised`: it is one, on integers, but its result is not int8."""
+    if constraints.host_boundary(op):
+        return kept(name, op, _rejected(constraints.host_boundary, op, "int8"))
+    if unquantised and constraints.requantised(op):
+        return kept(name, op, _rejected(constraints.requantised, "int32", "int8"))
+    if "float32" in dtypes and "int8" not in dtypes:
+        return kept(name, op, _rejected(constraints.quantised, "float32", "int8"))
+    if constraints.exact_average(op):
+        return kept(name, op, _rejected(constraints.exact_average, op, "depthwise conv2d"))
+    return kept(name, op, _rejected(constraints.known_operator, op, ", ".join(constraints.KINDS)))
+
+
+def _rejected(rule: Callable[..., object], value: Scalar, limit: Scalar) -> Rejection:
+    return Rejection(rule.__name__, constraints.reason(rule), value, limit)

@@ -1,0 +1,92 @@
+"""One network, built for the CPU or for Re²Na, and run: plain TVM calls that the pipeline strings together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import tvm
+from tvm import relax
+from tvm.relax.frontend.onnx import from_onnx
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.relax.backend import HOST, TAG, collect_programs
+from tvm_re2na.relax.explain import explain, offloaded_macs_share
+from tvm_re2na.relax.lower import lower
+from tvm_re2na.relax.partition import (
+    Found,
+    find,
+    for_cpu,
+    judge,
+    offloaded_functions,
+    partition_for_re2na,
+    partition_found,
+)
+from tvm_re2na.rooms import Built, Dump, Lowered, Params, Runner
+
+__all__ = ["build_for_cpu", "build_for_re2na", "explain", "import_onnx", "import_tflite", "lower_for_each"]
+
+
+def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
+    given = {name: list(sizes) for name, sizes in shape.items()}
+    return from_onnx(model, shape_dict=given, keep_params_in_input=False), {}
+
+
+def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
+    """TVM's importer for Relax knows no quantised TFLite operators."""
+    del content
+    raise NotImplementedError("today's TVM reads no quantised TFLite; TVM 0.19 does: pip install 'tvm_re2na[relay]'")
+
+
+def open_library(library: Any) -> Runner:
+    """Runs what `tvm.compile` made, in the virtual machine."""
+    machine = relax.VirtualMachine(library, tvm.cpu())
+
+    def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+        result = machine["main"](tvm.runtime.tensor(np.ascontiguousarray(images)))
+        return [output.numpy() for output in ([result] if hasattr(result, "numpy") else result)]
+
+    return run
+
+
+def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
+    """Every quantised operator in integers, on plain `llvm`."""
+    return Built(tvm.compile(for_cpu(find(mod, params)), target=HOST), open_library)
+
+
+def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
+    """The same, partitioned; raises CompileError where the machine is too small."""
+    partitioned = partition_for_re2na(mod, params, arch=arch)
+    if dump is not None:
+        for symbol, function in offloaded_functions(partitioned):
+            compile_graph(lower(function, symbol, arch), arch, dump=dump)
+    with collect_programs() as programs:
+        library = tvm.compile(relax.transform.RunCodegen()(partitioned), target=TAG)
+    return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
+
+
+def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
+    """What each machine takes of one network; the machines may differ in anything but their arithmetic.
+
+    The network is analysed once, and partitioned once for each set of operators that some machine has to reject; machines
+    with the same set get the same object.
+    """
+    found = find(mod, params)
+    known: dict[frozenset[str], Lowered] = {}
+    lowered = []
+    for arch in archs:
+        rejected = frozenset(judge(found, arch))
+        if rejected not in known:
+            known[rejected] = _lowered(found, arch)
+        lowered.append(known[rejected])
+    return lowered
+
+
+def _lowered(found: Found, arch: Architecture) -> Lowered:
+    partitioned = partition_found(found, judge(found, arch), arch)
+    graphs = tuple(lower(function, symbol, arch) for symbol, function in offloaded_functions(partitioned))
+    return Lowered(graphs, offloaded_macs_share(partitioned))
