@@ -137,7 +137,9 @@ def load_module_library() -> None:
 
 def _built(name: str) -> Path | None:
     package = sys.modules[__name__.rpartition(".")[0]]
-    folders = [Path(folder) for folder in package.__path__]  # two in an editable install: the sources, and what was built
+    folders = [
+        Path(folder) for folder in package.__path__
+    ]  # two in an editable install: the sources, and what was built
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 

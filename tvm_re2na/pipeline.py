@@ -158,9 +158,7 @@ def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
     return rooms.session().build_for_cpu(mod, params)
 
 
-def build_for_re2na(
-    mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None
-) -> Built:
+def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Built:
     """The same network with every supported operator on Re²Na. Raises CompileError where the machine is too small.
 
     `dump(stage, text)` is handed what each stage of the compiler makes of each offloaded region.

@@ -6,7 +6,7 @@ operator that it stands for, the same that TVM's FakeQuantizationToInteger makes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +39,14 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Parts:
-    """A matched form taken apart: `quantize(clamps(main(...)))`, with what is added to a linear operator."""
+    """A matched form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator.
+
+    `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
+    """
 
     result: Expr
     output: Quantity
+    after: tuple[Expr, ...]
     clamps: tuple[Expr, ...]
     bias: Expr | None
     main: Expr
@@ -54,26 +58,82 @@ def describe(kind: str, result: Expr, values: Values) -> Operator:
 
 
 def is_form(kind: str, result: Expr, values: Values) -> bool:
-    """Whether the form amounts to one integer operator: what only moves or compares numbers must keep their scale."""
-    if kind not in ("max_pool2d", "reshape", "pad", "clip"):
-        return True
+    """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
     parts = _take_apart(kind, result, values)
-    data = _quantity(parts.main.args[0], values)
-    return len(data.scales) == 1 and (data.scales, data.zero) == (parts.output.scales, parts.output.zero)
+    if not all(_keeps_scale(clip, values) for clip in _clips(kind, result, values)):
+        return False
+    if kind == "conv2d":
+        pad = _padding_before(parts.main, values)
+        return pad is None or _foldable(pad, values)
+    return kind not in ("max_pool2d", "reshape", "pad") or _same_scale(parts.main.args[0], parts.result, values)
 
 
 def _take_apart(kind: str, result: Expr, values: Values) -> Parts:
-    output = _quantity(result, values)
+    after: tuple[Expr, ...] = ()
+    inner = value_of(result, values)
+    for clip in _clips(kind, result, values):
+        clamps, inner = _clamps(clip, values)
+        after = (*clamps, *after)
+        inner = _quantity(inner, values).data
+    if kind == "clip":
+        return Parts(result, _quantity(result, values), after, (), None, inner)
+    clamps, node = _clamps(inner, values)
+    bias = node if kind in ("conv2d", "dense") and op_name(node) == "add" else None
+    main = node if bias is None else value_of(bias.args[0], values)
+    return Parts(result, _quantity(result, values), after, clamps, bias, main)
+
+
+def _clips(kind: str, result: Expr, values: Values) -> Iterator[Expr]:
+    """The `quantize` of each clip at the end of a form, last first; a form of kind "clip" is one."""
+    quantize = value_of(result, values)
+    while op_name(quantize) == "quantize":
+        clamps, inner = _clamps(quantize, values)
+        if not clamps or op_name(inner) != "dequantize":
+            return
+        yield quantize
+        quantize = value_of(inner.args[0], values)
+        if kind == "clip":
+            return
+
+
+def _clamps(quantize: Expr, values: Values) -> tuple[tuple[Expr, ...], Expr]:
+    """The clamps before a `quantize`, first to last, and what they clamp."""
     clamps: list[Expr] = []
-    node = output.data
+    node = value_of(quantize.args[0], values)
     while op_name(node) in CLAMPS:
         clamps.insert(0, node)
         node = value_of(node.args[0], values)
-    if kind == "clip":
-        return Parts(result, output, tuple(clamps), None, clamps[0])
-    bias = node if kind in ("conv2d", "dense") and op_name(node) == "add" else None
-    main = node if bias is None else value_of(bias.args[0], values)
-    return Parts(result, output, tuple(clamps), bias, main)
+    return tuple(clamps), node
+
+
+def _padding_before(conv2d: Expr, values: Values) -> Expr | None:
+    """The `quantize` of a padding that belongs to the form of a convolution."""
+    quantize = _quantity(conv2d.args[0], values).data
+    return quantize if op_name(quantize) == "quantize" else None
+
+
+def _foldable(quantize: Expr, values: Values) -> bool:
+    """Whether a padding is plain zeros around the image, so that it can be part of the window."""
+    pad = value_of(quantize.args[0], values)
+    data = _quantity(pad.args[0], values)
+    zeros = float(pad.attrs.pad_value) == 0 and data.zero == 0
+    return zeros and _widths(pad) is not None and _same_scale(pad.args[0], quantize, values)
+
+
+def _widths(pad: Expr) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right) of an `nn.pad` of rows and columns by a constant; None for any other."""
+    sizes = [int(width) for width in pad.attrs.pad_width]
+    widths = list(zip(sizes[::2], sizes[1::2], strict=True))
+    return spatial_padding(widths) if str(pad.attrs.pad_mode) == "constant" else None
+
+
+def _keeps_scale(clip: Expr, values: Values) -> bool:
+    return _same_scale(_clamps(clip, values)[1], clip, values)
+
+
+def _same_scale(one: Expr, other: Expr, values: Values) -> bool:
+    first, second = _quantity(one, values), _quantity(other, values)
+    return len(first.scales) == 1 and (first.scales, first.zero) == (second.scales, second.zero)
 
 
 def _quantity(expr: Expr, values: Values) -> Quantity:
@@ -83,11 +143,15 @@ def _quantity(expr: Expr, values: Values) -> Quantity:
 
 
 def _conv2d(parts: Parts, values: Values) -> Operator:
-    attrs = parts.main.attrs
+    attrs, padding = parts.main.attrs, four(parts.main.attrs.padding)
+    pad = _padding_before(parts.main, values)
+    if pad is not None:
+        extra = _widths(value_of(pad.args[0], values)) or (0, 0, 0, 0)
+        padding = tuple(a + b for a, b in zip(padding, extra, strict=True))  # type: ignore[assignment]
     weight = _quantity(parts.main.args[1], values)
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
     kernel = shape_of(weight.data)[2:] if layouts[1] == "OIHW" else (1, 1)
-    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), four(attrs.padding), two(attrs.dilation))
+    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
     return _linear("conv2d", parts, values, weight, array_of(weight.data), window, int(attrs.groups), layouts)
 
 
@@ -112,6 +176,9 @@ def _linear(
     layouts: tuple[str, ...],
 ) -> Operator:
     data = _quantity(parts.main.args[0], values)
+    pad = _padding_before(parts.main, values)
+    if pad is not None:
+        data = _quantity(value_of(pad.args[0], values).args[0], values)
     scale = None if data.scale is None or weight.scale is None else data.scale * weight.scale
     channels = shape_of(parts.main)[1] or 0
     source = () if scale is None else tuple(float(value) for value in np.unique(scale))
@@ -127,13 +194,11 @@ def _linear(
         groups,
         layouts,
         _bounds(parts.clamps, values, source),
-        INT8,
+        _after(parts, values, ()),
     )
 
 
-def _bias(
-    parts: Parts, values: Values, scale: npt.NDArray[Any] | None, channels: int
-) -> npt.NDArray[np.int32] | None:
+def _bias(parts: Parts, values: Values, scale: npt.NDArray[Any] | None, channels: int) -> npt.NDArray[np.int32] | None:
     """The bias in units of the sum, one value per channel; zeros where there is none, None where it is no such constant."""
     if parts.bias is None:
         return np.zeros(channels, np.int32)
@@ -154,8 +219,10 @@ def _max_pool2d(parts: Parts, values: Values) -> Operator:
     layouts = (str(attrs.layout), str(attrs.out_layout))
     if attrs.ceil_mode and layouts[0] == "NCHW":
         window = rounded_up(window, shape_of(data.data), shape_of(parts.main))
-    after = _bounds(parts.clamps, values, data.scales, data.zero, INT8)
-    return Operator("max_pool2d", (_tensor(data),), _tensor_of(parts.result), window=window, layouts=layouts, after=after)
+    after = _after(parts, values, parts.clamps)
+    return Operator(
+        "max_pool2d", (_tensor(data),), _tensor_of(parts.result), window=window, layouts=layouts, after=after
+    )
 
 
 def _add(parts: Parts, values: Values) -> Operator:
@@ -166,7 +233,7 @@ def _add(parts: Parts, values: Values) -> Operator:
         _tensor_of(parts.result),
         tuple(Rescale(operand.scales, parts.output.scales) for operand in operands),
         (*(operand.zero for operand in operands), parts.output.zero),
-        after=_bounds(parts.clamps, values, parts.output.scales, parts.output.zero, INT8),
+        after=_after(parts, values, parts.clamps),
     )
 
 
@@ -176,18 +243,20 @@ def _reshape(parts: Parts, values: Values) -> Operator:
 
 
 def _pad(parts: Parts, values: Values) -> Operator:
-    data, attrs = _quantity(parts.main.args[0], values), parts.main.attrs
-    sizes = [int(width) for width in attrs.pad_width]
-    padding = spatial_padding(list(zip(sizes[::2], sizes[1::2], strict=True)))
-    window = Window((1, 1), padding=padding) if padding is not None and str(attrs.pad_mode) == "constant" else None
-    value = _steps(float(attrs.pad_value), data.scales[0], data.zero or 0)
+    data, padding = _quantity(parts.main.args[0], values), _widths(parts.main)
+    window = Window((1, 1), padding=padding) if padding is not None else None
+    value = _steps(float(parts.main.attrs.pad_value), data.scales[0], data.zero or 0)
     return Operator("pad", (_tensor(data),), _tensor_of(parts.result), window=window, pad_value=value)
 
 
 def _clip(parts: Parts, values: Values) -> Operator:
-    data = _quantity(parts.main.args[0], values)
-    after = _bounds(parts.clamps, values, data.scales, data.zero, INT8)
-    return Operator("clip", (_tensor(data),), _tensor_of(parts.result), after=after)
+    after = _after(parts, values, ())
+    return Operator(
+        "clip",
+        (Tensor(shape_of(parts.main), dtype_of(parts.main), is_constant(parts.main)),),
+        _tensor_of(parts.result),
+        after=after,
+    )
 
 
 _DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = {
@@ -199,6 +268,11 @@ _DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = {
     "pad": _pad,
     "clip": _clip,
 }
+
+
+def _after(parts: Parts, values: Values, clamps: tuple[Expr, ...]) -> Bounds | None:
+    """What clamps leave of the result."""
+    return _bounds((*clamps, *parts.after), values, parts.output.scales, parts.output.zero, INT8)
 
 
 def _bounds(

@@ -15,7 +15,6 @@ import numpy as np
 from tvm import relax
 
 from tvm_re2na.codegen.constraints import Operator, Rescale
-from tvm_re2na.relax.walk import dtype_of
 
 FRACTION_BITS = 31  # of the multiplier of a rescaling, as in TVM's fixed_point_multiply
 Expr = Any
@@ -23,7 +22,9 @@ Expr = Any
 
 def has_integer_form(op: Operator) -> bool:
     """Whether everything that integer code needs is a constant, and one for the tensor."""
-    known = op.before is not None and op.after is not None and None not in op.zero_points and None not in op.output.shape
+    known = (
+        op.before is not None and op.after is not None and None not in op.zero_points and None not in op.output.shape
+    )
     scales = [scales for rescale in op.rescales for scales in (rescale.source, rescale.target)]
     known &= op.kind != "pad" or (op.window is not None and op.pad_value is not None)
     linear = op.kind not in ("conv2d", "dense") or (op.weight is not None and op.bias is not None)

@@ -16,6 +16,7 @@ from tvm_ffi import structural_equal, structural_walk
 
 from tvm_re2na.relax.walk import array_of, dtype_of, op_name, shape_of
 
+
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:
     """Bind parameters, turn TIR functions back into `nn.pad`, `maximum` and `minimum` of constants, give each operator its own `dequantize`."""
     if params:
@@ -94,7 +95,9 @@ def _padding(function: tirx.PrimFunc, data: Any, call: tvm.ir.Call) -> Any:
     x = _placeholder(data)
     if not _is(function, [x], topi.nn.pad(x, before, after, tirx.const(values[0], dtype_of(data)))):
         return None
-    return relax.op.nn.pad(data, [width for pair in zip(before, after, strict=True) for width in pair], "constant", values[0])
+    return relax.op.nn.pad(
+        data, [width for pair in zip(before, after, strict=True) for width in pair], "constant", values[0]
+    )
 
 
 def _shifts(function: tirx.PrimFunc) -> tuple[list[int] | None, list[float]]:
@@ -115,4 +118,6 @@ def _placeholder(expr: Any) -> te.Tensor:
 
 def _is(function: tirx.PrimFunc, inputs: list[te.Tensor], output: te.Tensor) -> bool:
     """Whether a TIR function computes `output` of `inputs` just as TVM's operator library does."""
-    return bool(structural_equal(function.body, te.create_prim_func([*inputs, output], "int64").body, map_free_vars=True))
+    return bool(
+        structural_equal(function.body, te.create_prim_func([*inputs, output], "int64").body, map_free_vars=True)
+    )

@@ -136,7 +136,14 @@ def explanation_of(function: Any) -> Explanation | None:
 
 
 def _merged(found: Found, rejections: Mapping[str, Rejection | None]) -> tvm.IRModule:
-    return relax.transform.MergeCompositeFunctions()(_on_cpu(found, rejections))
+    mod = _on_cpu(found, rejections)
+    kept_on_cpu = [variable for variable, function in mod.functions.items() if explanation_of(function)]
+    for variable in kept_on_cpu:  # what is no composite must be "Primitive", or the pass would look for its groups
+        mod.update_func(variable, mod[variable].with_attr("Primitive", True))
+    mod = relax.transform.MergeCompositeFunctions()(mod)
+    for variable in kept_on_cpu:
+        mod.update_func(variable, mod[variable].without_attr("Primitive"))
+    return mod
 
 
 def _names_if_trivial(function: relax.Function) -> list[str]:
@@ -162,7 +169,9 @@ def _named(mod: tvm.IRModule, arch: Architecture, mod_name: str) -> tvm.IRModule
 def _in_order(mod: tvm.IRModule) -> list[str]:
     """The symbols of the offloaded functions as `main` calls them."""
     known = {symbol for symbol, _ in offloaded_functions(mod)}
-    symbols = [str(variable.name_hint) for _, call in bindings_of(mod["main"]) if (variable := called(call)) is not None]
+    symbols = [
+        str(variable.name_hint) for _, call in bindings_of(mod["main"]) if (variable := called(call)) is not None
+    ]
     return [symbol for symbol in dict.fromkeys(symbols) if symbol in known]
 
 

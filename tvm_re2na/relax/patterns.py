@@ -5,8 +5,7 @@ The patterns are about form only; whether the machine takes an operator is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
 from typing import Any
 
 from tvm.relax.backend.pattern_registry import register_patterns
@@ -18,7 +17,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.relax.describe import describe, is_form
 
 PREFIX = "re2na."
-MOST_CLAMPS = 2
+RESHAPES = {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0}  # operands besides the data
 Pattern = Any  # a tvm.relax.dpl.DFPattern
 
 
@@ -28,8 +27,22 @@ def kind_of(composite: str) -> str:
 
 
 def forms() -> list[tuple[str, Pattern]]:
-    """Kind and pattern of every form; larger forms stand first."""
-    return [*_linear(), *_with_clamps("add", _add), *_with_clamps("max_pool2d", _max_pool2d), *_moves(), ("pad", _pad()), *_clips()]
+    """Kind and pattern of every form; of forms that contain each other, the larger stands first.
+
+    A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
+    """
+    bases: list[tuple[str, Callable[[], Pattern]]] = [
+        ("conv2d", lambda: _conv2d(_pad())),
+        ("conv2d", lambda: _conv2d(wildcard())),
+        ("dense", _dense),
+        ("add", _add),
+        ("max_pool2d", _max_pool2d),
+    ]
+    clamped = [(kind, _clip(_clip(base()))) for kind, base in bases]
+    clamped += [(kind, _clip(base())) for kind, base in bases]
+    plain = [(kind, base()) for kind, base in bases]
+    moves = [("reshape", _reshape(op, operands)) for op, operands in RESHAPES.items()]
+    return [*clamped, *plain, *moves, ("pad", _pad()), ("clip", _clip(wildcard()))]
 
 
 def fusion_patterns(arch: Architecture | None) -> list[FusionPattern]:
@@ -60,52 +73,45 @@ def _clamp(x: Pattern) -> Pattern:
     return is_op("relax.nn.relu")(x) | is_op("relax.clip")(x, wildcard(), wildcard()) | binary[0] | binary[1]
 
 
-def _clamped(x: Pattern, count: int) -> Pattern:
-    return _clamped(_clamp(x), count - 1) if count else x
+def _clamped(x: Pattern) -> Pattern:
+    """`x` with up to two clamps."""
+    return x | _clamp(x) | _clamp(_clamp(x))
 
 
-def _linear() -> Iterator[tuple[str, Pattern]]:
-    """dequantize -> op [+ bias] [clamps] -> quantize, largest first."""
-    for clamps, bias in product(range(MOST_CLAMPS, -1, -1), (True, False)):
-        flat = _dequantized(wildcard())
-        channels = is_op("relax.reshape")(_dequantized(wildcard()), wildcard())
-        weight = _dequantized(wildcard())
-        transposed = is_op("relax.permute_dims")(weight)
-        for kind, op, weights, added in (
-            ("conv2d", "relax.nn.conv2d", weight, channels),
-            ("dense", "relax.matmul", transposed, flat),
-            ("dense", "relax.matmul", weight, flat),
-        ):
-            out = is_op(op)(_dequantized(wildcard()), weights)
-            out = is_op("relax.add")(out, added) if bias else out
-            yield kind, _quantized(_clamped(out, clamps))
+def _conv2d(data: Pattern) -> Pattern:
+    """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
+    sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
+    bias = is_op("relax.reshape")(_dequantized(wildcard()), wildcard())
+    return _quantized(_clamped(sums | is_op("relax.add")(sums, bias)))
 
 
-def _with_clamps(kind: str, form: Callable[[], Pattern]) -> Iterator[tuple[str, Pattern]]:
-    for clamps in range(MOST_CLAMPS, -1, -1):
-        yield kind, _quantized(_clamped(form(), clamps))
+def _dense() -> Pattern:
+    """dequantize -> matmul [+ bias] [clamps] -> quantize; the weights transposed or not."""
+    weight = _dequantized(wildcard())
+    sums = is_op("relax.matmul")(_dequantized(wildcard()), weight | is_op("relax.permute_dims")(weight))
+    return _quantized(_clamped(sums | is_op("relax.add")(sums, _dequantized(wildcard()))))
 
 
 def _add() -> Pattern:
-    return is_op("relax.add")(_dequantized(wildcard()), _dequantized(wildcard()))
+    return _quantized(_clamped(is_op("relax.add")(_dequantized(wildcard()), _dequantized(wildcard()))))
 
 
 def _max_pool2d() -> Pattern:
-    return is_op("relax.nn.max_pool2d")(_dequantized(wildcard()))
+    return _quantized(_clamped(is_op("relax.nn.max_pool2d")(_dequantized(wildcard()))))
 
 
-def _moves() -> Iterator[tuple[str, Pattern]]:
-    for op, arguments in (("reshape", [wildcard()]), ("squeeze", []), ("expand_dims", []), ("flatten", [])):
-        yield "reshape", _quantized(is_op(f"relax.{op}")(_dequantized(wildcard()), *arguments))
+def _reshape(op: str, operands: int) -> Pattern:
+    return _quantized(is_op(f"relax.{op}")(_dequantized(wildcard()), *[wildcard() for _ in range(operands)]))
 
 
 def _pad() -> Pattern:
     return _quantized(is_op("relax.nn.pad")(_dequantized(wildcard())))
 
 
-def _clips() -> Iterator[tuple[str, Pattern]]:
-    for clamps in range(MOST_CLAMPS, 0, -1):
-        yield "clip", _quantized(_clamped(_dequantized(wildcard()), clamps))
+def _clip(x: Pattern) -> Pattern:
+    """One or two clamps of quantised values."""
+    values = _dequantized(x)
+    return _quantized(_clamp(values) | _clamp(_clamp(values)))
 
 
 # As tuples, whose names the registry remembers in order to let go of the checks before Python ends; it tries the last first.

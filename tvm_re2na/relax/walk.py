@@ -34,7 +34,11 @@ def value_of(expr: Expr, values: Values) -> Expr:
 
 def op_name(expr: Expr) -> str:
     """`nn.conv2d` of a call of `relax.nn.conv2d`, otherwise an empty string."""
-    return str(expr.op.name).removeprefix("relax.") if isinstance(expr, tvm.ir.Call) and isinstance(expr.op, tvm.ir.Op) else ""
+    return (
+        str(expr.op.name).removeprefix("relax.")
+        if isinstance(expr, tvm.ir.Call) and isinstance(expr.op, tvm.ir.Op)
+        else ""
+    )
 
 
 def array_of(expr: Expr) -> npt.NDArray[Any] | None:
@@ -55,7 +59,9 @@ def scalar_of(expr: Expr) -> Any:
 def shape_of(expr: Expr) -> tuple[int | None, ...]:
     """The shape from the expression's type; unknown sizes are None."""
     sizes = expr.ty.shape
-    return tuple(int(size) if isinstance(size, tvm.tirx.IntImm) else None for size in sizes) if sizes is not None else ()
+    return (
+        tuple(int(size) if isinstance(size, tvm.tirx.IntImm) else None for size in sizes) if sizes is not None else ()
+    )
 
 
 def is_constant(expr: Expr) -> bool:

@@ -26,7 +26,6 @@ from tvm_re2na.relay.partition import (
 SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense": slice(1, None), "matmul": slice(0, 1)}
 
 
-
 def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
     arch = arch or Architecture()

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.relay.qdq import biases, weights
+from tests.rooms.qdq import biases, weights
 
 
 def qlinear_network(rng: np.random.Generator) -> onnx.ModelProto:

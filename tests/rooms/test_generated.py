@@ -1,27 +1,24 @@
 """2,000 generated cases: TVM's CPU, the C simulator and the reference simulator give the same bits.
 
 A case is a chain of one to three layers with its own shapes, strides, pads, groups, dilations, shifts, clips and batch. One in ten
-comes through TVM's ONNX importer, the others are built in Relay as the importer would, in a third of the time.
+comes through TVM's ONNX importer, the others are built in TVM as the importer would, in a third of the time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-import tvm
-from tvm import relay
-from tvm.contrib.graph_executor import GraphModule
 
-from tests.relay.cases import load
-from tests.relay.qdq import QdqBuilder, Tensor
-from tests.relay.relay_qdq import RelayQdqBuilder, Value
+from tests.rooms.harness import Execute, Room
+from tests.rooms.qdq import QdqBuilder
+from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph import Graph
-from tvm_re2na.relay import lower, offloaded_functions, partition_for_re2na
-from tvm_re2na.relay.partition import inline_composites
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
@@ -60,7 +57,7 @@ class Chain:
     def bias(self, outputs: int) -> np.ndarray | None:
         return None if self.rng.random() < 0.3 else self.rng.integers(-4000, 4000, outputs).astype(np.int32)
 
-    def exponents(self, x: Tensor | Value) -> dict[str, int]:
+    def exponents(self, x: Any) -> dict[str, int]:
         """A cut of 0 to 11 bits."""
         return {"weight_exponent": -6, "exponent": round(np.log2(x.scale)) - 6 + self.int(0, 11)}
 
@@ -121,40 +118,29 @@ class Chain:
         self.activation()
 
 
-def cpu_executor(module: tvm.IRModule) -> GraphModule:
-    """TVM's plain loops for llvm, compiled without optimisation: exact, and quick to build."""
-    target = tvm.target.Target({"kind": "llvm", "keys": ["generic"], "opt-level": 0})
-    with tvm.transform.PassContext(opt_level=1):
-        return GraphModule(relay.build(module, target=target)["default"](tvm.cpu()))
-
-
-def check_chain(builder: type, seed: int) -> Counter[str]:
+def check_chain(room: Room, builder: type, seed: int) -> Counter[str]:
     """Build, offload, run three times, compare; returns the kinds of the offloaded operators."""
     rng = np.random.default_rng(seed)
     chain = Chain(builder, rng)
     chain.grow()
     model = chain.b.build()
-    module = model if isinstance(model, tvm.IRModule) else load(model)
+    module = room.load(model) if isinstance(model, onnx.ModelProto) else model
     arch = Architecture(sram_bytes=SRAM[seed % len(SRAM)])
     kinds: Counter[str] = Counter()
-    for symbol, function in offloaded_functions(partition_for_re2na(module, arch=arch)):
-        graph = lower(function, symbol, arch)
-        plain = relay.Function(function.params, inline_composites(function.body))
-        check_function(graph, cpu_executor(tvm.IRModule.from_expr(plain)), arch, rng)
+    for graph, on_cpu in room.regions(room.partition(module, arch), arch):
+        check_function(graph, on_cpu, arch, rng)
         kinds.update(op.kind for op in graph.ops)
     return kinds
 
 
-def check_function(graph: Graph, cpu: GraphModule, arch: Architecture, rng: np.random.Generator) -> None:
+def check_function(graph: Graph, on_cpu: Execute, arch: Architecture, rng: np.random.Generator) -> None:
     inputs = [rng.integers(-128, 128, graph.shapes[name]).astype(np.int8) for name in graph.inputs]
-    for index, value in enumerate(inputs):
-        cpu.set_input(index, value)
-    cpu.run()
+    expected = on_cpu(inputs)
     program = compile_graph(graph, arch)
     slow = reference.run(program, inputs)
     assert slow.counters.total.overflows == 0
-    for index, theirs in enumerate(slow.outputs):
-        np.testing.assert_array_equal(theirs, cpu.get_output(index).numpy(), err_msg=str(graph))
+    for mine, theirs in zip(slow.outputs, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs, err_msg=str(graph))
     for kernel in kernels()[1:]:
         fast = Simulator(program, kernel=kernel).run(inputs)
         assert fast.counters == slow.counters
@@ -163,19 +149,20 @@ def check_function(graph: Graph, cpu: GraphModule, arch: Architecture, rng: np.r
 
 
 @pytest.mark.parametrize("first", range(0, CASES, 20))
-def test_cpu_simulator_and_reference_agree(first: int) -> None:
+def test_cpu_simulator_and_reference_agree(room: Room, first: int) -> None:
     kinds: Counter[str] = Counter()
     for seed in range(first, first + 20):
-        found = check_chain(QdqBuilder if seed % 10 == 0 else RelayQdqBuilder, seed)
+        found = check_chain(room, QdqBuilder if seed % 10 == 0 else room.Builder, seed)
         assert found, f"nothing of case {seed} was offloaded"
         kinds.update(found)
     assert kinds["conv2d"] >= 8
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_what_is_offloaded_to_a_tiny_machine_compiles(seed: int) -> None:
-    chain = Chain(RelayQdqBuilder, np.random.default_rng(seed))
+def test_what_is_offloaded_to_a_tiny_machine_compiles(room: Room, seed: int) -> None:
+    chain = Chain(room.Builder, np.random.default_rng(seed))
     chain.grow()
     arch = Architecture(sram_bytes=(1024, 2048, 3072, 4096, 6144)[seed % 5])
-    for symbol, function in offloaded_functions(partition_for_re2na(chain.b.build(), arch=arch)):
-        compile_graph(lower(function, symbol, arch), arch)
+    (lowered,) = rooms.session().lower_for_each(chain.b.build(), {}, [arch])
+    for graph in lowered.graphs:
+        compile_graph(graph, arch)

@@ -7,15 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-import tvm
 from onnx import TensorProto, helper
-from tvm import relay
 
-from tests.relay.cases import load, run_cpu
-from tests.relay.qdq import QdqBuilder, biases, weights
+from tests.rooms.harness import Room
+from tests.rooms.qdq import QdqBuilder, biases, weights
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
-from tvm_re2na.relay import Explanation, explain, is_partitioned, offloaded_macs_share, partition_for_re2na
+from tvm_re2na.codegen.explanation import Explanation
 
 RNG = np.random.default_rng(1)
 
@@ -73,10 +71,10 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_rule_value_and_limit(case: str) -> None:
+def test_rule_value_and_limit(room: Room, case: str) -> None:
     make, op, rule, value = CASES[case]
-    module = load(make())
-    row = next(row for row in explain(module) if row.op == op and not row.offloaded)
+    module = room.load(make())
+    row = next(row for row in room.explain(module) if row.op == op and not row.offloaded)
     assert row.rule == rule
     assert row.reason == constraints.reason(getattr(constraints, rule))
     assert row.limit is not None
@@ -84,56 +82,56 @@ def test_rule_value_and_limit(case: str) -> None:
         assert row.value == value
 
 
-def test_rejected_operators_are_unchanged() -> None:
-    module = load(conv(exponent=-14))
-    partitioned = partition_for_re2na(module)
-    assert not is_partitioned(partitioned)
-    assert offloaded_macs_share(partitioned) == 0.0
+def test_rejected_operators_are_unchanged(room: Room) -> None:
+    module = room.load(conv(exponent=-14))
+    partitioned = room.partition(module)
+    assert not list(room.regions(partitioned))
+    assert room.offloaded_macs_share(partitioned) == 0.0
     x = RNG.normal(size=(1, 3, 8, 8)).astype(np.float32)
-    np.testing.assert_array_equal(run_cpu(partitioned, [x])[0], run_cpu(module, [x])[0])
+    np.testing.assert_array_equal(room.run_cpu(partitioned, [x])[0], room.run_cpu(room.integers(module), [x])[0])
 
 
-def test_dynamic_batch() -> None:
+def test_dynamic_batch(room: Room) -> None:
     b = QdqBuilder(("batch", 3, 8, 8), -6)
     b.conv(weights(RNG, 4, 3, 3, 3), biases(RNG, 4), exponent=-4)
-    row = only(explain(load(b.build())), "conv2d")
+    row = only(room.explain(room.load(b.build())), "conv2d")
     assert (row.rule, row.value) == ("static_shapes", "?x3x8x8")
 
 
-def test_float_operators() -> None:
+def test_float_operators(room: Room) -> None:
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="c"), helper.make_node("Softmax", ["y"], ["z"], name="s")]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])]
     weight = onnx.numpy_helper.from_array(np.ones((2, 2, 3, 3), np.float32), "w")
     graph = helper.make_graph(
         nodes, "f", inputs, [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)], [weight]
     )
-    module = load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
-    rows = explain(module)
-    assert [(row.name, row.rule) for row in rows] == [("c", "quantised"), ("s", "quantised")]
-    assert not is_partitioned(partition_for_re2na(module))
+    module = room.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    rows = room.explain(module)
+    assert [row.rule for row in rows] == ["quantised", "quantised"]
+    assert not list(room.regions(room.partition(module)))
 
 
-def test_rank_3_and_lonely_reshape() -> None:
+def test_rank_3_and_lonely_reshape(room: Room) -> None:
     b = QdqBuilder((1, 4, 4, 4), -6)
     b.conv(weights(RNG, 4, 4, 3, 3), None, exponent=-4)
     b.reshape((1, 4, 4))
     b.reshape((1, 16))
-    assert [(row.op, row.rule) for row in explain(load(b.build())) if row.op == "reshape"] == [
+    assert [(row.op, row.rule) for row in room.explain(room.load(b.build())) if row.op == "reshape"] == [
         ("reshape", "tensor_rank"),
         ("reshape", "tensor_rank"),
     ]
     b = QdqBuilder((1, 4, 4, 4), -6)
     b.flatten()
-    assert only(explain(load(b.build())), "reshape").rule == "worthwhile"
+    assert only(room.explain(room.load(b.build())), "reshape").rule == "worthwhile"
 
 
-def test_raw_residual_add_does_not_crash() -> None:
+def test_raw_residual_add_does_not_crash(room: Room) -> None:
     b = QdqBuilder((1, 4, 6, 6), -6)
     x = b.current
     b.add(b.conv(weights(RNG, 4, 4, 1, 1), None, x=x, quantise=False, weight_scale=[0.5, 1, 2, 4]), x)
-    module = load(b.build())
-    assert isinstance(explain(module), list)
-    partition_for_re2na(module)
+    module = room.load(b.build())
+    assert isinstance(room.explain(module), list)
+    room.partition(module)
 
 
 @pytest.mark.parametrize(
@@ -145,29 +143,18 @@ def test_raw_residual_add_does_not_crash() -> None:
         (Architecture(sram_bytes=1024), "fits_sram"),
     ],
 )
-def test_rules_follow_the_architecture(arch: Architecture, rule: str) -> None:
+def test_rules_follow_the_architecture(room: Room, arch: Architecture, rule: str) -> None:
     b = QdqBuilder((1, 16, 8, 8), -6)
     b.conv(weights(RNG, 32, 16, 3, 3), biases(RNG, 32), exponent=-5)
-    assert only(explain(load(b.build()), None, arch), "conv2d").rule == rule
+    assert only(room.explain(room.load(b.build()), None, arch), "conv2d").rule == rule
 
 
-def test_an_addition_that_shifts_needs_rounding() -> None:
+def test_an_addition_that_shifts_needs_rounding(room: Room) -> None:
     b = QdqBuilder((1, 4, 6, 6), -6)
     first, second = (b.conv(weights(RNG, 4, 4, 1, 1), None, exponent=exponent) for exponent in (-5, -6))
     b.add(first, second, exponent=-5)
-    row = only(explain(load(b.build()), None, Architecture(rounding=Rounding.TRUNCATE)), "add")
+    row = only(room.explain(room.load(b.build()), None, Architecture(rounding=Rounding.TRUNCATE)), "add")
     assert (row.rule, row.value, row.limit) == ("rounding_mode", "truncate", "half_up")
-
-
-def test_computed_weights_and_operands() -> None:
-    x, w = relay.var("x", shape=(1, 2, 4, 4), dtype="int8"), relay.var("w", shape=(3, 2, 1, 1), dtype="int8")
-    zero, one = relay.const(0), relay.const(np.float32(1))
-    y = relay.qnn.op.conv2d(x, w, zero, zero, one, one, (1, 1), 3)
-    y = relay.qnn.op.requantize(y, one, zero, relay.const(np.float32(16)), zero, axis=1, out_dtype="int8")
-    assert only(explain(tvm.IRModule.from_expr(y)), "conv2d").rule == "constant_weights"
-    constant = relay.const(np.ones((1, 2, 4, 4), np.int8))
-    y = relay.qnn.op.add(x, constant, one, zero, one, zero, one, zero)
-    assert only(explain(tvm.IRModule.from_expr(y)), "add").rule == "computed_operands"
 
 
 def test_every_rule_has_a_reason() -> None:

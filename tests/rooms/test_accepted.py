@@ -5,49 +5,45 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.relay.cases import compare, load, partition
-from tests.relay.qdq import QdqBuilder, biases, lenet, weights
-from tests.relay.qlinear import qlinear_network
-from tvm_re2na.relay import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na
+from tests.rooms.harness import Room, compare
+from tests.rooms.qdq import QdqBuilder, biases, lenet, weights
 
 RNG = np.random.default_rng(0)
 
 
-def _on_cpu(module: object) -> list[tuple[str, str | None]]:
-    rows = explain(module)
+def _on_cpu(room: Room, module: object) -> list[tuple[str, str | None]]:
+    rows = room.explain(module)
     return [(row.name, row.rule) for row in rows if not row.offloaded and row.rule != "host_boundary"]
 
 
-def test_lenet_is_one_function_with_the_source_names() -> None:
-    module = load(lenet(RNG, batch=2))
-    partitioned = partition_for_re2na(module)
-    assert compare(partitioned, RNG) == ["conv2d", "max_pool2d"] * 2 + ["reshape", "dense", "dense"]
-    assert _on_cpu(module) == []
-    assert offloaded_macs_share(partitioned) == 1.0
-    names = [row.name.split("_")[0] for row in explain(module) if row.offloaded]
-    assert names == ["conv", "maxpool", "conv", "maxpool", "flatten", "gemm", "gemm"]
-    assert partition_for_re2na(partitioned) is partitioned
-    assert [row.name for row in explain(partitioned)] == [row.name for row in explain(module)]
+def test_lenet_is_one_function(room: Room) -> None:
+    module = room.load(lenet(RNG, batch=2))
+    partitioned = room.partition(module)
+    assert compare(room, partitioned, RNG) == ["conv2d", "max_pool2d"] * 2 + ["reshape", "dense", "dense"]
+    assert _on_cpu(room, module) == []
+    assert room.offloaded_macs_share(partitioned) == 1.0
+    assert room.partition(partitioned) is partitioned
+    assert [row.name for row in room.explain(partitioned)] == [row.name for row in room.explain(module)]
 
 
 @pytest.mark.parametrize("lsb", [0, 1, 2, 7, 11, 16])
-def test_conv_rounds_as_tvm_at_every_shift(lsb: int) -> None:
+def test_conv_rounds_as_tvm_at_every_shift(room: Room, lsb: int) -> None:
     b = QdqBuilder((2, 3, 7, 6), -6)
     b.conv(weights(RNG, 5, 3, 3, 2), biases(RNG, 5), exponent=-12 + lsb, strides=[2, 1], pads=[1, 0, 2, 1])
-    assert compare(partition(b.build()), RNG) == ["conv2d"]
+    assert compare(room, room.partition(room.load(b.build())), RNG) == ["conv2d"]
 
 
 @pytest.mark.parametrize(
     ("groups", "dilations", "pads"),
     [(1, [2, 3], [3, 1, 0, 2]), (2, [1, 1], [0, 0, 0, 0]), (8, [1, 2], [1, 1, 1, 1])],
 )
-def test_grouped_depthwise_and_dilated_conv(groups: int, dilations: list[int], pads: list[int]) -> None:
+def test_grouped_depthwise_and_dilated_conv(room: Room, groups: int, dilations: list[int], pads: list[int]) -> None:
     b = QdqBuilder((2, 8, 9, 9), -6)
     b.conv(weights(RNG, 16, 8 // groups, 3, 3), None, exponent=-5, group=groups, dilations=dilations, pads=pads)
-    assert compare(partition(b.build()), RNG) == ["conv2d"]
+    assert compare(room, room.partition(room.load(b.build())), RNG) == ["conv2d"]
 
 
-def test_activations_fuse_before_and_after_the_cut() -> None:
+def test_activations_fuse_before_and_after_the_cut(room: Room) -> None:
     b = QdqBuilder((1, 4, 8, 8), -6)
     b.conv(weights(RNG, 4, 4, 3, 3), biases(RNG, 4), quantise=False)
     b.clip(0, 6, -4)
@@ -58,10 +54,10 @@ def test_activations_fuse_before_and_after_the_cut() -> None:
     b.flatten()
     b.dense(weights(RNG, 6, 64, limit=20), biases(RNG, 6), exponent=-1)
     b.clip(-20, 20)
-    module = partition(b.build())
-    assert compare(module, RNG) == ["conv2d", "conv2d", "conv2d", "reshape", "dense"]
-    (_, function), *_ = offloaded_functions(module)
-    assert [(op.cut.lo, op.cut.hi) for op in lower(function, "f").ops if hasattr(op, "cut")] == [
+    module = room.partition(room.load(b.build()))
+    assert compare(room, module, RNG) == ["conv2d", "conv2d", "conv2d", "reshape", "dense"]
+    (graph, _), *_ = room.regions(module)
+    assert [(op.cut.lo, op.cut.hi) for op in graph.ops if hasattr(op, "cut")] == [
         (0, 96),
         (-2, 8),
         (0, 127),
@@ -69,7 +65,7 @@ def test_activations_fuse_before_and_after_the_cut() -> None:
     ]
 
 
-def test_pools_and_pads() -> None:
+def test_pools_and_pads(room: Room) -> None:
     b = QdqBuilder((2, 3, 11, 10), -6)
     b.max_pool(3, strides=[2, 2], pads=[1, 0, 0, 1])
     b.max_pool((2, 3), strides=[2, 1], dilations=[2, 1])
@@ -77,44 +73,35 @@ def test_pools_and_pads() -> None:
     b.max_pool(3, strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1)
     b.pad(1, 1, 0, 0)
     b.conv(weights(RNG, 4, 3, 3, 3), None, exponent=-4)
-    kinds = compare(partition(b.build()), RNG)
+    kinds = compare(room, room.partition(room.load(b.build())), RNG)
     assert kinds == ["max_pool2d", "max_pool2d", "pad", "max_pool2d", "conv2d"]
 
 
 @pytest.mark.parametrize(("left", "right", "result"), [(-6, -6, -6), (-6, -6, -5), (-7, -5, -4), (-4, -6, -4)])
-def test_residual_add(left: int, right: int, result: int) -> None:
+def test_residual_add(room: Room, left: int, right: int, result: int) -> None:
     b = QdqBuilder((1, 4, 6, 6), -6)
     x = b.current
     one = b.conv(weights(RNG, 4, 4, 3, 3), None, exponent=left, pads=[1, 1, 1, 1], x=x)
     two = b.conv(weights(RNG, 4, 4, 1, 1), None, exponent=right, x=x)
     b.add(one, two, result, quantise=False)
     b.relu(result)
-    assert sorted(compare(partition(b.build()), RNG)) == ["add", "conv2d", "conv2d"]
+    assert sorted(compare(room, room.partition(room.load(b.build())), RNG)) == ["add", "conv2d", "conv2d"]
 
 
-def test_qlinear_operators() -> None:
-    module = load(qlinear_network(RNG))
-    assert _on_cpu(module) == []
-    kinds = compare(partition_for_re2na(module), RNG)
-    # matmul2 rounds ties away from zero: two halves and their sum
-    assert kinds == ["conv2d", "conv2d", "add", "max_pool2d", "reshape", "dense", "dense", "dense", "add"]
-    assert {"conv1", "conv2", "add1", "pool1", "flat1", "matmul1", "matmul2"} <= {row.name for row in explain(module)}
-
-
-def test_matmul_and_several_outputs() -> None:
+def test_matmul_and_several_outputs(room: Room) -> None:
     b = QdqBuilder((3, 2, 4, 4), -6)
     b.conv(weights(RNG, 4, 2, 3, 3), biases(RNG, 4), exponent=-4)
     b.output()
     b.reshape((3, 16))
     b.matmul(weights(RNG, 16, 7), exponent=-3)
     b.output()
-    module = partition(b.build())
-    assert len(list(offloaded_functions(module))) == 1
-    assert compare(module, RNG) == ["conv2d", "reshape", "dense"]
+    module = room.partition(room.load(b.build()))
+    assert len(list(room.regions(module))) == 1
+    assert compare(room, module, RNG) == ["conv2d", "reshape", "dense"]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_random_chains(seed: int) -> None:
+def test_random_chains(room: Room, seed: int) -> None:
     rng = np.random.default_rng(seed)
     b = QdqBuilder(
         (int(rng.integers(1, 4)), int(rng.integers(1, 6)), int(rng.integers(6, 12)), int(rng.integers(6, 12))), -6
@@ -139,4 +126,4 @@ def test_random_chains(seed: int) -> None:
             b.relu(exponent)
     b.flatten()
     b.dense(weights(rng, 5, b.current.shape[1]), biases(rng, 5), exponent=round(np.log2(b.current.scale)) + 2)
-    compare(partition(b.build()), rng)
+    compare(room, room.partition(room.load(b.build())), rng)

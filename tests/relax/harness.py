@@ -1,0 +1,72 @@
+"""Today's TVM as the tests of both rooms see it (tests/rooms/harness.py)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import tvm
+from tvm import relax
+from tvm.relax.frontend.onnx import from_onnx
+
+from tests.relax.relax_qdq import RelaxQdqBuilder as Builder
+from tests.rooms.harness import Arrays, Execute
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.relax import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na
+from tvm_re2na.relax.integers import integer_function
+from tvm_re2na.relax.partition import composite_kind, find, for_cpu, operator_of
+
+__all__ = ["Builder", "explain", "offloaded_macs_share"]
+name = "relax"
+
+
+def load(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]] | None = None) -> tvm.IRModule:
+    with warnings.catch_warnings():  # the test models leave the shapes of their outputs open
+        warnings.simplefilter("ignore")
+        given = {key: list(sizes) for key, sizes in shape.items()} if shape else None
+        return from_onnx(model, shape_dict=given, keep_params_in_input=False)
+
+
+def run_cpu(module: tvm.IRModule, inputs: Arrays) -> Arrays:
+    return _execute(relax.VirtualMachine(tvm.compile(module, target="llvm"), tvm.cpu()), inputs)
+
+
+def integers(module: tvm.IRModule) -> tvm.IRModule:
+    return for_cpu(find(module))
+
+
+def partition(module: tvm.IRModule, arch: Architecture | None = None) -> tvm.IRModule:
+    return partition_for_re2na(module, arch=arch)
+
+
+def regions(partitioned: tvm.IRModule, arch: Architecture | None = None) -> Iterator[tuple[Graph, Execute]]:
+    for symbol, function in offloaded_functions(partitioned):
+        main = _Integers().visit_expr(function).without_attr("Codegen").with_attr("global_symbol", "main")
+        module = relax.transform.LambdaLift()(tvm.IRModule({"main": main}))
+        machine = relax.VirtualMachine(tvm.compile(module, target=_quick_target()), tvm.cpu())
+        yield lower(function, symbol, arch), lambda inputs, machine=machine: _execute(machine, inputs)
+
+
+def _quick_target() -> tvm.target.Target:
+    """Code that is compiled without optimisation: quick to build."""
+    return tvm.target.Target({"kind": "llvm", "opt-level": 0})
+
+
+def _execute(machine: Any, inputs: Arrays) -> Arrays:
+    result = machine["main"](*map(tvm.runtime.tensor, inputs))
+    return [output.numpy() for output in ([result] if hasattr(result, "numpy") else result)]
+
+
+@relax.expr_functor.mutator
+class _Integers(relax.PyExprMutator):  # type: ignore[misc]
+    """Composite functions in integers."""
+
+    def visit_function_(self, function: relax.Function) -> relax.Function:
+        return (
+            integer_function(function, operator_of(function))
+            if composite_kind(function)
+            else super().visit_function_(function)
+        )

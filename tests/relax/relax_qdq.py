@@ -1,0 +1,112 @@
+"""The QDQ builder once more, straight into Relax: TVM's ONNX importer takes longer than everything else of a generated case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+
+@dataclass(frozen=True)
+class Value:
+    """A dequantised tensor: what is computed from it reads `expr`."""
+
+    expr: Any
+    shape: tuple[int, ...]
+    scale: float
+
+
+class RelaxQdqBuilder:
+    """As `qdq.QdqBuilder`, for the operators of the generated cases; `build` gives the module the importer would give."""
+
+    def __init__(self, shape: tuple[int, ...], exponent: int) -> None:
+        self._builder = relax.BlockBuilder()
+        self._input = relax.Var("input", relax.TensorType(shape, "float32"))
+        self._function = self._builder.function("main", [self._input])
+        self._function.__enter__()
+        self._dataflow = self._builder.dataflow()
+        self._dataflow.__enter__()
+        self._outputs: list[Any] = []
+        self.current = self._quantise(self._input, 2.0**exponent)
+
+    def conv(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None,
+        *,
+        weight_exponent: int = -6,
+        exponent: int,
+        **attributes: Any,
+    ) -> Value:
+        x = self.current
+        sums = self._emit(
+            relax.op.nn.conv2d(
+                x.expr,
+                self._constant(weight, 2.0**weight_exponent),
+                strides=attributes.get("strides", [1, 1]),
+                padding=attributes.get("pads", [0, 0, 0, 0]),
+                dilation=attributes.get("dilations", [1, 1]),
+                groups=attributes.get("group", 1),
+            )
+        )
+        if bias is not None:
+            added = self._constant(bias, x.scale * 2.0**weight_exponent)
+            sums = self._emit(relax.op.add(sums, self._emit(relax.op.reshape(added, [1, -1, 1, 1]))))
+        return self._append(sums, 2.0**exponent)
+
+    def dense(self, weight: np.ndarray, bias: np.ndarray | None, *, weight_exponent: int, exponent: int) -> Value:
+        x = self.current
+        transposed = self._emit(relax.op.permute_dims(self._constant(weight, 2.0**weight_exponent), [1, 0]))
+        sums = self._emit(relax.op.matmul(x.expr, transposed))
+        if bias is not None:
+            sums = self._emit(relax.op.add(sums, self._constant(bias, x.scale * 2.0**weight_exponent)))
+        return self._append(sums, 2.0**exponent)
+
+    def relu(self) -> Value:
+        return self._append(self._emit(relax.op.nn.relu(self.current.expr)))
+
+    def clip(self, low: float, high: float) -> Value:
+        return self._append(self._emit(relax.op.clip(self.current.expr, low, high)))
+
+    def max_pool(self, kernel: tuple[int, int], *, strides: list[int], pads: list[int], ceil_mode: int) -> Value:
+        pooled = relax.op.nn.max_pool2d(self.current.expr, list(kernel), strides, pads, ceil_mode=bool(ceil_mode))
+        return self._append(self._emit(pooled))
+
+    def add(self, left: Value, right: Value, exponent: int) -> Value:
+        return self._append(self._emit(relax.op.add(left.expr, right.expr)), 2.0**exponent)
+
+    def flatten(self) -> Value:
+        return self._append(self._emit(relax.op.reshape(self.current.expr, [self.current.shape[0], -1])))
+
+    def pad(self, top: int, left: int, bottom: int, right: int) -> Value:
+        return self._append(self._emit(relax.op.nn.pad(self.current.expr, [0, 0, 0, 0, top, bottom, left, right])))
+
+    def output(self) -> None:
+        self._outputs.append(self.current.expr)
+
+    def build(self) -> tvm.IRModule:
+        results = [self._builder.emit_output(output) for output in self._outputs]
+        self._dataflow.__exit__(None, None, None)
+        self._builder.emit_func_output(results[0] if len(results) == 1 else relax.Tuple(results))
+        self._function.__exit__(None, None, None)
+        return self._builder.get()
+
+    def _append(self, expr: Any, scale: float | None = None) -> Value:
+        self.current = self._quantise(expr, scale or self.current.scale)
+        return self.current
+
+    def _quantise(self, expr: Any, scale: float) -> Value:
+        step, zero = relax.const(scale, "float32"), relax.const(0, "int8")
+        quantised = self._emit(relax.op.quantize(expr, step, zero, axis=1, out_dtype="int8"))
+        result = self._emit(relax.op.dequantize(quantised, step, zero, axis=1))
+        return Value(result, tuple(int(size) for size in result.ty.shape), scale)
+
+    def _constant(self, values: np.ndarray, scale: float) -> Any:
+        step, zero = relax.const(scale, "float32"), relax.const(0, str(values.dtype))
+        return self._emit(relax.op.dequantize(relax.const(values), step, zero, axis=0))
+
+    def _emit(self, expr: Any) -> Any:
+        return self._builder.emit(expr)
