@@ -19,14 +19,14 @@ import onnx
 import pytest
 
 from tests.codegen.networks import random_graph
-from tvm_re2na import Architecture, Exploration, explore, load_dataset, pipeline
+from tvm_re2na import Architecture, Exploration, explore, load_dataset, pipeline, rooms
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph import Conv2d, Cut, Graph, GraphBuilder, Window
 from tvm_re2na.exploration.point import Task, compile_point
 from tvm_re2na.exploration.run import COLUMNS, COSTS
 from tvm_re2na.runtime.report import compile_report
 
-pytest.importorskip("tvm.relay", reason="needs the extra [relay]")
+pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
 
 SWEEP = {"sram_bytes": [1024, 16384, 1572864], "dram_bytes_per_cycle": [24, 8], "pe_area_um2": [250, 300]}
 

@@ -12,7 +12,6 @@ from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset
-from tvm_re2na.relay import explain
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
@@ -31,7 +30,7 @@ def test_full_size(name: str) -> None:
     arch = Architecture()
     model = pipeline.quantized_model(TOPOLOGIES[name](), calibration, arch)
     mod, params = pipeline.import_into_tvm(model)
-    on_cpu = [row for row in explain(mod, params, arch) if not row.offloaded]
+    on_cpu = [row for row in pipeline.explain(mod, params, arch) if not row.offloaded]
     assert not [row for row in on_cpu if any(kind in row.op for kind in OFFLOADED)]
     re2na = pipeline.build_for_re2na(mod, params, arch)
     assert re2na.offloaded_macs_share == 1.0

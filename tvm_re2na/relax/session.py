@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -33,7 +38,25 @@ __all__ = ["build_for_cpu", "build_for_re2na", "explain", "import_onnx", "import
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
     given = {name: list(sizes) for name, sizes in shape.items()}
-    return from_onnx(model, shape_dict=given, keep_params_in_input=False), {}
+    with io.StringIO() as chatter, redirect_stdout(chatter):  # where it fails, it prints before it raises
+        try:
+            return from_onnx(model, shape_dict=given, keep_params_in_input=False), {}
+        except Exception as error:
+            _let_go(error)
+            raise
+
+
+def _let_go(error: Exception) -> None:
+    """Free what a failed import leaves behind, whose destructor would complain on the standard error."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:

@@ -1,0 +1,53 @@
+/* Runs an exported library of TVM 0.19 with Relay once: one float32 input, one float32 output. Needs TVM's runtime, no Python.
+ *
+ *   relay_host NET.so INPUT.bin OUTPUT.bin DIMENSION... */
+#include <tvm/runtime/container/map.h>
+#include <tvm/runtime/container/shape_tuple.h>
+#include <tvm/runtime/container/string.h>
+#include <tvm/runtime/module.h>
+#include <tvm/runtime/ndarray.h>
+#include <tvm/runtime/packed_func.h>
+
+#include <cstdint>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using tvm::runtime::Module;
+using tvm::runtime::NDArray;
+using tvm::runtime::PackedFunc;
+
+constexpr DLDevice kCpu{kDLCPU, 0};
+constexpr DLDataType kFloat32{kDLFloat, 32, 1};
+
+PackedFunc function_of(Module module, const std::string &name) {
+  const PackedFunc function = module.GetFunction(name);
+  if (function == nullptr) throw std::runtime_error("the library has no function '" + name + "'");
+  return function;
+}
+
+std::streamsize bytes_of(const NDArray &tensor) { return static_cast<std::streamsize>(tvm::runtime::GetDataSize(*tensor.operator->())); }
+
+void read(const std::string &path, const NDArray &tensor) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const std::streamsize size = bytes_of(tensor);
+  if (!file) throw std::runtime_error("cannot open " + path);
+  if (file.tellg() != size)
+    throw std::runtime_error(path + " has " + std::to_string(file.tellg()) + " bytes, the shape needs " + std::to_string(size));
+  file.seekg(0);
+  if (!file.read(static_cast<char *>(tensor->data), size)) throw std::runtime_error("cannot read " + path);
+}
+
+void write(const std::string &path, const NDArray &tensor) {
+  const DLDataType type = tensor->dtype;
+  if (type.code != kDLFloat || type.bits != 32 || type.lanes != 1 || !tensor.IsContiguous())
+    throw std::runtime_error("the network's output is not a contiguous float32 tensor");
+  std::ofstream file(path, std::ios::binary);
+  file.write(static_cast<const char *>(tensor->data), bytes_of(tensor));
+  if (!file.flush()) throw std::runtime_error("cannot write " + path);
+}
