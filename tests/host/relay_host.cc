@@ -51,3 +51,47 @@ void write(const std::string &path, const NDArray &tensor) {
   file.write(static_cast<const char *>(tensor->data), bytes_of(tensor));
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
+
+/* The executor's parameters are inputs to it too; the network's own are those that it describes. */
+tvm::runtime::String input_of(Module executor, const std::vector<int64_t> &shape) {
+  using tvm::runtime::Downcast, tvm::runtime::Map, tvm::runtime::ObjectRef, tvm::runtime::ShapeTuple, tvm::runtime::String;
+  const Map<String, ObjectRef> info = function_of(executor, "get_input_info")();
+  const auto shapes = Downcast<Map<String, ShapeTuple>>(info["shape"]);
+  const auto types = Downcast<Map<String, String>>(info["dtype"]);
+  if (shapes.size() != 1) throw std::runtime_error("the network has " + std::to_string(shapes.size()) + " inputs, not one");
+  const auto [name, expected] = *shapes.begin();
+  if (types[name] != "float32") throw std::runtime_error("the network's input is " + std::string(types[name]) + ", not float32");
+  if (std::vector<int64_t>(expected.begin(), expected.end()) != shape) {
+    std::string text;
+    for (const int64_t size : expected) text += " " + std::to_string(size);
+    throw std::runtime_error("the network's input has the dimensions" + text);
+  }
+  return name;
+}
+
+void run(const std::vector<std::string> &arguments) {
+  std::vector<int64_t> shape;
+  for (size_t i = 3; i < arguments.size(); i++) shape.push_back(std::stoll(arguments[i]));
+  const NDArray input = NDArray::Empty(tvm::runtime::ShapeTuple(shape), kFloat32, kCpu);
+  read(arguments[1], input);
+  const Module library = Module::LoadFromFile(arguments[0]);
+  const Module executor = function_of(library, "default")(kCpu);
+  function_of(executor, "set_input")(input_of(executor, shape), input);
+  function_of(executor, "run")();
+  write(arguments[2], function_of(executor, "get_output")(0));
+}
+
+}  // namespace
+
+int main(int count, char **values) {
+  if (count < 4) {
+    std::cerr << "usage: relay_host NET.so INPUT.bin OUTPUT.bin DIMENSION...\n";
+    return 2;
+  }
+  try {
+    run({values + 1, values + count});
+  } catch (const std::exception &error) {
+    std::cerr << "relay_host: " << error.what() << "\n";
+    return 1;
+  }
+}

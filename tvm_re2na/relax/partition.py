@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,16 +75,23 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     mod = normalise(mod, params)
     mod = relax.transform.FuseOpsByPattern(fusion_patterns(None), bind_constants=True)(mod)
     operators: dict[str, Operator] = {}
+    functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if not composite_kind(f)}
     counts: Counter[str] = Counter()
-    for _, call in bindings_of(mod["main"]):
-        variable = called(call)
-        kind = composite_kind(mod[variable]) if variable is not None else ""
-        if kind:
-            name = f"{kind}_{counts[kind]}"
-            counts[kind] += 1
-            operators[name] = operator_of(mod[variable])
-            mod.update_func(variable, mod[variable].with_attr(NAME_ATTR, name))
-    return Found(mod, operators)
+
+    def own(variable: Any) -> Any:
+        """A function of its own for each call: equal ones share theirs at first."""
+        kind = composite_kind(mod[variable])
+        if not kind:
+            return variable
+        name = f"{kind}_{counts[kind]}"
+        counts[kind] += 1
+        operators[name] = operator_of(mod[variable])
+        new = _global_variable(f"{COMPILER}_{name}", mod[variable])
+        functions[new] = mod[variable].with_attr(NAME_ATTR, name)
+        return new
+
+    functions[mod.get_global_var("main")] = _Recaller(mod, own).visit_expr(mod["main"])
+    return Found(tvm.IRModule(functions, attrs=mod.attrs), operators)
 
 
 def judge(found: Found, arch: Architecture) -> dict[str, Rejection | None]:
@@ -156,13 +163,13 @@ def _named(mod: tvm.IRModule, arch: Architecture, mod_name: str) -> tvm.IRModule
     """The offloaded functions under the names that Relay gives them, with the machine they are for."""
     arch_text = json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
     names = {symbol: f"tvmgen_{mod_name}_re2na_main_{index}" for index, symbol in enumerate(_in_order(mod))}
-    renamer = _Renamer(mod, names)
-    main = renamer.visit_expr(mod["main"])
-    functions = {variable: f for variable, f in mod.functions.items() if str(variable.name_hint) not in names}
-    for symbol, variable in renamer.variables.items():
-        function = mod[symbol].with_attr("global_symbol", str(variable.name_hint)).with_attr(ARCH_ATTR, arch_text)
+    variables = {symbol: _global_variable(name, mod[symbol]) for symbol, name in names.items()}
+    functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if str(var.name_hint) not in names}
+    for symbol, variable in variables.items():
+        function = mod[symbol].with_attr("global_symbol", names[symbol]).with_attr(ARCH_ATTR, arch_text)
         functions[variable] = function
-    functions[mod.get_global_var("main")] = main
+    recaller = _Recaller(mod, lambda variable: variables.get(str(variable.name_hint), variable))
+    functions[mod.get_global_var("main")] = recaller.visit_expr(mod["main"])
     return tvm.IRModule(functions, attrs=mod.attrs)
 
 
@@ -187,18 +194,22 @@ def _on_cpu(found: Found, rejections: Mapping[str, Rejection | None]) -> tvm.IRM
     return mod
 
 
-@relax.expr_functor.mutator
-class _Renamer(relax.PyExprMutator):  # type: ignore[misc]
-    """Calls functions by other names."""
+def _global_variable(name: str, function: relax.Function) -> tvm.ir.GlobalVar:
+    variable = tvm.ir.GlobalVar(name)
+    relax.expr._update_type(variable, function.ty)
+    return variable
 
-    def __init__(self, mod: tvm.IRModule, names: Mapping[str, str]) -> None:
+
+@relax.expr_functor.mutator
+class _Recaller(relax.PyExprMutator):  # type: ignore[misc]
+    """Calls other global functions: `replace` tells for the variable of each call which."""
+
+    def __init__(self, mod: tvm.IRModule, replace: Callable[[Any], Any]) -> None:
         super().__init__(mod)
-        self.variables: dict[str, tvm.ir.GlobalVar] = {}
-        for symbol, name in names.items():
-            self.variables[symbol] = tvm.ir.GlobalVar(name)
-            relax.expr._update_type(self.variables[symbol], mod[symbol].ty)
+        self._replace = replace
 
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         variable = called(call)
-        new = None if variable is None else self.variables.get(str(variable.name_hint))
-        return call if new is None else relax.Call(new, list(call.args), call.attrs, call.ty_args, call.span)
+        if variable is None:
+            return call
+        return relax.Call(self._replace(variable), list(call.args), call.attrs, call.ty_args, call.span)
