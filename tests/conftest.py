@@ -1,15 +1,22 @@
-"""Shared by all tests: where the real models and images are."""
+"""Shared by all tests: where the real models and images are, and which TVM is there."""
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 # before TVM is imported: no search for tuned schedules on the network, and one thread per test process
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 os.environ.setdefault("TVM_NUM_THREADS", "1")
 
 import pytest
+
+from tvm_re2na import rooms
+
+if TYPE_CHECKING:
+    from tests.rooms.harness import Room
 
 DEMO = Path(__file__).parent.parent / "tvm_re2na" / "demo"
 
@@ -30,6 +37,15 @@ def real_data() -> Path:
 def demo_data() -> Path:
     """LeNet-5, test and calibration images: they come with the package."""
     return DEMO
+
+
+@pytest.fixture(scope="session")
+def room() -> Room:
+    """The installed TVM's; skipped where there is none."""
+    name = rooms.installed()
+    if name is None:
+        pytest.skip("needs the extra [relay] or [relax]")
+    return cast("Room", import_module(f"tests.{name}.harness"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,181 @@
+"""An exported library runs where only TVM's runtime is: in a fresh Python, and in a C++ program without Python."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.rooms.harness import Room
+from tests.rooms.qdq import lenet
+
+HERE = Path(__file__).parent
+SHAPE = (2, 1, 12, 12)
+DIMENSIONS = [str(size) for size in SHAPE]
+RUN = {
+    "relay": """
+from tvm.contrib import graph_executor
+executor = graph_executor.GraphModule(tvm.runtime.load_module(library)["default"](tvm.cpu()))
+executor.run(input=image)
+output = executor.get_output(0)
+""",
+    "relax": """
+from tvm.runtime.vm import VirtualMachine
+machine = VirtualMachine(tvm.runtime.load_module(library), tvm.cpu())
+output = machine["main"](tvm.runtime.tensor(image))
+""",
+}
+FRESH = """
+import sys, numpy, tvm
+library, given, result, *shape = sys.argv[1:]
+image = numpy.fromfile(given, numpy.float32).reshape([int(size) for size in shape])
+{run}
+output.numpy().tofile(result)
+ours = [name for name in sys.modules if name.split(".")[0] == "tvm_re2na"]
+sys.exit(f"imported: {{ours}}" if ours else 0)
+"""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A library, an image for it and what TVM's CPU makes of the image, as files of floats."""
+
+    library: Path
+    image: Path
+    expected: bytes
+
+
+def compiler() -> list[str] | None:
+    commands = [shlex.split(command) for command in (os.environ.get("CXX", ""), "c++", "g++")]
+    return next((command for command in commands if command and shutil.which(command[0])), None)
+
+
+@pytest.fixture(scope="module")
+def cxx() -> list[str]:
+    command = compiler()
+    if command is None:
+        pytest.skip("needs a C++ compiler: CXX, c++ or g++")
+    return command
+
+
+@pytest.fixture(scope="module")
+def exported(room: Room, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """TVM links the library with the compiler."""
+    folder = tmp_path_factory.mktemp("exported")
+    module = room.load(lenet(np.random.default_rng(0), batch=SHAPE[0]))
+    image = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
+    partitioned = room.partition(module)
+    assert room.offloaded_macs_share(partitioned) == 1
+    export(room, partitioned, folder / "net.so")
+    image.tofile(folder / "image.bin")
+    expected: npt.NDArray[Any] = room.run_cpu(room.integers(module), [image])[0]
+    assert expected.dtype == np.float32 and np.any(expected)
+    return Exported(folder / "net.so", folder / "image.bin", expected.tobytes())
+
+
+def export(room: Room, partitioned: Any, path: Path) -> None:
+    if room.name == "relay":
+        from tvm import relay
+
+        from tvm_re2na.relay import export_library as export_relay
+
+        export_relay(relay.build(partitioned, target="re2na"), path)
+    else:
+        import tvm
+        from tvm import relax
+
+        from tvm_re2na.relax import export_library as export_relax
+
+        export_relax(tvm.compile(relax.transform.RunCodegen()(partitioned), target="re2na"), path)
+
+
+@pytest.fixture(scope="module")
+def host(room: Room, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("host") / f"{room.name}_host"
+    source = str(HERE / f"{room.name}_host.cc")
+    command = [*cxx, "-std=c++17", "-O1", "-Wall", "-Wextra", source, "-o", str(path), *build_options(room)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert built.returncode == 0, built.stderr
+    return path
+
+
+def build_options(room: Room) -> list[str]:
+    import tvm
+
+    package = Path(tvm.__file__).parent
+    if room.name == "relay":
+        parties = package / "3rdparty"
+        headers = [package / "include", parties / "dlpack" / "include", parties / "dmlc-core" / "include"]
+        libraries = [package / "libtvm_runtime.so"]
+        options = ["-DDMLC_USE_LOGGING_LIBRARY=<tvm/runtime/logging.h>"]  # TVM was built so; else both define LOG
+    else:
+        from tvm_ffi import libinfo
+
+        headers = [Path(libinfo.find_include_path()), Path(libinfo.find_dlpack_include_path())]
+        libraries = [package / "lib" / "libtvm_runtime.so", Path(libinfo.find_libtvm_ffi())]
+        options = ["-Wl,--no-as-needed"]  # the host names nothing of the runtime, which registers the machine
+    includes = [word for folder in headers for word in ("-isystem", str(folder))]
+    return [*options, *includes, *map(str, libraries), *(f"-Wl,-rpath,{library.parent}" for library in libraries)]
+
+
+def test_in_a_fresh_python_with_the_runtime_alone(room: Room, exported: Exported, tmp_path: Path) -> None:
+    script = FRESH.format(run=RUN[room.name])
+    files = [str(exported.library), str(exported.image), str(tmp_path / "out.bin")]
+    run = subprocess.run(
+        [sys.executable, "-c", script, *files, *DIMENSIONS],
+        env={**os.environ, "TVM_USE_RUNTIME_LIB": "1"},  # TVM then leaves its compiler out
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "out.bin").read_bytes() == exported.expected
+
+
+def test_in_a_program_without_python(host: Path, exported: Exported, tmp_path: Path) -> None:
+    run = start(host, exported.library, exported.image, tmp_path / "out.bin", *DIMENSIONS)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "out.bin").read_bytes() == exported.expected
+
+
+def test_nothing_of_it_is_linked_with_python(host: Path, exported: Exported) -> None:
+    if shutil.which("ldd") is None:
+        pytest.skip("needs ldd")
+    for path in (host, exported.library):
+        linked = subprocess.run(["ldd", str(path)], check=True, capture_output=True, text=True, timeout=60).stdout
+        assert "libre2na" in linked if path == exported.library else "libtvm_runtime" in linked
+        assert "libpython" not in linked
+        assert "not found" not in linked
+
+
+def test_what_is_wrong_is_said(room: Room, host: Path, exported: Exported, tmp_path: Path) -> None:
+    expected_shape = {"relay": "input is 2 1 12 12 of float32", "relax": "R.Tensor((2, 1, 12, 12)"}[room.name]
+    good: list[str | Path] = [exported.library, exported.image, tmp_path / "out.bin", *DIMENSIONS]
+    wrong: list[tuple[list[str | Path], str]] = [
+        ([], "usage"),
+        ([tmp_path / "none.so", *good[1:]], "none.so"),
+        ([good[0], tmp_path / "none.bin", *good[2:]], "cannot open"),
+        ([*good[:2], tmp_path / "none" / "out.bin", *DIMENSIONS], "cannot write"),
+        ([*good[:3], "2", "1", "12", "x"], "'x' is no dimension"),
+        ([*good[:3], "2", "1", "12", "11"], "has 1152 bytes, the shape needs 1056"),
+        ([*good[:3], "2", "1", "6", "24"], expected_shape),
+    ]
+    for arguments, message in wrong:
+        run = start(host, *arguments)
+        assert run.returncode in (1, 2)
+        assert message in run.stderr
+        assert not (tmp_path / "out.bin").exists()
+
+
+def start(host: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(host), *map(str, arguments)], capture_output=True, text=True, timeout=120)
