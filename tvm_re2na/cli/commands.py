@@ -14,6 +14,7 @@ import onnx
 
 from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import render
+from tvm_re2na.cli.errors import MISSING_PACKAGE
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import write_atomically
@@ -159,6 +160,17 @@ def disasm(options: argparse.Namespace) -> Result:
 
     program = Program.open(options.program)
     return Result(None, (disassemble(program.instructions, [source.name for source in program.sources]),))
+
+
+def doctor(options: argparse.Namespace) -> Result:
+    """What is installed, what works, and what mends the rest; exit code 4 where something is broken or TVM is missing."""
+    from tvm_re2na.doctor import examine, is_well
+
+    del options
+    with progress_bar() as progress:
+        findings = examine(progress)
+    rows = [{**dataclasses.asdict(finding), "state": finding.state.value} for finding in findings]
+    return Result(rows, (render.doctor_table(rows),), code=0 if is_well(findings) else MISSING_PACKAGE)
 
 
 def demo(options: argparse.Namespace) -> Result:

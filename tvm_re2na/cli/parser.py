@@ -34,6 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
     _disasm(add("disasm", help="list a program's instructions"))
     _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
+    _doctor(add("doctor", help="what is installed, what works, what is missing and the command that mends it"))
     return parser
 
 
@@ -215,6 +216,11 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _json(parser)
     parser.set_defaults(command=commands.demo)
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    _json(parser)
+    parser.set_defaults(command=commands.doctor)
 
 
 def _positive(text: str) -> int:

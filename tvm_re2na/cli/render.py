@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from tvm_re2na.evaluate import Comparison, Scores
 from tvm_re2na.quantize import QuantizationReport
@@ -49,6 +50,16 @@ def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         found = [f"{name} {row[name]}" for name in ("value", "limit") if row[name] is not None]
         why = "" if row["offloaded"] else f"{row['reason']} ({row['rule']}: {', '.join(found)})"
         table.add_row(row["name"], row["op"], "Re²Na" if row["offloaded"] else "CPU", why)
+    return table
+
+
+def doctor_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line per thing looked at."""
+    table = Table(title="What is installed, and what works", title_justify="left")
+    for name in ("what", "state", "found", "what mends it"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(row["what"], row["state"], Text(row["detail"]), Text(row["mend"] or ""))  # brackets are no markup
     return table
 
 

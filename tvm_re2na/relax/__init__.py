@@ -5,6 +5,7 @@ from tvm_re2na.relax import backend as _backend  # registers with TVM
 from tvm_re2na.relax.backend import collect_programs, export_library
 from tvm_re2na.relax.explain import explain, offloaded_macs_share
 from tvm_re2na.relax.lower import lower
+from tvm_re2na.relax.names import name_operators
 from tvm_re2na.relax.partition import is_partitioned, offloaded_functions, partition_for_re2na
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "export_library",
     "is_partitioned",
     "lower",
+    "name_operators",
     "offloaded_functions",
     "offloaded_macs_share",
     "partition_for_re2na",

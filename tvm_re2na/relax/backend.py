@@ -1,6 +1,6 @@
 """The code generator behind `tvm.compile`: `relax.ext.re2na` and the target tag "re2na".
 
-A partitioned function is compiled to a program of the machine, which a module of our runtime (runtime/tvm/module.cc) carries and runs.
+A partitioned function is compiled to a program of the machine; a module of our runtime (runtime/tvm/module.cc) carries and runs it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,24 @@ TAG = "re2na"
 HOST = "llvm"
 Programs = list[tuple[str, Program]]
 _collectors: ContextVar[tuple[Programs, ...]] = ContextVar("re2na_collectors", default=())
+_failure: ContextVar[Exception | None] = ContextVar("re2na_failure", default=None)
 
 
 @contextmanager
 def collect_programs() -> Iterator[Programs]:
-    """Inside the block, every program compiled by TVM is appended to the list as (symbol, program)."""
+    """Inside the block, every program compiled by TVM is appended to the list as (symbol, program).
+
+    What our compiler raises leaves the block as it is; TVM, on whose way up it is, would make a RuntimeError of it.
+    """
     programs: Programs = []
-    token = _collectors.set((*_collectors.get(), programs))
+    tokens = _collectors.set((*_collectors.get(), programs)), _failure.set(None)
     try:
         yield programs
+    except Exception as error:
+        raise (_failure.get() or error) from None
     finally:
-        _collectors.reset(token)
+        _failure.reset(tokens[1])
+        _collectors.reset(tokens[0])
 
 
 def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
@@ -51,7 +58,11 @@ def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
 @tvm_ffi.register_global_func("relax.ext.re2na", override=True)
 def _codegen(functions: list[relax.Function], options: Any, constant_names: Any) -> list[Any]:
     del options, constant_names
-    return [_module_of(function) for function in functions]
+    try:
+        return [_module_of(function) for function in functions]
+    except Exception as error:
+        _failure.set(error)
+        raise
 
 
 def _module_of(function: relax.Function) -> Any:

@@ -204,13 +204,28 @@ def _bias(parts: Parts, values: Values, scale: npt.NDArray[Any] | None, channels
         return np.zeros(channels, np.int32)
     node = value_of(parts.bias.args[1], values)
     if op_name(node) == "reshape":
+        if shape_of(node) != (1, channels, 1, 1):
+            return None
         node = value_of(node.args[0], values)
+    if op_name(node) != "dequantize":
+        return _on_grid(array_of(node), scale, channels)
     quantity = _quantity(node, values)
     array = array_of(quantity.data)
     if array is None or array.dtype != np.int32 or array.shape != (channels,) or quantity.zero != 0:
         return None
     same = scale is not None and quantity.scale is not None and np.all(quantity.scale == scale.reshape(-1))
     return array if same else None
+
+
+def _on_grid(
+    bias: npt.NDArray[Any] | None, scale: npt.NDArray[Any] | None, channels: int
+) -> npt.NDArray[np.int32] | None:
+    """A bias in floating point in units of the sum; None where it is no whole number of 32 bits of them."""
+    if bias is None or scale is None or bias.shape != (channels,):
+        return None
+    steps = bias.astype(np.float64) / scale.reshape(-1).astype(np.float64)
+    whole = np.all((steps == np.rint(steps)) & (steps >= INT32.min) & (steps <= INT32.max))
+    return steps.astype(np.int32) if whole else None
 
 
 def _max_pool2d(parts: Parts, values: Values) -> Operator:

@@ -11,6 +11,7 @@ from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation, foreign, offloaded
+from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.partition import (
     NAME_ATTR,
     Params,
@@ -20,7 +21,7 @@ from tvm_re2na.relax.partition import (
     offloaded_functions,
     partition_for_re2na,
 )
-from tvm_re2na.relax.walk import attribute, bindings_of, called, dtype_of, op_name, shape_of, value_of
+from tvm_re2na.relax.walk import attribute, bindings_of, called, depends_on_input, dtype_of, op_name, shape_of, value_of
 
 # weights' axes that are summed over, by operator
 SUMMED = {"nn.conv2d": slice(1, None), "nn.conv2d_transpose": slice(1, None), "matmul": slice(0, 1)}
@@ -40,7 +41,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
             found += [offloaded(attribute(part, NAME_ATTR), composite_kind(part)) for part in parts]
         elif kept is not None:
             found.append(kept)
-        elif isinstance(call, tvm.ir.Call) and not _is_constant(call, values):
+        elif isinstance(call, tvm.ir.Call) and depends_on_input(call, values):
             found.append(_foreign(call, values, len(found)))
     return found
 
@@ -60,21 +61,7 @@ def _foreign(call: tvm.ir.Call, values: dict[Any, Any], index: int) -> Explanati
     dtypes = [dtype_of(operand) for operand in (*operands, call) if hasattr(operand.ty, "dtype")]
     integers = all(op_name(value_of(operand, values)) == "dequantize" for operand in operands[:1])
     kind = {"matmul": "dense"}.get(op.removeprefix("nn."), op)
-    return foreign(f"{op}_{index}", kind, dtypes, integers)
-
-
-def _is_constant(call: tvm.ir.Call, values: dict[Any, Any]) -> bool:
-    """Whether nothing that `call` reads depends on the input."""
-    return all(_reads_no_input(argument, values) for argument in call.args)
-
-
-def _reads_no_input(expr: Any, values: dict[Any, Any]) -> bool:
-    value = value_of(expr, values)
-    if isinstance(value, tvm.ir.Call):
-        return _is_constant(value, values)
-    if isinstance(value, relax.Tuple):
-        return all(_reads_no_input(field, values) for field in value.fields)
-    return not isinstance(value, relax.Var)
+    return foreign(source_name(call) or f"{op}_{index}", kind, dtypes, integers)
 
 
 def _macs(function: relax.Function) -> int:

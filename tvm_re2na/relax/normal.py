@@ -1,6 +1,8 @@
 """Brings an imported module to the forms that the patterns know.
 
 The ONNX importer makes of a Pad a call of a TIR function, of a Clip two, whose bounds are `where(isnan(bound), infinity, bound)`.
+The PyTorch importer adds the sums of a dense layer to its bias, not the bias to the sums, and leaves of a Dropout what was around
+it: a `dequantize` and a `quantize` of the same scale.
 Operators that read the same quantised tensor share its `dequantize`, which can be fused into one of them only.
 """
 
@@ -14,11 +16,11 @@ import tvm
 from tvm import relax, te, tirx, topi
 from tvm_ffi import structural_equal, structural_walk
 
-from tvm_re2na.relax.walk import array_of, dtype_of, op_name, shape_of
+from tvm_re2na.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
 
 
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:
-    """Bind parameters, turn TIR functions back into `nn.pad`, `maximum` and `minimum` of constants, give each operator its own `dequantize`."""
+    """Bind parameters, bring operators to one form (`_Operators`), give each its own `dequantize`."""
     if params:
         mod = relax.transform.BindParams("main", dict(params))(mod)
     mod = mod.clone()
@@ -30,7 +32,9 @@ def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm
 
 @relax.expr_functor.mutator
 class _Operators(relax.PyExprMutator):  # type: ignore[misc]
-    """`call_tir(maximum, (x, bound))` -> `maximum(x, constant)`, the same of `minimum`, and `call_tir(pad, (x,))` -> `nn.pad(x)`."""
+    """`call_tir(maximum, (x, bound))` -> `maximum(x, constant)`, the same of `minimum`, `call_tir(pad, (x,))` -> `nn.pad(x)`;
+    `add(bias, sums)` -> `add(sums, bias)`, where the sums are those of a linear operator; `quantize(dequantize(x))` -> `x`.
+    """
 
     def __init__(self, mod: tvm.IRModule) -> None:
         super().__init__(mod)
@@ -38,6 +42,12 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
 
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         call = super().visit_call_(call)
+        if op_name(call) == "add":
+            bias, sums = call.args
+            return relax.op.add(sums, bias) if op_name(self._value(sums)) in ("matmul", "nn.conv2d") else call
+        if op_name(call) == "quantize":
+            source = self._value(call.args[0])
+            return source.args[0] if self._undoes(call, source) else call
         if op_name(call) != "call_tir":
             return call
         function, operands = self._mod[call.args[0]], list(call.args[1].fields)
@@ -47,6 +57,13 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         constant = self._number(operands[1]) if len(operands) == 2 else None
         op = None if constant is None else _extremum(function, operands)
         return op(operands[0], constant) if op else call
+
+    def _undoes(self, quantize: Any, source: Any) -> bool:
+        """Whether `quantize` gives back the 8 bits that `source` dequantised."""
+        if op_name(source) != "dequantize" or not dtype_of(source.args[0]) == dtype_of(quantize) == "int8":
+            return False
+        mine, theirs = ([scalar_of(self._value(given)) for given in call.args[1:]] for call in (quantize, source))
+        return mine == theirs and None not in mine
 
     def _number(self, expr: Any) -> Any:
         """The constant that `expr`, a constant or a `where` on one that is no NaN, amounts to; otherwise None."""
@@ -73,7 +90,7 @@ class _Unshared(relax.PyExprMutator):  # type: ignore[misc]
 
     def _own(self, argument: Any) -> Any:
         bound = self.lookup_binding(argument) if isinstance(argument, relax.Var) else None
-        if op_name(bound) != "dequantize":
+        if bound is None or op_name(bound) != "dequantize":
             return argument
         return self.builder_.emit(relax.Call(bound.op, list(bound.args), bound.attrs, bound.ty_args, bound.span))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,10 @@ from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constraints import Operator, Rejection
 from tvm_re2na.codegen.explanation import Explanation, kept
+from tvm_re2na.codegen.names import UniqueNames
 from tvm_re2na.relax.describe import describe
 from tvm_re2na.relax.integers import integer_function
+from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.normal import normalise
 from tvm_re2na.relax.patterns import PREFIX, fusion_patterns, kind_of
 from tvm_re2na.relax.walk import attribute, bindings_of, called, result_of, value_of
@@ -76,17 +77,16 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     mod = relax.transform.FuseOpsByPattern(fusion_patterns(None), bind_constants=True)(mod)
     operators: dict[str, Operator] = {}
     functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if not composite_kind(f)}
-    counts: Counter[str] = Counter()
+    names = UniqueNames()
 
     def own(variable: Any) -> Any:
         """A function of its own for each call: equal ones share theirs at first."""
         kind = composite_kind(mod[variable])
         if not kind:
             return variable
-        name = f"{kind}_{counts[kind]}"
-        counts[kind] += 1
+        name = names.take(kind, _source_name(mod[variable]))
         operators[name] = operator_of(mod[variable])
-        new = _global_variable(f"{COMPILER}_{name}", mod[variable])
+        new = _global_variable(f"{COMPILER}_{len(operators)}", mod[variable])
         functions[new] = mod[variable].with_attr(NAME_ATTR, name)
         return new
 
@@ -134,6 +134,10 @@ def operator_of(composite: relax.Function) -> Operator:
     """What the rules and the compiler want to know of a composite function."""
     values = dict(bindings_of(composite))
     return describe(composite_kind(composite), value_of(result_of(composite), values), values)
+
+
+def _source_name(composite: relax.Function) -> str | None:
+    return next((name for _, value in bindings_of(composite) if (name := source_name(value))), None)
 
 
 def explanation_of(function: Any) -> Explanation | None:

@@ -81,7 +81,7 @@ def _clamped(x: Pattern) -> Pattern:
 def _conv2d(data: Pattern) -> Pattern:
     """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
     sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
-    bias = is_op("relax.reshape")(_dequantized(wildcard()), wildcard())
+    bias = is_op("relax.reshape")(_bias(), wildcard())
     return _quantized(_clamped(sums | is_op("relax.add")(sums, bias)))
 
 
@@ -89,7 +89,12 @@ def _dense() -> Pattern:
     """dequantize -> matmul [+ bias] [clamps] -> quantize; the weights transposed or not."""
     weight = _dequantized(wildcard())
     sums = is_op("relax.matmul")(_dequantized(wildcard()), weight | is_op("relax.permute_dims")(weight))
-    return _quantized(_clamped(sums | is_op("relax.add")(sums, _dequantized(wildcard()))))
+    return _quantized(_clamped(sums | is_op("relax.add")(sums, _bias())))
+
+
+def _bias() -> Pattern:
+    """Quantised, or a constant in floating point as PyTorch leaves it."""
+    return _dequantized(wildcard()) | is_const()
 
 
 def _add() -> Pattern:

@@ -22,6 +22,7 @@ from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.relax.backend import HOST, TAG, collect_programs
 from tvm_re2na.relax.explain import explain, offloaded_macs_share
 from tvm_re2na.relax.lower import lower
+from tvm_re2na.relax.names import name_operators
 from tvm_re2na.relax.partition import (
     Found,
     find,
@@ -40,7 +41,7 @@ def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tu
     given = {name: list(sizes) for name, sizes in shape.items()}
     with io.StringIO() as chatter, redirect_stdout(chatter):  # where it fails, it prints before it raises
         try:
-            return from_onnx(model, shape_dict=given, keep_params_in_input=False), {}
+            return name_operators(from_onnx(model, shape_dict=given, keep_params_in_input=False), model), {}
         except Exception as error:
             _let_go(error)
             raise

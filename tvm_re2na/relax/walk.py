@@ -64,6 +64,16 @@ def shape_of(expr: Expr) -> tuple[int | None, ...]:
     )
 
 
+def depends_on_input(expr: Expr, values: Values) -> bool:
+    """Whether `expr` is computed from what is no constant."""
+    value = value_of(expr, values)
+    if isinstance(value, tvm.ir.Call):
+        return any(depends_on_input(argument, values) for argument in value.args)
+    if isinstance(value, relax.Tuple):
+        return any(depends_on_input(field, values) for field in value.fields)
+    return isinstance(value, relax.Var)
+
+
 def is_constant(expr: Expr) -> bool:
     return isinstance(expr, tvm.ir.GenericConst)
 

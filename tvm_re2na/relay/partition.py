@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from tvm import relay
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constraints import Operator, Rejection
+from tvm_re2na.codegen.names import UniqueNames
 from tvm_re2na.relay.describe import describe, parts_of
 from tvm_re2na.relay.names import SourceNames
 from tvm_re2na.relay.patterns import PREFIX, form_table, kind_of
@@ -193,25 +193,15 @@ class _Naming(relay.ExprMutator):  # type: ignore[misc]
     def __init__(self, names: SourceNames) -> None:
         super().__init__()
         self._names = names
-        self._used: set[str] = set()
-        self._counts: Counter[str] = Counter()
+        self._unique = UniqueNames()
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         kind = composite_kind(call)
         if not kind:
             return super().visit_call(call)
         args = [self.visit(arg) for arg in call.args]
-        name = self._unique(kind, self._names.find(*_witnesses(kind, call.op.body)))
+        name = self._unique.take(kind, self._names.find(*_witnesses(kind, call.op.body)))
         return relay.Call(call.op.with_attr(NAME_ATTR, name), args, call.attrs, call.type_args, call.span)
-
-    def _unique(self, kind: str, source: str | None) -> str:
-        name = source
-        while name is None or name in self._used:
-            stem = source or kind
-            name = f"{stem}_{self._counts[stem]}"
-            self._counts[stem] += 1
-        self._used.add(name)
-        return name
 
 
 def _witnesses(kind: str, body: relay.Expr) -> tuple[list[relay.Call], list[relay.Expr]]:

@@ -1,0 +1,77 @@
+"""`re2na doctor`: an installation that works, and ones that do not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from tests.cli.conftest import Command
+from tvm_re2na import doctor, rooms
+from tvm_re2na.doctor import Finding, State
+from tvm_re2na.runtime import library
+
+
+@pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+def test_a_whole_installation(re2na: Command) -> None:
+    found = re2na("doctor", "--json")
+    rows = {row["what"]: row for row in found.json}
+    assert found.code == 0
+    assert rooms.installed() in rows["TVM"]["detail"].lower()
+    assert "portable" in rows["simulator"]["detail"]
+    assert rows["one image, end to end"]["state"] == "ok"
+    for row in rows.values():
+        assert set(row) == {"what", "state", "detail", "mend"}
+        assert (row["mend"] is None) == (row["state"] == "ok")
+    table = re2na("doctor")
+    assert table.code == 0
+    assert "what mends it" in table.stdout
+
+
+def test_without_tvm() -> None:
+    code = "import sys; sys.modules['tvm'] = None\nfrom tvm_re2na.cli import main\nsys.exit(main(['doctor', '--json']))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    rows = {row["what"]: row for row in json.loads(found.stdout)}
+    assert found.returncode == 4, found.stderr
+    assert rows["simulator"]["state"] == "ok"
+    assert rows["one image, end to end"]["state"] == "missing"
+    if rows["TVM"]["state"] == "missing":  # its package is there, so that it may also be called broken
+        assert rows["TVM"]["mend"] == "pip install 'tvm_re2na[relax]'"
+
+
+def test_both_tvms_in_one_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.metadata, "version", lambda package: f"of {package}")
+    (finding,) = [finding for finding in doctor.examine() if finding.what == "TVM"]
+    assert finding.state is State.BROKEN
+    assert "apache-tvm" in finding.detail
+    assert "xtc-tvm-python-bindings" in finding.detail
+    assert finding.mend is not None
+    assert "venv" in finding.mend
+
+
+def test_damaged_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing raises; what is broken is named, with the command that mends it."""
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("libre2na.so is not there")
+
+    def unknown(package: str) -> str:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(library, "library_path", gone)
+    monkeypatch.setattr(doctor.metadata, "version", unknown)
+    rows = {finding.what: finding for finding in doctor.examine()}
+    for what in ("simulator", "Python"):
+        assert rows[what].state is State.BROKEN
+        assert rows[what].mend == doctor.REINSTALL
+    assert not doctor.is_well(list(rows.values()))
+
+
+def test_what_is_optional_may_be_missing() -> None:
+    well = [Finding("TVM", State.OK, ""), Finding("torch", State.MISSING, "", "pip")]
+    assert doctor.is_well(well)
+    assert not doctor.is_well([Finding("TVM", State.MISSING, "", "pip")])
+    assert not doctor.is_well([*well, Finding("simulator", State.BROKEN, "", "pip")])

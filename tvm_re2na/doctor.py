@@ -1,0 +1,164 @@
+"""What is installed, what works, and what mends the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module, metadata, resources
+from importlib.util import find_spec
+
+from tvm_re2na import rooms
+from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.runtime import library
+
+TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
+TESTED = {"relay": "0.19.0.12", "relax": "0.27.0.post1"}
+REINSTALL = "pip install --force-reinstall --no-deps tvm_re2na"
+SEPARATE = "python3 -m venv tvm-{0} && tvm-{0}/bin/pip install 'tvm_re2na[{0}]'"
+# package: (what it is for, the extra that brings it)
+OPTIONAL = {
+    "matplotlib": ("figures (--plot)", "plot"),
+    "PIL": ("folders of images as data", "images"),
+    "torch": ("tvm_re2na.torch: fine-tuning, pruning", "torch"),
+    "torchvision": ("the model zoo of the tutorials", "torchvision"),
+    "tflite": ("TFLite models, with TVM 0.19", "tflite"),
+}
+
+
+class State(Enum):
+    OK = "ok"
+    MISSING = "missing"  # not there, and nothing that is there needs it
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `mend` is the command that puts it right; None where nothing is wrong."""
+
+    what: str
+    state: State
+    detail: str
+    mend: str | None = None
+
+
+def examine(progress: Progress = silent) -> list[Finding]:
+    """Everything, from the interpreter to an image that runs through TVM and the simulator; raises nothing."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("Python", _python),
+        ("simulator", _simulator),
+        ("TVM", _tvm),
+        ("module for Relax", _module_library),
+        ("exporting", _linker),
+        *((package, _optional(package)) for package in OPTIONAL),
+        ("one image, end to end", _end_to_end),
+    ]
+    findings = []
+    for index, (what, check) in enumerate(checks):
+        progress("examine", index, len(checks))
+        findings.append(_safely(what, check))
+    progress("examine", len(checks), len(checks))
+    return findings
+
+
+def is_well(findings: list[Finding]) -> bool:
+    """Whether nothing is broken and a TVM is there."""
+    states = {finding.what: finding.state for finding in findings}
+    return State.BROKEN not in states.values() and states["TVM"] is State.OK
+
+
+def _safely(what: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except Exception as error:  # whatever a damaged installation raises is what we are asked for
+        return Finding(what, State.BROKEN, _last_line(error), REINSTALL)
+
+
+def _python() -> Finding:
+    version = metadata.version("tvm_re2na")
+    return Finding("Python", State.OK, f"{platform.python_version()} on {platform.machine()}, tvm_re2na {version}")
+
+
+def _simulator() -> Finding:
+    try:
+        path = library.library_path()
+    except FileNotFoundError as error:
+        return Finding("simulator", State.BROKEN, str(error), REINSTALL)
+    kernels = ", ".join(library.kernels()[1:])
+    return Finding("simulator", State.OK, f"{path.name}, kernels: {kernels}; {os.cpu_count()} processors")
+
+
+def _tvm() -> Finding:
+    found = dict(_tvm_packages())
+    if len(found) > 1:
+        both = " and ".join(f"{TVM_PACKAGES[room]} {version}" for room, version in found.items())
+        detail = f"{both} in one environment: both are called tvm, one has overwritten the other"
+        return Finding("TVM", State.BROKEN, detail, SEPARATE.format("relay"))
+    room = rooms.installed()
+    if room is None:
+        detail = "needed by compile, compare, explain, explore and demo; quantize, run, check and disasm work without"
+        return Finding("TVM", State.MISSING, detail, "pip install 'tvm_re2na[relax]'")
+    version = found.get(room) or str(getattr(import_module("tvm"), "__version__", "?"))
+    rooms.session()
+    tested = "" if version == TESTED[room] else f" (tested: {TESTED[room]})"
+    return Finding("TVM", State.OK, f"{version} with {room.capitalize()}{tested}; target 're2na' is registered")
+
+
+def _tvm_packages() -> Iterator[tuple[str, str]]:
+    for room, package in TVM_PACKAGES.items():
+        try:
+            yield room, metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+
+
+def _module_library() -> Finding:
+    what = "module for Relax"
+    try:
+        return Finding(what, State.OK, library.module_library_path().name)
+    except FileNotFoundError:
+        if rooms.installed() != "relax":
+            return Finding(what, State.OK, "not built, and not needed")
+        detail = "libre2na_tvm.so was not built: that takes a C++ compiler"
+        return Finding(what, State.BROKEN, detail, f"install g++, then {REINSTALL}")
+
+
+def _linker() -> Finding:
+    """TVM calls a compiler to link what it exports."""
+    compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    if compiler is None:
+        detail = "no C++ compiler: networks run, but export_library cannot link"
+        return Finding("exporting", State.MISSING, detail, "install g++ (apt install g++, dnf install gcc-c++)")
+    return Finding("exporting", State.OK, f"{compiler} links what export_library writes")
+
+
+def _optional(package: str) -> Callable[[], Finding]:
+    def check() -> Finding:
+        purpose, extra = OPTIONAL[package]
+        if find_spec(package) is None:
+            return Finding(package, State.MISSING, purpose, f"pip install 'tvm_re2na[{extra}]'")
+        return Finding(package, State.OK, purpose)
+
+    return check
+
+
+def _end_to_end() -> Finding:
+    what = "one image, end to end"
+    if rooms.installed() is None:
+        return Finding(what, State.MISSING, "needs TVM", "pip install 'tvm_re2na[relax]'")
+    from tvm_re2na.data import load_dataset
+    from tvm_re2na.evaluate import compare
+
+    with resources.as_file(resources.files("tvm_re2na") / "demo") as folder:
+        calibration = load_dataset(folder / "mnist_calibration128.npz", 8)
+        result = compare(folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", calibration, limit=1)
+    if not result.bit_identical:
+        return Finding(what, State.BROKEN, "LeNet-5 on Re²Na gives other bits than on TVM's CPU", REINSTALL)
+    return Finding(what, State.OK, "LeNet-5: quantised, compiled, run; the bits of TVM's CPU")
+
+
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
