@@ -1,6 +1,7 @@
 # make demo   the comparison on LeNet-5       make lint     style, types, generated files
 # make test   lint and all tests              make format   rewrite the Python files in the house style
-# Each sets up what it needs in .venv first. PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
+# Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
+# PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
 
 PYTHON ?= python3
 JOBS   ?= 2
@@ -8,16 +9,29 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed.stamp
 GUESTS := $(VENV)/guests.stamp
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c)
+RELAX_VENV := .venv-relax
+RELAX  := $(RELAX_VENV)/installed.stamp
+# what depends on TVM; everything else is tested once, in the lane with Relay
+RELAX_TESTS := tests/rooms tests/relax tests/host tests/cli tests/exploration tests/tutorials tests/test_without_tvm.py \
+    tests/models/test_models.py tests/models/test_full_size.py
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
 
-.PHONY: demo test lint types format generate clean
+.PHONY: demo demo-relax test test-relay test-relax lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
 	$(BIN)/re2na demo
 
-test: lint $(GUESTS)
+demo-relax: $(RELAX)
+	$(RELAX_VENV)/bin/re2na demo
+
+test: lint test-relay test-relax
+
+test-relay: $(GUESTS)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+test-relax: $(STAMP) $(RELAX)
+	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python -m pytest -n $(JOBS) $(RELAX_TESTS)
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .
@@ -40,12 +54,14 @@ generate: $(STAMP)
 	$(BIN)/python docs/make_hardware.py
 
 # editable: changes of Python files count at once, a change of a C file or of the build re-runs this
-$(STAMP): $(SOURCES)
+$(STAMP): EXTRAS := relay,dev
+$(RELAX): EXTRAS := relax,dev,pt2e
+$(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \
 	    || { echo "make: Python 3.10 to 3.13 is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[relay,dev]'
+	test -x $*/bin/python || $(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$*/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	touch $@
 
 # PyTorch and the quantisers whose models the tests take through
@@ -54,4 +70,4 @@ $(GUESTS): $(STAMP)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RELAX_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -190,13 +190,6 @@ def constant_weights(op: Operator, arch: Architecture) -> Violation | None:
     return ("computed", "constant") if op.weight is None else None
 
 
-@constraint(*LINEAR)
-def constant_bias(op: Operator, arch: Architecture) -> Violation | None:
-    """The bias must be a constant, one value per output channel."""
-    del arch
-    return ("computed or of another shape", "one constant per channel") if op.bias is None else None
-
-
 @constraint(*KINDS)
 def computed_operands(op: Operator, arch: Architecture) -> Violation | None:
     """Data operands must be activations: an operand that is a constant of the model is not streamed to the machine."""
@@ -284,6 +277,17 @@ def data_width(op: Operator, arch: Architecture) -> Violation | None:
         bounds = min(bounds[0], int(op.weight.min())), max(bounds[1], int(op.weight.max()))
     fits = arch.data_min <= bounds[0] and bounds[1] <= arch.data_max
     return None if fits else (f"{bounds[0]}..{bounds[1]}", f"{arch.data_min}..{arch.data_max}")
+
+
+@constraint(*LINEAR)
+def constant_bias(op: Operator, arch: Architecture) -> Violation | None:
+    """The bias must be a constant: for each output channel a whole number of steps of the sum, of 32 bits."""
+    del arch
+    return (
+        ("computed, of another shape, or between two steps", "one whole number per channel")
+        if op.bias is None
+        else None
+    )
 
 
 @constraint(*LINEAR)

@@ -124,7 +124,10 @@ def quantize(
 
 
 def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dict[str, Any]]:
-    """ONNX -> Relay or Relax, whichever TVM is installed, at a fixed batch. Raises ModelError where the model's own batch is another, or TVM cannot read it."""
+    """ONNX -> the IR of the installed TVM, at a fixed batch.
+
+    Raises ModelError where the model's own batch is another, or TVM cannot read it.
+    """
     given = model_input(model)
     if given.batch not in (None, batch):
         raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")

@@ -1,7 +1,7 @@
 """Gives the operators of an imported module the names that they have in the ONNX model.
 
-TVM's importer for Relax drops them, but goes through the nodes in order, so that the n-th convolution is the n-th `nn.conv2d`. Where
-the numbers of a kind differ, none of that kind is named.
+TVM's importer for Relax drops them, but goes through the nodes in order: the n-th convolution is the n-th `nn.conv2d`. Where there
+are more or fewer of a kind than nodes, none of that kind is named.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def source_name(call: Any) -> str | None:
 
 
 def _calls(main: relax.Function, op: str, values: Values) -> Iterator[Any]:
-    """The variables bound to operators of a kind that compute with what depends on the input: no bias is added, no weight reshaped."""
+    """The variables bound to operators of a kind that work on what depends on the input: not on a bias, nor on weights."""
     test: Callable[..., bool] = all if op == "add" else any
     for variable, value in bindings_of(main):
         if op_name(value) == op and test(depends_on_input(argument, values) for argument in value.args):
@@ -64,5 +64,7 @@ class _Spans(relax.PyExprMutator):  # type: ignore[misc]
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         span, call = self._spans.get(binding.var), binding.value
         if span is not None:
-            binding = relax.VarBinding(binding.var, relax.Call(call.op, list(call.args), call.attrs, call.ty_args, span))
+            binding = relax.VarBinding(
+                binding.var, relax.Call(call.op, list(call.args), call.attrs, call.ty_args, span)
+            )
         super().visit_var_binding_(binding)

@@ -18,9 +18,8 @@ from tvm_re2na.codegen.explanation import Explanation, kept
 from tvm_re2na.codegen.names import UniqueNames
 from tvm_re2na.relax.describe import describe
 from tvm_re2na.relax.integers import integer_function
-from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.normal import normalise
-from tvm_re2na.relax.patterns import PREFIX, fusion_patterns, kind_of
+from tvm_re2na.relax.patterns import PREFIX, SOURCE_ATTR, fusion_patterns, kind_of
 from tvm_re2na.relax.walk import attribute, bindings_of, called, result_of, value_of
 
 COMPILER = "re2na"
@@ -74,7 +73,7 @@ def architecture_of(function: relax.Function) -> Architecture:
 def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     """The part of partitioning that depends on no machine."""
     mod = normalise(mod, params)
-    mod = relax.transform.FuseOpsByPattern(fusion_patterns(None), bind_constants=True)(mod)
+    mod = relax.transform.FuseOpsByPattern(fusion_patterns(), bind_constants=True)(mod)
     operators: dict[str, Operator] = {}
     functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if not composite_kind(f)}
     names = UniqueNames()
@@ -84,7 +83,7 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
         kind = composite_kind(mod[variable])
         if not kind:
             return variable
-        name = names.take(kind, _source_name(mod[variable]))
+        name = names.take(kind, attribute(mod[variable], SOURCE_ATTR) or None)
         operators[name] = operator_of(mod[variable])
         new = _global_variable(f"{COMPILER}_{len(operators)}", mod[variable])
         functions[new] = mod[variable].with_attr(NAME_ATTR, name)
@@ -134,10 +133,6 @@ def operator_of(composite: relax.Function) -> Operator:
     """What the rules and the compiler want to know of a composite function."""
     values = dict(bindings_of(composite))
     return describe(composite_kind(composite), value_of(result_of(composite), values), values)
-
-
-def _source_name(composite: relax.Function) -> str | None:
-    return next((name for _, value in bindings_of(composite) if (name := source_name(value))), None)
 
 
 def explanation_of(function: Any) -> Explanation | None:

@@ -5,8 +5,8 @@ The patterns are about form only; whether the machine takes an operator is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from tvm.relax.backend.pattern_registry import register_patterns
 from tvm.relax.dpl import is_const, is_op, wildcard
@@ -15,8 +15,10 @@ from tvm.relax.transform import FusionPattern, PatternCheckContext
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.relax.describe import describe, is_form
+from tvm_re2na.relax.names import source_name
 
 PREFIX = "re2na."
+SOURCE_ATTR = "re2na_source"  # of a composite function: the name of its operator in the source
 RESHAPES = {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0}  # operands besides the data
 Pattern = Any  # a tvm.relax.dpl.DFPattern
 
@@ -26,28 +28,41 @@ def kind_of(composite: str) -> str:
     return composite.removeprefix(PREFIX)
 
 
-def forms() -> list[tuple[str, Pattern]]:
-    """Kind and pattern of every form; of forms that contain each other, the larger stands first.
+class Form(NamedTuple):
+    """What one operator of the machine looks like; `main` is the part of the pattern that has the operator's name."""
+
+    kind: str
+    pattern: Pattern
+    main: Pattern
+
+    def clamped(self) -> Form:
+        """With a clip behind it."""
+        return Form(self.kind, _clip(self.pattern), self.main)
+
+
+def forms() -> list[Form]:
+    """Every form; of forms that contain each other, the larger stands first.
 
     A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
     """
-    bases: list[tuple[str, Callable[[], Pattern]]] = [
-        ("conv2d", lambda: _conv2d(_pad())),
-        ("conv2d", lambda: _conv2d(wildcard())),
-        ("dense", _dense),
-        ("add", _add),
-        ("max_pool2d", _max_pool2d),
+    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), _add(), _max_pool2d()]
+    clamped = [form.clamped() for form in plain]
+    twice = [form.clamped() for form in clamped]
+    clip = _clip(wildcard())
+    return [*twice, *clamped, *plain, *map(_reshape, RESHAPES), _pad(), Form("clip", clip, clip)]
+
+
+def fusion_patterns() -> list[FusionPattern]:
+    """The forms for FuseOpsByPattern, those tried first at the beginning, whether a machine takes them or not."""
+    return [
+        FusionPattern(PREFIX + form.kind, form.pattern, {"main": form.main}, _accepted(form.kind, None), _source)
+        for form in forms()
     ]
-    clamped = [(kind, _clip(_clip(base()))) for kind, base in bases]
-    clamped += [(kind, _clip(base())) for kind, base in bases]
-    plain = [(kind, base()) for kind, base in bases]
-    moves = [("reshape", _reshape(op, operands)) for op, operands in RESHAPES.items()]
-    return [*clamped, *plain, *moves, ("pad", _pad()), ("clip", _clip(wildcard()))]
 
 
-def fusion_patterns(arch: Architecture | None) -> list[FusionPattern]:
-    """The forms for FuseOpsByPattern, those tried first at the beginning; with `arch`, only what keeps its rules matches."""
-    return [FusionPattern(PREFIX + kind, pattern, {}, _accepted(kind, arch)) for kind, pattern in forms()]
+def _source(annotated: Mapping[str, Any]) -> dict[str, str]:
+    name = source_name(annotated["main"])
+    return {SOURCE_ATTR: name} if name else {}
 
 
 def _accepted(kind: str, arch: Architecture | None) -> Callable[[PatternCheckContext], bool]:
@@ -78,18 +93,18 @@ def _clamped(x: Pattern) -> Pattern:
     return x | _clamp(x) | _clamp(_clamp(x))
 
 
-def _conv2d(data: Pattern) -> Pattern:
+def _conv2d(data: Pattern) -> Form:
     """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
     sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
     bias = is_op("relax.reshape")(_bias(), wildcard())
-    return _quantized(_clamped(sums | is_op("relax.add")(sums, bias)))
+    return Form("conv2d", _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
 
 
-def _dense() -> Pattern:
+def _dense() -> Form:
     """dequantize -> matmul [+ bias] [clamps] -> quantize; the weights transposed or not."""
     weight = _dequantized(wildcard())
     sums = is_op("relax.matmul")(_dequantized(wildcard()), weight | is_op("relax.permute_dims")(weight))
-    return _quantized(_clamped(sums | is_op("relax.add")(sums, _bias())))
+    return Form("dense", _quantized(_clamped(sums | is_op("relax.add")(sums, _bias()))), sums)
 
 
 def _bias() -> Pattern:
@@ -97,20 +112,24 @@ def _bias() -> Pattern:
     return _dequantized(wildcard()) | is_const()
 
 
-def _add() -> Pattern:
-    return _quantized(_clamped(is_op("relax.add")(_dequantized(wildcard()), _dequantized(wildcard()))))
+def _add() -> Form:
+    main = is_op("relax.add")(_dequantized(wildcard()), _dequantized(wildcard()))
+    return Form("add", _quantized(_clamped(main)), main)
 
 
-def _max_pool2d() -> Pattern:
-    return _quantized(_clamped(is_op("relax.nn.max_pool2d")(_dequantized(wildcard()))))
+def _max_pool2d() -> Form:
+    main = is_op("relax.nn.max_pool2d")(_dequantized(wildcard()))
+    return Form("max_pool2d", _quantized(_clamped(main)), main)
 
 
-def _reshape(op: str, operands: int) -> Pattern:
-    return _quantized(is_op(f"relax.{op}")(_dequantized(wildcard()), *[wildcard() for _ in range(operands)]))
+def _reshape(op: str) -> Form:
+    main = is_op(f"relax.{op}")(_dequantized(wildcard()), *[wildcard() for _ in range(RESHAPES[op])])
+    return Form("reshape", _quantized(main), main)
 
 
-def _pad() -> Pattern:
-    return _quantized(is_op("relax.nn.pad")(_dequantized(wildcard())))
+def _pad() -> Form:
+    main = is_op("relax.nn.pad")(_dequantized(wildcard()))
+    return Form("pad", _quantized(main), main)
 
 
 def _clip(x: Pattern) -> Pattern:
@@ -120,4 +139,6 @@ def _clip(x: Pattern) -> Pattern:
 
 
 # As tuples, whose names the registry remembers in order to let go of the checks before Python ends; it tries the last first.
-register_patterns([(PREFIX + kind, pattern, {}, _accepted(kind, Architecture())) for kind, pattern in forms()[::-1]])
+register_patterns(
+    [(PREFIX + form.kind, form.pattern, {}, _accepted(form.kind, Architecture())) for form in forms()[::-1]]
+)
