@@ -12,7 +12,7 @@ GUESTS := $(VENV)/guests.stamp
 RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, in the lane with Relay
-RELAX_TESTS := tests/rooms tests/relax tests/host tests/cli tests/exploration tests/tutorials tests/test_without_tvm.py \
+RELAX_TESTS := tests/rooms tests/relax tests/host tests/cli tests/exploration tests/test_without_tvm.py \
     tests/models/test_models.py tests/models/test_full_size.py
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
 

@@ -48,11 +48,11 @@ for symbol, program in programs:
 import numpy as np
 
 from tvm_re2na import pipeline
-from tvm_re2na.relay.session import Built
+from tvm_re2na.relay.session import open_library
 
 image = test.read(0, 1)
 on_cpu = pipeline.build_for_cpu(mod, params).executor()(image)
-on_re2na = Built(library).executor()(image)
+on_re2na = open_library(library)(image)
 print("bit-identical:", all(np.array_equal(a, b) for a, b in zip(on_cpu, on_re2na, strict=True)))
 
 # %% 6. All images

@@ -20,7 +20,6 @@ from tvm_re2na.relax.walk import Expr, Values, array_of, dtype_of, is_constant, 
 
 Bounds = tuple[int, int]
 EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
-INT8: Bounds = (-128, 127)
 CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
 
 
@@ -287,7 +286,9 @@ _DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = {
 
 def _after(parts: Parts, values: Values, clamps: tuple[Expr, ...]) -> Bounds | None:
     """What clamps leave of the result."""
-    return _bounds((*clamps, *parts.after), values, parts.output.scales, parts.output.zero, INT8)
+    limits = np.iinfo(dtype_of(parts.result))
+    everything = int(limits.min), int(limits.max)
+    return _bounds((*clamps, *parts.after), values, parts.output.scales, parts.output.zero, everything)
 
 
 def _bounds(

@@ -58,8 +58,10 @@ def _foreign(call: tvm.ir.Call, values: dict[Any, Any], index: int) -> Explanati
     operands = list(call.args)
     if op == "call_tir":
         op, operands = str(call.args[0].name_hint), list(call.args[1].fields)
-    dtypes = [dtype_of(operand) for operand in (*operands, call) if hasattr(operand.ty, "dtype")]
     integers = all(op_name(value_of(operand, values)) == "dequantize" for operand in operands[:1])
+    dtypes = [dtype_of(operand) for operand in (*operands, call) if hasattr(operand.ty, "dtype")]
+    if integers:  # computed in floating point, but of a quantised network
+        dtypes = ["int8"]
     kind = {"matmul": "dense"}.get(op.removeprefix("nn."), op)
     return foreign(source_name(call) or f"{op}_{index}", kind, dtypes, integers)
 

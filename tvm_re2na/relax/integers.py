@@ -148,8 +148,7 @@ def _clamp(x: Expr, bounds: tuple[int, int] | None) -> Expr:
 
 
 def _narrow(op: Operator, x: Expr) -> Expr:
+    """The result's zero point, bounds and type."""
     zero = int(op.zero_points[-1] or 0)
-    limits = np.iinfo(op.output.dtype)
-    low, high = op.after if op.after is not None and op.output.dtype == "int8" else (int(limits.min), int(limits.max))
     shifted = relax.op.add(x, relax.const(zero, "int32")) if zero else x
-    return relax.op.astype(relax.op.clip(shifted, low, high), op.output.dtype)
+    return relax.op.astype(_clamp(shifted, op.after), op.output.dtype)
