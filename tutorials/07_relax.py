@@ -1,4 +1,4 @@
-"""LeNet-5 with today's TVM: the same steps as 01_lenet5.py, in Relax. Needs the extra [relax]; docs/relax.md puts both side by side.
+"""LeNet-5 with today's TVM: the steps of 01_lenet5.py, in Relax. Needs the extra [relax]; docs/relax.md puts both side by side.
 
     python tutorials/07_relax.py [--model lenet5.onnx --data test.npz --calibration calib.npz] [--limit 200]
 

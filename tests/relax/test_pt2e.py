@@ -23,7 +23,7 @@ from torch import Tensor, fx, nn
 from torchao.quantization.pt2e import MinMaxObserver
 from tvm import relax
 
-from tests.relax.pt2e_network import HalvesUp, Recipe, Residual, quantised
+from tests.relax.pt2e_network import HalvesUp, Residual, quantised
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.relax import explain, lower, offloaded_functions, partition_for_re2na
@@ -134,13 +134,15 @@ def kept(mod: tvm.IRModule) -> list[Explanation]:
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    [Recipe(), Recipe(quantise_bias=False), Recipe(fold=False), Recipe(low=-127), Recipe(low=-8, high=7)],
+    "options",
+    [{}, {"quantise_bias": False}, {"fold": False}, {"narrow": True}, {"bits": 4}],
     ids=["int32 bias", "float bias", "weights not folded", "-127..127", "4 bits"],
 )
-def test_a_network_is_one_region_with_the_bits_of_pytorch(network: nn.Module, images: Tensor, recipe: Recipe) -> None:
+def test_a_network_is_one_region_with_the_bits_of_pytorch(
+    network: nn.Module, images: Tensor, options: dict[str, Any]
+) -> None:
     """Images outside the calibrated range saturate. Other roundings inside the network travel on: a few steps at its end."""
-    model = quantised(network, images, recipe)
+    model = quantised(network, images, **options)
     mod = imported(model, images)
     partitioned = partition_for_re2na(mod, arch=WIDE)
     regions = [lower(function, symbol, WIDE) for symbol, function in offloaded_functions(partitioned)]
@@ -159,14 +161,14 @@ def test_an_operator_differs_from_pytorch_by_a_step_where_halves_are_rounded(kin
     with torch.no_grad():
         layer.weight.sign_()
         layer.bias.zero_()
-    model = quantised(layer, x, Recipe())
+    model = quantised(layer, x)
     cpu = on_cpu(imported(model, x), x)
     np.testing.assert_array_equal(halves_up(model, x), cpu)
     assert steps_apart(model, x, cpu) == 1
 
 
 def test_the_scales_of_pytorchs_observers_stay_on_the_cpu(network: nn.Module, images: Tensor) -> None:
-    mod = imported(quantised(network, images, Recipe(observer=MinMaxObserver)), images)
+    mod = imported(quantised(network, images, observer=MinMaxObserver), images)
     assert {(e.op, e.rule) for e in kept(mod)} >= {(op, "power_of_two_scales") for op in ("conv2d", "add", "dense")}
 
 
@@ -175,7 +177,7 @@ def test_a_float_bias_between_two_steps_of_the_sum_stays_on_the_cpu(images: Tens
     layer = nn.Conv2d(3, 4, 3)
     with torch.no_grad():
         layer.bias.fill_(1 / 3)
-    model = quantised(layer, images, Recipe(quantise_bias=False))
+    model = quantised(layer, images, quantise_bias=False)
     mod = imported(model, images)
     assert [(e.op, e.rule) for e in kept(mod)] == [("conv2d", "constant_bias")]
     assert steps_apart(model, images, on_cpu(mod, images)) == 0
@@ -189,7 +191,7 @@ def test_a_float_bias_between_two_steps_of_the_sum_stays_on_the_cpu(images: Tens
 def test_clamps_keep_their_bounds(clamp: Callable[[Tensor], Tensor], images: Tensor) -> None:
     """TVM's importer alone takes every hardtanh, that of ReLU6 too, for one of -1..1."""
     images = 8 * images
-    model = quantised(Clamped(clamp), images, Recipe())
+    model = quantised(Clamped(clamp), images)
     mod = imported(model, images)
     assert not kept(mod)
     cpu = on_cpu(mod, images)
@@ -209,7 +211,7 @@ def test_normalisation_is_folded_and_dropout_leaves_no_trace(images: Tensor) -> 
         nn.Flatten(),
         nn.Linear(144, 2),
     ]
-    model = quantised(nn.Sequential(*layers), images, Recipe())
+    model = quantised(nn.Sequential(*layers), images)
     mod = imported(model, images)
     assert len(list(offloaded_functions(partition_for_re2na(mod, arch=WIDE)))) == 1
     np.testing.assert_array_equal(on_re2na(mod, images), halves_up(model, images))
@@ -217,8 +219,8 @@ def test_normalisation_is_folded_and_dropout_leaves_no_trace(images: Tensor) -> 
 
 def test_average_pooling_stays_on_the_cpu(images: Tensor) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
-    mod = imported(quantised(network, images, Recipe()), images)
-    assert [(e.op, e.rule) for e in kept(mod)] == [("nn.adaptive_avg_pool2d", "quantised")]
+    mod = imported(quantised(network, images), images)
+    assert [(e.op, e.rule) for e in kept(mod)] == [("nn.adaptive_avg_pool2d", "exact_average")]
 
 
 @pytest.mark.parametrize("scales, rule", [([0.5, 0.5], None), ([0.5, 0.25], "per_tensor_scales")])

@@ -13,7 +13,8 @@ from tvm_re2na.codegen.compiler import STAGES
 from tvm_re2na.runtime.library import MOST_THREADS
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
-3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing; 130 interrupted"""
+3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
+(doctor: or something is broken); 130 interrupted"""
 DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
 
 
