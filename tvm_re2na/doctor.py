@@ -99,7 +99,9 @@ def _tvm() -> Finding:
         return Finding("TVM", State.BROKEN, detail, SEPARATE.format("relay"))
     room = rooms.installed()
     if room is None:
-        detail = "quantize, run, check and disasm work without; compile, compare, explain, explore, survey and demo need it"
+        detail = (
+            "quantize, run, check and disasm work without; compile, compare, explain, explore, survey and demo need it"
+        )
         return Finding("TVM", State.MISSING, detail, "pip install 'tvm_re2na[relax]'")
     version = found.get(room) or str(getattr(import_module("tvm"), "__version__", "?"))
     rooms.session()

@@ -8,6 +8,8 @@ Re²Na (`HalvesUp`), it gives the same bits.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,8 @@ from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.relax import explain, lower, offloaded_functions, partition_for_re2na
 from tvm_re2na.relax.partition import find, for_cpu
 from tvm_re2na.relax.pt2e import Pt2eError, from_exported_program
+from tvm_re2na.runtime.library import bridge_reset, bridge_totals
+from tvm_re2na.torch.pt2e import PowerOfTwoObserver, QuantizerError, Re2naQuantizer
 
 WIDE = Architecture(acc_bits=32)  # the quantiser of these tests knows nothing of the accumulator's width
 KINDS = ["conv2d", "max_pool2d", "conv2d", "add", "reshape", "dense", "dense"]
@@ -56,6 +60,22 @@ class Clamped(Function):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self.layer(x))
+
+
+class InPlace(nn.Module):
+    """As torchvision's networks are written. The first sums are read twice, so that ReLU does not change them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm = nn.Conv2d(3, 3, 3, padding="same"), nn.BatchNorm2d(3)
+        self.conv2 = nn.Conv2d(3, 3, 1)
+        self.relu, self.relu6 = nn.ReLU(inplace=True), nn.ReLU6(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = self.norm(self.conv1(x))
+        y = self.relu(self.conv2(torch.relu(sums)))
+        y += sums
+        return self.relu6(y)
 
 
 class PerChannel(nn.Module):
@@ -217,6 +237,31 @@ def test_normalisation_is_folded_and_dropout_leaves_no_trace(images: Tensor) -> 
     np.testing.assert_array_equal(on_re2na(mod, images), halves_up(model, images))
 
 
+def test_operators_in_place_are_quantised(images: Tensor) -> None:
+    model = quantised(InPlace(), images)
+    mod = imported(model, images)
+    assert not kept(mod)
+    np.testing.assert_array_equal(on_re2na(mod, images), on_cpu(mod, images))
+    np.testing.assert_array_equal(on_re2na(mod, images), halves_up(model, images))
+
+
+def test_the_addition_of_a_number_stays_on_the_cpu(images: Tensor) -> None:
+    mod = imported(quantised(nn.Sequential(nn.Conv2d(3, 4, 3), Function(lambda x: x + 0.5)), images), images)
+    assert [e.op for e in kept(mod)] == ["add"]
+
+
+def test_the_scales_ignore_the_accumulator_whose_overflows_are_counted() -> None:
+    """400 products of 64 and 64 are 25 times what 17 bits hold."""
+    layer, x = nn.Linear(400, 2, bias=False), torch.ones(1, 400)
+    nn.init.ones_(layer.weight)
+    mod = imported(quantised(layer, x), x)
+    bridge_reset()
+    wrapped = run(relax.transform.RunCodegen()(partition_for_re2na(mod)), x, "re2na")
+    assert bridge_totals()["overflows"] > 0
+    assert (wrapped != on_cpu(mod, x)).all()
+    np.testing.assert_array_equal(on_re2na(mod, x), on_cpu(mod, x))
+
+
 def test_average_pooling_stays_on_the_cpu(images: Tensor) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
     mod = imported(quantised(network, images), images)
@@ -264,3 +309,56 @@ def test_a_bias_may_stand_on_the_left(images: Tensor) -> None:
 def test_what_cannot_be_imported_is_named(function: Callable[[Tensor], Tensor], message: str, images: Tensor) -> None:
     with pytest.raises(Pt2eError, match=message):
         imported(Function(function), images)
+
+
+@pytest.mark.parametrize(
+    "low, high, scale", [(-1.0, 0.5, 2**-6), (0.0, 127.5, 1.0), (-127.75, 0.0, 2.0), (0.0, 0.0, 2**-23)]
+)
+def test_the_observer_rounds_its_scale_up(low: float, high: float, scale: float) -> None:
+    observer = PowerOfTwoObserver()
+    observer(torch.tensor([low, high]))
+    assert [tuple(found.shape) for found in observer.calculate_qparams()] == [(1,), (1,)]
+    assert tuple(map(float, observer.calculate_qparams())) == (scale, 0.0)
+
+
+@pytest.mark.parametrize("values", [[1.0, float("inf")], [float("-inf")], [float("nan"), 1.0]])
+def test_values_that_are_not_finite_have_no_scale(values: list[float]) -> None:
+    observer = PowerOfTwoObserver()
+    observer(torch.tensor(values))
+    with pytest.raises(QuantizerError, match=r"observed values .*(inf|nan).*, must be finite"):
+        observer.calculate_qparams()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Re2naQuantizer(bits=1), r"bits = 1, must be a whole number in 2\.\.8"),
+        (lambda: Re2naQuantizer(bits=9), r"bits = 9, must be a whole number in 2\.\.8"),
+        (lambda: Re2naQuantizer(bits=4.0), r"bits = 4\.0, must be a whole number in 2\.\.8"),  # type: ignore[arg-type]
+        (lambda: Re2naQuantizer(observer="minmax"), "observer = 'minmax', must be an observer class"),
+        (lambda: PowerOfTwoObserver(dtype=torch.uint8), r"dtype = torch\.uint8, must be torch\.int8"),
+        (
+            lambda: PowerOfTwoObserver(qscheme=torch.per_tensor_affine),
+            r"qscheme = torch\.per_tensor_affine, must be torch\.per_tensor_symmetric",
+        ),
+    ],
+    ids=["bits below", "bits above", "bits not whole", "observer", "dtype", "qscheme"],
+)
+def test_bad_arguments_are_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(QuantizerError, match=message):
+        make()
+
+
+def test_only_the_module_of_pt2e_needs_torchao() -> None:
+    """Nor does it know TVM."""
+    code = (
+        "import sys; sys.modules['tvm'] = None; import tvm_re2na.torch; assert 'torchao' not in sys.modules\n{}"
+        "import tvm_re2na.torch.pt2e"
+    )
+    assert python(code.format("")).returncode == 0
+    without = python(code.format("sys.modules['torchao'] = None; "))
+    assert "ImportError: torchao is not installed: pip install 'tvm_re2na[pt2e]'" in without.stderr
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -90,7 +90,7 @@ class QdqBuilder:
         """MatMul; weight (C, O), no bias."""
         x = self.current
         inputs = [x.name, self._constant(weight, 2.0**weight_exponent, axis=1)]
-        return self._append("MatMul", inputs, (x.shape[0], weight.shape[1]), x, exponent, quantise)
+        return self._append("MatMul", inputs, (*x.shape[:-1], weight.shape[1]), x, exponent, quantise)
 
     def relu(self, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         return self._append("Relu", [self.current.name], self.current.shape, self.current, exponent, quantise)
@@ -129,6 +129,10 @@ class QdqBuilder:
     ) -> Tensor:
         """Any one-input ONNX operator; `shape` is its result's."""
         return self._append(op, [self.current.name], tuple(shape), self.current, exponent, quantise, **attributes)
+
+    def constant(self, values: Int8Array, exponent: int) -> Tensor:
+        """A constant of the model as an operand; the current tensor stays what it is."""
+        return Tensor(self._constant(values, 2.0**exponent, axis=0), values.shape, 2.0**exponent)
 
     def output(self) -> None:
         """Make the current tensor an output of the model, besides those named before."""

@@ -88,6 +88,13 @@ def test_residual_add(room: Room, left: int, right: int, result: int) -> None:
     assert sorted(compare(room, room.partition(room.load(b.build())), RNG)) == ["add", "conv2d", "conv2d"]
 
 
+def test_a_sum_of_a_tensor_with_itself(room: Room) -> None:
+    b = QdqBuilder((1, 4, 6, 6), -6)
+    x = b.conv(weights(RNG, 4, 4, 1, 1), None, exponent=-5)
+    b.add(x, x, -4)
+    assert compare(room, room.partition(room.load(b.build())), RNG) == ["conv2d", "add"]
+
+
 def test_matmul_and_several_outputs(room: Room) -> None:
     b = QdqBuilder((3, 2, 4, 4), -6)
     b.conv(weights(RNG, 4, 2, 3, 3), biases(RNG, 4), exponent=-4)

@@ -157,6 +157,23 @@ def test_an_addition_that_shifts_needs_rounding(room: Room) -> None:
     assert (row.rule, row.value, row.limit) == ("rounding_mode", "truncate", "half_up")
 
 
+def test_what_is_constant_or_of_another_rank_still_computes(room: Room) -> None:
+    """An addition of a constant, a product of rank 3, a scale of 0: not offloaded, and the same numbers as before."""
+    b = QdqBuilder((2, 4, 6), -6)
+    b.matmul(weights(RNG, 6, 5, limit=20), exponent=-4)
+    b.output()
+    x = b.current
+    b.add(x, b.constant(weights(RNG, 2, 4, 5), -4), -3)
+    b.output()
+    module = room.load(b.build())
+    partitioned = room.partition(module)
+    assert not list(room.regions(partitioned))
+    x = RNG.integers(-128, 128, (2, 4, 6)).astype(np.float32) / 64
+    for found, expected in zip(room.run_cpu(partitioned, [x]), room.run_cpu(room.integers(module), [x]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert len(np.unique(found)) > 5
+
+
 def test_every_rule_has_a_reason() -> None:
     for _, rule in constraints.RULES:
         assert constraints.reason(rule).endswith("."), rule.__name__

@@ -313,7 +313,7 @@ def _bounds(
 
 
 def _steps(bound: float | None, scale: float, zero: int) -> int | None:
-    if bound is None or np.isnan(bound):
+    if bound is None or np.isnan(bound) or scale <= 0:
         return None
     if np.isinf(bound):
         return EVERYTHING[bound > 0]

@@ -16,19 +16,29 @@ from tvm import relax
 
 from tvm_re2na.codegen.constraints import Operator, Rescale
 
+RANKS = {"conv2d": 4, "dense": 2}
 FRACTION_BITS = 31  # of the multiplier of a rescaling, as in TVM's fixed_point_multiply
 Expr = Any
 
 
 def has_integer_form(op: Operator) -> bool:
-    """Whether everything that integer code needs is a constant, and one for the tensor."""
-    known = (
-        op.before is not None and op.after is not None and None not in op.zero_points and None not in op.output.shape
-    )
-    scales = [scales for rescale in op.rescales for scales in (rescale.source, rescale.target)]
-    known &= op.kind != "pad" or (op.window is not None and op.pad_value is not None)
-    linear = op.kind not in ("conv2d", "dense") or (op.weight is not None and op.bias is not None)
-    return known and linear and all(len(values) == 1 and values[0] > 0 for values in scales)
+    """Whether everything that integer code needs is a constant, one for the tensor, and laid out as that code expects."""
+    shapes = [tensor.shape for tensor in (*op.inputs, op.output)]
+    known = op.before is not None and op.after is not None and None not in op.zero_points
+    static = not any(None in shape for shape in shapes) and not any(tensor.constant for tensor in op.inputs)
+    if op.kind in ("conv2d", "dense"):
+        static &= op.weight is not None and op.bias is not None and len(op.output.shape) == RANKS[op.kind]
+    if op.kind == "pad":
+        static &= op.window is not None and op.pad_value is not None
+    usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
+    return known and static and usual and all(map(_is_computable, op.rescales))
+
+
+def _is_computable(rescale: Rescale) -> bool:
+    """One positive scale each, and a ratio that a product of 64 bits holds."""
+    if len(rescale.source) != 1 or len(rescale.target) != 1 or min(*rescale.source, *rescale.target) <= 0:
+        return False
+    return 2.0**-FRACTION_BITS < rescale.source[0] / rescale.target[0] < 2.0 ** (FRACTION_BITS - 1)
 
 
 def integer_function(composite: relax.Function, op: Operator) -> relax.Function:

@@ -28,8 +28,8 @@ def lower(function: relax.Function, name: str, arch: Architecture | None = None)
     for variable, value in bindings_of(function):
         if variable in found:
             call, composite = found[variable]
-            inputs = tuple(tensors[argument] for argument in call.args)
             op = operator_of(composite)
+            inputs = tuple(tensors[argument] for argument in call.args)
             tensors[variable] = append_operator(builder, attribute(composite, NAME_ATTR) or op.kind, inputs, op, arch)
         elif isinstance(value, relax.Var):
             tensors[variable] = tensors[value]
