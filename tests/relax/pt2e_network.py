@@ -44,9 +44,15 @@ class HalvesUp(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         if n.target in ADD:
-            step = next(user.args[1] for user in n.users if user.target is QUANTIZE)
+            step = _step_after(n)
             return sum(torch.floor(operand / step + 0.5) * step for operand in self.fetch_args_kwargs_from_env(n)[0])
         if n.target is QUANTIZE:
             x, scale, zero, low, high, dtype = self.fetch_args_kwargs_from_env(n)[0]
             return (torch.floor(x / scale + 0.5) + zero).clamp(low, high).to(dtype)
         return super().run_node(n)
+
+
+def _step_after(node: fx.Node) -> Any:
+    """The step of the `quantize` behind a node, or behind the clamps after it."""
+    user = next(iter(node.users))
+    return user.args[1] if user.target is QUANTIZE else _step_after(user)

@@ -25,7 +25,7 @@ from torch import Tensor, fx, nn
 from torchao.quantization.pt2e import MinMaxObserver
 from tvm import relax
 
-from tests.relax.pt2e_network import HalvesUp, Residual, quantised
+from tests.relax.pt2e_network import QUANTIZE, HalvesUp, Residual, quantised
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.relax import explain, lower, offloaded_functions, partition_for_re2na
@@ -63,7 +63,7 @@ class Clamped(Function):
 
 
 class InPlace(nn.Module):
-    """As torchvision's networks are written. The first sums are read twice, so that ReLU does not change them."""
+    """As torchvision's networks are written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,9 +72,9 @@ class InPlace(nn.Module):
         self.relu, self.relu6 = nn.ReLU(inplace=True), nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = self.norm(self.conv1(x))
-        y = self.relu(self.conv2(torch.relu(sums)))
-        y += sums
+        x = self.relu(self.norm(self.conv1(x)))
+        y = self.conv2(x)
+        y += x
         return self.relu6(y)
 
 
@@ -241,8 +241,15 @@ def test_operators_in_place_are_quantised(images: Tensor) -> None:
     model = quantised(InPlace(), images)
     mod = imported(model, images)
     assert not kept(mod)
-    np.testing.assert_array_equal(on_re2na(mod, images), on_cpu(mod, images))
-    np.testing.assert_array_equal(on_re2na(mod, images), halves_up(model, images))
+    re2na = on_re2na(mod, images)
+    np.testing.assert_array_equal(re2na, on_cpu(mod, images))
+    np.testing.assert_array_equal(re2na, halves_up(model, images))
+
+
+def test_what_a_clamp_and_others_read_is_quantised_before_the_clamp(images: Tensor) -> None:
+    model = quantised(Clamped(lambda x: torch.relu(x) - x), images)
+    (layer,) = (node for node in model.graph.nodes if node.target is torch.ops.aten.conv2d.default)
+    assert [user.target for user in layer.users] == [QUANTIZE]
 
 
 def test_the_addition_of_a_number_stays_on_the_cpu(images: Tensor) -> None:

@@ -95,6 +95,17 @@ def test_a_sum_of_a_tensor_with_itself(room: Room) -> None:
     assert compare(room, room.partition(room.load(b.build())), RNG) == ["conv2d", "add"]
 
 
+def test_a_value_between_an_operator_and_its_clamp_is_read_elsewhere(room: Room) -> None:
+    b = QdqBuilder((1, 4, 6, 6), -6)
+    x = b.conv(weights(RNG, 4, 4, 1, 1), None, exponent=-5)
+    b.add(x, b.relu(), -4)
+    assert sorted(compare(room, room.partition(room.load(b.build())), RNG)) == ["add", "clip", "conv2d"]
+    b = QdqBuilder((1, 4, 6, 6), -6)
+    padded = b.pad(1, 1, 1, 1)
+    b.add(b.conv(weights(RNG, 4, 4, 1, 1), None, exponent=-5, x=padded), padded, -4)
+    assert sorted(compare(room, room.partition(room.load(b.build())), RNG)) == ["add", "conv2d", "pad"]
+
+
 def test_matmul_and_several_outputs(room: Room) -> None:
     b = QdqBuilder((3, 2, 4, 4), -6)
     b.conv(weights(RNG, 4, 2, 3, 3), biases(RNG, 4), exponent=-4)

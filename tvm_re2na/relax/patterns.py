@@ -16,6 +16,7 @@ from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.relax.describe import describe, is_form
 from tvm_re2na.relax.names import source_name
+from tvm_re2na.relax.walk import Values
 
 PREFIX = "re2na."
 SOURCE_ATTR = "re2na_source"  # of a composite function: the name of its operator in the source
@@ -68,11 +69,17 @@ def _source(annotated: Mapping[str, Any]) -> dict[str, str]:
 def _accepted(kind: str, arch: Architecture | None) -> Callable[[PatternCheckContext], bool]:
     def accepted(context: PatternCheckContext) -> bool:
         values = dict(context.matched_bindings.items())
-        if not is_form(kind, context.matched_expr, values):
+        if not _is_closed(context, values) or not is_form(kind, context.matched_expr, values):
             return False
         return arch is None or constraints.check(describe(kind, context.matched_expr, values), arch) is None
 
     return accepted
+
+
+def _is_closed(context: PatternCheckContext, values: Values) -> bool:
+    """Whether nothing outside the form reads what is between its operators."""
+    inner = (variable for variable, value in values.items() if not value.same_as(context.matched_expr))
+    return all(user in values for variable in inner for user in context.var_usages.get(variable, []))
 
 
 def _dequantized(x: Pattern) -> Pattern:
