@@ -34,6 +34,11 @@ def run_cpu(module: tvm.IRModule, inputs: Arrays) -> Arrays:
     return _execute(relax.VirtualMachine(tvm.compile(module, target="llvm"), tvm.cpu()), inputs)
 
 
+def run_re2na(partitioned: tvm.IRModule, inputs: Arrays) -> Arrays:
+    library = tvm.compile(relax.transform.RunCodegen()(partitioned), target="re2na")
+    return _execute(relax.VirtualMachine(library, tvm.cpu()), inputs)
+
+
 def integers(module: tvm.IRModule) -> tvm.IRModule:
     return for_cpu(find(module))
 

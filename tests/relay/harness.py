@@ -28,8 +28,16 @@ def load(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]] | None = None
 
 
 def run_cpu(module: tvm.IRModule, inputs: Arrays) -> Arrays:
+    return _run(module, "llvm", inputs)
+
+
+def run_re2na(partitioned: tvm.IRModule, inputs: Arrays) -> Arrays:
+    return _run(partitioned, "re2na", inputs)
+
+
+def _run(module: tvm.IRModule, target: str, inputs: Arrays) -> Arrays:
     with tvm.transform.PassContext(opt_level=3):
-        library = relay.build(module, target="llvm")
+        library = relay.build(module, target=target)
     return _execute(library, inputs)
 
 

@@ -30,6 +30,9 @@ class Room(Protocol):
     def run_cpu(self, module: Any, inputs: Arrays) -> Arrays:
         """The outputs of a module on TVM's CPU, as it stands."""
 
+    def run_re2na(self, partitioned: Any, inputs: Arrays) -> Arrays:
+        """The outputs of a partitioned module, built for the target "re2na"."""
+
     def integers(self, module: Any) -> Any:
         """The module with its quantised operators in integers."""
 
