@@ -75,7 +75,7 @@ def test_a_module_refuses_what_does_not_fit(module: tvm.IRModule) -> None:
         relax.transform.RunCodegen()(partition_for_re2na(module))
     ((symbol, program),) = programs
     make = tvm_ffi.get_global_func("re2na.module")
-    with pytest.raises(ValueError, match="Re2Na: .*"):
+    with pytest.raises(ValueError, match="Re2Na: "):
         make(symbol, b"RE2NAPRG" + bytes(100))
     function = make(symbol, program.to_bytes())[symbol]
     x, y = (tvm.runtime.tensor(np.zeros(t.shape, np.int8)) for t in (program.inputs[0], program.outputs[0]))
