@@ -172,10 +172,11 @@ def test_quantized_twice(re2na: Command, quantized: Path, tmp_path: Path) -> Non
     assert_failure(re2na("quantize", quantized, "--output", tmp_path / "out.onnx"), 2, "is quantised already")
 
 
-def quantise_and_back(path: Path, width: int = 8) -> Path:
-    """A model of fixed batch with nothing to offload; no TVM can multiply by a matrix of a `width` other than 8."""
+def quantise_and_back(path: Path, broken: bool = False) -> Path:
+    """A model of fixed batch with nothing to offload; `broken`: TVM 0.19 misses a zero point in it, today's a matrix that fits."""
+    width, operands = (7, ["q", "scale"]) if broken else (8, ["q", "scale", "zero"])
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("x", "y")]
-    dequantize = helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["r"])
+    dequantize = helper.make_node("DequantizeLinear", operands, ["r"])
     node = helper.make_node("MatMul", ["r", "matrix"], ["y"])
     quantize = helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"])
     weights = [
@@ -194,7 +195,7 @@ def test_models_that_cannot_be_compiled(re2na: Command, tmp_path: Path) -> None:
     arguments = ("compile", quantise_and_back(model), "--output", output)
     assert_failure(re2na(*arguments, "--batch", 4), 2, "batch is fixed to 1, 4 was asked for")
     assert_failure(re2na(*arguments), 2, "no operator can be offloaded")
-    quantise_and_back(model, width=7)
+    quantise_and_back(model, broken=True)
     assert_failure(re2na(*arguments), 2, "TVM cannot import it")
     assert not output.exists()
 

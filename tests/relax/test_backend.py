@@ -13,8 +13,15 @@ from tvm import relax
 from tvm.relax.backend import get_patterns_with_prefix
 
 from tests.relax.harness import integers, load, run_cpu
-from tests.rooms.qdq import lenet
-from tvm_re2na.relax import collect_programs, export_library, offloaded_functions, partition_for_re2na
+from tests.rooms.qdq import QdqBuilder, lenet, small_weights
+from tvm_re2na.relax import (
+    collect_programs,
+    explain,
+    export_library,
+    name_operators,
+    offloaded_functions,
+    partition_for_re2na,
+)
 from tvm_re2na.relax.partition import composite_kind, find
 
 RNG = np.random.default_rng(2)
@@ -52,6 +59,16 @@ def test_params_are_bound() -> None:
     partitioned = partition_for_re2na(mod, dict(zip(names, params["main"], strict=True)))
     assert len(list(offloaded_functions(partitioned))) == 1
     assert len(partitioned["main"].params) == 1
+
+
+def test_a_deep_network_keeps_its_names() -> None:
+    """150 operators one after the other: what follows them must not go deeper and deeper."""
+    b = QdqBuilder((1, 2, 3, 3), -6)
+    for _ in range(150):
+        b.conv(small_weights(RNG, 2, 2, 1, 1), None, exponent=-6)
+    model = b.build()
+    names = [row.name for row in explain(name_operators(load(model), model)) if row.offloaded]
+    assert names == [node.name for node in model.graph.node if node.op_type == "Conv"]
 
 
 def test_saved_and_loaded(module: tvm.IRModule, library: Any, tmp_path: Path) -> None:

@@ -21,7 +21,17 @@ from tvm_re2na.relax.partition import (
     offloaded_functions,
     partition_for_re2na,
 )
-from tvm_re2na.relax.walk import attribute, bindings_of, called, depends_on_input, dtype_of, op_name, shape_of, value_of
+from tvm_re2na.relax.walk import (
+    attribute,
+    bindings_of,
+    called,
+    computed_from_input,
+    dtype_of,
+    op_name,
+    reads,
+    shape_of,
+    value_of,
+)
 
 # weights' axes that are summed over, by operator
 SUMMED = {"nn.conv2d": slice(1, None), "nn.conv2d_transpose": slice(1, None), "matmul": slice(0, 1)}
@@ -31,7 +41,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
     mod = partition_for_re2na(mod, params, arch=arch)
     regions = dict(offloaded_functions(mod))
-    values = dict(bindings_of(mod["main"]))
+    values, variables = dict(bindings_of(mod["main"])), computed_from_input(mod["main"])
     found: list[Explanation] = []
     for _, call in bindings_of(mod["main"]):
         variable = called(call)
@@ -41,7 +51,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
             found += [offloaded(attribute(part, NAME_ATTR), composite_kind(part)) for part in parts]
         elif kept is not None:
             found.append(kept)
-        elif isinstance(call, tvm.ir.Call) and depends_on_input(call, values):
+        elif isinstance(call, tvm.ir.Call) and reads(call, variables):
             found.append(_foreign(call, values, len(found)))
     return found
 

@@ -13,7 +13,7 @@ import onnx
 import tvm
 from tvm import relax
 
-from tvm_re2na.relax.walk import Values, bindings_of, depends_on_input, op_name
+from tvm_re2na.relax.walk import bindings_of, computed_from_input, op_name, reads
 
 # operators of Relax, and the kinds of ONNX nodes that become one of them
 NODES = {
@@ -28,13 +28,13 @@ NODES = {
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
     """`mod`, which `relax.frontend.onnx` made of `model`, its operators with the nodes' names as spans."""
     names = {op: [node.name for node in model.graph.node if node.op_type in kinds] for op, kinds in NODES.items()}
-    values = dict(bindings_of(mod["main"]))
-    calls = {op: list(_calls(mod["main"], op, values)) for op in NODES}
+    variables = computed_from_input(mod["main"])
+    calls = {op: list(_calls(mod["main"], op, variables)) for op in NODES}
     spans = {
         variable: tvm.ir.Span(tvm.ir.SourceName(name), 0, 0, 0, 0)
-        for op, variables in calls.items()
-        if len(variables) == len(names[op])
-        for variable, name in zip(variables, names[op], strict=True)
+        for op, found in calls.items()
+        if len(found) == len(names[op])
+        for variable, name in zip(found, names[op], strict=True)
         if name
     }
     mod = mod.clone()
@@ -47,11 +47,11 @@ def source_name(call: Any) -> str | None:
     return str(call.span.source_name.name) if isinstance(call.span, tvm.ir.Span) else None
 
 
-def _calls(main: relax.Function, op: str, values: Values) -> Iterator[Any]:
+def _calls(main: relax.Function, op: str, variables: set[Any]) -> Iterator[Any]:
     """The variables bound to operators of a kind that work on what depends on the input: not on a bias, nor on weights."""
     test: Callable[..., bool] = all if op == "add" else any
     for variable, value in bindings_of(main):
-        if op_name(value) == op and test(depends_on_input(argument, values) for argument in value.args):
+        if op_name(value) == op and test(reads(argument, variables) for argument in value.args):
             yield variable
 
 

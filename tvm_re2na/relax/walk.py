@@ -64,14 +64,24 @@ def shape_of(expr: Expr) -> tuple[int | None, ...]:
     )
 
 
-def depends_on_input(expr: Expr, values: Values) -> bool:
-    """Whether `expr` is computed from what is no constant."""
-    value = value_of(expr, values)
-    if isinstance(value, tvm.ir.Call):
-        return any(depends_on_input(argument, values) for argument in value.args)
-    if isinstance(value, relax.Tuple):
-        return any(depends_on_input(field, values) for field in value.fields)
-    return isinstance(value, relax.Var)
+def computed_from_input(function: relax.Function) -> set[Any]:
+    """The variables of a function whose values are not the same in every run: parameters, and what reads them."""
+    known = set(function.params)
+    for variable, value in bindings_of(function):
+        if reads(value, known):
+            known.add(variable)
+    return known
+
+
+def reads(expr: Expr, variables: set[Any]) -> bool:
+    """Whether one of `variables` is read in `expr`; what other variables are bound to is not looked at."""
+    if isinstance(expr, tvm.ir.Call):
+        return any(reads(argument, variables) for argument in expr.args)
+    if isinstance(expr, relax.Tuple):
+        return any(reads(field, variables) for field in expr.fields)
+    if isinstance(expr, relax.TupleGetItem):
+        return reads(expr.tuple_value, variables)
+    return isinstance(expr, relax.Var) and expr in variables
 
 
 def is_constant(expr: Expr) -> bool:
