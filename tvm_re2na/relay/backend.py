@@ -57,7 +57,7 @@ def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
     library = Path(str(load_library_global()._name)).resolve()
     folder = str(library.parent)
     lib.export_library(
-        str(path), options=[f"-L{folder}", f"-l:{library.name}", f"-Wl,-rpath,{folder}", "-Wl,--no-as-needed"]
+        str(path), options=["-Wl,--no-as-needed", f"-L{folder}", f"-l:{library.name}", f"-Wl,-rpath,{folder}"]
     )
 
 
