@@ -7,8 +7,6 @@
 #include "provenance.h"
 #include "team.h"
 
-enum { RE2NA_MOST_PIXELS = 48 }; /* of a convolution that are formed together */
-
 /* A tap of a depthwise convolution, from the corner of a pixel's window. */
 typedef struct tap {
   bool there;
@@ -17,7 +15,7 @@ typedef struct tap {
 
 /* What a thread needs for itself. */
 typedef struct worker {
-  uint8_t *columns;
+  _Alignas(RE2NA_LINE) uint8_t *columns;
   int32_t *sums;
   int64_t *partials;
   int8_t *lines; /* results of pixels on their way through the output path */

@@ -7,8 +7,7 @@
 
 enum {
   COLUMNS_BYTES = 128 << 10, /* of a block's inputs, so that they stay in the second cache */
-  TILE = 3, /* pixels that a kernel likes to form at once */
-  FEWEST_PIXELS = 2 * TILE,
+  FEWEST_PIXELS = 6,
   DEPTHWISE_PIXELS = 8, /* of a block; their sums stay in the first cache */
   SHORT_RUN = 32 /* bytes that are copied whether all are wanted or not */
 };
@@ -262,20 +261,21 @@ static void wide_block(const conv *job, worker *by, const block *part, columns x
 
 static int64_t most_pixels(const packed *pack) {
   const int64_t fit = COLUMNS_BYTES / (int64_t)line_stride(pack);
-  return fit < FEWEST_PIXELS ? FEWEST_PIXELS : fit > RE2NA_MOST_PIXELS ? RE2NA_MOST_PIXELS : fit / TILE * TILE;
+  return fit < FEWEST_PIXELS ? FEWEST_PIXELS : fit > RE2NA_MOST_PIXELS ? RE2NA_MOST_PIXELS : fit;
 }
 
-/* The same for blocks of `pixels`, none much smaller than the others. */
-static int64_t even_pixels(const packed *pack, int64_t pixels) {
-  const int64_t most = most_pixels(pack), blocks = (pixels + most - 1) / most;
-  return ((pixels + blocks - 1) / blocks + TILE - 1) / TILE * TILE;
+/* The same for blocks of `pixels`, none much smaller than the others, and of whole tiles where these fit. */
+static int64_t even_pixels(const packed *pack, int64_t pixels, int64_t tile) {
+  const int64_t most = most_pixels(pack), blocks = (pixels + most - 1) / most, even = (pixels + blocks - 1) / blocks;
+  const int64_t whole = (int64_t)re2na_round_up((uint64_t)even, (uint64_t)tile);
+  return whole <= most ? whole : even;
 }
 
 /* Outputs first..stop; each is a window of pixels. */
 static void conv_blocks(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
   const conv *job = shared;
   const re2na_conv *body = job->body;
-  const int64_t end = stop * job->window, most = even_pixels(job->pack, (stop - first) * job->window);
+  const int64_t end = stop * job->window, most = even_pixels(job->pack, (stop - first) * job->window, job->with->tile);
   block part = {.outputs = body->out_c / body->groups};
   (void)machine;
   part.sum_stride = (size_t)re2na_round_up((uint64_t)part.outputs, RE2NA_LANES);
@@ -472,6 +472,6 @@ void re2na_run_conv(re2na_machine *machine, uint32_t index, uint64_t *overflows)
     job.present = re2na_present(machine, of.mask, of.k, of.steps, &job.lines);
   }
   *overflows += re2na_share(machine, !job.pack ? conv_saturating : of.depthwise ? conv_depthwise : conv_blocks, &job,
-                            body->n * body->out_h * body->out_w, (int64_t)re2na_ceil(TILE, (uint64_t)job.window), program->fixed[index].macs);
+                            body->n * body->out_h * body->out_w, (int64_t)re2na_ceil(job.with->tile, (uint64_t)job.window), program->fixed[index].macs);
   if (aside) re2na_scatter(machine->results, real, body->n, body->out_h, body->out_w, body->out_c);
 }

@@ -12,6 +12,8 @@
 /* A host buffer may be read (not written) this far behind what it holds, by kernels that read whole vectors. */
 enum { RE2NA_SLACK = 128 };
 
+enum { RE2NA_LINE = 128 }; /* bytes that processors pass between them: a line of their caches, and the one that is fetched with it */
+
 enum { RE2NA_NARROW_K = 1 << 16 }; /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
 
 /* Several versions of a loop for several processors, chosen when the library is loaded. */

@@ -8,6 +8,7 @@ enum {
   RE2NA_LANES = 16,                        /* outputs whose sums are formed together */
   RE2NA_QUAD = 4,                          /* steps of k that are added together */
   RE2NA_VECTOR = RE2NA_LANES * RE2NA_QUAD, /* bytes of packed weights: those of a quad, lane by lane */
+  RE2NA_MOST_PIXELS = 48,                  /* of a convolution that are formed together */
   RE2NA_CHANNELS = 32,                     /* channels of a depthwise convolution that are formed together */
   RE2NA_IMAGES = 6                         /* images of a dense layer that share a pass over its weights */
 };
@@ -35,6 +36,7 @@ typedef uint64_t re2na_finish_pixels(const int32_t *sums, size_t sum_stride, int
 
 typedef struct kernel {
   const char *name;
+  unsigned tile; /* pixels that `multiply` forms at once, at its best; divides RE2NA_MOST_PIXELS */
   /* Inputs are bytes. Where a kernel multiplies unsigned ones, those that may be negative come with 128 added. */
   bool unsigned_inputs;
   /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack.c). Those of quads, in

@@ -266,6 +266,7 @@ AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *
 const kernel *re2na_kernel_avx2(void) {
   static const kernel made = {
       .name = "avx2",
+      .tile = PIXELS,
       .unsigned_inputs = true,
       .narrow_quads = true,
       .narrow_pairs = true,

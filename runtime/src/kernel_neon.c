@@ -48,6 +48,7 @@ DOT static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, 
 const kernel *re2na_kernel_neon(void) {
   static const kernel made = {
       .name = "neon",
+      .tile = PIXELS,
       .multiply = multiply,
       .depthwise = re2na_depthwise,
       .lines = re2na_lines,

@@ -62,6 +62,7 @@ uint64_t re2na_finish(const int32_t *sums, size_t sum_stride, int8_t *const *pla
 const kernel *re2na_kernel_portable(void) {
   static const kernel made = {
       .name = "portable",
+      .tile = 4,
       .multiply = multiply,
       .depthwise = re2na_depthwise,
       .lines = re2na_lines,

@@ -7,9 +7,12 @@
 
 enum { POISON = 0xA5 };
 
+/* Zeros, from the beginning of a cache line on. */
 static void *room(uint64_t items, size_t size) {
-  const uint64_t most = SIZE_MAX / size - RE2NA_SLACK;
-  return items > most ? NULL : calloc((size_t)items + RE2NA_SLACK, size);
+  if (items > SIZE_MAX / 2 / size - RE2NA_SLACK) return NULL;
+  const size_t bytes = (size_t)re2na_round_up((items + RE2NA_SLACK) * size, RE2NA_LINE);
+  void *made = aligned_alloc(RE2NA_LINE, bytes);
+  return made ? memset(made, 0, bytes) : NULL;
 }
 
 static bool add_worker(const re2na_program *program, worker *made) {
@@ -71,7 +74,7 @@ static bool add_memories(re2na_machine *made) {
   made->results = room(program->result_bytes, 1);
   made->present = room(program->present_items, sizeof *made->present);
   made->blank = room(program->blank_bytes, 1);
-  made->workers = calloc(1, sizeof *made->workers);
+  made->workers = room(1, sizeof *made->workers);
   made->instruction_counters = room(program->count, sizeof *made->instruction_counters);
   made->source_counters = room(program->source_count, sizeof *made->source_counters);
   return made->sram && made->dram && made->dense && made->results && made->present && made->blank && made->workers &&
@@ -125,7 +128,7 @@ int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2n
   if (threads < 1 || threads > RE2NA_MOST_THREADS)
     return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
   re2na_team *team = threads > 1 ? re2na_team_create(threads) : NULL;
-  worker *workers = calloc(threads, sizeof *workers);
+  worker *workers = room(threads, sizeof *workers);
   for (uint32_t i = 0; workers && enough && i < threads; i++) enough = add_worker(machine->program, &workers[i]);
   if (workers && enough && (team || threads == 1)) {
     free_workers(machine);
@@ -152,10 +155,10 @@ const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine) { return
 
 enum { LITTLE_WORK = 50000 }; /* multiply-accumulates: microseconds, no more than it takes to ask for help */
 
-/* Shares in the order in which they are taken, as many of each size as there are members: large ones first, small ones at the end, so
- * that a member who comes late or is held up leaves little to wait for. */
-enum { SIZES = 5, UNITS = 16 };
-static const uint8_t before[SIZES + 1] = {0, 8, 12, 14, 15, UNITS};
+/* A worker's shares of an instruction: large ones first, small ones at the end, so that one who comes late or is held up leaves little to
+ * wait for. Its part of the items is always the same, and so mostly in its cache. */
+enum { SHARES = 5, UNITS = 16 };
+static const uint8_t before[SHARES] = {0, 8, 12, 14, 15};
 
 typedef struct shared_work {
   re2na_machine *machine;
@@ -166,9 +169,9 @@ typedef struct shared_work {
 
 /* The first item of a share. */
 static int64_t start_of(const shared_work *all, int64_t share) {
-  const int64_t size = share / all->members, grains = (int64_t)re2na_ceil((uint64_t)all->items, (uint64_t)all->grain);
-  const int64_t units = before[size] * all->members + (size < SIZES ? (before[size + 1] - before[size]) * (share % all->members) : 0);
-  const int64_t item = grains * units / (UNITS * all->members) * all->grain;
+  const int64_t grains = (int64_t)re2na_ceil((uint64_t)all->items, (uint64_t)all->grain);
+  const int64_t of = share / SHARES, first = grains * of / all->members, stop = grains * (of + 1) / all->members;
+  const int64_t item = (first + (stop - first) * before[share % SHARES] / UNITS) * all->grain;
   return item < all->items ? item : all->items;
 }
 
@@ -186,7 +189,7 @@ uint64_t re2na_share(re2na_machine *machine, re2na_work *work, void *job, int64_
     work(job, machine, machine->workers, 0, items);
   } else {
     shared_work all = {machine, work, job, items, grain, members};
-    re2na_team_run(machine->team, work_on_share, &all, SIZES * members);
+    re2na_team_run(machine->team, work_on_share, &all, SHARES);
   }
   for (uint32_t i = 0; i < members; i++) overflows += machine->workers[i].overflows;
   return overflows;
