@@ -20,6 +20,7 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t f
   for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(from + (size_t)p * from_stride);
   for (size_t quad = 0; quad < quads; quad++, weights += RE2NA_VECTOR, x += RE2NA_QUAD) {
     const __m512i vector = _mm512_load_si512(weights);
+    _mm_prefetch((const char *)weights + 4096, _MM_HINT_T0);
 #pragma GCC unroll 14
     for (int p = 0; p < pixels; p++) {
       int32_t bytes;

@@ -197,15 +197,40 @@ uint64_t re2na_share(re2na_machine *machine, re2na_work *work, void *job, int64_
 
 /* ---- a run ---- */
 
-/* (rows, columns) of each image to (columns, rows). */
-static void transpose(const int8_t *from, int8_t *to, size_t images, size_t rows, size_t columns) {
-  if (rows == 1 || columns == 1) {
-    memcpy(to, from, images * rows * columns);
-    return;
+/* A matrix of bytes, and where it goes with its rows as columns. */
+typedef struct matrix {
+  const int8_t *from;
+  int8_t *to;
+  int64_t rows, columns;
+} matrix;
+
+enum { STRIPE = 8 }; /* columns at a time, so that neighbours in memory are both read and written together */
+
+static void transpose(void *shared, re2na_machine *machine, worker *by, int64_t first, int64_t stop) {
+  const matrix *all = shared;
+  (void)machine, (void)by;
+  for (int64_t column = first; column < stop; column += STRIPE) {
+    const int64_t count = stop - column < STRIPE ? stop - column : STRIPE;
+    for (int64_t row = 0; row < all->rows; row++) {
+      const int8_t *from = all->from + row * all->columns + column;
+      int8_t *to = all->to + column * all->rows + row;
+      if (count == STRIPE)
+        for (int64_t i = 0; i < STRIPE; i++) to[i * all->rows] = from[i];
+      else
+        for (int64_t i = 0; i < count; i++) to[i * all->rows] = from[i];
+    }
   }
-  for (size_t image = 0; image < images; image++, from += rows * columns, to += rows * columns)
-    for (size_t column = 0; column < columns; column++)
-      for (size_t row = 0; row < rows; row++) to[column * rows + row] = from[row * columns + column];
+}
+
+/* (rows, columns) of each image to (columns, rows). With the first input the helpers wake. */
+static void transpose_all(re2na_machine *machine, const int8_t *from, int8_t *to, int64_t images, int64_t rows, int64_t columns) {
+  const int64_t size = rows * columns;
+  if (rows == 1 || columns == 1) memcpy(to, from, (size_t)(images * size));
+  else
+    for (int64_t image = 0; image < images; image++) {
+      matrix one = {from + image * size, to + image * size, rows, columns};
+      re2na_share(machine, transpose, &one, columns, STRIPE, (uint64_t)size);
+    }
 }
 
 static int8_t *tensor_place(const re2na_machine *machine, const re2na_tensor *tensor) {
@@ -215,12 +240,12 @@ static int8_t *tensor_place(const re2na_machine *machine, const re2na_tensor *te
 
 static void pack(re2na_machine *machine, const re2na_tensor *tensor, const int8_t *values) {
   const uint32_t *stored = tensor->stored;
-  transpose(values, tensor_place(machine, tensor), stored[0], stored[1], (size_t)stored[2] * stored[3]);
+  transpose_all(machine, values, tensor_place(machine, tensor), stored[0], stored[1], (int64_t)stored[2] * stored[3]);
 }
 
-static void unpack(const re2na_machine *machine, const re2na_tensor *tensor, int8_t *values) {
+static void unpack(re2na_machine *machine, const re2na_tensor *tensor, int8_t *values) {
   const uint32_t *stored = tensor->stored;
-  transpose(tensor_place(machine, tensor), values, stored[0], (size_t)stored[2] * stored[3], stored[1]);
+  transpose_all(machine, tensor_place(machine, tensor), values, stored[0], (int64_t)stored[2] * stored[3], stored[1]);
 }
 
 static void execute(re2na_machine *machine, uint32_t index, uint64_t *overflows) {

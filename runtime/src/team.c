@@ -31,11 +31,11 @@ struct re2na_team {
   uint32_t members, started;
   helper *helpers;
   queue *queues;
-  /* Written before the queues are filled, read by those who took a share. */
-  re2na_task *task;
+  /* In one line, as helpers read it all when it is new. Written before the queues are filled, read by those who took a share. */
+  _Alignas(RE2NA_LINE) re2na_task *task;
   void *job;
   uint32_t each;
-  _Alignas(RE2NA_LINE) atomic_uint runs; /* begun so far */
+  atomic_uint runs;                     /* begun so far */
   _Alignas(RE2NA_LINE) atomic_uint done; /* shares */
 };
 
