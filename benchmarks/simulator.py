@@ -1,12 +1,13 @@
 """The simulator against native inference: wall time, threads, memory, building; every side in the same run.
 
-    python benchmarks/simulator.py [--folder FOLDER] [--repeats N] [--json] [MODEL ...]
+    python benchmarks/simulator.py [--kernel KERNEL] [--folder FOLDER] [--repeats N] [--json] [MODEL ...]
 
 Sides, on the same QDQ file: `re2na` is the offloaded network in TVM, `simulator` its program alone; `ort` ONNX Runtime's int8,
 `ort_precise` with kernels that do not saturate; `tvm` TVM on plain llvm, exact; `tvm_avx2` TVM for AVX2, whose int8 kernels
 saturate; `reference` the NumPy simulator, run once. Medians of wall time of one image, with one thread and with two. What a second
 thread gains is measured by itself, beside two runs at once, which show what the machine's second processor is worth. ResNet-18,
 AlexNet, MobileNetV2 and VGG-16 have random weights and 3x224x224 inputs. Models are kept in FOLDER (default: a temporary one).
+KERNEL, such as avx2, is ours alone: the others take what the processor has.
 
 Exit status 1 where a bit differs from TVM's exact CPU code, or a limit is missed.
 """
@@ -31,6 +32,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.native.models import NAMES, model_file  # noqa: E402
 from tvm_re2na import Architecture, pipeline  # noqa: E402
 from tvm_re2na.codegen.compiler import compile_graph  # noqa: E402
+from tvm_re2na.runtime.library import kernels  # noqa: E402
 
 Result = dict[str, Any]
 ORT_LIMITS = {"resnet18": 1.0, "alexnet": 1.0, "vgg16": 1.0, "mobilenet_v2": 1.5}
@@ -58,14 +60,14 @@ def child(*arguments: str, threads: int = 1) -> Result:
     return result
 
 
-def peak() -> float:
-    """GMAC/s of int8 multiply-adds in registers; 0 where there is no C compiler, or none is known for this processor."""
+def peak(kernel: str) -> float:
+    """GMAC/s of int8 multiply-adds in registers with a kernel's instructions; 0 where there is no C compiler, or none is known."""
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / "peak"
         command = [os.environ.get("CC", "cc"), "-O2", "-o", str(binary), str(ROOT / "benchmarks" / "native" / "peak.c")]
         if subprocess.run(command, check=False).returncode:
             return 0.0
-        return float(subprocess.run([str(binary)], check=True, stdout=subprocess.PIPE, text=True).stdout)
+        return float(subprocess.run([str(binary), kernel], check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def program_file(folder: Path, name: str) -> Path:
@@ -88,7 +90,14 @@ def measure(folder: Path, models: list[str], repeats: int) -> Result:
         program = str(program_file(folder, name))
         threading[name] = child("threads", "--program", program, "--repeats", str(repeats))
         memory[name] = child("memory", "--program", program)
-    result: Result = {"peak_gmacs": peak(), "speed": list(speed.values()), "threads": threading, "memory": memory}
+    kernel = next(row["kernel"] for row in speed.values() if "kernel" in row)
+    result: Result = {
+        "kernel": kernel,
+        "peak_gmacs": peak(kernel),
+        "speed": list(speed.values()),
+        "threads": threading,
+        "memory": memory,
+    }
     result |= child("scaling", "--repeats", str(repeats))
     if BUILD_MODEL in models:
         given = ["--folder", str(folder), "--model", BUILD_MODEL]
@@ -171,7 +180,7 @@ def _threads(rows: Result) -> Table:
 
 def _profile(result: Result) -> Table:
     best = result["peak_gmacs"]
-    title = f"where a run's time goes, one thread; int8 multiply-adds in registers: {best:.0f} GMAC/s"
+    title = f"where a run's time goes, one thread; {result['kernel']}, in registers: {best:.0f} GMAC/s"
     table = _table(title, "model", "instruction", "ms", "share", "GMAC/s", "of peak")
     for row in result["speed"]:
         total = sum(entry["seconds"] for entry in row.get("profile", {}).values())
@@ -239,13 +248,19 @@ def _shown(value: float | bool) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="the simulator against native inference")
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--kernel", help="of the simulator (default: the fastest that this processor has)")
     parser.add_argument("--folder", type=Path, help="where models are kept (default: a temporary folder)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    known = (*kernels(), "auto")
+    if options.kernel and options.kernel not in known:
+        parser.error(f"unknown kernel '{options.kernel}'; this processor has: {', '.join(known)}")
     unknown = [name for name in options.models if name not in NAMES]
     if unknown:
         parser.error(f"unknown model '{unknown[0]}'; known: {', '.join(NAMES)}")
+    if options.kernel:
+        os.environ["RE2NA_KERNEL"] = options.kernel
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,13 @@
 """What is measured in a process of its own, for its threads or its memory: prints one JSON object.
 
-python -m benchmarks.native.child speed|threads|memory|build|scaling ...
+RE2NA_KERNEL=avx2 python -m benchmarks.native.child speed|threads|memory|build|scaling ...
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import sys
@@ -22,6 +23,7 @@ import numpy as np
 KIB = 1024
 FORGET_PEAK = "5"  # proc(5): the peak becomes what is resident now
 SLOW = 0.3  # seconds: a run that needs no warming
+KERNEL = os.environ.get("RE2NA_KERNEL", "auto")  # the bridge reads it by itself
 
 
 def peak_rss() -> int:
@@ -53,7 +55,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
 
     path = model_file(options.folder, options.model)
     image = image_for(pipeline.load_model(path))
-    runs, program = sides(path, image, options.threads)
+    runs, program = sides(path, image, options.threads, KERNEL)
     same = {
         name: all(np.array_equal(a, b) for a, b in zip(runs["re2na"](), runs[name](), strict=True))
         for name in ("tvm", "tvm_avx2", "ort", "ort_precise")
@@ -61,7 +63,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     seconds = {name: statistics.median(values) for name, values in race(runs, options.repeats).items()}
     result = {"model": options.model, "threads": options.threads, "seconds": seconds, "same_bits": same}
     if options.threads == 1:
-        loaded = LoadedProgram(program)
+        loaded = LoadedProgram(program, KERNEL)
         agreed, seconds["reference"] = agreement(loaded, program)
         result |= {"kernel": loaded.kernel, "agreement": agreed}
         result |= counting(loaded, options.repeats) | profile(loaded, program)
@@ -132,7 +134,7 @@ def threads(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a run with one thread and with two, and of two runs at once, which show what the machine's processors give."""
     from tvm_re2na.runtime.library import LoadedProgram, Simulator
 
-    loaded = LoadedProgram(options.program)
+    loaded = LoadedProgram(options.program, KERNEL)
     values = inputs_of(loaded)
     one, other, two = Simulator(loaded), Simulator(loaded), Simulator(loaded, threads=2)
     with ThreadPoolExecutor(2) as pool:
@@ -160,7 +162,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     np.random.default_rng(1).integers(-128, 128, 10)  # what a first draw imports is not ours
     Path("/proc/self/clear_refs").write_text(FORGET_PEAK)
     before = peak_rss()
-    simulator = Simulator(options.program)
+    simulator = Simulator(options.program, kernel=KERNEL)
     for _ in range(3):
         simulator.run(inputs_of(simulator))
     peak = peak_rss() - before
@@ -221,7 +223,7 @@ def scaling(options: argparse.Namespace) -> dict[str, Any]:
     del models  # its import made the tests' networks importable
     rows = []
     for size, batch in [(112, 1), (224, 1), (448, 1), (224, 2), (224, 4), (224, 8)]:
-        simulator = Simulator(compile_graph(resnet_graph(18, size, batch)))
+        simulator = Simulator(compile_graph(resnet_graph(18, size, batch)), kernel=KERNEL)
         values = inputs_of(simulator)
         times = race({"run": lambda run=simulator.run, values=values: run(values)}, options.repeats)["run"]
         macs = simulator.run(values).counters.total.macs

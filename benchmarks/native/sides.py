@@ -25,12 +25,12 @@ Side: TypeAlias = Callable[[], Outputs]
 AVX2 = "llvm -mcpu=core-avx2"
 
 
-def sides(path: Path, image: npt.NDArray[np.float32], threads: int) -> tuple[dict[str, Side], Program]:
+def sides(path: Path, image: npt.NDArray[np.float32], threads: int, kernel: str) -> tuple[dict[str, Side], Program]:
     """By name, and the program of the network's one offloaded region.
 
-    re2na: the TVM module of the offloaded network. simulator: its program alone, without TVM. ort, ort_precise: ONNX Runtime
-    on the same QDQ file, as it comes and with `session.x64quantprecision`. tvm: the same QNN graph on plain llvm, exact.
-    tvm_avx2: on llvm for AVX2, whose int8 kernels saturate.
+    re2na: the TVM module of the offloaded network, with the kernel that RE2NA_KERNEL names. simulator: its program alone, without
+    TVM, with `kernel`. ort, ort_precise: ONNX Runtime on the same QDQ file, as it comes and with `session.x64quantprecision`.
+    tvm: the same QNN graph on plain llvm, exact. tvm_avx2: on llvm for AVX2, whose int8 kernels saturate.
     """
     model = onnx.load(path)
     mod, params = pipeline.import_into_tvm(model)
@@ -39,7 +39,7 @@ def sides(path: Path, image: npt.NDArray[np.float32], threads: int) -> tuple[dic
     (_, program), *others = built.programs
     if others:
         raise RuntimeError(f"{path.name}: {len(others) + 1} offloaded regions, one was expected")
-    simulator = Simulator(program, threads=threads)
+    simulator = Simulator(program, kernel=kernel, threads=threads)
     values = [np.random.default_rng(1).integers(-128, 128, port.shape).astype(np.int8) for port in simulator.inputs]
     found: dict[str, Side] = {
         "re2na": _bound(built.executor(), image),

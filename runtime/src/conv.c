@@ -203,10 +203,9 @@ typedef struct columns {
 static bool lie_ready(const conv *job) {
   const re2na_conv *body = job->body;
   const int64_t step = body->stride_w * body->in_pixel_stride, row = body->stride_h * body->in_row_stride;
-  return body->kernel_h == 1 && body->kernel_w == 1 && !job->present && !job->pack->offset && body->groups == 1 &&
-         job->window == 1 && body->pad_top == 0 && body->pad_left == 0 && (body->out_h - 1) * body->stride_h < body->in_h &&
-         (body->out_w - 1) * body->stride_w < body->in_w && (body->out_h == 1 || row == body->out_w * step) &&
-         (body->n == 1 || body->in_image_stride == body->out_h * row);
+  return body->kernel_h == 1 && body->kernel_w == 1 && !job->present && body->groups == 1 && job->window == 1 && body->pad_top == 0 &&
+         body->pad_left == 0 && (body->out_h - 1) * body->stride_h < body->in_h && (body->out_w - 1) * body->stride_w < body->in_w &&
+         (body->out_h == 1 || row == body->out_w * step) && (body->n == 1 || body->in_image_stride == body->out_h * row);
 }
 
 static size_t line_stride(const packed *pack) { return (size_t)re2na_round_up(pack->line_bytes, 64) + 64; }
@@ -216,7 +215,12 @@ static columns lines_of(const conv *job, const worker *by, const block *part) {
   pixel at = part->at;
   if (lie_ready(job)) {
     const int64_t step = job->body->stride_w * job->body->in_pixel_stride;
-    return (columns){(const uint8_t *)job->input + part->index * step, (size_t)step};
+    const int8_t *first = job->input + part->index * step;
+    if (!job->pack->offset) return (columns){(const uint8_t *)first, (size_t)step};
+    if (step == job->channels) { /* all of them at once */
+      shift_up(first, by->columns, (size_t)(part->pixels * step));
+      return (columns){by->columns, (size_t)step};
+    }
   }
   for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at))
     gather(job, at, part->group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);

@@ -93,6 +93,10 @@ INLINE __m256i channels_of(const uint8_t *line, __m256i offset) {
   return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)line), offset);
 }
 
+INLINE __m256i two_halves(const __m128i *low, const __m128i *high) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128(low)), _mm_load_si128(high), 1);
+}
+
 /* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their order. */
 INLINE void add_wide(int32_t *sums, const int32_t *from, __m256i low, __m256i high) {
   __m256i *total = (__m256i *)sums;
@@ -115,9 +119,9 @@ AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t
       __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
       for (; pair < stop; pair++, weights += 2 * RE2NA_CHANNELS) {
         const __m256i a = channels_of(x[2 * pair] + first, up), b = channels_of(x[2 * pair + 1] + first, up);
-        const __m256i w0 = _mm256_load_si256((const __m256i *)weights), w1 = _mm256_load_si256((const __m256i *)weights + 1);
-        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), _mm256_permute2x128_si256(w0, w1, 0x20)));
-        high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), _mm256_permute2x128_si256(w0, w1, 0x31)));
+        const __m128i *w = (const __m128i *)weights;
+        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), two_halves(w, w + 2)));
+        high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), two_halves(w + 1, w + 3)));
       }
       add_wide(sums + first, before, low, high);
     } while (pair < pairs);
@@ -191,24 +195,22 @@ void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t
   }
 }
 
+/* As vectors, of int32 where nothing else is said. Shifts by vectors are never slower than those by one number for all. */
 typedef struct limits {
-  __m128i spare, lsb;
-  __m256i acc_min, acc_max; /* overflow: below, above */
-  __m256i lo, hi;           /* int8 */
+  __m256i spare, lsb;
+  __m256i lo, hi; /* int8 */
 } limits;
 
-/* Eight sums to int32 results that are not clamped yet; those that `seen` (a mask) leaves out are not counted. */
-INLINE __m256i shifted_some(const int32_t *sums, const limits *of, __m256i *outside, const bool counts, __m256i seen) {
+/* Eight sums to int32 results that are not clamped yet. `inside` counts those that the accumulator holds; `seen` (a mask) leaves some out. */
+INLINE __m256i shifted_some(const int32_t *sums, const limits *of, __m256i *inside, const bool counts, __m256i seen) {
   const __m256i sum = _mm256_loadu_si256((const __m256i *)sums);
-  if (counts) {
-    const __m256i below = _mm256_cmpgt_epi32(of->acc_min, sum), above = _mm256_cmpgt_epi32(sum, of->acc_max);
-    *outside = _mm256_sub_epi32(*outside, _mm256_and_si256(_mm256_or_si256(below, above), seen));
-  }
-  return _mm256_sra_epi32(_mm256_sra_epi32(_mm256_sll_epi32(sum, of->spare), of->spare), of->lsb);
+  const __m256i held = _mm256_srav_epi32(_mm256_sllv_epi32(sum, of->spare), of->spare);
+  if (counts) *inside = _mm256_sub_epi32(*inside, _mm256_and_si256(_mm256_cmpeq_epi32(held, sum), seen));
+  return _mm256_srav_epi32(held, of->lsb);
 }
 
-INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *outside, const bool counts) {
-  return shifted_some(sums, of, outside, counts, _mm256_set1_epi32(-1));
+INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *inside, const bool counts) {
+  return shifted_some(sums, of, inside, counts, _mm256_set1_epi32(-1));
 }
 
 /* Their results as bytes. */
@@ -227,40 +229,38 @@ INLINE uint64_t sum_of(__m256i counts) {
 }
 
 /* Packing saturates twice, to int16 and to int8, which changes nothing: the result is clamped to less. */
-INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *outside, const bool counts) {
+INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *inside, const bool counts) {
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   size_t o = 0;
   for (; o + 32 <= count; o += 32) {
-    const __m256i a = shifted(sums + o, of, outside, counts), b = shifted(sums + o + 8, of, outside, counts);
-    const __m256i c = shifted(sums + o + 16, of, outside, counts), d = shifted(sums + o + 24, of, outside, counts);
+    const __m256i a = shifted(sums + o, of, inside, counts), b = shifted(sums + o + 8, of, inside, counts);
+    const __m256i c = shifted(sums + o + 16, of, inside, counts), d = shifted(sums + o + 24, of, inside, counts);
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi), order);
     _mm256_storeu_si256((__m256i *)(out + o), bytes);
   }
-  for (; o + 8 <= count; o += 8) _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, outside, counts), of));
+  for (; o + 8 <= count; o += 8) _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, inside, counts), of));
   if (o < count) { /* lines of sums end with room for whole vectors */
     const __m256i seen = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - o)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, outside, counts, seen), of));
+    const uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, inside, counts, seen), of));
     memcpy(out + o, &bytes, count - o);
   }
 }
 
 AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const cut *how) {
   const limits of = {
-      _mm_cvtsi32_si128(how->acc_spare),
-      _mm_cvtsi32_si128(how->lsb),
-      _mm256_set1_epi32((int32_t)how->acc_min),
-      _mm256_set1_epi32((int32_t)how->acc_max),
+      _mm256_set1_epi32(how->acc_spare),
+      _mm256_set1_epi32(how->lsb),
       _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
       _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
   };
-  __m256i outside = _mm256_setzero_si256();
+  __m256i inside = _mm256_setzero_si256();
   if (how->cut_wraps) return re2na_finish(sums, sum_stride, places, pixels, count, how);
   for (size_t p = 0; p < pixels; p++) {
-    if (how->counts) finish_line(sums + p * sum_stride, places[p], count, &of, &outside, true);
-    else finish_line(sums + p * sum_stride, places[p], count, &of, &outside, false);
+    if (how->counts) finish_line(sums + p * sum_stride, places[p], count, &of, &inside, true);
+    else finish_line(sums + p * sum_stride, places[p], count, &of, &inside, false);
   }
-  return sum_of(outside);
+  return how->counts ? pixels * count - sum_of(inside) : 0;
 }
 
 const kernel *re2na_kernel_avx2(void) {
