@@ -1,4 +1,5 @@
 # make demo   the comparison on LeNet-5       make lint     style, types, generated files
+# make demo-relax   the same with Relax
 # make test   lint and all tests              make format   rewrite the Python files in the house style
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
 # PYTHON=... chooses the interpreter, JOBS=... the number of test processes.

@@ -3,11 +3,14 @@
     python tutorials/01_lenet5.py [--model lenet5.onnx --data test.npz --calibration calib.npz] [--limit 200]
 
 Without options it uses the model and the images that come with the package.
+Needs the extra [relay]; 07_relax.py is the same in Relax.
 """
 
 # %% Options
 import argparse
 from pathlib import Path
+
+from tvm import relay
 
 import tvm_re2na
 
@@ -35,7 +38,6 @@ quantized = quantize(model, calibration.x)
 
 # %% 3. Import it into TVM as any other ONNX model
 import tvm
-from tvm import relay
 
 mod, params = relay.frontend.from_onnx(quantized.model, shape={"input": (1, *test.shape)}, freeze_params=True)
 

@@ -2,10 +2,13 @@
 
 python tutorials/02_resnet18.py --weights pretrained --imagenet imagenet/val
 python tutorials/02_resnet18.py --model resnet18.onnx --data test.npz --calibration calib.npz --limit 100
+
+Needs the extra [relay]: TVM 0.19.
 """
 
 # %% Options
 from common import find_images, find_model, parse_options
+from tvm import relay
 
 options = parse_options("ResNet-18")
 
@@ -23,7 +26,6 @@ quantized = quantize(model, calibration.x)
 
 # %% 3. Import into TVM and cut out what Re²Na takes
 import tvm
-from tvm import relay
 
 import tvm_re2na
 

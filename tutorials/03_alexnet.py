@@ -2,10 +2,13 @@
 
 python tutorials/03_alexnet.py --weights pretrained --imagenet imagenet/val
 python tutorials/03_alexnet.py --model alexnet.onnx --data test.npz --calibration calib.npz --limit 100
+
+Needs the extra [relay]: TVM 0.19.
 """
 
 # %% Options
 from common import find_images, find_model, parse_options
+from tvm import relay
 
 options = parse_options("AlexNet")
 
@@ -25,7 +28,6 @@ onnx.save(quantized.model, options.output or "alexnet.int8.onnx")
 
 # %% 3. Import into TVM, build for a machine of your own: here one whose PEs start a multiplication every cycle
 import tvm
-from tvm import relay
 
 import tvm_re2na
 

@@ -50,7 +50,7 @@ library = tvm.compile(relax.transform.RunCodegen()(partitioned), target="re2na")
 # %% 5. Export. What is exported loads wherever this package's runtime library is, without Python if need be.
 from tvm_re2na.relax import export_library
 
-export_library(library, "lenet5_re2na.so")
+export_library(library, "lenet5_re2na.so")  # in this folder
 
 # %% 6. Run in TVM's virtual machine; the accelerator's part runs on the simulator
 from tvm_re2na.runtime.library import bridge_reset, bridge_totals
@@ -68,6 +68,6 @@ print(f"top-1 on Re²Na {hits / len(test):.4f}")
 print(f"{totals['cycles'] // len(test):,} cycles an image, {totals['overflows']} accumulator overflows")
 
 # %% 8. The same against the float model and TVM's CPU, in one call
-result = tvm_re2na.compare(quantized.model, test)
-print(f"int8 CPU {result.cpu_int8.top1:.4f}, Re²Na {result.re2na.top1:.4f}")
+result = tvm_re2na.compare(model, test, load_dataset(options.calibration))
+print(f"float {result.float32.top1:.4f}, int8 CPU {result.cpu_int8.top1:.4f}, Re²Na {result.re2na.top1:.4f}")
 print(f"bit-identical to the CPU: {result.bit_identical}")

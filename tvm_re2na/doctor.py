@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,16 +19,30 @@ from tvm_re2na.runtime import library
 
 TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
 TESTED = {"relay": "0.19.0.12", "relax": "0.27.0.post1"}
-REINSTALL = "pip install --force-reinstall --no-deps tvm_re2na"
-SEPARATE = "python3 -m venv tvm-{0} && tvm-{0}/bin/pip install 'tvm_re2na[{0}]'"
-# package: (what it is for, the extra that brings it)
+START_AGAIN = f"pip uninstall -y {' '.join(TVM_PACKAGES.values())} && pip install 'tvm_re2na[relax]'"
+# package: (what it is for, the extra that brings it, the room that it needs)
 OPTIONAL = {
-    "matplotlib": ("figures (--plot)", "plot"),
-    "PIL": ("folders of images as data", "images"),
-    "torch": ("tvm_re2na.torch: fine-tuning, pruning", "torch"),
-    "torchvision": ("the model zoo of the tutorials", "torchvision"),
-    "tflite": ("TFLite models, with TVM 0.19", "tflite"),
+    "matplotlib": ("figures (--plot)", "plot", None),
+    "PIL": ("folders of images as data", "images", None),
+    "torch": ("tvm_re2na.torch: fine-tuning, pruning", "torch", None),
+    "torchao": ("PyTorch's PT2E models", "pt2e", "relax"),
+    "torchvision": ("the model zoo of the tutorials", "torchvision", None),
+    "tflite": ("TFLite models", "tflite", "relay"),
 }
+
+
+def reinstall() -> str:
+    """The command that installs this package again, from where it came."""
+    try:
+        text = metadata.distribution("tvm_re2na").read_text(
+            "direct_url.json"
+        )  # PEP 610; none where it came from an index
+    except metadata.PackageNotFoundError:
+        text = None
+    origin = json.loads(text) if text else {}
+    source = str(origin.get("url", "tvm_re2na")).removeprefix("file://")
+    editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
+    return f"pip install --force-reinstall --no-deps {editable}{shlex.quote(source)}"
 
 
 class State(Enum):
@@ -53,7 +69,7 @@ def examine(progress: Progress = silent) -> list[Finding]:
         ("TVM", _tvm),
         ("module for Relax", _module_library),
         ("exporting", _linker),
-        *((package, _optional(package)) for package in OPTIONAL),
+        *((package, _optional(package)) for package in OPTIONAL if OPTIONAL[package][2] in (None, rooms.installed())),
         ("one image, end to end", _end_to_end),
     ]
     findings = []
@@ -74,7 +90,7 @@ def _safely(what: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Exception as error:  # whatever a damaged installation raises is what we are asked for
-        return Finding(what, State.BROKEN, _last_line(error), REINSTALL)
+        return Finding(what, State.BROKEN, _last_line(error), reinstall())
 
 
 def _python() -> Finding:
@@ -86,7 +102,7 @@ def _simulator() -> Finding:
     try:
         path = library.library_path()
     except FileNotFoundError as error:
-        return Finding("simulator", State.BROKEN, str(error), REINSTALL)
+        return Finding("simulator", State.BROKEN, str(error), reinstall())
     kernels = ", ".join(library.kernels()[1:])
     return Finding("simulator", State.OK, f"{path.name}, kernels: {kernels}; {os.cpu_count()} processors")
 
@@ -96,7 +112,7 @@ def _tvm() -> Finding:
     if len(found) > 1:
         both = " and ".join(f"{TVM_PACKAGES[room]} {version}" for room, version in found.items())
         detail = f"{both} in one environment: both are called tvm, one has overwritten the other"
-        return Finding("TVM", State.BROKEN, detail, SEPARATE.format("relay"))
+        return Finding("TVM", State.BROKEN, detail, START_AGAIN)
     room = rooms.installed()
     if room is None:
         detail = (
@@ -125,7 +141,7 @@ def _module_library() -> Finding:
         if rooms.installed() != "relax":
             return Finding(what, State.OK, "not built, and not needed")
         detail = "libre2na_tvm.so was not built: that takes a C++ compiler"
-        return Finding(what, State.BROKEN, detail, f"install g++, then {REINSTALL}")
+        return Finding(what, State.BROKEN, detail, f"install g++, then {reinstall()}")
 
 
 def _linker() -> Finding:
@@ -139,7 +155,7 @@ def _linker() -> Finding:
 
 def _optional(package: str) -> Callable[[], Finding]:
     def check() -> Finding:
-        purpose, extra = OPTIONAL[package]
+        purpose, extra, _ = OPTIONAL[package]
         if find_spec(package) is None:
             return Finding(package, State.MISSING, purpose, f"pip install 'tvm_re2na[{extra}]'")
         return Finding(package, State.OK, purpose)
@@ -158,7 +174,7 @@ def _end_to_end() -> Finding:
         calibration = load_dataset(folder / "mnist_calibration128.npz", 8)
         result = compare(folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", calibration, limit=1)
     if not result.bit_identical:
-        return Finding(what, State.BROKEN, "LeNet-5 on Re²Na gives other bits than on TVM's CPU", REINSTALL)
+        return Finding(what, State.BROKEN, "LeNet-5 on Re²Na gives other bits than on TVM's CPU", reinstall())
     return Finding(what, State.OK, "LeNet-5: quantised, compiled, run; the bits of TVM's CPU")
 
 

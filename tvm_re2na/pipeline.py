@@ -135,7 +135,8 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
     try:
         mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
     except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
-        raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)})") from error
+        advice = "; `re2na requantize` makes QDQ of it" if "QLinear" in str(error) else ""
+        raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)}){advice}") from error
     return mod, params
 
 

@@ -15,9 +15,10 @@ from onnx import TensorProto, helper
 import tvm_re2na
 from tests.cli.conftest import Command, Outcome
 from tests.runtime.programs import changed
-from tvm_re2na.cli.errors import explain_failure
+from tvm_re2na.cli.errors import Failure, explain_failure
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.pipeline import ModelError
 from tvm_re2na.runtime.result import Timing
 from tvm_re2na.runtime.timing import timing
 
@@ -108,6 +109,15 @@ def test_bad_architecture(re2na: Command, quantized: Path, tmp_path: Path, text:
     output = tmp_path / "net.re2na"
     assert_failure(re2na("compile", quantized, "--arch", arch, "--output", output), 2, *words)
     assert not output.exists()
+
+
+def test_the_file_of_a_model_is_named() -> None:
+    named = explain_failure(ModelError("model 'g': 2 inputs, expected one"), Path("a/net.onnx"))
+    assert named is not None
+    assert named.message == "a/net.onnx: model 'g': 2 inputs, expected one"
+    assert explain_failure(ModelError("a/net.onnx: no valid ONNX model"), "a/net.onnx") == Failure(
+        "a/net.onnx: no valid ONNX model", 2
+    )
 
 
 def test_network_that_does_not_fit() -> None:

@@ -14,6 +14,8 @@ from tvm.relax.backend import get_patterns_with_prefix
 
 from tests.relax.harness import integers, load, run_cpu
 from tests.rooms.qdq import QdqBuilder, lenet, small_weights
+from tests.rooms.qlinear import qlinear_network
+from tvm_re2na.pipeline import ModelError, import_into_tvm
 from tvm_re2na.relax import (
     collect_programs,
     explain,
@@ -109,3 +111,9 @@ def test_the_target_is_tvms_llvm_with_a_tag() -> None:
     target = tvm.target.Target("re2na")
     assert target.kind.name == "llvm"
     assert "re2na" in target.keys
+
+
+def test_qlinear_operators_are_refused_with_a_way_out() -> None:
+    """TVM's importer knows none of them."""
+    with pytest.raises(ModelError, match=r"cannot import it .*QLinearConv.*`re2na requantize` makes QDQ of it"):
+        import_into_tvm(qlinear_network(np.random.default_rng(0)), batch=2)

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except (Exception, KeyboardInterrupt) as error:
-        failure = explain_failure(error)
+        failure = explain_failure(error, getattr(options, "model", None))
         if failure is None:
             raise
         print(f"re2na: error: {failure.message}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, INTERRUPTED = 2, 3, 4, 130
@@ -34,13 +35,16 @@ class Failure:
     code: int
 
 
-def explain_failure(error: BaseException) -> Failure | None:
-    """What to tell the user, or None if nobody expected this."""
+def explain_failure(error: BaseException, model: str | os.PathLike[str] | None = None) -> Failure | None:
+    """What to tell the user, or None if nobody expected this. `model`: the file that a ModelError is about, if it does not say."""
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted", INTERRUPTED)
     for kind in type(error).__mro__:
         if kind.__module__.startswith("tvm_re2na.") and kind.__name__ in EXPECTED:
-            return Failure(_one_line(str(error)), EXPECTED[kind.__name__])
+            message = _one_line(str(error))
+            if kind.__name__ == "ModelError" and model is not None and os.fspath(model) not in message:
+                message = f"{os.fspath(model)}: {message}"
+            return Failure(message, EXPECTED[kind.__name__])
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return Failure(where + (error.strerror or str(error)), BAD_INPUT)

@@ -63,7 +63,7 @@ def _let_go(error: Exception) -> None:
 def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
     """TVM's importer for Relax knows no quantised TFLite operators."""
     del content
-    raise NotImplementedError("today's TVM reads no quantised TFLite; TVM 0.19 does: pip install 'tvm_re2na[relay]'")
+    raise NotImplementedError("today's TVM reads no quantised TFLite; TVM 0.19 does, in an environment of its own")
 
 
 def open_library(library: Any) -> Runner:
