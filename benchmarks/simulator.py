@@ -5,8 +5,9 @@
 Sides, on the same QDQ file: `re2na` is the offloaded network in TVM, `simulator` its program alone; `ort` ONNX Runtime's int8,
 `ort_precise` with kernels that do not saturate; `tvm` TVM on plain llvm, exact; `tvm_avx2` TVM for AVX2, whose int8 kernels
 saturate; `reference` the NumPy simulator, run once. Medians of wall time of one image, with one thread and with two. What a second
-thread gains is measured by itself, beside two runs at once, which show what the machine's second processor is worth. ResNet-18,
-AlexNet, MobileNetV2 and VGG-16 have random weights and 3x224x224 inputs. Models are kept in FOLDER (default: a temporary one).
+thread gains is measured by itself, for 20 s and more, beside two runs at once, which show what the machine's second processor is
+worth. AlexNet is built three times, and the middle one counts. ResNet-18, AlexNet, MobileNetV2 and VGG-16 have random weights and
+3x224x224 inputs. Models are kept in FOLDER (default: a temporary one).
 KERNEL, such as avx2, is ours alone: the others take what the processor has.
 
 Exit status 1 where a bit differs from TVM's exact CPU code, or a limit is missed.
@@ -41,6 +42,7 @@ TWO_THREADS = {"resnet18": 1.7, "vgg16": 1.7}
 COUNTING_LIMIT = 0.05
 MEMORY_LIMIT = 1.5  # times the program, its SRAM and its DRAM image
 BUILD_MODEL, BUILD_SECONDS, BUILD_BYTES = "alexnet", 2.0, 300e6
+BUILDS = 3
 MB = 1e6
 
 
@@ -101,8 +103,15 @@ def measure(folder: Path, models: list[str], repeats: int) -> Result:
     result |= child("scaling", "--repeats", str(repeats))
     if BUILD_MODEL in models:
         given = ["--folder", str(folder), "--model", BUILD_MODEL]
-        result["build"] = {side: child("build", *given, "--side", side) for side in ("re2na", "cpu")}
+        result["build"] = {side: _usual_build([*given, "--side", side]) for side in ("re2na", "cpu")}
     return result | {"limits": limits(result)}
+
+
+def _usual_build(arguments: list[str]) -> Result:
+    """Of several builds, each in a process of its own, the one of median time in our part (on TVM's own side: of all)."""
+    builds = [child("build", *arguments) for _ in range(BUILDS)]
+    builds.sort(key=lambda row: (sum(row["our_seconds"].values()), row["build_seconds"]))
+    return builds[BUILDS // 2]
 
 
 def limits(result: Result) -> list[Result]:

@@ -36,22 +36,26 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     for one that does not fit the machine.
     """
     arch = arch or Architecture()
-    show = dump or (lambda stage, text: None)
+
+    def show(stage: str, text: Callable[[], str]) -> None:
+        if dump is not None:
+            dump(stage, text())
+
     started = time.perf_counter()
     graph.verify(arch)
-    show("graph", str(graph))
+    show("graph", graph.__str__)
     folded = fold(graph)
     folded.verify(arch)
-    show("fold", str(folded))
+    show("fold", folded.__str__)
     bounds = network_bounds(folded, arch)
     plan = _plan(folded, arch, bounds.cycles)
-    show("units", str(plan.graph))
-    show("plan", str(plan))
+    show("units", plan.graph.__str__)
+    show("plan", plan.__str__)
     layout = lay_out(plan)
-    show("layout", str(layout))
+    show("layout", layout.__str__)
     instructions = _instructions(plan, layout, folded)
     program = _program(folded, plan, bounds, layout, instructions, time.perf_counter() - started)
-    show("listing", "".join(f"{instruction}\n" for instruction in instructions))
+    show("listing", lambda: "".join(f"{instruction}\n" for instruction in instructions))
     return program
 
 

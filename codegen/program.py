@@ -79,6 +79,10 @@ class Program:
     compile_seconds: float | None = field(default=None, compare=False)  # of this very build; no part of the file
 
     def to_bytes(self) -> bytes:
+        return bytes(self.packed())
+
+    def packed(self) -> bytearray:
+        """What `to_bytes` gives, without another copy: constants can be large."""
         sections = {
             "ARCH": struct.pack(f"<{len(self.arch.as_words())}q", *self.arch.as_words()),
             "MEMORY": _MEMORY.pack(self.dram_bytes, self.constants_address),
@@ -121,7 +125,7 @@ class Program:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write atomically: the file is there whole or not at all."""
-        write_atomically(path, self.to_bytes())
+        write_atomically(path, self.packed())
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Program:
@@ -135,16 +139,16 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _pack_sections(sections: dict[str, bytes]) -> bytes:
-    start = _align(HEADER.size + ENTRY.size * len(sections))
-    table, body, offset = b"", b"", start
-    parts = []
-    for name, content in sections.items():
-        table += ENTRY.pack(SECTIONS[name], 0, offset, len(content))
-        parts.append(content.ljust(_align(len(content)), b"\0"))
+def _pack_sections(sections: dict[str, bytes]) -> bytearray:
+    offset = _align(HEADER.size + ENTRY.size * len(sections))
+    data = bytearray(offset + sum(_align(len(content)) for content in sections.values()))
+    for index, (name, content) in enumerate(sections.items()):
+        ENTRY.pack_into(data, HEADER.size + index * ENTRY.size, SECTIONS[name], 0, offset, len(content))
+        data[offset : offset + len(content)] = content
         offset += _align(len(content))
-    body = table.ljust(start - HEADER.size, b"\0") + b"".join(parts)
-    return HEADER.pack(MAGIC, VERSION, len(sections), HEADER.size + len(body), zlib.crc32(body), 0) + body
+    crc = zlib.crc32(memoryview(data)[HEADER.size :])
+    HEADER.pack_into(data, 0, MAGIC, VERSION, len(sections), len(data), crc, 0)
+    return data
 
 
 def _unpack_sections(data: bytes) -> dict[str, bytes]:

@@ -23,6 +23,7 @@ import numpy as np
 KIB = 1024
 FORGET_PEAK = "5"  # proc(5): the peak becomes what is resident now
 SLOW = 0.3  # seconds: a run that needs no warming
+LONG_ENOUGH = 20.0  # seconds: what a second processor gives changes from one to the next where others use the machine
 KERNEL = os.environ.get("RE2NA_KERNEL", "auto")  # the bridge reads it by itself
 
 
@@ -34,10 +35,14 @@ def peak_rss() -> int:
     return int(found.group(1)) * KIB
 
 
-def race(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each, taking turns; fast ones are warmed, as another has used the caches before."""
+def race(runs: dict[str, Callable[[], Any]], repeats: int, at_least: float = 0.0) -> dict[str, list[float]]:
+    """Seconds of each, taking turns; fast ones are warmed, as another has used the caches before.
+
+    There are `repeats` rounds or more, until `at_least` seconds have passed.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
+    end = time.perf_counter() + at_least
+    while len(next(iter(times.values()))) < repeats or time.perf_counter() < end:
         for name, run in runs.items():
             if not times[name] or min(times[name]) < SLOW:
                 run()
@@ -144,7 +149,7 @@ def threads(options: argparse.Namespace) -> dict[str, Any]:
                 done.result()
 
         sides = {"one": lambda: one.run(values), "two": lambda: two.run(values), "at_once": at_once}
-        times = race(sides, 3 * options.repeats)
+        times = race(sides, 3 * options.repeats, LONG_ENOUGH)
 
     def gain(side: str, runs: int) -> float:
         return statistics.median(runs * a / b for a, b in zip(times["one"], times[side], strict=True))

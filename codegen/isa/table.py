@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cached_property
 
 
 class Engine(enum.IntEnum):
@@ -42,11 +43,11 @@ class Field:
     signed: bool = False
     default: int | None = None
 
-    @property
+    @cached_property
     def low(self) -> int:
         return -(1 << (self.bits - 1)) if self.signed else 0
 
-    @property
+    @cached_property
     def high(self) -> int:
         return (1 << (self.bits - self.signed)) - 1
 
@@ -61,16 +62,16 @@ class InstructionFormat:
     doc: str
     body: tuple[Field, ...]
 
-    @property
+    @cached_property
     def fields(self) -> tuple[Field, ...]:
         return HEADER + self.body
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, int]:
         """The body's fields that need not be given."""
         return {field.name: field.default for field in self.body if field.default is not None}
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Encoded length in bytes, a multiple of 8."""
         return -(-sum(field.bits for field in self.fields) // 64) * 8

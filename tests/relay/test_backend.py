@@ -106,8 +106,8 @@ class _Damaged:
     inputs: tuple[ProgramTensor, ...]
     outputs: tuple[ProgramTensor, ...]
 
-    def to_bytes(self) -> bytes:
-        return b"RE2NAPRG" + bytes(100)
+    def packed(self) -> bytearray:
+        return bytearray(b"RE2NAPRG" + bytes(100))
 
 
 def test_a_damaged_program_is_an_error_with_a_message() -> None:

@@ -73,7 +73,7 @@ def _codegen(function: relay.Function) -> tvm.runtime.Module:
 
 def carry(program: Program, symbol: str) -> tvm.runtime.Module:
     """A TVM module whose function `symbol` takes the program's inputs and outputs and executes it."""
-    code = bytearray(program.to_bytes())  # TVM takes bytes of this type for strings of any content
+    code = program.packed()  # TVM takes a bytearray for a string of any content
     tensors = [*program.inputs, *program.outputs]
     buffers = [tir.decl_buffer(tensor.shape, "int8", f"tensor_{index}") for index, tensor in enumerate(tensors)]
     handles = [tir.Var(f"handle_{index}", "handle") for index in range(len(buffers))]
