@@ -199,13 +199,15 @@ typedef struct columns {
   size_t stride;
 } columns;
 
-/* Whether the inputs already lie as lines, one pixel's behind the other's, through the whole output. */
+/* Whether the inputs already lie as lines: that of pixel `index` at index * step, through the whole output. A stride counts where
+ * there is more than one row, or more than one image. */
 static bool lie_ready(const conv *job) {
   const re2na_conv *body = job->body;
-  const int64_t step = body->stride_w * body->in_pixel_stride, row = body->stride_h * body->in_row_stride;
+  const int64_t step = body->stride_w * body->in_pixel_stride, row = body->out_w * step;
   return body->kernel_h == 1 && body->kernel_w == 1 && !job->present && body->groups == 1 && job->window == 1 && body->pad_top == 0 &&
          body->pad_left == 0 && (body->out_h - 1) * body->stride_h < body->in_h && (body->out_w - 1) * body->stride_w < body->in_w &&
-         (body->out_h == 1 || row == body->out_w * step) && (body->n == 1 || body->in_image_stride == body->out_h * row);
+         (body->out_h == 1 || body->stride_h * body->in_row_stride == row) &&
+         (body->n == 1 || body->in_image_stride == body->out_h * row);
 }
 
 static size_t line_stride(const packed *pack) { return (size_t)re2na_round_up(pack->line_bytes, 64) + 64; }

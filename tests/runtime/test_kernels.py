@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import subprocess
@@ -111,6 +112,28 @@ def extreme_program(channels: int, weights: tuple[int, ...], lowest: int) -> Pro
     weight = rng.choice(weights, (10, 20 * 5 * 9)).astype(np.int8)
     x = builder.append(Dense("dense", (flat(builder, x),), "dense", weight, np.zeros(10, np.int32), Cut(9)))
     return compile_graph(builder.build([x]))
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2), (1, 5), (5, 1), (2, 5), (3, 4)])
+def test_pointwise_convolutions_of_a_batch(size: tuple[int, int], stride: tuple[int, int]) -> None:
+    """Kernels read a 1x1 convolution's inputs where they lie if its pixels follow each other, from image to image too."""
+    for batch, channels, lowest in itertools.product((1, 2, 3), (5, 64), (-128, 0)):
+        program = pointwise_program(batch, channels, size, stride, lowest)
+        check(program, images(program, channels), threads=(1, 2))
+
+
+def pointwise_program(
+    batch: int, channels: int, size: tuple[int, int], stride: tuple[int, int], lowest: int
+) -> Program:
+    rng = np.random.default_rng(channels)
+    builder = GraphBuilder("pointwise")
+    x = builder.append(Clip("clip", (builder.input("x", (batch, channels, *size)),), "clip", lowest, 127))
+    weight = rng.integers(-128, 128, (32, channels, 1, 1)).astype(np.int8)
+    bias = rng.integers(-900, 900, 32).astype(np.int32)
+    return compile_graph(
+        builder.build([builder.append(Conv2d("conv", (x,), "conv", weight, bias, Window((1, 1), stride), 1, Cut(8)))])
+    )
 
 
 def flat(builder: GraphBuilder, x: str) -> str:
