@@ -6,6 +6,7 @@ one of them. The functions of `Session` are all that the pipeline asks of either
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,12 @@ class Session(Protocol):
 
     def lower_for_each(self, mod: Module, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
         """What each machine takes of one network; the machines may differ in anything but their arithmetic."""
+
+    def save_library(self, library: Any, path: str | os.PathLike[str]) -> None:
+        """`Built.library` as a shared library, which `load_library` opens in any process; needs a C++ linker."""
+
+    def load_library(self, path: str | os.PathLike[str]) -> Runner:
+        """As `Built.executor`, of what `save_library` wrote."""
 
     def explain(self, mod: Module, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
         """Every operator in execution order, with the reason it is where it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from tests.rooms.harness import Room
 from tests.rooms.qdq import QdqBuilder, biases, lenet, small_weights
-from tvm_re2na import explain, partition_for_re2na, pipeline
+from tvm_re2na import explain, partition_for_re2na, pipeline, rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import CompileError
 
@@ -32,6 +33,15 @@ def test_cpu_and_re2na_agree(room: Room, network: tuple[Any, dict[str, Any]]) ->
     assert len(np.unique(found)) > 3
     assert [symbol for symbol, _ in built.programs] == ["tvmgen_default_re2na_main_0"]
     assert built.offloaded_macs_share == 1.0
+
+
+def test_saved_libraries(room: Room, network: tuple[Any, dict[str, Any]], tmp_path: Path) -> None:
+    image = RNG.normal(size=(2, 1, 12, 12)).astype(np.float32)
+    for built in (pipeline.build_for_cpu(*network), pipeline.build_for_re2na(*network, Architecture())):
+        rooms.session().save_library(built.library, tmp_path / "library.so")
+        (found,) = rooms.session().load_library(tmp_path / "library.so")(image)
+        np.testing.assert_array_equal(found, *built.executor()(image))
+        (tmp_path / "library.so").unlink()
 
 
 def test_several_regions_and_outputs(room: Room) -> None:

@@ -19,7 +19,7 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.relax.backend import HOST, TAG, collect_programs
+from tvm_re2na.relax.backend import HOST, TAG, collect_programs, export_library
 from tvm_re2na.relax.explain import explain, offloaded_macs_share
 from tvm_re2na.relax.lower import lower
 from tvm_re2na.relax.names import name_operators
@@ -34,7 +34,16 @@ from tvm_re2na.relax.partition import (
 )
 from tvm_re2na.rooms import Built, Dump, Lowered, Params, Runner
 
-__all__ = ["build_for_cpu", "build_for_re2na", "explain", "import_onnx", "import_tflite", "lower_for_each"]
+__all__ = [
+    "build_for_cpu",
+    "build_for_re2na",
+    "explain",
+    "import_onnx",
+    "import_tflite",
+    "load_library",
+    "lower_for_each",
+    "save_library",
+]
 
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
@@ -75,6 +84,16 @@ def open_library(library: Any) -> Runner:
         return [output.numpy() for output in ([result] if hasattr(result, "numpy") else result)]
 
     return run
+
+
+def save_library(library: Any, path: str | os.PathLike[str]) -> None:
+    """What `tvm.compile` made, as a shared library."""
+    export_library(library, path)
+
+
+def load_library(path: str | os.PathLike[str]) -> Runner:
+    """Runs what `save_library` wrote."""
+    return open_library(tvm.runtime.load_module(os.fspath(path)))
 
 
 def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from tvm.contrib import graph_executor
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.relay.backend import TAG, collect_programs
+from tvm_re2na.relay.backend import TAG, collect_programs, export_library
 from tvm_re2na.relay.explain import explain, offloaded_macs_share
 from tvm_re2na.relay.lower import lower
 from tvm_re2na.relay.partition import (
@@ -29,7 +30,16 @@ from tvm_re2na.relay.partition import (
 )
 from tvm_re2na.rooms import Built, Dump, Lowered, Params, Runner
 
-__all__ = ["build_for_cpu", "build_for_re2na", "explain", "import_onnx", "import_tflite", "lower_for_each"]
+__all__ = [
+    "build_for_cpu",
+    "build_for_re2na",
+    "explain",
+    "import_onnx",
+    "import_tflite",
+    "load_library",
+    "lower_for_each",
+    "save_library",
+]
 
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
@@ -64,6 +74,16 @@ def open_library(library: Any) -> Runner:
         return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
 
     return run
+
+
+def save_library(library: Any, path: str | os.PathLike[str]) -> None:
+    """What `relay.build` made, as a shared library."""
+    export_library(library, path)
+
+
+def load_library(path: str | os.PathLike[str]) -> Runner:
+    """Runs what `save_library` wrote."""
+    return open_library(tvm.runtime.load_module(os.fspath(path)))
 
 
 def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
