@@ -68,8 +68,8 @@ class Session(Protocol):
     def import_tflite(self, content: bytes) -> tuple[Module, Params]:
         """A TFLite model; raises ImportError without the package `tflite`, and whatever TVM raises."""
 
-    def build_for_cpu(self, mod: Module, params: Params) -> Built:
-        """The integer network on TVM's plain `llvm`, whose kernels are exact."""
+    def build_for_cpu(self, mod: Module, params: Params, target: Any = None) -> Built:
+        """The integer network, exact, for a target of TVM's; by default this processor's vector units (`processor`)."""
 
     def build_for_re2na(self, mod: Module, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
         """The same network, partitioned; raises CompileError where the machine is too small."""

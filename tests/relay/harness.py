@@ -38,7 +38,7 @@ def run_re2na(partitioned: tvm.IRModule, inputs: Arrays) -> Arrays:
 def _run(module: tvm.IRModule, target: str, inputs: Arrays) -> Arrays:
     with tvm.transform.PassContext(opt_level=3):
         library = relay.build(module, target=target)
-    return _execute(library, inputs)
+    return execute(library, inputs)
 
 
 def integers(module: tvm.IRModule) -> tvm.IRModule:
@@ -53,7 +53,7 @@ def regions(partitioned: tvm.IRModule, arch: Architecture | None = None) -> Iter
     for symbol, function in offloaded_functions(partitioned):
         plain = relay.Function(function.params, inline_composites(function.body))
         library = _quickly_built(tvm.IRModule.from_expr(plain))
-        yield lower(function, symbol, arch), lambda inputs, library=library: _execute(library, inputs)
+        yield lower(function, symbol, arch), lambda inputs, library=library: execute(library, inputs)
 
 
 def _quickly_built(module: tvm.IRModule) -> tvm.runtime.Module:
@@ -63,7 +63,7 @@ def _quickly_built(module: tvm.IRModule) -> tvm.runtime.Module:
         return relay.build(module, target=target)
 
 
-def _execute(library: tvm.runtime.Module, inputs: Arrays) -> list[npt.NDArray[np.generic]]:
+def execute(library: tvm.runtime.Module, inputs: Arrays) -> list[npt.NDArray[np.generic]]:
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
     for index, value in enumerate(inputs):
         executor.set_input(index, value)

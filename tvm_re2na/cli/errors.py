@@ -14,6 +14,7 @@ EXPECTED = {
     "GuestError": BAD_INPUT,
     "ModelError": BAD_INPUT,
     "PlotError": BAD_INPUT,
+    "ProcessorError": BAD_INPUT,
     "ProgramError": BAD_INPUT,
     "QuantizeError": BAD_INPUT,
     "SweepError": BAD_INPUT,

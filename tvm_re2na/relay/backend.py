@@ -19,11 +19,12 @@ from tvm import relay, tir
 
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.relay import exact as _exact  # registers with TVM what the target leaves on the CPU
 from tvm_re2na.relay.lower import lower
 from tvm_re2na.relay.partition import architecture_of
 from tvm_re2na.runtime.library import load_library_global
 
-TAG = "re2na"
+TAG = _exact.KEY
 EXECUTE = "re2na_execute"
 RAISE = "re2na.raise_error"
 # Features of the build machine are left out: TVM's AVX2 kernels for int8 are not exact.

@@ -16,7 +16,8 @@ from tvm.contrib import graph_executor
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.relay.backend import TAG, collect_programs, export_library
+from tvm_re2na.relay.backend import collect_programs, export_library
+from tvm_re2na.relay.exact import exact_build, host_target
 from tvm_re2na.relay.explain import explain, offloaded_macs_share
 from tvm_re2na.relay.lower import lower
 from tvm_re2na.relay.partition import (
@@ -86,10 +87,10 @@ def load_library(path: str | os.PathLike[str]) -> Runner:
     return open_library(tvm.runtime.load_module(os.fspath(path)))
 
 
-def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
-    """The integer graph on plain `llvm`, whose kernels are exact."""
-    with tvm.transform.PassContext(opt_level=3):
-        return Built(relay.build(prepare(mod, params)[0], target="llvm"), open_library)
+def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Built:
+    """The integer graph for `target`, by default this processor's vector units; "llvm" is what the others are judged by."""
+    with exact_build():
+        return Built(relay.build(prepare(mod, params)[0], target=target or host_target()), open_library)
 
 
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
@@ -98,8 +99,8 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     if dump is not None:
         for symbol, function in offloaded_functions(partitioned):
             compile_graph(lower(function, symbol, arch), arch, dump=dump)
-    with collect_programs() as programs, tvm.transform.PassContext(opt_level=3):
-        library = relay.build(partitioned, target=TAG)
+    with collect_programs() as programs, exact_build():
+        library = relay.build(partitioned, target=host_target())
     return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
 
 
