@@ -54,6 +54,8 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(f"{path}: no valid ONNX model ({_first_line(error)})") from error
     if not model.graph.node:
         raise ModelError(f"{path}: no valid ONNX model (its graph has no nodes)")
+    if not any(node.domain for node in model.graph.node):
+        return model  # QONNX's operators have a domain of their own
     from tvm_re2na.guests import GuestError, to_qdq
 
     try:
