@@ -18,11 +18,12 @@ from tvm_re2na.cli.parser import make_parser
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Nothing but the parser is loaded before the options are known."""
     options = make_parser().parse_args(arguments)
+    from tvm_re2na import cache
     from tvm_re2na.cli.errors import explain_failure
     from tvm_re2na.cli.output import results_only, show
 
     try:
-        with results_only():
+        with results_only(), cache.off(when=getattr(options, "no_cache", False)):
             module, function = options.command.split(":")
             result = getattr(import_module(f"tvm_re2na.cli.{module}"), function)(options)
         show(result, as_json=getattr(options, "json", False))

@@ -62,6 +62,12 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON (see docs/json.md) instead of a table")
 
 
+def _cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-cache", action="store_true", help="make everything anew and keep nothing (see `re2na doctor`)"
+    )
+
+
 def _limit(parser: argparse.ArgumentParser, default: int | None = None) -> None:
     parser.add_argument("--limit", type=_positive, default=default, metavar="N", help="use at most N test images")
 
@@ -116,6 +122,7 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
     _knobs(parser)
     _arch(parser)
     _output(parser, "MODEL.int8.onnx")
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:quantize")
 
@@ -129,6 +136,7 @@ def _survey(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bits", type=_widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)")
     _arch(parser)
     _plot(parser, "the survey")
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="survey:survey")
 
@@ -155,6 +163,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         "--report", action="store_true", help="also print where each layer's cycles and energy go, and what it loses"
     )
     _plot(parser, "stacked bars of the cycles by cause beside the bound")
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:compile_model")
 
@@ -185,6 +194,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _batch(parser)
     _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:compare")
 
@@ -193,6 +203,7 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     _model(parser)
     _arch(parser)
     _batch(parser)
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:explain")
 
@@ -211,6 +222,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (one per CPU)")
     parser.add_argument("--csv", type=_path, metavar="FILE", help="write the rows as CSV too")
     _plot(parser, "cycles over area, with the Pareto front")
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:explore")
 
@@ -223,11 +235,13 @@ def _disasm(parser: argparse.ArgumentParser) -> None:
 def _demo(parser: argparse.ArgumentParser) -> None:
     _limit(parser)
     _arch(parser)
+    _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:demo")
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clear-cache", action="store_true", help="only remove what quantising and building have kept")
     _json(parser)
     parser.set_defaults(command="commands:doctor")
 
