@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 
 from tvm_re2na import pipeline, rooms
-from tvm_re2na.cache import keys, store
+from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.rooms import Built, Runner
@@ -64,7 +64,7 @@ def artefacts(
 
 
 def _artefact(key: Callable[[], dict[str, str]], build: Callable[[], Built]) -> Artefact:
-    place = store()
+    place = current()
     if place is None:
         return _fresh(build)
     known = key()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tvm_re2na.cache.store import Store, refusal
 
-__all__ = ["BYTES", "FOLDER", "CacheError", "Store", "folder", "limit", "off", "refusal", "store"]
+__all__ = ["BYTES", "FOLDER", "CacheError", "Store", "current", "folder", "limit", "off", "refusal"]
 
 FOLDER, BYTES = "RE2NA_CACHE", "RE2NA_CACHE_BYTES"
 DEFAULT_BYTES = 2 * 2**30
@@ -40,7 +40,7 @@ def off(when: bool = True) -> Iterator[None]:
         _off.reset(token)
 
 
-def store() -> Store | None:
+def current() -> Store | None:
     """The user's cache, None where there is none to use: it is off, or its folder is not safe, which is told once."""
     if _off.get() or not limit():
         return None

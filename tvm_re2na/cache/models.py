@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na import quantize as room
-from tvm_re2na.cache import keys, store
+from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def quantize(
 ) -> room.QuantizedModel:
     """As `tvm_re2na.quantize.quantize`, to the bit; from the cache where it was quantised before."""
     options = options or room.QuantizeOptions()
-    place = store()
+    place = current()
     if place is None:
         return room.quantize(model, calibration, arch=arch, options=options, progress=progress)
     key = keys.quantized_key(model, calibration, arch, options)
