@@ -6,9 +6,11 @@ The names below are loaded when they are first used: importing this package impo
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 
 __version__ = "0.1.0"  # pyproject.toml reads it here
+LOADED_AT = time.time()  # seconds since 1970: no module of ours was loaded before
 
 TYPE_CHECKING = False  # `typing` is large, and the command's help must be quick
 if TYPE_CHECKING:

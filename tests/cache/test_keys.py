@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def test_libraries(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_
 def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte, a name, a new file, a native library: each counts, and nothing else in the folder does."""
     monkeypatch.setattr(tvm_re2na, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(tvm_re2na, "LOADED_AT", time.time() + 3600)
     found = [keys.sources_digest()]
 
     def step(change: Callable[[], object], counts: bool = True) -> None:
@@ -123,6 +125,11 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step(lambda: source.rename(source.with_name("other.py")))
     step(lambda: (tmp_path / "libre2na.so").write_bytes(b"1"))
     step(lambda: (tmp_path / "notes.txt").write_text("1"), counts=False)
+    monkeypatch.setattr(
+        tvm_re2na, "LOADED_AT", time.time() - 3600
+    )  # now they are younger than what this process has loaded
+    step(lambda: None)
+    step(lambda: None)
 
 
 def test_options_are_told_alike_in_every_process() -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,9 @@ def test_processes_at_once(tmp_path: Path) -> None:
 
 
 def test_where_the_folder_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
     monkeypatch.delenv("RE2NA_CACHE", raising=False)
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
@@ -180,6 +184,9 @@ def test_where_the_folder_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.folder() == Path("/home/somebody/.cache/re2na")
     monkeypatch.setenv("XDG_CACHE_HOME", "/scratch")
     assert cache.folder() == Path("/scratch/re2na")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(cache.Path, "home", nobody)
+    assert cache.folder() == Path(tempfile.gettempdir()) / f"re2na.{os.geteuid()}"
     monkeypatch.setenv("RE2NA_CACHE", "here")
     assert cache.folder() == Path.cwd() / "here"
 
@@ -215,6 +222,8 @@ def test_a_folder_that_others_can_write_to(kept: Path, caplog: pytest.LogCapture
     assert record.getMessage() == (
         f"the cache is not used: {kept} can be written by others (mode {mode:o}): chmod go-w {kept}"
     )
+    Store(kept, LIMIT).put(KEY, PARTS)
+    assert not list(kept.iterdir())
     kept.chmod(0o755)
     assert cache.current() is not None
 

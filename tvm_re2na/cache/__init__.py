@@ -1,6 +1,6 @@
 """What was made once need not be made again: quantised models and built libraries, in a folder of the user's.
 
-    RE2NA_CACHE        the folder (`re2na` in XDG_CACHE_HOME, or ~/.cache/re2na)
+    RE2NA_CACHE        the folder (re2na in XDG_CACHE_HOME, or ~/.cache/re2na)
     RE2NA_CACHE_BYTES  how large it may grow (2 GiB); 0 turns the cache off
 
 `pipeline.quantize` and `artefacts` use it, and so do all that call them. In Python, `with cache.off():` does without.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -58,9 +59,12 @@ def folder() -> Path:
     if named:
         return Path(named).absolute()
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # as the XDG specification wants it
-        base = Path("~").expanduser() / ".cache"
-    return base / "re2na"
+    if base.is_absolute():  # the XDG specification ignores others
+        return base / "re2na"
+    try:
+        return Path.home() / ".cache" / "re2na"
+    except RuntimeError:  # a user without a home, as in a container
+        return Path(tempfile.gettempdir()) / f"re2na.{os.geteuid()}"
 
 
 def limit() -> int:

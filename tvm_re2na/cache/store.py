@@ -57,8 +57,9 @@ class Store:
             return
         with suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._make_room(len(content))
-            write_atomically(self._path(key), content)
+            if refusal(self.folder) is None:  # it may have been made by somebody else just now
+                self._make_room(len(content))
+                write_atomically(self._path(key), content)
 
     def size(self) -> tuple[int, int]:
         """(files, bytes)."""
