@@ -2,8 +2,8 @@
 
     RE2NA_DATA=... python benchmarks/cache.py [--json] [--limit N]
 
-Seconds of processor time, those of child processes included. Exit code 1 where the outputs differ, or the second run takes more than
-LIMIT of the first.
+Seconds of processor time, those of child processes included. Exit code 1 where the outputs differ, or the second run takes more
+than LIMIT of the first.
 """
 
 from __future__ import annotations
