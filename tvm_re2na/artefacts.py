@@ -36,9 +36,8 @@ class Artefact:
     def executor(self) -> Runner:
         """A function that runs one batch of float images in this process and returns all outputs."""
         if self.built is None and self.content is not None:
-            with suppress(
-                Exception
-            ):  # whole, but of no use here any more (a system library has gone): whatever TVM raises
+            # whole, but it may be of no use here any more, as when a system library has gone; TVM raises anything then
+            with suppress(Exception):
                 return _opened(self.content)
         return (self.built or self.build()).executor()
 
