@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tvm_re2na import cache
 from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.cli.render import comparison_table
 from tvm_re2na.evaluate import compare
@@ -40,7 +41,7 @@ def main() -> None:
     for name in options.models:
         model, data, calibration = (folder / file for file in MODELS[name])
         started = time.perf_counter()
-        with progress_bar() as progress:
+        with cache.off(), progress_bar() as progress:
             result = compare(model, data, calibration, limit=options.limit, batch=options.batch, progress=progress)
         results[name] = {**result.to_json(), "seconds": round(time.perf_counter() - started, 1)}
         if not options.json:

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tvm_re2na import Architecture, Dataset, load_dataset, pipeline
+from tvm_re2na import Architecture, Dataset, cache, load_dataset, pipeline
 from tvm_re2na.relay import explain
 from tvm_re2na.runtime import library
 
@@ -78,7 +78,8 @@ def main() -> None:
     arch = Architecture.from_toml(options.arch) if options.arch else Architecture()
     rows = []
     for path in sorted(options.folder.glob("*.onnx")):
-        rows.append(measure(path, options.data, arch))
+        with cache.off():
+            rows.append(measure(path, options.data, arch))
         print(f"{path.stem} done", file=sys.stderr)
     if options.json:
         print(json.dumps(rows, indent=2))

@@ -20,10 +20,10 @@ from tvm_re2na.codegen.isa.encoding import EncodeError
 from tvm_re2na.codegen.layout import DramLayout, lay_out
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+from tvm_re2na.codegen.stages import STAGES
 from tvm_re2na.codegen.sync import Step, add_tokens
 from tvm_re2na.codegen.units import ConvUnit, make_units
 
-STAGES = ("graph", "fold", "units", "plan", "layout", "listing")
 Dump = Callable[[str, str], None]
 
 __all__ = ["STAGES", "CompileError", "compile_graph"]

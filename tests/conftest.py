@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 # before TVM is imported: no search for tuned schedules on the network, and one thread per test process
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 os.environ.setdefault("TVM_NUM_THREADS", "1")
+os.environ["RE2NA_CACHE_BYTES"] = "0"  # what is tested is made; tests of the cache turn it on
 
 import pytest
 

@@ -6,10 +6,16 @@ The names below are loaded when they are first used: importing this package impo
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"  # pyproject.toml reads it here
+LOADED_AT = time.time()  # seconds since 1970: no module of ours was loaded before
+
+TYPE_CHECKING = False  # `typing` is large, and the command's help must be quick
 if TYPE_CHECKING:
+    from typing import Any
+
     from tvm_re2na.codegen.arch import Architecture, ArchitectureError
     from tvm_re2na.codegen.errors import CompileError
     from tvm_re2na.codegen.program import Program, ProgramError
@@ -73,8 +79,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -84,16 +88,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))
-
-
-def _version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("tvm_re2na")
-    except metadata.PackageNotFoundError:
-        return "0+unknown"
-
-
-if TYPE_CHECKING:
-    __version__: str

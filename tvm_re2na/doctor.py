@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module, metadata, resources
 from importlib.util import find_spec
+from pathlib import Path
 
-from tvm_re2na import rooms
+from tvm_re2na import cache, rooms
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.runtime import library
 
 TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
 TESTED = {"relay": "0.19.0.12", "relax": "0.27.0.post1"}
 START_AGAIN = f"pip uninstall -y {' '.join(TVM_PACKAGES.values())} && pip install 'tvm_re2na[relax]'"
+CACHE_MEND = f"export {cache.FOLDER}=FOLDER, one that only you can write to"
 # package: (what it is for, the extra that brings it, the room that it needs)
 OPTIONAL = {
     "matplotlib": ("figures (--plot)", "plot", None),
@@ -69,6 +71,7 @@ def examine(progress: Progress = silent) -> list[Finding]:
         ("TVM", _tvm),
         ("module for Relax", _module_library),
         ("exporting", _linker),
+        ("cache", _cache),
         *((package, _optional(package)) for package in OPTIONAL if OPTIONAL[package][2] in (None, rooms.installed())),
         ("one image, end to end", _end_to_end),
     ]
@@ -153,6 +156,30 @@ def _linker() -> Finding:
     return Finding("exporting", State.OK, f"{compiler} links what export_library writes")
 
 
+def _cache() -> Finding:
+    """Nothing needs it: one that cannot be used only costs time."""
+    place, most = cache.folder(), cache.limit()
+    reason = None if most else "off"
+    if most:
+        reason = cache.refusal(place) or _not_writable(place)
+    if reason is not None:
+        return Finding("cache", State.MISSING, reason, f"unset {cache.BYTES}" if not most else CACHE_MEND)
+    files, size = cache.Store(place, most).size()
+    return Finding("cache", State.OK, f"{place}: {files} entries, {size:,} bytes of at most {most:,}")
+
+
+def _not_writable(folder: Path) -> str | None:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return None if os.access(there, os.W_OK | os.X_OK) else f"{folder} cannot be written"
+
+
+def clear_cache() -> Finding:
+    """Removes all entries. Raises OSError where that is not allowed."""
+    place = cache.folder()
+    files, size = cache.Store(place, cache.limit()).clear()
+    return Finding("cache", State.OK, f"{place}: {files} entries removed, {size:,} bytes")
+
+
 def _optional(package: str) -> Callable[[], Finding]:
     def check() -> Finding:
         purpose, extra, _ = OPTIONAL[package]
@@ -170,7 +197,7 @@ def _end_to_end() -> Finding:
     from tvm_re2na.data import load_dataset
     from tvm_re2na.evaluate import compare
 
-    with resources.as_file(resources.files("tvm_re2na") / "demo") as folder:
+    with resources.as_file(resources.files("tvm_re2na") / "demo") as folder, cache.off():
         calibration = load_dataset(folder / "mnist_calibration128.npz", 8)
         result = compare(folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", calibration, limit=1)
     if not result.bit_identical:

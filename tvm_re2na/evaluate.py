@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 
 from tvm_re2na import pipeline
+from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import UNKNOWN, DataError, Dataset, FloatArray, load_dataset
 from tvm_re2na.pipeline import Progress, silent
@@ -88,12 +89,7 @@ def compare(
     images.expect_shape(pipeline.model_input(proto).image)
     known = calibration if calibration is None or isinstance(calibration, Dataset) else load_dataset(calibration)
     quantized = pipeline.quantized_model(proto, known, arch, progress)
-    mod, params = pipeline.import_into_tvm(quantized, batch)
-    progress("build", 0, 2)
-    cpu = pipeline.build_for_cpu(mod, params)
-    progress("build", 1, 2)
-    re2na = pipeline.build_for_re2na(mod, params, arch)
-    progress("build", 2, 2)
+    cpu, re2na = artefacts(quantized, arch, batch, progress)
     tally = Tally(images)
     library.bridge_reset()
     _run_all(tally, float_runner(proto), cpu.executor(), re2na.executor(), batch, progress)
@@ -118,6 +114,8 @@ def float_runner(model: onnx.ModelProto) -> Runner:
 def _session(model: bytes, precise: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3 if not precise else 4  # a failed rewriting is told by its exception
+    # its idle threads would spin, which doubles what an image costs and takes the time from TVM's
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if precise:
         options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -54,6 +54,8 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(f"{path}: no valid ONNX model ({_first_line(error)})") from error
     if not model.graph.node:
         raise ModelError(f"{path}: no valid ONNX model (its graph has no nodes)")
+    if not any(node.domain for node in model.graph.node):
+        return model  # QONNX's operators have a domain of their own
     from tvm_re2na.guests import GuestError, to_qdq
 
     try:
@@ -108,16 +110,16 @@ def quantize(
     progress: Progress = silent,
     options: QuantizeOptions | None = None,
 ) -> QuantizedModel:
-    """The int8 model and the report on its layers.
+    """The int8 model and the report on its layers; from the cache where the same was asked for before (`tvm_re2na.cache`).
 
     Raises ModelError for a float model without calibration images, DataError for ones of the wrong shape, QuantizeError.
     """
     if calibration is None:
         raise ModelError(f"{_name(model)}: a float model needs calibration images (--calibration)")
     calibration.expect_shape(model_input(model).image)
-    from tvm_re2na import quantize as room
+    from tvm_re2na.cache import models
 
-    return room.quantize(model, calibration.x, arch=arch, options=options, progress=progress)
+    return models.quantize(model, calibration.x, arch, options, progress)
 
 
 # ---- import into TVM, build

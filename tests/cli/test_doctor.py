@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -16,13 +17,16 @@ from tvm_re2na.runtime import library
 
 
 @pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
-def test_a_whole_installation(re2na: Command) -> None:
+def test_a_whole_installation(re2na: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RE2NA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RE2NA_CACHE_BYTES")
     found = re2na("doctor", "--json")
     rows = {row["what"]: row for row in found.json}
     assert found.code == 0
     assert rooms.installed() in rows["TVM"]["detail"].lower()
     assert "portable" in rows["simulator"]["detail"]
-    assert rows["one image, end to end"]["state"] == "ok"
+    assert rows["one image, end to end"]["state"] == rows["cache"]["state"] == "ok"
+    assert not (tmp_path / "cache").exists()  # an image that came from a cache would prove nothing
     for row in rows.values():
         assert set(row) == {"what", "state", "detail", "mend"}
         assert (row["mend"] is None) == (row["state"] == "ok")

@@ -10,18 +10,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from tvm_re2na.cli.errors import explain_failure
-from tvm_re2na.cli.output import results_only, show
 from tvm_re2na.cli.parser import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code. Nothing but the parser is loaded before the options are known."""
     options = make_parser().parse_args(arguments)
+    from tvm_re2na import cache
+    from tvm_re2na.cli.errors import explain_failure
+    from tvm_re2na.cli.output import results_only, show
+
     try:
-        with results_only():
-            result = options.command(options)
+        with results_only(), cache.off(when=getattr(options, "no_cache", False)):
+            module, function = options.command.split(":")
+            result = getattr(import_module(f"tvm_re2na.cli.{module}"), function)(options)
         show(result, as_json=getattr(options, "json", False))
     except BrokenPipeError:
         # the reader of a pipe has gone: nothing to say, and nobody to say it to

@@ -24,6 +24,7 @@ from tvm_re2na.pipeline import Progress
 from tvm_re2na.runtime import library
 
 if TYPE_CHECKING:
+    from tvm_re2na.doctor import Finding
     from tvm_re2na.quantize import QuantizeOptions
     from tvm_re2na.rooms import Built
 
@@ -164,13 +165,18 @@ def disasm(options: argparse.Namespace) -> Result:
 
 def doctor(options: argparse.Namespace) -> Result:
     """What is installed, what works, and what mends the rest; exit code 4 where something is broken or TVM is missing."""
-    from tvm_re2na.doctor import examine, is_well
+    from tvm_re2na.doctor import clear_cache, examine, is_well
 
-    del options
+    if options.clear_cache:
+        return _findings([clear_cache()])
     with progress_bar() as progress:
         findings = examine(progress)
+    return _findings(findings, code=0 if is_well(findings) else MISSING_PACKAGE)
+
+
+def _findings(findings: list[Finding], code: int = 0) -> Result:
     rows = [{**dataclasses.asdict(finding), "state": finding.state.value} for finding in findings]
-    return Result(rows, (render.doctor_table(rows),), code=0 if is_well(findings) else MISSING_PACKAGE)
+    return Result(rows, (render.doctor_table(rows),), code)
 
 
 def demo(options: argparse.Namespace) -> Result:

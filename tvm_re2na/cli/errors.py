@@ -10,6 +10,7 @@ BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, INTERRUPTED = 2, 3, 4, 130
 # by name, so that this file imports none of them
 EXPECTED = {
     "ArchitectureError": BAD_INPUT,
+    "CacheError": BAD_INPUT,
     "DataError": BAD_INPUT,
     "GuestError": BAD_INPUT,
     "ModelError": BAD_INPUT,

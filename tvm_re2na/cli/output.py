@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tvm_re2na.pipeline import Progress, silent
 
-from tvm_re2na.pipeline import Progress as ProgressCallback
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 PIPE_WIDTH = 120  # of tables in a file or a pipe
 
@@ -32,6 +32,8 @@ def show(result: Result, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.data, indent=2), flush=True)
         return
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     console = Console(file=sys.stdout, highlight=False, width=width)
     for item in result.text:
@@ -57,11 +59,21 @@ def results_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[ProgressCallback]:
+def progress_bar() -> Iterator[Progress]:
     """A progress bar on stderr if that is a terminal, silence otherwise; yields `progress(stage, done, total)`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with bar:
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeRemainingColumn(),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -1,20 +1,25 @@
-"""The options of every command."""
+"""The options of every command. Each names its function, `module:function`, which is loaded when it runs: help needs none."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from tvm_re2na import __version__
-from tvm_re2na.cli import commands
-from tvm_re2na.cli import requantize as requantising
-from tvm_re2na.cli import survey as surveying
-from tvm_re2na.codegen.compiler import STAGES
-from tvm_re2na.runtime.library import MOST_THREADS
+from tvm_re2na.codegen.stages import STAGES
+
+TYPE_CHECKING = False  # typing and pathlib cost a tenth of what help may take
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
 (doctor: or something is broken); 130 interrupted"""
+SURVEYS = {
+    "bits": "accuracy against the width of weights and activations",
+    "carry": "carry bits of each layer, and overflows against the accumulator's width",
+    "rounding": "one half added before the cut, against truncation",
+    "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
+}
 DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
 
 
@@ -40,19 +45,27 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="a float model, or a quantised one")
-    parser.add_argument("--calibration", type=Path, metavar="DATA", help="calibration images; a float model needs them")
+    parser.add_argument("model", type=_path, metavar="MODEL.onnx", help="a float model, or a quantised one")
+    parser.add_argument(
+        "--calibration", type=_path, metavar="DATA", help="calibration images; a float model needs them"
+    )
     parser.add_argument(
         "--calibration-limit", type=_positive, metavar="N", help="use N of the calibration images (all of them)"
     )
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--arch", type=Path, metavar="ARCH.toml", help="fields of the machine that differ from Re²Na")
+    parser.add_argument("--arch", type=_path, metavar="ARCH.toml", help="fields of the machine that differ from Re²Na")
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON (see docs/json.md) instead of a table")
+
+
+def _cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-cache", action="store_true", help="make everything anew and keep nothing (see `re2na doctor`)"
+    )
 
 
 def _limit(parser: argparse.ArgumentParser, default: int | None = None) -> None:
@@ -68,11 +81,11 @@ def _threads(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _output(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=f"where to write it ({default})")
+    parser.add_argument("--output", "-o", type=_path, metavar="FILE", help=f"where to write it ({default})")
 
 
 def _plot(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--plot", type=Path, metavar="FILE.png|svg", help=f"draw {what} (needs matplotlib)")
+    parser.add_argument("--plot", type=_path, metavar="FILE.png|svg", help=f"draw {what} (needs matplotlib)")
 
 
 def _dump(parser: argparse.ArgumentParser) -> None:
@@ -109,23 +122,23 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
     _knobs(parser)
     _arch(parser)
     _output(parser, "MODEL.int8.onnx")
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=commands.quantize)
+    parser.set_defaults(command="commands:quantize")
 
 
 def _survey(parser: argparse.ArgumentParser) -> None:
-    kinds = "; ".join(f"{name}: {text}" for name, text in surveying.KINDS.items())
-    parser.add_argument("kind", choices=surveying.KINDS, metavar="KIND", help=kinds)
+    kinds = "; ".join(f"{name}: {text}" for name, text in SURVEYS.items())
+    parser.add_argument("kind", choices=SURVEYS, metavar="KIND", help=kinds)
     _model(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--data", type=_path, required=True, metavar="DATA", help=DATA_HELP)
     _limit(parser)
-    parser.add_argument(
-        "--bits", type=surveying.widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)"
-    )
+    parser.add_argument("--bits", type=_widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)")
     _arch(parser)
     _plot(parser, "the survey")
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=surveying.survey)
+    parser.set_defaults(command="survey:survey")
 
 
 def _requantize(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +147,10 @@ def _requantize(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _output(parser, "MODEL.twin.onnx")
     _json(parser)
-    requantising.add_options(parser)
+    parser.add_argument(
+        "--data", type=_path, metavar="DATA", help="measure the cost on these images (the calibration images)"
+    )
+    parser.set_defaults(command="requantize:requantize")
 
 
 def _compile(parser: argparse.ArgumentParser) -> None:
@@ -147,46 +163,49 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         "--report", action="store_true", help="also print where each layer's cycles and energy go, and what it loses"
     )
     _plot(parser, "stacked bars of the cycles by cause beside the bound")
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=commands.compile_model)
+    parser.set_defaults(command="commands:compile_model")
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=Path, metavar="PROGRAM.re2na")
+    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
+        "--data", type=_path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
     _limit(parser)
     _threads(parser, "images side by side (one per processor)")
-    parser.add_argument("--output", "-o", type=Path, metavar="OUT.npz", help="write the int8 outputs")
-    parser.add_argument("--trace", type=Path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
+    parser.add_argument("--output", "-o", type=_path, metavar="OUT.npz", help="write the int8 outputs")
+    parser.add_argument("--trace", type=_path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
     _json(parser)
-    parser.set_defaults(command=commands.run)
+    parser.set_defaults(command="commands:run")
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=Path, metavar="PROGRAM.re2na")
+    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na")
     _json(parser)
-    parser.set_defaults(command=commands.check)
+    parser.set_defaults(command="commands:check")
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
     _model(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--data", type=_path, required=True, metavar="DATA", help=DATA_HELP)
     _limit(parser)
     _arch(parser)
     _batch(parser)
     _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=commands.compare)
+    parser.set_defaults(command="commands:compare")
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:
     _model(parser)
     _arch(parser)
     _batch(parser)
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=commands.explain)
+    parser.set_defaults(command="commands:explain")
 
 
 def _explore(parser: argparse.ArgumentParser) -> None:
@@ -201,27 +220,36 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _batch(parser)
     parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (one per CPU)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows as CSV too")
+    parser.add_argument("--csv", type=_path, metavar="FILE", help="write the rows as CSV too")
     _plot(parser, "cycles over area, with the Pareto front")
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=commands.explore)
+    parser.set_defaults(command="commands:explore")
 
 
 def _disasm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=Path, metavar="PROGRAM.re2na")
-    parser.set_defaults(command=commands.disasm)
+    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na")
+    parser.set_defaults(command="commands:disasm")
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
     _limit(parser)
     _arch(parser)
+    _cache(parser)
     _json(parser)
-    parser.set_defaults(command=commands.demo)
+    parser.set_defaults(command="commands:demo")
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clear-cache", action="store_true", help="only remove what quantising and building have kept")
     _json(parser)
-    parser.set_defaults(command=commands.doctor)
+    parser.set_defaults(command="commands:doctor")
+
+
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -231,7 +259,20 @@ def _positive(text: str) -> int:
     return number
 
 
+def _widths(text: str) -> tuple[int, ...]:
+    """`8,4,2` as numbers; an error of argparse for anything else."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(2 <= number <= 8 for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of widths from 2 to 8, like 8,6,4")
+    return numbers
+
+
 def _threads_number(text: str) -> int:
+    from tvm_re2na.runtime.library import MOST_THREADS
+
     number = _positive(text)
     if number > MOST_THREADS:
         raise argparse.ArgumentTypeError(f"'{text}' is more than {MOST_THREADS}")

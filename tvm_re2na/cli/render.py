@@ -9,11 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tvm_re2na.evaluate import Comparison, Scores
-from tvm_re2na.quantize import QuantizationReport
-
 if TYPE_CHECKING:
+    from tvm_re2na.evaluate import Comparison, Scores
     from tvm_re2na.exploration.run import Exploration
+    from tvm_re2na.quantize import QuantizationReport
 
 
 def comparison_table(result: Comparison, title: str) -> Table:

@@ -26,14 +26,6 @@ class UsageError(ValueError):
     """Options that do not fit the model, or an output that cannot be written."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the parser of the command does not add itself."""
-    parser.add_argument(
-        "--data", type=Path, metavar="DATA", help="measure the cost on these images (the calibration images)"
-    )
-    parser.set_defaults(command=requantize)
-
-
 def requantize(options: argparse.Namespace) -> Result:
     """A quantised ONNX file -> its twin; a guest that is exact already is not written again."""
     from tvm_re2na.guests import requantize as make_twin

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import DataError, Dataset, LabelArray, load_dataset
-from tvm_re2na.evaluate import count_hits
 from tvm_re2na.pipeline import Progress
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.many import run_many
@@ -112,6 +111,8 @@ def _top1(scores: Int8Array, labels: LabelArray | None) -> float | None:
     known = 0 if labels is None else int((labels >= 0).sum())
     if labels is None or not known or scores.ndim != 2 or labels.max() >= scores.shape[1]:
         return None
+    from tvm_re2na.evaluate import count_hits  # brings ONNX Runtime, which a run without labels does not need
+
     return float(count_hits(scores, labels)[0] / known)
 
 

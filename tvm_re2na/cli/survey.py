@@ -16,12 +16,6 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import load_dataset
 from tvm_re2na.survey import figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
 
-KINDS = {
-    "bits": "accuracy against the width of weights and activations",
-    "carry": "carry bits of each layer, and overflows against the accumulator's width",
-    "rounding": "one half added before the cut, against truncation",
-    "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
-}
 SURVEYS: dict[str, Callable[..., Any]] = {
     "bits": survey_bits,
     "carry": survey_carry,
@@ -35,17 +29,6 @@ TABLES: dict[str, Callable[[Any], tuple[Table | str, ...]]] = {
     "sensitivity": render_survey.sensitivity,
 }
 WIDTH_KINDS = ("bits", "rounding")
-
-
-def widths(text: str) -> tuple[int, ...]:
-    """`8,4,2` as numbers; an error of argparse for anything else."""
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or not all(2 <= number <= 8 for number in numbers):
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of widths from 2 to 8, like 8,6,4")
-    return numbers
 
 
 def survey(options: argparse.Namespace) -> Result:

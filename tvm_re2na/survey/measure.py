@@ -19,7 +19,6 @@ from tvm_re2na.data import Dataset
 from tvm_re2na.evaluate import count_hits, float_runner
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
-from tvm_re2na.quantize import quantize as quantize_model
 from tvm_re2na.runtime import library
 
 Outputs: TypeAlias = npt.NDArray[np.float32]
@@ -62,7 +61,7 @@ class Bench:
         return round(float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))), 2)
 
     def quantize(self, arch: Architecture, options: QuantizeOptions | None = None) -> QuantizedModel:
-        return quantize_model(self.model, self.calibration.x, arch=arch, options=options)
+        return pipeline.quantize(self.model, self.calibration, arch, options=options)
 
     def on_cpu(self, model: onnx.ModelProto, stage: str) -> Outputs:
         """The model's first output in ONNX Runtime, (N, classes)."""

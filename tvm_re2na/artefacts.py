@@ -1,0 +1,99 @@
+"""A network built for the CPU and for Re²Na: taken from the cache, or built now and kept there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import onnx
+
+from tvm_re2na import pipeline, rooms
+from tvm_re2na.cache import current, keys
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.rooms import Built, Runner
+
+LIBRARY, SHARE = "library", "offloaded_macs_share"  # the parts of an entry
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A network for one processor: `built` in this process, or `content`, a shared library that was kept, or both."""
+
+    offloaded_macs_share: float
+    build: Callable[[], Built]
+    built: Built | None = None
+    content: bytes | None = None
+
+    def library(self) -> bytes:
+        """The shared library, for `rooms.Session.load_library` in other processes. Where none is kept, this takes a C++ linker."""
+        return self.content if self.content is not None else _exported(self.built or self.build())
+
+    def executor(self) -> Runner:
+        """A function that runs one batch of float images in this process and returns all outputs."""
+        if self.built is None and self.content is not None:
+            # whole, but it may be of no use here any more, as when a system library has gone; TVM raises anything then
+            with suppress(Exception):
+                return _opened(self.content)
+        return (self.built or self.build()).executor()
+
+
+def artefacts(
+    model: onnx.ModelProto, arch: Architecture, batch: int = 1, progress: Progress = silent
+) -> tuple[Artefact, Artefact]:
+    """A quantised model for the CPU and for Re²Na. Where both are kept, TVM imports and builds nothing.
+
+    Raises ModelError or CompileError, as `pipeline.import_into_tvm` and `pipeline.build_for_re2na`.
+    """
+
+    @cache
+    def imported() -> tuple[rooms.Module, rooms.Params]:
+        return pipeline.import_into_tvm(model, batch)
+
+    progress("build", 0, 2)
+    cpu = _artefact(lambda: keys.built_key(model, batch, None), lambda: pipeline.build_for_cpu(*imported()))
+    progress("build", 1, 2)
+    re2na = _artefact(lambda: keys.built_key(model, batch, arch), lambda: pipeline.build_for_re2na(*imported(), arch))
+    progress("build", 2, 2)
+    return cpu, re2na
+
+
+def _artefact(key: Callable[[], dict[str, str]], build: Callable[[], Built]) -> Artefact:
+    place = current()
+    if place is None:
+        return _fresh(build)
+    known = key()
+    kept = place.get(known)
+    if kept is not None:
+        return Artefact(float(kept[SHARE]), build, None, kept[LIBRARY])
+    fresh = _fresh(build)
+    try:
+        content = fresh.library()
+    except Exception:  # no linker, or no room: TVM raises anything, and the network runs in this process all the same
+        return fresh
+    place.put(known, {LIBRARY: content, SHARE: repr(fresh.offloaded_macs_share).encode()})
+    return replace(fresh, content=content)
+
+
+def _fresh(build: Callable[[], Built]) -> Artefact:
+    built = build()
+    return Artefact(built.offloaded_macs_share, build, built)
+
+
+def _exported(built: Built) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="re2na.") as folder:
+        path = Path(folder) / "network.so"
+        rooms.session().save_library(built.library, path)
+        return path.read_bytes()
+
+
+def _opened(content: bytes) -> Runner:
+    """The file may go as soon as it is loaded."""
+    with tempfile.TemporaryDirectory(prefix="re2na.") as folder:
+        path = Path(folder) / "network.so"
+        path.write_bytes(content)
+        return rooms.session().load_library(path)
