@@ -78,7 +78,7 @@ def compare(
     batch: int = 1,
     progress: Progress = silent,
 ) -> Comparison:
-    """Run one model in float (ONNX Runtime), in int8 on the CPU (TVM, plain llvm) and on Re²Na, image by image.
+    """Run one model in float (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
 
     A float model is quantised first and needs `calibration`; of a quantised one, "float" is what ONNX Runtime makes of it.
     Raises DataError, ModelError, QuantizeError or CompileError.

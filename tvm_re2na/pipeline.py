@@ -160,7 +160,7 @@ def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]
 
 
 def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
-    """TVM's own integer execution on plain `llvm`: exact, unlike the int8 kernels for AVX2 (see docs/quantisation.md)."""
+    """TVM's own integer execution on this processor's vector units; exact (docs/quantisation.md), for this process only."""
     return rooms.session().build_for_cpu(mod, params)
 
 

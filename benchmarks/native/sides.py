@@ -17,6 +17,7 @@ from tvm.contrib import graph_executor
 from tvm_re2na import Architecture, pipeline
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.relay.partition import prepare
+from tvm_re2na.relay.session import build_for_cpu
 from tvm_re2na.runtime import library
 from tvm_re2na.runtime.library import Simulator
 
@@ -46,7 +47,7 @@ def sides(path: Path, image: npt.NDArray[np.float32], threads: int, kernel: str)
         "simulator": lambda: list(simulator.run(values).outputs),
         "ort": _ort(model, image, threads, precise=False),
         "ort_precise": _ort(model, image, threads, precise=True),
-        "tvm": _bound(pipeline.build_for_cpu(mod, params).executor(), image),
+        "tvm": _bound(build_for_cpu(mod, params, "llvm").executor(), image),
         "tvm_avx2": _tvm_avx2(mod, params, image),
     }
     return found, program

