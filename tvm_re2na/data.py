@@ -71,6 +71,11 @@ class Dataset:
             raise DataError(f"{self.source}: x holds images of {_text(self.shape)}, the network takes {_text(shape)}")
 
 
+def in_memory(source: str, x: FloatArray, y: LabelArray | None) -> Dataset:
+    """Images (N, C, H, W) that are there already."""
+    return Dataset(source, x.shape[1:], y, len(x), lambda start, stop: x[start:stop])
+
+
 def load_dataset(path: str | os.PathLike[str], limit: int | None = None, image_size: int | None = None) -> Dataset:
     """Read an `.npz` file or a folder of classes; at most `limit` images of it.
 

@@ -90,7 +90,7 @@ def compile_model(options: argparse.Namespace) -> Result:
 
 def run(options: argparse.Namespace) -> Result:
     """A program on the simulator."""
-    from tvm_re2na.cli.simulate import simulate
+    from tvm_re2na.simulate import simulate
     from tvm_re2na.runtime.trace import write_trace
 
     for path in (options.output, options.trace):
