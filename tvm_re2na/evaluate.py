@@ -18,9 +18,8 @@ from tvm_re2na.parallel.engine import open_engine
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.pipeline import Progress, silent
-from tvm_re2na.runtime import library
 from tvm_re2na.tally import Comparison, count_hits
-from tvm_re2na.trio import Trio, compare_images, image_bytes, pack_trio
+from tvm_re2na.trio import Trio, compare_images, image_bytes, pack_trio, start_simulator
 
 __all__ = ["Comparison", "compare", "count_hits", "float_runner"]
 
@@ -36,6 +35,7 @@ def compare(
     *,
     limit: int | None = None,
     batch: int = 1,
+    threads: int | None = None,
     executor: Executor | None = None,
     jobs: int = 1,
     shard: int | None = None,
@@ -48,7 +48,8 @@ def compare(
     The images run on `executor` (any `concurrent.futures.Executor`) or in `jobs` processes of this machine (a script needs
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
     file `resume`, and not done again.
-    Raises DataError, ModelError, QuantizeError, CompileError, JournalError or WorkersLostError.
+    `threads` of the simulator work on one run (default: RE2NA_THREADS, or 1).
+    Raises DataError, ModelError, QuantizeError, CompileError, SimulatorError, JournalError or WorkersLostError.
     """
     arch = arch or Architecture()
     proto = model if isinstance(model, onnx.ModelProto) else pipeline.load_model(model)
@@ -71,9 +72,9 @@ def compare(
         re2na = pipeline.build_for_re2na(mod, params, arch)
         progress("build", 2, 2)
         if engine.here:
-            library.bridge_reset()  # programs of former runs
+            start_simulator(threads)
             trio: Trio | Handle = Trio(float_runner(proto), cpu.executor(), re2na.executor())
         else:
-            trio = engine.ship(pack_trio(proto, quantized, (cpu, re2na), arch, batch))
+            trio = engine.ship(pack_trio(proto, quantized, (cpu, re2na), arch, batch, threads))
         tally = compare_images(engine, trio, images, shards, batch, journal, progress)
     return tally.comparison(arch, re2na.offloaded_macs_share, batch)

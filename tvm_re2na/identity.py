@@ -6,8 +6,6 @@ import dataclasses
 import importlib.metadata
 from typing import Any
 
-import onnx
-
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
@@ -38,7 +36,7 @@ def _versions() -> list[str]:
 
 
 def _known(value: Any) -> object:
-    if isinstance(value, onnx.ModelProto):
+    if hasattr(value, "SerializeToString"):  # an ONNX model; whoever runs a program has no need of ONNX
         return digest(value.SerializeToString(deterministic=True))
     if isinstance(value, Dataset):
         return _data(value)

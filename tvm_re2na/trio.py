@@ -9,7 +9,6 @@ import operator
 import platform
 import tempfile
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,21 +58,35 @@ class Packed:
     re2na: bytes
     host: str
     versions: str
+    threads: int | None
 
 
 def pack_trio(
-    model: onnx.ModelProto, quantized: onnx.ModelProto, built: Sequence[Built], arch: Architecture, batch: int
+    model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    built: tuple[Built, Built],
+    arch: Architecture,
+    batch: int,
+    threads: int | None,
 ) -> Packed:
     """`built`: for the CPU, and for Re²Na."""
-    models = (proto.SerializeToString() for proto in (model, quantized))
-    return Packed(*models, arch, batch, *map(_saved, built), host(), versions())
+    cpu, re2na = map(_saved, built)
+    models = model.SerializeToString(), quantized.SerializeToString()
+    return Packed(*models, arch, batch, cpu, re2na, host(), versions(), threads)
+
+
+def start_simulator(threads: int | None) -> None:
+    """Forget programs of former jobs. Raises SimulatorError for a number of threads outside 1..256."""
+    library.bridge_reset()
+    if threads is not None:
+        library.bridge_set_threads(threads)
 
 
 def open_trio(packed: Packed) -> Trio:
     """What was built, where this machine can run it; otherwise built here. Raises VersionError where TVM or we are another."""
     if packed.versions != versions():
         raise VersionError(f"a worker has {versions()}; the work comes from {packed.versions}")
-    library.bridge_reset()  # programs of former jobs
+    start_simulator(packed.threads)
     reference = float_runner(onnx.load_from_string(packed.model))
     if packed.cpu and packed.re2na and packed.host == host():
         return Trio(reference, _loaded(packed.cpu), _loaded(packed.re2na))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from tvm_re2na import __version__
-from tvm_re2na.cli import commands
+from tvm_re2na.cli import commands, workers
 from tvm_re2na.cli import requantize as requantising
 from tvm_re2na.cli import survey as surveying
 from tvm_re2na.codegen.compiler import STAGES
@@ -14,7 +14,7 @@ from tvm_re2na.runtime.library import MOST_THREADS
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
-(doctor: or something is broken); 130 interrupted"""
+(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted"""
 DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
 
 
@@ -123,6 +123,7 @@ def _survey(parser: argparse.ArgumentParser) -> None:
         "--bits", type=surveying.widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)"
     )
     _arch(parser)
+    workers.add_options(parser)
     _plot(parser, "the survey")
     _json(parser)
     parser.set_defaults(command=surveying.survey)
@@ -157,7 +158,8 @@ def _run(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
     _limit(parser)
-    _threads(parser, "images side by side (one per processor)")
+    _threads(parser, "images side by side in each process (one per processor)")
+    workers.add_options(parser)
     parser.add_argument("--output", "-o", type=Path, metavar="OUT.npz", help="write the int8 outputs")
     parser.add_argument("--trace", type=Path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
     _json(parser)
@@ -177,6 +179,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _batch(parser)
     _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    workers.add_options(parser)
     _json(parser)
     parser.set_defaults(command=commands.compare)
 
@@ -200,7 +203,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     )
     _arch(parser)
     _batch(parser)
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (one per CPU)")
+    workers.add_options(parser, "one per CPU")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows as CSV too")
     _plot(parser, "cycles over area, with the Pareto front")
     _json(parser)

@@ -9,8 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tvm_re2na.evaluate import Comparison, Scores
 from tvm_re2na.quantize import QuantizationReport
+from tvm_re2na.tally import Comparison, Scores
 
 if TYPE_CHECKING:
     from tvm_re2na.exploration.run import Exploration

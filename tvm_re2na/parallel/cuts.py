@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-MOST_IMAGES = 64  # of a shard: some seconds of work
+MOST_IMAGES = 64  # of a shard: some seconds of work of a CPU
 MOST_BYTES = 8 << 20  # of a shard's images, where it is more than one batch
 PIECES = 64  # into which a small set is cut at least, so that many workers have something to do
 WAITING_BYTES = 1 << 30  # of images that are sent ahead
@@ -33,14 +33,14 @@ class Cuts:
         return [stop - start for start, stop in map(self.span, range(len(self)))]
 
 
-def cut(images: int, image_bytes: int, batch: int, wanted: int | None = None) -> Cuts:
-    """Whole batches, of `wanted` images or what suits most; only the last batch of all may be filled up.
+def cut(images: int, image_bytes: int, batch: int, wanted: int | None = None, most: int = MOST_IMAGES) -> Cuts:
+    """Whole batches, of `wanted` images or what suits, at most `most`; only the last batch of all may be filled up.
 
     Raises ValueError for fewer than one image.
     """
     if wanted is not None and wanted < 1:
         raise ValueError(f"shard = {wanted}: at least one image is needed")
-    fitting = min(MOST_IMAGES, MOST_BYTES // max(image_bytes, 1), math.ceil(images / PIECES))
+    fitting = min(most, MOST_BYTES // max(image_bytes, 1), math.ceil(images / PIECES))
     return Cuts(images, batch * math.ceil(max(1, wanted or fitting) / batch))
 
 

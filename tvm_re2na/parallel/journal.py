@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ class Journal:
         self._stream = stream
 
     def add(self, index: int, result: Any) -> None:
-        """Note a result; it is on the disk when this returns."""
+        """Note a result, JSON with bytes in it; it is on the disk when this returns."""
         self._stream.write(_line({"shard": index, "result": result}))
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -82,14 +83,24 @@ def _read(file: Path, header: dict[str, Any], shards: int) -> tuple[dict[int, An
 
 
 def _line(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(value, separators=(",", ":"), default=_wrapped).encode() + b"\n"
 
 
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line, object_hook=_unwrapped)
     except ValueError:
         return None
+
+
+def _wrapped(value: Any) -> Any:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} cannot be noted")
+    return {"base64": base64.b64encode(value).decode()}
+
+
+def _unwrapped(value: dict[str, Any]) -> Any:
+    return base64.b64decode(value["base64"], validate=True) if value.keys() == {"base64"} else value
 
 
 def _told(value: Any) -> str:
