@@ -45,6 +45,9 @@ class SimulatorError(RuntimeError):
         self.code = code
         self.kind = STATUS[code] if 0 <= code < len(STATUS) else "unknown"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, str(self))  # on its way from a worker
+
 
 class _Error(Structure):
     _fields_ = (("code", c_int32), ("message", c_char * 508))

@@ -7,7 +7,6 @@ import importlib.metadata
 from typing import Any
 
 from tvm_re2na import rooms
-from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
 from tvm_re2na.parallel.journal import digest
 
@@ -40,9 +39,11 @@ def _known(value: Any) -> object:
         return digest(value.SerializeToString(deterministic=True))
     if isinstance(value, Dataset):
         return _data(value)
-    if isinstance(value, Architecture):
-        fields = dataclasses.asdict(value)
-        return ", ".join(f"{name} = {fields[name]}" for name in fields)
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return ", ".join(f"{name} = {_known(fields[name])}" for name in fields)
+    if isinstance(value, frozenset):
+        return sorted(value)
     return digest(value) if isinstance(value, bytes) else value
 
 

@@ -26,15 +26,11 @@ from tvm_re2na.parallel.cuts import Cuts, most_waiting
 from tvm_re2na.parallel.engine import Engine
 from tvm_re2na.parallel.journal import Journal
 from tvm_re2na.parallel.parcel import Handle
-from tvm_re2na.parallel.shards import Job, run_all_shards
+from tvm_re2na.parallel.shards import Job, VersionError, run_all_shards
 from tvm_re2na.pipeline import Progress
 from tvm_re2na.rooms import Built
 from tvm_re2na.runtime import library
 from tvm_re2na.tally import Tally
-
-
-class VersionError(RuntimeError):
-    """A worker has other versions than the process that sends it work; the message names both."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +145,12 @@ def image_bytes(images: Dataset) -> int:
     return np.dtype(np.float32).itemsize * math.prod(images.shape)
 
 
-_one_at_a_time = threading.Lock()  # the simulator's totals are the process's, and TVM's functions no two threads'
+one_at_a_time = threading.Lock()  # the simulator's totals are the process's, and TVM's functions no two threads'
 
 
 def compare_shard(trio: Trio | Handle, source: str, x: FloatArray, y: LabelArray | None, batch: int) -> dict[str, Any]:
     """Some images through all three; the fields of their Tally."""
-    with _one_at_a_time:
+    with one_at_a_time:
         opened = trio if isinstance(trio, Trio) else trio.open(open_trio)
         tally, before, seen = Tally(), library.bridge_totals(), 0
         for count, images in in_memory(source, x, y).batches(batch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import pickle
 import traceback
 from collections import Counter, deque
@@ -19,6 +21,10 @@ MOST_LOSSES = 3  # of a shard; before the last of them it runs alone, so that no
 
 class WorkersLostError(RuntimeError):
     """Workers were lost again and again; the message names the shard and how much is done."""
+
+
+class VersionError(RuntimeError):
+    """A worker has other versions than the process that sends it work; the message names both."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class _Loop:
             index = self.todo.popleft()
             arguments = self.job.arguments(index)
             try:
-                future = self.engine.submit(_guarded, self.job.work, *arguments)
+                future = self.engine.submit(_guarded, _version(), self.job.work, *arguments)
             except Exception as error:
                 self.todo.appendleft(index)
                 self._broken(error)
@@ -158,11 +164,18 @@ class _Loop:
         self.todo.clear()
 
 
-def _guarded(work: Callable[..., Any], *arguments: Any) -> Any:
+def _guarded(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
     try:
+        if version != _version():
+            raise VersionError(f"a worker has tvm_re2na {_version()}; the work comes from {version}")
         return work(*arguments)
     except Exception as error:
         return _Failed(error)
+
+
+@functools.cache
+def _version() -> str:
+    return importlib.metadata.version("tvm_re2na")
 
 
 def _text(error: BaseException) -> str:
