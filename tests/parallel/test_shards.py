@@ -104,7 +104,7 @@ def test_an_error_of_the_work_is_raised_as_it_is(processes: Engine) -> None:
         with pytest.raises(DataError, match="number 3 is refused") as caught:
             run_shards(engine, job(work.refuse), quiet)
         assert "in refuse" in str(caught.value.__cause__)
-        with pytest.raises(RuntimeError, match=r"Odd: \d and \d"):
+        with pytest.raises((RuntimeError, work.Odd), match=r"\d and \d"):  # Dask teaches exceptions to be pickled
             run_shards(engine, job(work.fail_oddly), quiet)
 
 
