@@ -22,6 +22,7 @@ def words(demo_data: Path) -> list[object]:
     return ["--data", demo_data / "mnist_test1000.npz", "--limit", 70, "--json"]
 
 
+@pytest.mark.usefixtures("built_once")
 @pytest.mark.parametrize("command", ["run", "compare"])
 def test_workers_give_the_same_json(
     command: str, re2na: Command, program: Path, quantized: Path, words: list[object], cluster: Any, tmp_path: Path

@@ -16,29 +16,14 @@ import pytest
 from tvm_re2na import Architecture, Comparison, compare, pipeline, rooms, trio
 from tvm_re2na.data import DataError, Dataset, in_memory
 from tvm_re2na.parallel.shards import VersionError
-from tvm_re2na.rooms import Built
 
 pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
 
 BATCH = 3  # which the images are no multiple of
 
 
-@pytest.fixture(scope="module")
-def built(lenet: onnx.ModelProto) -> tuple[Built, Built]:
-    mod, params = pipeline.import_into_tvm(lenet, BATCH)
-    return pipeline.build_for_cpu(mod, params), pipeline.build_for_re2na(mod, params, Architecture())
-
-
 @pytest.fixture
-def _built_once(built: tuple[Built, Built], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every comparison here is of the same network: what is built in this process is built once."""
-    monkeypatch.setattr(pipeline, "import_into_tvm", lambda model, batch: (None, {}))
-    monkeypatch.setattr(pipeline, "build_for_cpu", lambda mod, params: built[0])
-    monkeypatch.setattr(pipeline, "build_for_re2na", lambda mod, params, arch: built[1])
-
-
-@pytest.fixture
-def alone(_built_once: None, lenet: onnx.ModelProto, images: Dataset) -> Comparison:
+def alone(built_once: None, lenet: onnx.ModelProto, images: Dataset) -> Comparison:
     return compare(lenet, images, batch=BATCH)
 
 
@@ -106,8 +91,11 @@ def test_an_interrupted_run_goes_on(lenet: onnx.ModelProto, images: Dataset, alo
 
 
 def test_a_worker_that_cannot_run_what_was_built_builds_for_itself(
-    lenet: onnx.ModelProto, built: tuple[Built, Built], images: Dataset, monkeypatch: pytest.MonkeyPatch
+    lenet: onnx.ModelProto, images: Dataset, monkeypatch: pytest.MonkeyPatch, built_once: None
 ) -> None:
+    mod, params = pipeline.import_into_tvm(lenet, BATCH)
+    built = pipeline.build_for_cpu(mod, params), pipeline.build_for_re2na(mod, params, Architecture())
+    monkeypatch.undo()
     packed = trio.pack_trio(lenet, lenet, built, Architecture(), BATCH, None)
     assert packed.cpu and packed.re2na
     image = images.read(0, BATCH)
@@ -122,7 +110,7 @@ def test_a_worker_that_cannot_run_what_was_built_builds_for_itself(
         trio.open_trio(packed)
 
 
-@pytest.mark.usefixtures("_built_once")
+@pytest.mark.usefixtures("built_once")
 def test_labels_that_the_network_does_not_know_name_their_file(lenet: onnx.ModelProto, images: Dataset) -> None:
     wrong = in_memory("digits.npz", images.x, np.full(100, 10))
     with pytest.raises(DataError, match=r"digits\.npz: y holds class 10, the network tells 10 classes apart"):

@@ -88,6 +88,16 @@ def test_files_of_other_runs_are_refused_and_left_alone(tmp_path: Path) -> None:
         assert file.read_bytes() == content
 
 
+def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
+    with (
+        open_journal(tmp_path / "run", lambda: RUN, SHARDS),
+        pytest.raises(JournalError, match="another run is writing there"),
+        open_journal(tmp_path / "run", lambda: RUN, SHARDS),
+    ):
+        pass
+    assert run(tmp_path / "run")[1] == [0, 1, 2, 3]
+
+
 def test_an_empty_file_is_begun(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     assert run(tmp_path / "run")[1] == [0, 1, 2, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -41,7 +42,8 @@ def open_journal(
     """The journal in `path`, which is begun where there is none; None without a path.
 
     `run()` is what the results follow from: numbers, texts, and digests of what is large. A last line that is damaged, or was not
-    written to its end, does not count. Raises JournalError for a file that is none, or another run's; OSError.
+    written to its end, does not count. Raises JournalError for a file that is none, or another run's, or that one is
+    writing to; OSError.
     """
     if path is None:
         yield None
@@ -49,11 +51,19 @@ def open_journal(
     file, header = Path(path), json.loads(json.dumps({"format": FORMAT, **run(), "shards": shards}))
     if not file.exists() or not file.stat().st_size:
         write_atomically(file, _line(header))
-    found, size = _read(file, header, shards)
     with file.open("r+b") as stream:
+        _lock(file, stream)
+        found, size = _read(file, header, shards)
         stream.truncate(size)
         stream.seek(size)
         yield Journal(found, stream)
+
+
+def _lock(file: Path, stream: BinaryIO) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed, or its process ends
+    except BlockingIOError as error:
+        raise JournalError(f"{file}: another run is writing there") from error
 
 
 def _read(file: Path, header: dict[str, Any], shards: int) -> tuple[dict[int, Any], int]:
