@@ -91,6 +91,11 @@ def open_trio(packed: Packed) -> Trio:
     return Trio(reference, cpu.executor(), re2na.executor())
 
 
+def load_room() -> None:
+    """TVM and its target; this module has brought everything else."""
+    rooms.session()
+
+
 def host() -> str:
     """The kind of processor: code built on one runs on all others of its kind."""
     try:

@@ -34,6 +34,9 @@ class Engine(Protocol):
     def renew(self) -> bool:
         """After workers were lost and `submit` failed: whether it works again."""
 
+    def warm(self, function: Callable[[], Any]) -> None:
+        """Let the workers load what they will need, while this process still prepares their work."""
+
     def ship(self, content: Any) -> Handle:
         """Content for many shards, to be given to each as an argument of its own."""
 
@@ -50,6 +53,9 @@ class ThisProcess:
 
     def renew(self) -> bool:
         return False
+
+    def warm(self, function: Callable[[], Any]) -> None:
+        pass
 
     def ship(self, content: Any) -> Handle:
         return Here(content)
@@ -79,6 +85,10 @@ class Processes:
         self._pool = self._start()
         return True
 
+    def warm(self, function: Callable[[], Any]) -> None:
+        for _ in range(self._jobs):
+            self._pool.submit(function)
+
     def ship(self, content: Any) -> Handle:
         return pack_into(Path(self._folder.name), content)
 
@@ -105,6 +115,9 @@ class Given:
 
     def renew(self) -> bool:
         return False
+
+    def warm(self, function: Callable[[], Any]) -> None:
+        pass  # how many workers there are is not known
 
     def ship(self, content: Any) -> Handle:
         return dask.ship(self._executor, pack(content))
