@@ -4,7 +4,7 @@
 
 * LeNet-5 of the demo: images a second through a plain loop of `Simulator.run`, and through `run_many` with one and two workers.
 * With a quantised MODEL: `re2na compare` with `--jobs 2` against one job, both as commands on the same images: wall time, start and
-  builds included, one thread in each process; equal JSON. What is built once, in the command's process, weighs less with more images.
+  builds included, one thread in each process; equal JSON. What is built once weighs less with more images.
 
 Both need two processors that nothing else is using: the load is printed.
 """
