@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from tvm_re2na.codegen.errors import CompileError
     from tvm_re2na.codegen.program import Program, ProgramError
     from tvm_re2na.data import DataError, Dataset, load_dataset
-    from tvm_re2na.evaluate import Comparison, compare
+    from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
     from tvm_re2na.pipeline import ModelError, load_model
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
     from tvm_re2na.rooms import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.runtime.library import Simulator
+    from tvm_re2na.simulation import Simulation, simulate
+    from tvm_re2na.tally import Comparison
 
 _HOMES = {
     "Architecture": "codegen.arch",
     "ArchitectureError": "codegen.arch",
     "CompileError": "codegen.errors",
-    "Comparison": "evaluate",
+    "Comparison": "tally",
     "DataError": "data",
     "Dataset": "data",
     "Exploration": "exploration.run",
@@ -42,6 +44,7 @@ _HOMES = {
     "QuantizeError": "quantize",
     "QuantizeOptions": "quantize",
     "QuantizedModel": "quantize",
+    "Simulation": "simulation",
     "Simulator": "runtime.library",
     "SweepError": "exploration.sweep",
     "compare": "evaluate",
@@ -50,6 +53,7 @@ _HOMES = {
     "load_dataset": "data",
     "load_model": "pipeline",
     "partition_for_re2na": "rooms",
+    "simulate": "simulation",
 }
 
 __all__ = [
@@ -66,6 +70,7 @@ __all__ = [
     "QuantizeError",
     "QuantizeOptions",
     "QuantizedModel",
+    "Simulation",
     "Simulator",
     "SweepError",
     "__version__",
@@ -75,6 +80,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "partition_for_re2na",
+    "simulate",
 ]
 
 

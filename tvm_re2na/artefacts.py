@@ -38,7 +38,7 @@ class Artefact:
         if self.built is None and self.content is not None:
             # whole, but it may be of no use here any more, as when a system library has gone; TVM raises anything then
             with suppress(Exception):
-                return _opened(self.content)
+                return open_library(self.content)
         return (self.built or self.build()).executor()
 
 
@@ -91,7 +91,7 @@ def _exported(built: Built) -> bytes:
         return path.read_bytes()
 
 
-def _opened(content: bytes) -> Runner:
+def open_library(content: bytes) -> Runner:
     """The file may go as soon as it is loaded."""
     with tempfile.TemporaryDirectory(prefix="re2na.") as folder:
         path = Path(folder) / "network.so"

@@ -71,6 +71,44 @@ class Dataset:
             raise DataError(f"{self.source}: x holds images of {_text(self.shape)}, the network takes {_text(shape)}")
 
 
+# What a Dataset reads from; other processes get it pickled.
+
+
+@dataclass(frozen=True, eq=False)
+class _Floats:
+    x: FloatArray
+
+    def __call__(self, start: int, stop: int) -> FloatArray:
+        return self.x[start:stop]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pixels:
+    x: npt.NDArray[Any]
+    mean: FloatArray
+    std: FloatArray
+
+    def __call__(self, start: int, stop: int) -> FloatArray:
+        return _normalise(self.x[start:stop], self.mean, self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class _Files:
+    files: list[Path]
+    size: int
+    mean: FloatArray
+    std: FloatArray
+
+    def __call__(self, start: int, stop: int) -> FloatArray:
+        pixels = np.stack([_decode(file, self.size) for file in self.files[start:stop]])
+        return _normalise(pixels, self.mean, self.std)
+
+
+def in_memory(source: str, x: FloatArray, y: LabelArray | None) -> Dataset:
+    """Images (N, C, H, W) that are there already."""
+    return Dataset(source, x.shape[1:], y, len(x), _Floats(x))
+
+
 def load_dataset(path: str | os.PathLike[str], limit: int | None = None, image_size: int | None = None) -> Dataset:
     """Read an `.npz` file or a folder of classes; at most `limit` images of it.
 
@@ -96,13 +134,13 @@ def _load_npz(path: Path, limit: int | None) -> Dataset:
     y = _labels(path, fields["y"], len(fields["x"]))[:limit] if "y" in fields else None
     if x.dtype == np.uint8:
         mean, std = (_channels(path, fields, name, x.shape[1]) for name in ("mean", "std"))
-        return Dataset(str(path), x.shape[1:], y, len(x), lambda start, stop: _normalise(x[start:stop], mean, std))
+        return Dataset(str(path), x.shape[1:], y, len(x), _Pixels(x, mean, std))
     if x.dtype != np.float32:
         raise DataError(f"{path}: x is {x.dtype}, expected uint8 (with mean and std) or float32")
     for index in range(len(x)):
         if not np.isfinite(x[index]).all():
             raise DataError(f"{path}: x[{index}] holds NaN or infinity, expected finite numbers")
-    return Dataset(str(path), x.shape[1:], y, len(x), lambda start, stop: x[start:stop])
+    return Dataset(str(path), x.shape[1:], y, len(x), _Floats(x))
 
 
 def _read_fields(path: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -166,12 +204,8 @@ def _load_folder(path: Path, limit: int | None, size: int) -> Dataset:
         files = [files[index * len(files) // limit] for index in range(limit)]
     _require_pillow(path)
     mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
-
-    def read(start: int, stop: int) -> FloatArray:
-        return _normalise(np.stack([_decode(file, size) for file, _ in files[start:stop]]), mean, std)
-
     labels = np.array([label for _, label in files], np.int64)
-    return Dataset(str(path), (3, size, size), labels, len(files), read)
+    return Dataset(str(path), (3, size, size), labels, len(files), _Files([file for file, _ in files], size, mean, std))
 
 
 def _require_pillow(path: Path) -> None:

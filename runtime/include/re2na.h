@@ -129,6 +129,13 @@ RE2NA_API const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine
 RE2NA_API int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *const *outputs,
                             re2na_counters *totals, re2na_error *error);
 
+/* Run the program `count` times, one run after the other. `inputs` and `outputs` hold those of the first run, then those of the
+ * second, and so on. Each of the tables may be NULL, or has room for the counters of every run in turn: `totals` one for each run,
+ * `instructions` one for each instruction, `sources` one for each source operator. */
+RE2NA_API int32_t re2na_run_many(re2na_machine *machine, uint64_t count, const int8_t *const *inputs, int8_t *const *outputs,
+                                 re2na_counters *totals, re2na_counters *instructions, re2na_counters *sources,
+                                 re2na_error *error);
+
 /* Counters of the last run, per instruction and per source operator; valid until the next run. */
 RE2NA_API const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine);
 RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine);

@@ -307,5 +307,23 @@ int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *c
   return RE2NA_OK;
 }
 
+int32_t re2na_run_many(re2na_machine *machine, uint64_t count, const int8_t *const *inputs, int8_t *const *outputs,
+                       re2na_counters *totals, re2na_counters *instructions, re2na_counters *sources, re2na_error *error) {
+  const re2na_program *program;
+  if (!machine || !inputs || !outputs)
+    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run_many: machine, inputs or outputs is NULL");
+  program = machine->program;
+  for (uint64_t i = 0; i < count; i++) {
+    const int32_t code = re2na_run(machine, inputs + i * program->input_count, outputs + i * program->output_count,
+                                   totals ? &totals[i] : NULL, error);
+    if (code) return code;
+    if (instructions)
+      memcpy(&instructions[i * program->count], machine->instruction_counters, program->count * sizeof *instructions);
+    if (sources && program->source_count)
+      memcpy(&sources[i * program->source_count], machine->source_counters, program->source_count * sizeof *sources);
+  }
+  return RE2NA_OK;
+}
+
 const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine) { return machine->instruction_counters; }
 const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine) { return machine->source_counters; }

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import DataError, Dataset
-from tvm_re2na.evaluate import Tally, count_hits
-
-
-def dataset(y: list[int] | None, count: int = 3) -> Dataset:
-    x = np.zeros((count, 1, 1, 1), np.float32)
-    return Dataset("test", (1, 1, 1), None if y is None else np.array(y), count, lambda start, stop: x[start:stop])
+from tvm_re2na.data import DataError
+from tvm_re2na.tally import Tally, count_hits
 
 
 def test_hits_and_ties() -> None:
@@ -21,13 +16,14 @@ def test_hits_and_ties() -> None:
 
 
 def test_figures() -> None:
-    tally = Tally(dataset([0, 1, -1]))
+    tally = Tally()
     float_scores = np.array([[2.0, 1], [1, 2]], np.float32)
-    tally.add(2, [float_scores], [float_scores], [float_scores])
+    tally.add(2, np.array([0, 1]), [float_scores], [float_scores], [float_scores])
     other = np.array([[1.0, 0], [9, 9]], np.float32)
-    tally.add(1, [other[:, ::-1]], [other], [other])
-    totals = {"cycles": 4000, "macs": 819200, "overflows": 3, "dram_bytes": 400}
-    result = tally.comparison(Architecture(), totals, 1.0, batch=2)
+    rest = Tally(totals={"runs": 2, "cycles": 4000, "macs": 819200, "overflows": 3, "dram_bytes": 400})
+    rest.add(1, np.array([-1]), [other[:, ::-1]], [other], [other])
+    result = (tally + rest).comparison(Architecture(), 1.0, batch=2)
+    assert result == (rest + tally).comparison(Architecture(), 1.0, batch=2)
     assert result.images == 3
     assert result.float32.top1 == result.re2na.top1 == 1.0, "the image without a label does not count"
     assert result.agreement == pytest.approx(2 / 3)
@@ -38,10 +34,10 @@ def test_figures() -> None:
 
 
 def test_one_bit_is_seen() -> None:
-    tally = Tally(dataset(None))
+    tally = Tally()
     scores = np.array([[1.0, 2]], np.float32)
-    tally.add(1, [scores], [scores], [np.nextafter(scores, np.float32(9))])
-    result = tally.comparison(Architecture(), dict.fromkeys(("cycles", "macs", "overflows", "dram_bytes"), 0), 0.0, 1)
+    tally.add(1, None, [scores], [scores], [np.nextafter(scores, np.float32(9))])
+    result = tally.comparison(Architecture(), 0.0, 1)
     assert not result.bit_identical
     assert result.float32.top1 is None
     assert result.re2na.utilisation == 0.0
@@ -50,4 +46,4 @@ def test_one_bit_is_seen() -> None:
 def test_classes_the_network_does_not_know() -> None:
     scores = np.zeros((3, 2), np.float32)
     with pytest.raises(DataError, match="class 7, the network tells 2 classes apart"):
-        Tally(dataset([0, 7, 1])).add(3, [scores], [scores], [scores])
+        Tally().add(3, np.array([0, 7, 1]), [scores], [scores], [scores])

@@ -6,7 +6,6 @@ import csv
 import io
 import multiprocessing
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from tests.codegen.networks import random_graph
 from tvm_re2na import Architecture, Exploration, explore, load_dataset, pipeline, rooms
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph import Conv2d, Cut, Graph, GraphBuilder, Window
-from tvm_re2na.exploration.point import Task, compile_point
+from tvm_re2na.exploration.point import compile_point
 from tvm_re2na.exploration.run import COLUMNS, COSTS
+from tvm_re2na.parallel.parcel import Here
 from tvm_re2na.runtime.report import compile_report
 
 pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
@@ -146,21 +146,17 @@ def test_points_that_fail_are_rows() -> None:
     assert rows[4]["offloaded_macs_share"] == 1
 
 
-def test_lost_workers_are_rows() -> None:
-    rows = explore([big_graph()], {"clock_mhz": [100, 200, 300, 400]}, Refusing()).rows
-    assert [row["error"] for row in rows] == [
-        None,
-        "OSError: the worker has died",
-        "RuntimeError: the pool is broken",
-        "RuntimeError: the pool is broken",
-    ]
+def test_an_executor_that_takes_no_more_leaves_rows_without_figures() -> None:
+    found = explore([big_graph()], {"clock_mhz": [100, 200, 300, 400]}, Refusing())
+    refused = "the executor takes no more (RuntimeError: the pool is broken)"
+    assert [row["error"] for row in found.rows] == [None, refused, refused, refused]
+    assert found.lost == 3
 
 
 def test_bugs_and_empty_networks_are_outcomes() -> None:
-    outcome = compile_point(Task(Architecture(), pickle.dumps(("no graph",))))
-    assert outcome.error is not None
-    assert outcome.error.startswith("AttributeError: ")
-    assert compile_point(Task(Architecture(), pickle.dumps(()))).error == "no operator can be offloaded"
+    outcome = compile_point(Here(("no graph",)), Architecture())
+    assert outcome["error"].startswith("AttributeError: ")
+    assert compile_point(Here(()), Architecture())["error"] == "no operator can be offloaded"
 
 
 def test_batches_count_per_inference() -> None:

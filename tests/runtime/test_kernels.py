@@ -23,7 +23,6 @@ from tvm_re2na.codegen.graph import Clip, Conv2d, Cut, Dense, GraphBuilder, Resh
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import library, reference
 from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError
-from tvm_re2na.runtime.many import run_many
 from tvm_re2na.runtime.result import Int8Array, RunResult
 
 SHARED = 100_000  # MACs of an instruction that threads surely divide
@@ -159,20 +158,6 @@ def test_profiling_times_every_instruction() -> None:
     assert times.sum() > 100_000
     with pytest.raises(RuntimeError, match="profile"):
         Simulator(program).nanoseconds()
-
-
-def test_many_runs_come_in_order_and_share_a_program() -> None:
-    program = compile_graph(resnet_graph(18, size=32))
-    loaded = LoadedProgram(program)
-    inputs = [images(program, seed) for seed in range(24)]
-    expected = [Simulator(loaded).run(values) for values in inputs]
-    for workers in (1, 3, None):
-        for result, wanted in zip(run_many(loaded, iter(inputs), workers), expected, strict=True):
-            same(result, wanted)
-    with pytest.raises(ValueError, match="input 'input'"):
-        list(run_many(loaded, [inputs[0], [inputs[0][0][:, :1]]], 2))
-    with pytest.raises(ValueError, match="workers = 0"):
-        list(run_many(loaded, [], 0))
 
 
 def test_one_loaded_program_serves_many_threads() -> None:

@@ -1,7 +1,8 @@
 """The `re2na` command.
 
 Exit codes: 0 done; 1 done, but Re²Na's outputs are not those of the CPU; 2 wrong usage or unusable input; 3 the network
-cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing; 130 interrupted.
+cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing; 5 workers were lost; 130
+interrupted.
 Results go to stdout, everything else to stderr; an expected failure is one line there.
 """
 

@@ -14,14 +14,14 @@ import onnx
 
 from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import render
-from tvm_re2na.cli.errors import MISSING_PACKAGE
+from tvm_re2na.cli.errors import MISSING_PACKAGE, WORKERS_LOST
 from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.pipeline import Progress
-from tvm_re2na.runtime import library
 
 if TYPE_CHECKING:
     from tvm_re2na.doctor import Finding
@@ -91,18 +91,20 @@ def compile_model(options: argparse.Namespace) -> Result:
 
 def run(options: argparse.Namespace) -> Result:
     """A program on the simulator."""
-    from tvm_re2na.cli.simulate import simulate
     from tvm_re2na.runtime.trace import write_trace
+    from tvm_re2na.simulation import simulate
 
     for path in (options.output, options.trace):
         if path is not None:
             _check_writable(path)
     program = Program.open(options.program)
-    with progress_bar() as progress:
-        data = simulate(program, options.data, options.limit, options.output, options.threads, progress)
+    with workers(options) as known, progress_bar() as progress:
+        found = simulate(program, options.data, options.limit, threads=options.threads, progress=progress, **known)
+    if options.output is not None:
+        write_atomically(options.output, found.to_npz())
     if options.trace is not None:
         write_trace(program, options.trace)
-    data = {"program": str(options.program), **data}
+    data = {"program": str(options.program), **found.figures}
     return Result(data, (render.facts_table("Run on the simulator", render.run_facts(data)),))
 
 
@@ -116,8 +118,6 @@ def check(options: argparse.Namespace) -> Result:
 
 def compare(options: argparse.Namespace) -> Result:
     """Float CPU, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in any bit."""
-    if options.threads is not None:
-        library.bridge_set_threads(options.threads)
     title = f"{options.model.name} on {options.data.name}"
     return _compare(options, title, options.model, options.data, options.batch)
 
@@ -140,15 +140,20 @@ def explore(options: argparse.Namespace) -> Result:
     check_figure(options.plot)
     if options.csv is not None:
         _check_writable(options.csv)
-    with progress_bar() as progress:
+    with workers(options, jobs=None) as known, progress_bar() as progress:
         model = pipeline.load_model(options.model)
-        known = {"arch": arch, "calibration": _calibration(options, model), "batch": options.batch}
-        found = sweep_machines(model, sweep, jobs=options.jobs, progress=progress, **known)
+        known |= {"arch": arch, "calibration": _calibration(options, model), "batch": options.batch}
+        found = sweep_machines(model, sweep, progress=progress, **known)
+    table = render.exploration_table(found)
+    if found.lost:  # a file is replaced by a whole one only
+        told = f"workers were lost with {found.lost} of {len(found.rows)} machines: no file was written"
+        print(f"re2na: error: {told}", file=sys.stderr)
+        return Result(found.to_json(), (table,), code=WORKERS_LOST)
     if options.csv is not None:
         write_atomically(options.csv, found.to_csv().encode())
     if options.plot is not None:
         plot.exploration_figure(found.rows, found.fields, options.plot)
-    return Result(found.to_json(), (render.exploration_table(found), *_written(options.csv, options.plot)))
+    return Result(found.to_json(), (table, *_written(options.csv, options.plot)))
 
 
 def _written(*paths: Path | None) -> tuple[str, ...]:
@@ -192,9 +197,9 @@ def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, b
 
     proto = pipeline.load_model(model)
     images = load_dataset(data, options.limit, _image_size(proto))
-    with progress_bar() as progress:
-        calibration = _calibration(options, proto)
-        result = evaluate.compare(proto, images, calibration, _arch(options), batch=batch, progress=progress)
+    with workers(options) as known, progress_bar() as progress:
+        known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
+        result = evaluate.compare(proto, images, _calibration(options, proto), _arch(options), **known)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)")
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
     return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)

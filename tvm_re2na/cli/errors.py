@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, INTERRUPTED = 2, 3, 4, 130
+BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, WORKERS_LOST, INTERRUPTED = 2, 3, 4, 5, 130
 
 # by name, so that this file imports none of them
 EXPECTED = {
     "ArchitectureError": BAD_INPUT,
     "CacheError": BAD_INPUT,
+    "ClusterError": BAD_INPUT,
     "DataError": BAD_INPUT,
     "GuestError": BAD_INPUT,
+    "JournalError": BAD_INPUT,
     "ModelError": BAD_INPUT,
     "PlotError": BAD_INPUT,
     "ProcessorError": BAD_INPUT,
@@ -26,6 +28,8 @@ EXPECTED = {
     "SimulatorError": CANNOT_RUN,
     "TimingError": CANNOT_RUN,
     "MissingPackageError": MISSING_PACKAGE,
+    "VersionError": WORKERS_LOST,
+    "WorkersLostError": WORKERS_LOST,
 }
 
 

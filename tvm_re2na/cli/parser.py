@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
-(doctor: or something is broken); 130 interrupted"""
+(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted"""
 SURVEYS = {
     "bits": "accuracy against the width of weights and activations",
     "carry": "carry bits of each layer, and overflows against the accumulator's width",
@@ -127,6 +127,21 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command="commands:quantize")
 
 
+def _workers(parser: argparse.ArgumentParser, default: str = "1, which is this one") -> None:
+    group = parser.add_argument_group("many processes and machines (docs/many_machines.md)")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=_positive, metavar="N", help=f"worker processes ({default})")
+    where.add_argument(
+        "--dask", metavar="ADDRESS", help="the workers of a Dask scheduler, like tcp://host:8786 (needs distributed)"
+    )
+    group.add_argument(
+        "--resume",
+        type=_path,
+        metavar="FILE",
+        help="note there what is finished; what is noted there is not done again",
+    )
+
+
 def _survey(parser: argparse.ArgumentParser) -> None:
     kinds = "; ".join(f"{name}: {text}" for name, text in SURVEYS.items())
     parser.add_argument("kind", choices=SURVEYS, metavar="KIND", help=kinds)
@@ -135,6 +150,7 @@ def _survey(parser: argparse.ArgumentParser) -> None:
     _limit(parser)
     parser.add_argument("--bits", type=_widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)")
     _arch(parser)
+    _workers(parser)
     _plot(parser, "the survey")
     _cache(parser)
     _json(parser)
@@ -174,7 +190,8 @@ def _run(parser: argparse.ArgumentParser) -> None:
         "--data", type=_path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
     _limit(parser)
-    _threads(parser, "images side by side (one per processor)")
+    _threads(parser, "images side by side in each process (one per processor)")
+    _workers(parser)
     parser.add_argument("--output", "-o", type=_path, metavar="OUT.npz", help="write the int8 outputs")
     parser.add_argument("--trace", type=_path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
     _json(parser)
@@ -194,6 +211,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _batch(parser)
     _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    _workers(parser)
     _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:compare")
@@ -219,7 +237,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     )
     _arch(parser)
     _batch(parser)
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (one per CPU)")
+    _workers(parser, "one per CPU")
     parser.add_argument("--csv", type=_path, metavar="FILE", help="write the rows as CSV too")
     _plot(parser, "cycles over area, with the Pareto front")
     _cache(parser)

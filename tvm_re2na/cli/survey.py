@@ -12,9 +12,10 @@ from tvm_re2na import pipeline
 from tvm_re2na.cli import render_survey
 from tvm_re2na.cli.commands import UsageError, check_figure
 from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import load_dataset
-from tvm_re2na.survey import figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
+from tvm_re2na.survey import Workers, figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
 
 SURVEYS: dict[str, Callable[..., Any]] = {
     "bits": survey_bits,
@@ -45,8 +46,9 @@ def survey(options: argparse.Namespace) -> Result:
     known: dict[str, Any] = {"arch": Architecture.from_toml(options.arch) if options.arch else None}
     if options.bits is not None:
         known["widths"] = options.bits
-    with progress_bar() as progress:
-        found = SURVEYS[options.kind](model, images, calibration, progress=progress, **known)
+    with workers(options) as engine, progress_bar() as progress:
+        known |= {"progress": progress, "workers": Workers(**engine)}
+        found = SURVEYS[options.kind](model, images, calibration, **known)
     written: tuple[str, ...] = ()
     if options.plot is not None:
         figures.FIGURES[options.kind](found, options.plot)

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import pickle
-from dataclasses import dataclass
 from typing import Any
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.runtime.report import compile_report
 
 FIGURES = ("cycles", "microseconds", "cycles_bound", "utilisation", "dram_bytes", "energy_uj", "sram_peak_bytes")
 
 
-@dataclass(frozen=True)
-class Task:
-    """`graphs` are pickled already, once for all points that share them: weights are large."""
+def compile_point(graphs: Handle, arch: Architecture) -> dict[str, Any]:
+    """The `figures` of one inference on `arch`, and the `error` that says why there are none.
 
-    arch: Architecture
-    graphs: bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The figures of one inference, or the reason why there are none."""
-
-    figures: dict[str, Any]
-    error: str | None = None
-
-
-def compile_point(task: Task) -> Outcome:
-    """Compile and time. Whatever goes wrong is this point's error: a sweep of hours must not end with it."""
+    Whatever goes wrong is this point's error: a sweep of hours must not end with it.
+    """
     try:
-        return Outcome(_figures(task))
+        return {"figures": _figures(graphs.open(tuple), arch), "error": None}
     except Exception as error:
-        return Outcome({}, one_line(error))
+        return {"figures": {}, "error": one_line(error)}
 
 
-def _figures(task: Task) -> dict[str, Any]:
-    graphs: tuple[Graph, ...] = pickle.loads(task.graphs)
+def _figures(graphs: tuple[Graph, ...], arch: Architecture) -> dict[str, Any]:
     if not graphs:
         raise CompileError("no operator can be offloaded")
-    total = compile_report([compile_graph(graph, task.arch) for graph in graphs])["total"]
+    total = compile_report([compile_graph(graph, arch) for graph in graphs])["total"]
     total["energy_uj"] = round(sum(total["energy_pj"].values()) / 1e6, 9)  # whole femtojoules
     return {name: total[name] for name in FIGURES}
 

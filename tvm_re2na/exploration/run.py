@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
-import multiprocessing
 import os
 import pickle
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,8 +19,13 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph import Graph
 from tvm_re2na.data import Dataset
 from tvm_re2na.exploration.pareto import pareto_front
-from tvm_re2na.exploration.point import FIGURES, Outcome, Task, compile_point, one_line
+from tvm_re2na.exploration.point import FIGURES, compile_point
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
+from tvm_re2na.identity import identity
+from tvm_re2na.parallel.engine import Engine, open_engine, processors
+from tvm_re2na.parallel.journal import Journal, open_journal
+from tvm_re2na.parallel.parcel import Handle
+from tvm_re2na.parallel.shards import Job, Lost, run_shards
 from tvm_re2na.pipeline import Progress, silent
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
@@ -32,10 +35,14 @@ COSTS = ("cycles", "dram_bytes", "area_mm2")
 
 @dataclass(frozen=True)
 class Exploration:
-    """`rows` in the order of the grid, each with the swept `fields` and COLUMNS; figures are None where `error` is not."""
+    """`rows` in the order of the grid, each with the swept `fields` and COLUMNS; figures are None where `error` is not.
+
+    `lost`: how many rows have no figures because the workers that had them were lost, again and again.
+    """
 
     fields: tuple[str, ...]
     rows: list[dict[str, Any]]
+    lost: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The contract of docs/json.md."""
@@ -59,6 +66,7 @@ def explore(
     calibration: Dataset | None = None,
     batch: int = 1,
     jobs: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Exploration:
     """Compile and time a network for every machine of a grid.
@@ -66,100 +74,81 @@ def explore(
     `model` is an ONNX model (a float one needs `calibration`), or graphs that were lowered already. `sweep` maps fields of the
     architecture to lists of values; all other fields are those of `arch`. The points run on `executor`, which may be any
     `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in `jobs` processes of this machine
-    (as many as it has CPUs). A script that uses the default needs `if __name__ == "__main__":`.
+    (as many as it has CPUs; one is this process). A script that uses the default needs `if __name__ == "__main__":`. Points that
+    are finished are noted in the file `resume`, and not done again.
 
-    Raises SweepError, ModelError, DataError, QuantizeError; a point that cannot be compiled is a row with its `error`.
+    Raises SweepError, ModelError, DataError, QuantizeError, JournalError; a point that cannot be compiled, or that three workers
+    were lost with, is a row with its `error`.
     """
     base = arch or Architecture()
     points = make_grid(sweep, base)
-    lowered = _lowered(model, points, base, calibration, batch, progress)
-    tasks = [
-        Task(point.arch, graphs) if point.arch is not None else None
-        for point, (graphs, _) in zip(points, lowered, strict=True)
-    ]
-    with _executor(executor, jobs, len(tasks)) as workers:
-        outcomes = _run(workers, tasks, progress)
-    rows = [_row(*item) for item in zip(points, outcomes, (share for _, share in lowered), strict=True)]
-    return Exploration(tuple(sweep), _mark_front(rows))
+    source = pipeline.load_model(model) if isinstance(model, str | os.PathLike) else model
+    machines = [index for index, point in enumerate(points) if point.arch is not None]
+
+    def run() -> dict[str, object]:
+        network = source if isinstance(source, onnx.ModelProto) else pickle.dumps(source)
+        grid = "; ".join(f"{name} = {', '.join(map(str, values))}" for name, values in sweep.items())
+        return identity("explore", model=network, sweep=grid, arch=base, calibration=calibration, batch=batch)
+
+    count = min(jobs or processors(), max(1, len(machines)))
+    with open_engine(executor, count) as engine, open_journal(resume, run, len(machines)) as journal:
+        lowered = _lowered(source, points, base, calibration, batch, progress)
+        found = _outcomes(engine, [(points[index], lowered[index][0]) for index in machines], journal, progress)
+    outcomes = dict(zip(machines, found, strict=True))
+    rows = [_row(point, outcomes.get(index), lowered[index][1]) for index, point in enumerate(points)]
+    return Exploration(tuple(sweep), _mark_front(rows), sum(isinstance(outcome, Lost) for outcome in found))
+
+
+def _outcomes(
+    engine: Engine, tasks: list[tuple[Point, tuple[Graph, ...]]], journal: Journal | None, progress: Progress
+) -> list[Any]:
+    """What compile_point makes of each, or Lost. Graphs that points share are sent once, where the engine can."""
+    handles: dict[int, Handle] = {}
+
+    def arguments(index: int) -> tuple[Any, ...]:
+        point, graphs = tasks[index]
+        if id(graphs) not in handles:
+            handles[id(graphs)] = engine.ship(graphs)
+        return handles[id(graphs)], point.arch
+
+    def name(index: int) -> str:
+        return ", ".join(f"{field} = {value}" for field, value in tasks[index][0].values.items())
+
+    job = Job(compile_point, arguments, [1] * len(tasks), name)
+    return run_shards(engine, job, functools.partial(progress, "compile"), journal)
 
 
 def _lowered(
-    model: Model | Graph | Sequence[Graph],
+    model: onnx.ModelProto | Graph | Sequence[Graph],
     points: Sequence[Point],
     base: Architecture,
     calibration: Dataset | None,
     batch: int,
     progress: Progress,
-) -> list[tuple[bytes, float]]:
-    """For each point the pickled graphs and the share of MACs they hold; nothing for a point that is no machine."""
-    if isinstance(model, Graph):
-        model = [model]
-    if isinstance(model, Sequence) and not isinstance(model, str):
-        return [(pickle.dumps(tuple(model)), 1.0)] * len(points)
-    proto = model if isinstance(model, onnx.ModelProto) else pipeline.load_model(model)
-    quantized = pipeline.quantized_model(proto, calibration, base, progress)
+) -> list[tuple[tuple[Graph, ...], float]]:
+    """For each point the graphs, one object where they are the same, and the share of MACs they hold; nothing for no machine."""
+    if not isinstance(model, onnx.ModelProto):
+        graphs = (model,) if isinstance(model, Graph) else tuple(model)
+        return [(graphs, 1.0)] * len(points)
+    quantized = pipeline.quantized_model(model, calibration, base, progress)
     progress("analyse", 0, 1)
     mod, params = pipeline.import_into_tvm(quantized, batch)
-    machines = [point.arch for point in points if point.arch is not None]
-    pickled: dict[int, bytes] = {}
-    found = []
-    for lowered in pipeline.lower_for_each(mod, params, machines):
-        if id(lowered) not in pickled:
-            pickled[id(lowered)] = pickle.dumps(lowered.graphs)
-        found.append((pickled[id(lowered)], lowered.offloaded_macs_share))
+    found = iter(pipeline.lower_for_each(mod, params, [point.arch for point in points if point.arch is not None]))
     progress("analyse", 1, 1)
-    ready = iter(found)
-    return [next(ready) if point.arch is not None else (b"", 0.0) for point in points]
+    lowered = [next(found) if point.arch is not None else None for point in points]
+    return [(item.graphs, item.offloaded_macs_share) if item is not None else ((), 0.0) for item in lowered]
 
 
-@contextmanager
-def _executor(given: Executor | None, jobs: int | None, tasks: int) -> Iterator[Executor]:
-    """The caller's, which stays open, or processes of our own: new ones, since a fork of a process with TVM's threads may hang."""
-    if given is not None:
-        yield given
-        return
-    count = min(jobs or len(os.sched_getaffinity(0)), tasks)
-    context = multiprocessing.get_context("spawn")
-    own = ProcessPoolExecutor(
-        count, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    )  # Ctrl-C is for this process
-    try:
-        yield own
-    finally:
-        own.shutdown(cancel_futures=True)
-
-
-def _run(executor: Executor, tasks: Sequence[Task | None], progress: Progress) -> list[Outcome]:
-    """One outcome per task, in order; a worker that dies takes its points with it, and nothing else."""
-    futures = {index: _submit(executor, task) for index, task in enumerate(tasks) if task is not None}
-    progress("compile", 0, len(futures))
-    for done, _ in enumerate(as_completed(futures.values()), 1):
-        progress("compile", done, len(futures))
-    return [_outcome(futures[index]) if index in futures else Outcome({}) for index in range(len(tasks))]
-
-
-def _submit(executor: Executor, task: Task) -> Future[Outcome]:
-    try:
-        return executor.submit(compile_point, task)
-    except Exception as error:  # a pool whose workers have died takes no more
-        failed: Future[Outcome] = Future()
-        failed.set_exception(error)
-        return failed
-
-
-def _outcome(future: Future[Outcome]) -> Outcome:
-    try:
-        return future.result()
-    except Exception as error:
-        return Outcome({}, one_line(error))
-
-
-def _row(point: Point, outcome: Outcome, share: float) -> dict[str, Any]:
+def _row(point: Point, outcome: dict[str, Any] | Lost | None, share: float) -> dict[str, Any]:
+    """`outcome`: of compile_point; None for a point that is no machine."""
+    if isinstance(outcome, Lost):
+        outcome = {"figures": {}, "error": outcome.reason}
+    known = outcome or {"figures": {}, "error": None}
     row: dict[str, Any] = dict(point.values)
-    row |= {name: outcome.figures.get(name) for name in FIGURES}
+    row |= {name: known["figures"].get(name) for name in FIGURES}
     row["area_mm2"] = point.arch.area_mm2 if point.arch is not None else None
     row["offloaded_macs_share"] = share if point.arch is not None else None
-    return row | {"pareto": False, "error": point.error or outcome.error}
+    return row | {"pareto": False, "error": point.error or known["error"]}
 
 
 def _mark_front(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from tvm_re2na.survey.bits import BitsSurvey, survey_bits
 from tvm_re2na.survey.carry import CarrySurvey, survey_carry
+from tvm_re2na.survey.cases import Workers
 from tvm_re2na.survey.rounding import RoundingSurvey, survey_rounding
 from tvm_re2na.survey.sensitivity import SensitivitySurvey, survey_sensitivity
 
@@ -10,6 +11,7 @@ __all__ = [
     "CarrySurvey",
     "RoundingSurvey",
     "SensitivitySurvey",
+    "Workers",
     "survey_bits",
     "survey_carry",
     "survey_rounding",

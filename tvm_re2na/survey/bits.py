@@ -14,6 +14,7 @@ from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.data import Dataset
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.quantize import QuantizeError, QuantizeOptions
+from tvm_re2na.survey.cases import HERE, Workers, each_case
 from tvm_re2na.survey.measure import WIDTHS, Bench, open_bench
 
 
@@ -48,10 +49,14 @@ def survey_bits(
     options: QuantizeOptions | None = None,
     widths: Sequence[int] = WIDTHS,
     progress: Progress = silent,
+    workers: Workers = HERE,
 ) -> BitsSurvey:
     """Quantise `model` anew for `arch` with each data width, and run all images on its simulator."""
     bench = open_bench(model, images, calibration, progress)
-    return BitsSurvey(tuple(_row(bench, arch or Architecture(), options, bits) for bits in widths))
+    arch = arch or Architecture()
+    cases = [(arch, options, bits) for bits in widths]
+    known = {"arch": arch, "options": options, "widths": tuple(widths)}
+    return BitsSurvey(each_case(bench, "bits", _row, BitsRow, cases, workers, **known))
 
 
 def _row(bench: Bench, arch: Architecture, options: QuantizeOptions | None, bits: int) -> BitsRow:

@@ -23,6 +23,7 @@ from tvm_re2na.data import Dataset
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.quantize import QuantizationReport, QuantizedModel, QuantizeOptions
 from tvm_re2na.quantize.options import Guarantee, ScaleRule, WeightRounding
+from tvm_re2na.survey.cases import HERE, Workers, each_case
 from tvm_re2na.survey.measure import Bench, open_bench
 
 UNLIMITED = 32  # accumulator bits that no network here fills
@@ -86,6 +87,7 @@ def survey_carry(
     options: QuantizeOptions | None = None,
     accumulators: Sequence[int] = ACCUMULATORS,
     progress: Progress = silent,
+    workers: Workers = HERE,
 ) -> CarrySurvey:
     """Carry bits of every layer on the calibration images, and overflows on `images` for each width of the accumulator."""
     arch, options = arch or Architecture(), options or QuantizeOptions()
@@ -95,10 +97,10 @@ def survey_carry(
     free = bench.quantize(unlimited, dataclasses.replace(options, guarantee=Guarantee.OFF))
     largest = bench.quantize(unlimited, PYPARCH)
     rows = _rows(chosen, free.report, largest)
-    widths = [
-        _accumulator(bench, arch, options, bits, free.model, sum_count(bench, free.model)) for bits in accumulators
-    ]
-    return CarrySurvey(rows, tuple(widths))
+    sums = sum_count(bench, free.model)
+    cases = [(arch, options, bits, free.model, sums) for bits in accumulators]
+    known = {"arch": arch, "options": options, "accumulators": tuple(accumulators)}
+    return CarrySurvey(rows, each_case(bench, "carry", _accumulator, AccumulatorRow, cases, workers, **known))
 
 
 def _rows(chosen: QuantizedModel, free: QuantizationReport, largest: QuantizedModel) -> tuple[CarryRow, ...]:

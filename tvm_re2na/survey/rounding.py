@@ -18,6 +18,7 @@ from tvm_re2na.data import Dataset
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions
 from tvm_re2na.quantize.options import ScaleRule, WeightRounding
+from tvm_re2na.survey.cases import HERE, Workers, each_case
 from tvm_re2na.survey.measure import WIDTHS, Bench, open_bench
 
 RULES = {
@@ -58,11 +59,14 @@ def survey_rounding(
     arch: Architecture | None = None,
     widths: Sequence[int] = WIDTHS,
     progress: Progress = silent,
+    workers: Workers = HERE,
 ) -> RoundingSurvey:
     """Quantise `model` for machines that round and that truncate, at each data width under both rules."""
     bench = open_bench(model, images, calibration, progress)
-    rows = [_row(bench, arch or Architecture(), bits, rule) for rule in RULES for bits in widths]
-    return RoundingSurvey(bench.top1, tuple(rows))
+    arch = arch or Architecture()
+    cases = [(arch, bits, rule) for rule in RULES for bits in widths]
+    known = {"arch": arch, "widths": tuple(widths)}
+    return RoundingSurvey(bench.top1, each_case(bench, "rounding", _row, RoundingRow, cases, workers, **known))
 
 
 def _row(bench: Bench, arch: Architecture, bits: int, rule: str) -> RoundingRow:

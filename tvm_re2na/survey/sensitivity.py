@@ -15,6 +15,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions
+from tvm_re2na.survey.cases import HERE, Workers, each_case
 from tvm_re2na.survey.measure import Bench, open_bench
 
 
@@ -53,6 +54,7 @@ def survey_sensitivity(
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,
     progress: Progress = silent,
+    workers: Workers = HERE,
 ) -> SensitivitySurvey:
     """Quantise `model` as a whole, then once with each layer alone and once with each left out."""
     arch, options = arch or Architecture(), options or QuantizeOptions()
@@ -60,12 +62,26 @@ def survey_sensitivity(
     whole = bench.quantize(arch, options)
     outputs = bench.on_cpu(whole.model, "all layers")
     names = frozenset(layer.name for layer in whole.report.layers)
-    rows = []
-    for index, layer in enumerate(whole.report.layers):
-        alone = _partly(bench, arch, options, names - {layer.name}, f"layer {index + 1} of {len(names)} alone")
-        without = _partly(bench, arch, options, frozenset({layer.name}), f"all but layer {index + 1} of {len(names)}")
-        rows.append(SensitivityRow(layer.name, layer.snr_db, *alone, *without))
-    return SensitivitySurvey(bench.top1, bench.share(outputs), bench.snr_db(outputs), tuple(rows))
+    cases = [
+        (arch, options, names, layer.name, layer.snr_db, f"layer {index + 1} of {len(names)}")
+        for index, layer in enumerate(whole.report.layers)
+    ]
+    rows = each_case(bench, "sensitivity", _row, SensitivityRow, cases, workers, arch=arch, options=options)
+    return SensitivitySurvey(bench.top1, bench.share(outputs), bench.snr_db(outputs), rows)
+
+
+def _row(
+    bench: Bench,
+    arch: Architecture,
+    options: QuantizeOptions,
+    names: frozenset[str],
+    layer: str,
+    snr_db: float,
+    stage: str,
+) -> SensitivityRow:
+    alone = _partly(bench, arch, options, names - {layer}, f"{stage} alone")
+    without = _partly(bench, arch, options, frozenset({layer}), f"all but {stage}")
+    return SensitivityRow(layer, snr_db, *alone, *without)
 
 
 def _partly(

@@ -1,0 +1,48 @@
+"""A model in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from tvm_re2na.data import FloatArray
+
+Runner: TypeAlias = Callable[[FloatArray], list[npt.NDArray[Any]]]
+
+
+def float_runner(model: onnx.ModelProto) -> Runner:
+    """ONNX Runtime on the CPU; image by image where the model's batch is fixed to 1.
+
+    Its int8 kernels for AVX2 without VNNI saturate in between, as TVM's do, unless they are asked for precision, which it grants
+    to most models (its rewriting fails where two QLinear operators share a weight, and has no kernel for a QGemm of int8).
+    """
+    content, states = model.SerializeToString(), onnxruntime.capi.onnxruntime_pybind11_state
+    try:
+        session = _session(content, precise=True)
+    except (states.Fail, states.NotImplemented):
+        session = _session(content, precise=False)
+    name = session.get_inputs()[0].name
+    return lambda images: [np.asarray(output) for output in session.run(None, {name: images})]
+
+
+def _session(model: bytes, precise: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _threads()
+    options.log_severity_level = 3 if not precise else 4  # a failed rewriting is told by its exception
+    # its idle threads would spin, which doubles what an image costs and takes the time from TVM's
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _threads() -> int:
+    """What OMP_NUM_THREADS says, which ONNX Runtime does not read by itself; 0 leaves it to ONNX Runtime."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,146 @@
+"""One network three ways - float, CPU, Re²Na - and shards of images through all of them, in this process or in others."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import operator
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from tvm_re2na import rooms
+from tvm_re2na.artefacts import Artefact, artefacts, open_library
+from tvm_re2na.cache.keys import processor
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.data import DataError, Dataset, FloatArray, LabelArray, in_memory
+from tvm_re2na.float_runner import Runner, float_runner
+from tvm_re2na.identity import versions
+from tvm_re2na.parallel.cuts import Cuts, most_waiting
+from tvm_re2na.parallel.engine import Engine
+from tvm_re2na.parallel.journal import Journal
+from tvm_re2na.parallel.parcel import Handle
+from tvm_re2na.parallel.shards import Job, VersionError, run_all_shards
+from tvm_re2na.pipeline import Progress
+from tvm_re2na.runtime import library
+from tvm_re2na.tally import Tally
+
+
+@dataclass(frozen=True)
+class Trio:
+    """Functions that run one batch of images."""
+
+    reference: Runner
+    cpu: Runner
+    re2na: Runner
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The same for other processes: models, and what was built of them for `processor`; empty if it cannot be saved."""
+
+    model: bytes
+    quantized: bytes
+    arch: Architecture
+    batch: int
+    cpu: bytes
+    re2na: bytes
+    processor: str
+    versions: str
+    threads: int | None
+
+
+def pack_trio(
+    model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    built: tuple[Artefact, Artefact],
+    arch: Architecture,
+    batch: int,
+    threads: int | None,
+) -> Packed:
+    """`built`: for the CPU, and for Re²Na."""
+    cpu, re2na = map(_library, built)
+    models = model.SerializeToString(), quantized.SerializeToString()
+    return Packed(*models, arch, batch, cpu, re2na, processor(), versions(), threads)
+
+
+def start_simulator(threads: int | None) -> None:
+    """Forget programs of former jobs. Raises SimulatorError for a number of threads outside 1..256."""
+    library.bridge_reset()
+    if threads is not None:
+        library.bridge_set_threads(threads)
+
+
+def open_trio(packed: Packed) -> Trio:
+    """What was built, where this machine can run it; otherwise built here. Raises VersionError where TVM or we are another."""
+    if packed.versions != versions():
+        raise VersionError(f"a worker has {versions()}; the work comes from {packed.versions}")
+    start_simulator(packed.threads)
+    reference = float_runner(onnx.load_from_string(packed.model))
+    if packed.cpu and packed.re2na and packed.processor == processor():
+        return Trio(reference, open_library(packed.cpu), open_library(packed.re2na))
+    cpu, re2na = artefacts(onnx.load_from_string(packed.quantized), packed.arch, packed.batch)
+    return Trio(reference, cpu.executor(), re2na.executor())
+
+
+def load_room() -> None:
+    """TVM and its target; this module has brought everything else."""
+    rooms.session()
+
+
+def _library(artefact: Artefact) -> bytes:
+    try:
+        return artefact.library()
+    except Exception:  # no linker on this machine: the workers build for themselves
+        return b""
+
+
+def compare_images(
+    engine: Engine,
+    trio: Trio | Handle,
+    images: Dataset,
+    cuts: Cuts,
+    batch: int,
+    journal: Journal | None,
+    progress: Progress,
+) -> Tally:
+    """All images through all three; raises DataError for labels that the network does not know, WorkersLostError."""
+
+    def arguments(index: int) -> tuple[Any, ...]:
+        start, stop = cuts.span(index)
+        labels = None if images.y is None else images.y[start:stop]
+        return trio, images.source, images.read(start, stop), labels, batch
+
+    most = most_waiting(cuts, image_bytes(images))
+    job = Job(compare_shard, arguments, cuts.sizes(), cuts.name, most)
+    parts = run_all_shards(engine, job, functools.partial(progress, "compare"), journal)
+    return functools.reduce(operator.add, (Tally(**part) for part in parts))
+
+
+def image_bytes(images: Dataset) -> int:
+    return np.dtype(np.float32).itemsize * math.prod(images.shape)
+
+
+one_at_a_time = threading.Lock()  # the simulator's totals are the process's, and TVM's functions no two threads'
+
+
+def compare_shard(trio: Trio | Handle, source: str, x: FloatArray, y: LabelArray | None, batch: int) -> dict[str, Any]:
+    """Some images through all three; the fields of their Tally."""
+    with one_at_a_time:
+        opened = trio if isinstance(trio, Trio) else trio.open(open_trio)
+        tally, before, seen = Tally(), library.bridge_totals(), 0
+        for count, images in in_memory(source, x, y).batches(batch):
+            labels = None if y is None else y[seen : seen + count]
+            try:
+                tally.add(count, labels, opened.reference(images), opened.cpu(images), opened.re2na(images))
+            except DataError as error:
+                raise DataError(f"{source}: {error}") from error
+            seen += count
+        after = library.bridge_totals()
+        return dataclasses.asdict(
+            dataclasses.replace(tally, totals={name: after[name] - before[name] for name in after})
+        )
