@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from tvm_re2na.evaluate import Comparison, Scores
     from tvm_re2na.exploration.run import Exploration
     from tvm_re2na.quantize import QuantizationReport
+    from tvm_re2na.tally import Comparison, Scores
 
 
 def comparison_table(result: Comparison, title: str) -> Table:
