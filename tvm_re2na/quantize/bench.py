@@ -159,9 +159,14 @@ class Bench:
 
     def _error(self, sums: Matrix, unit: int, e_y: int) -> float:
         """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated."""
-        real = np.clip(sums * np.float32(2.0**unit), *self.bounds)
-        result = np.clip(np.floor(real * np.float32(2.0**-e_y) + np.float32(0.5)), *self.plan.data)
-        return float(np.square(result * np.float32(2.0**e_y) - self.wanted).sum(dtype=np.float64))
+        result = sums * np.float32(2.0**unit)
+        np.clip(result, *self.bounds, out=result)
+        result *= np.float32(2.0**-e_y)
+        result += np.float32(0.5)
+        np.clip(np.floor(result, out=result), *self.plan.data, out=result)
+        result *= np.float32(2.0**e_y)
+        result -= self.wanted
+        return float(np.square(result, out=result).sum(dtype=np.float64))
 
 
 def whole_bias(

@@ -31,19 +31,27 @@ class Extremes:
         return max(-self.low[name], self.high[name], 0.0)
 
 
-def session(model: bytes) -> onnxruntime.InferenceSession:
+def session(model: bytes, *, integers: bool = False) -> onnxruntime.InferenceSession:
     """ONNX Runtime on the CPU, every tensor computed as it is written. Its threads sleep while they have nothing to do: the time
-    between two runs is NumPy's, and threads that spin take half of it."""
+    between two runs is NumPy's, and threads that spin take half of it.
+
+    `integers`: sums of integers are exact in any order, so that a quantised network may take the fastest convolution; its
+    operators stay those of the file.
+    """
+    levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if integers else levels.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def observe(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Iterator[Values]:
-    """Values of the named tensors, one dictionary per batch of images."""
-    running = session(to_onnx(net, names).SerializeToString())
+def observe(
+    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, integers: bool = False
+) -> Iterator[Values]:
+    """Values of the named tensors, one dictionary per batch of images; `integers`: see `session`."""
+    running = session(to_onnx(net, names).SerializeToString(), integers=integers)
     computed = [name for name in names if name != net.input_name]
     for start, batch in batches(net, images):
         values = dict(zip(computed, running.run(computed, {net.input_name: batch}), strict=True))
@@ -68,10 +76,12 @@ def batch_size(net: Net, images: Calibration) -> int:
     return net.shapes[net.input_name][0] or max(1, min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8)))
 
 
-def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:
-    """Over all images."""
+def extremes(
+    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, integers: bool = False
+) -> Extremes:
+    """Over all images; `integers`: see `session`."""
     low, high = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    for values in observe(net, names, images, progress, stage):
+    for values in observe(net, names, images, progress, stage, integers=integers):
         for name, value in values.items():
             low[name] = min(low[name], float(value.min()))
             high[name] = max(high[name], float(value.max()))
@@ -106,8 +116,11 @@ class ExponentErrors:
             self.energy[name] += float(np.square(value, dtype=np.float64).sum())
             for index in range(FINEST):
                 step = np.float32(2.0 ** (coarsest - index))
-                rounded = np.clip(np.rint(value / step), *self.limits) * step
-                self.errors[name][index] += float(np.square(rounded - value).sum(dtype=np.float64))
+                error = value / step
+                np.clip(np.rint(error, out=error), *self.limits, out=error)
+                error *= step
+                error -= value
+                self.errors[name][index] += float(np.square(error, out=error).sum(dtype=np.float64))
 
     def relative(self) -> dict[str, npt.NDArray[np.float64]]:
         """Shares of each tensor's energy."""
