@@ -31,16 +31,16 @@ class Extremes:
         return max(-self.low[name], self.high[name], 0.0)
 
 
-def session(model: bytes, *, integers: bool = False) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU, every tensor computed as it is written. Its threads sleep while they have nothing to do: the time
-    between two runs is NumPy's, and threads that spin take half of it.
+def session(model: bytes, *, fast: bool = False) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU, its operators those of the file. Its threads sleep while they have nothing to do: the time between
+    two runs is NumPy's, and threads that spin take half of it.
 
-    `integers`: sums of integers are exact in any order, so that a quantised network may take the fastest convolution; its
-    operators stay those of the file.
+    `fast`: convolutions may add up in another order and layout. To sums of integers that makes no difference, to a float network's
+    extremes one in the last bit.
     """
     levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if integers else levels.ORT_DISABLE_ALL
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if fast else levels.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
@@ -48,10 +48,10 @@ def session(model: bytes, *, integers: bool = False) -> onnxruntime.InferenceSes
 
 
 def observe(
-    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, integers: bool = False
+    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, fast: bool = False
 ) -> Iterator[Values]:
-    """Values of the named tensors, one dictionary per batch of images; `integers`: see `session`."""
-    running = session(to_onnx(net, names).SerializeToString(), integers=integers)
+    """Values of the named tensors, one dictionary per batch of images; `fast`: see `session`."""
+    running = session(to_onnx(net, names).SerializeToString(), fast=fast)
     computed = [name for name in names if name != net.input_name]
     for start, batch in batches(net, images):
         values = dict(zip(computed, running.run(computed, {net.input_name: batch}), strict=True))
@@ -76,12 +76,10 @@ def batch_size(net: Net, images: Calibration) -> int:
     return net.shapes[net.input_name][0] or max(1, min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8)))
 
 
-def extremes(
-    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, integers: bool = False
-) -> Extremes:
-    """Over all images; `integers`: see `session`."""
+def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:
+    """Over all images."""
     low, high = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    for values in observe(net, names, images, progress, stage, integers=integers):
+    for values in observe(net, names, images, progress, stage, fast=True):
         for name, value in values.items():
             low[name] = min(low[name], float(value.min()))
             high[name] = max(high[name], float(value.max()))

@@ -128,7 +128,7 @@ def _decide(
 def _sums(net: Net, plan: Plan, images: Calibration, progress: Progress) -> Extremes:
     """Extremes of the quantised network's own sums."""
     names = [_raw_sums(layer) for layer in plan.quantised.layers]
-    return extremes(emit(net, plan), names, images, progress, "checking accumulators", integers=True)
+    return extremes(emit(net, plan), names, images, progress, "checking accumulators")
 
 
 def _observed(quantised: Quantised) -> list[str]:
