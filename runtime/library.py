@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ STATUS = (
     "memory",
 )
 
+
+Floats = npt.NDArray[np.float32]
 
 MOST_THREADS = 256
 KERNELS = ("auto", "portable", "avx2", "avx512", "neon")  # in the order of re2na_kernel
@@ -110,6 +112,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "re2na_machine_instruction_counters": (POINTER(_Counters), (c_void_p,)),
     "re2na_machine_source_counters": (POINTER(_Counters), (c_void_p,)),
+    "re2na_descend": (None, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32)),
     "re2na_execute": (c_int32, (c_void_p, c_int64, POINTER(c_uint64))),
     "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
     "re2na_bridge_last_error": (c_char_p, ()),
@@ -171,6 +174,12 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
 def kernels() -> tuple[str, ...]:
     """The kernels that this processor and this build of the library have, "auto" (the fastest of them) first."""
     return tuple(name for number, name in enumerate(KERNELS) if _library().re2na_kernel_runs(number))
+
+
+def descend(gram: Floats, left: Floats, weight: Floats, limits: tuple[int, int], sweeps: int) -> None:
+    """`re2na_descend` as it is in re2na.h, in this thread: nothing is checked. Others run meanwhile."""
+    addresses = (value.ctypes.data for value in (gram, left, weight))
+    _library().re2na_descend(*addresses, *weight.shape, *limits, sweeps)
 
 
 class LoadedProgram:

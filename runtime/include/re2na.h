@@ -140,6 +140,15 @@ RE2NA_API int32_t re2na_run_many(re2na_machine *machine, uint64_t count, const i
 RE2NA_API const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine);
 RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine);
 
+/* ---- the quantiser's inner loop, which has nothing to do with programs ---- */
+
+/* Integer weights of least squared error by coordinate descent: each in turn becomes the best integer within low..high, the others
+ * held, until none moves or all have been seen `sweeps` times. For every group, `gram` is inputs * inputs, symmetric, with a
+ * positive diagonal; `weight` (outputs * inputs) is where to begin, and what was found; `left`, of the same shape, is the negative
+ * gradient of half the squared error there, and is used up. low and high lie within -2**22..2**22. */
+RE2NA_API void re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs,
+                             float low, float high, uint32_t sweeps);
+
 /* ---- the bridge: one plain call for generated code; the only part of the library with state ---- */
 
 enum { RE2NA_BRIDGE_PROGRAMS = 32 }; /* programs kept loaded; beyond it the one unused for longest is dropped */

@@ -23,6 +23,8 @@ from tvm_re2na.quantize.rounding import Matrix, WeightSearch
 from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest
 
+PART = 2**17  # values: half a megabyte
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -158,10 +160,20 @@ class Bench:
         return max(seen, largest_sum(self.magnitude, unit, lsb, self.arch)) <= self.arch.acc_max
 
     def _error(self, sums: Matrix, unit: int, e_y: int) -> float:
-        """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated."""
-        real = np.clip(sums * np.float32(2.0**unit), *self.bounds)
-        result = np.clip(np.floor(real * np.float32(2.0**-e_y) + np.float32(0.5)), *self.plan.data)
-        return float(np.square(result * np.float32(2.0**e_y) - self.wanted).sum(dtype=np.float64))
+        """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated. Part by part, in the cache."""
+        groups, pixels, outputs = sums.shape
+        step, error = max(1, PART // (groups * outputs)), 0.0
+        for first in range(0, pixels, step):
+            part = slice(first, first + step)
+            result = sums[:, part] * np.float32(2.0**unit)
+            np.clip(result, *self.bounds, out=result)
+            result *= np.float32(2.0**-e_y)
+            result += np.float32(0.5)
+            np.clip(np.floor(result, out=result), *self.plan.data, out=result)
+            result *= np.float32(2.0**e_y)
+            result -= self.wanted[:, part]
+            error += float(np.square(result, out=result).sum(dtype=np.float64))
+        return error
 
 
 def whole_bias(

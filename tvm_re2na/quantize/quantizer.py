@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
+from threadpoolctl import threadpool_limits
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constraints import half
@@ -78,8 +79,19 @@ def decide(
     options: QuantizeOptions,
     progress: Progress | None = None,
 ) -> Decision:
-    """All of `quantize` but the file; changes `net`."""
-    report = progress or (lambda stage, done, total: None)
+    """All of `quantize` but the file; changes `net`. Meanwhile NumPy's matrix products keep to one thread: idle threads of theirs
+    spin, and take more time than they save."""
+    with threadpool_limits(1, "blas"):
+        return _decide(net, calibration, arch, options, progress or (lambda stage, done, total: None))
+
+
+def _decide(
+    net: Net,
+    calibration: npt.NDArray[np.float32],
+    arch: Architecture,
+    options: QuantizeOptions,
+    report: Progress,
+) -> Decision:
     _, data = options.ranges(arch)
     images = check_calibration(calibration, net)
     few = images[: options.search_images]

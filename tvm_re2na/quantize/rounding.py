@@ -2,8 +2,7 @@
 
 The squared error of the sums, ||rows @ weight - targets||^2, is a quadratic function of the weights; with the others held, the best
 integer for one weight is known in closed form. Coordinate descent sweeps over the inputs until nothing moves (the objective is
-AdaRound's, Nagel et al. 2020; the solver is that of QuantEase, Behdin et al. 2023, in blocks so that most of the work is matrix
-products).
+AdaRound's, Nagel et al. 2020; the solver is that of QuantEase, Behdin et al. 2023).
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.quantize.options import Range
+from tvm_re2na.runtime.descent import descend
 
-BLOCK = 64
 SWEEPS = 4
 DAMPING = 0.01  # of the mean input energy: holds weights near their float values where the samples say little
 LARGEST_INPUTS = 8192  # the matrix of inputs by inputs stays below 256 MiB
@@ -36,29 +35,11 @@ class WeightSearch:
         """Integer weights (G, K, O) such that rows @ weights * unit is near the targets; `scaled` are the float weights in steps of
         the integers, `start` the integers to begin with."""
         wanted = self._products / np.float32(unit) + self._damping[:, :, None] * scaled
-        return _descend(self._gram, wanted - self._gram @ start, start.copy(), limits)
+        left, weight = _by_output(wanted - self._gram @ start), _by_output(start)
+        descend(self._gram, left, weight, limits, SWEEPS)
+        return weight.transpose(0, 2, 1)
 
 
-def _descend(gram: Matrix, left: Matrix, weight: Matrix, limits: Range) -> Matrix:
-    """`left` is the objective's negative gradient; it is kept up to date block by block, and within a block weight by weight."""
-    for _ in range(SWEEPS):
-        moved = False
-        for begin in range(0, weight.shape[1], BLOCK):
-            block = slice(begin, begin + BLOCK)
-            change = _descend_block(gram[:, block, block], left[:, block].copy(), weight[:, block], limits)
-            if change.any():
-                moved = True
-                weight[:, block] += change
-                left -= gram[:, :, block] @ change
-        if not moved:
-            break
-    return weight
-
-
-def _descend_block(gram: Matrix, left: Matrix, weight: Matrix, limits: Range) -> Matrix:
-    change = np.zeros_like(weight)
-    for i in range(weight.shape[1]):
-        best = np.clip(np.rint(weight[:, i] + left[:, i] / gram[:, i, i, None]), *limits)
-        change[:, i] = best - weight[:, i]
-        left -= gram[:, :, i, None] * change[:, None, i]
-    return change
+def _by_output(values: Matrix) -> Matrix:
+    """(G, K, O) as (G, O, K), in memory of its own."""
+    return np.array(values.transpose(0, 2, 1), order="C")

@@ -54,7 +54,7 @@ class Samples:
         return np.ascontiguousarray(sums.transpose(1, 0, 2))
 
     def rows(self, layer: Layer, source: npt.NDArray[np.int8]) -> Rows:
-        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K)."""
+        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K); a pixel's groups lie side by side in memory."""
         if source.ndim == 2:
             return source.astype(np.float32)[None]
         weight, attributes = self.net.constants[layer.node.inputs[1]], layer.node.attributes
@@ -64,15 +64,18 @@ class Samples:
             attributes.get("dilations", [1, 1]),
         )
         top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
-        padded = np.pad(source, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        width = (padded.shape[3] - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
-        pixels = self.pixels[layer.name][:, :, None]
-        y = pixels // width * strides[0] + np.arange(kernel[0]) * dilations[0]
-        x = pixels % width * strides[1] + np.arange(kernel[1]) * dilations[1]
-        image, channel = np.arange(len(padded))[:, None, None, None, None], np.arange(padded.shape[1])[:, None, None]
-        picked = padded[image, channel, y[:, :, None, :, None], x[:, :, None, None, :]]
-        picked = picked.reshape(-1, groups(layer), weight[0].size)
-        return np.ascontiguousarray(picked.transpose(1, 0, 2), np.float32)
+        padded = np.pad(source.transpose(0, 2, 3, 1), ((0, 0), (top, bottom), (left, right), (0, 0)))
+        images, height, width, channels = padded.shape
+        across = (width - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
+        pixels = self.pixels[layer.name]
+        corner = np.arange(images)[:, None] * height + pixels // across * strides[0]
+        corner = (corner * width + pixels % across * strides[1]).reshape(-1)
+        taps = [y * dilations[0] * width + x * dilations[1] for y in range(kernel[0]) for x in range(kernel[1])]
+        vectors = padded.reshape(-1, channels)
+        rows = np.empty((len(corner), channels, len(taps)), np.float32)
+        for tap, offset in enumerate(taps):
+            rows[:, :, tap] = vectors[corner + offset]
+        return rows.reshape(len(corner), groups(layer), weight[0].size).transpose(1, 0, 2)
 
     def _outputs(self, layer: Layer) -> int:
         return len(self.net.constants[layer.node.inputs[1]])

@@ -41,7 +41,7 @@ class Segments:
 
     def _run(self, piece: tuple[Net, set[str]]) -> npt.NDArray[np.generic]:
         net, inputs = piece
-        running = session(_typed(net, inputs, self._known).SerializeToString())
+        running = session(_typed(net, inputs, self._known).SerializeToString(), fast=True)
         size, parts = batch_size(self.net, self.images), []
         for start, _ in batches(self.net, self.images):
             feeds = {name: _filled(self._known[name][start : start + size], size) for name in inputs}

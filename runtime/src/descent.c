@@ -1,0 +1,121 @@
+/* Coordinate descent over the integer weights of a layer, for the quantiser. It alone here computes in float.
+ *
+ * The time goes into the gradient: every weight that moves changes it for all weights of the same output. Few weights move, and
+ * other outputs do not care, so each output follows its own moves only; a matrix product would multiply mostly zeros. The moves
+ * of a block of weights reach the gradient together, strip by strip, while the strips of the matrix are in the cache. */
+#include <stddef.h>
+#include <string.h>
+
+#include "re2na.h"
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF /* GCC's default for C11: the same weights whatever compiled this */
+#endif
+
+enum {
+  BLOCK = 64,    /* weights whose moves reach the gradient together */
+  OUTPUTS = 32,  /* that share a block of the matrix while it is in the cache */
+  STRIP = 1024,  /* of the gradient */
+  LANES = 32     /* sums under way at once */
+};
+
+#define INLINE static inline __attribute__((always_inline))
+#define ROUNDING 12582912.0f /* 1.5 * 2**23: added and taken away again, it rounds small numbers to integers, ties to even */
+
+typedef struct moves {
+  uint32_t count;
+  uint32_t index[BLOCK];
+  float change[BLOCK];
+} moves;
+
+typedef struct problem {
+  const float *gram;
+  float *left, *weight;
+  size_t inputs;
+  uint32_t outputs;
+  float low, high;
+} problem;
+
+/* One output's weights begin..begin+size, in order; the gradient of the others has to follow. */
+INLINE void descend_block(const problem *p, size_t begin, uint32_t size, uint32_t output, moves *moved) {
+  float *weight = p->weight + output * p->inputs + begin, own[BLOCK];
+  memcpy(own, p->left + output * p->inputs + begin, size * sizeof *own);
+  moved->count = 0;
+  for (uint32_t i = 0; i < size; i++) {
+    const float *row = p->gram + (begin + i) * p->inputs + begin;
+    float best = weight[i] + own[i] / row[i];
+    best = best < p->low ? p->low : best > p->high ? p->high : best;
+    best = (best + ROUNDING) - ROUNDING;
+    const float change = best - weight[i];
+    if (change == 0) continue;
+    weight[i] = best;
+    moved->index[moved->count] = i;
+    moved->change[moved->count++] = change;
+    for (uint32_t j = i + 1; j < size; j++) own[j] -= row[j] * change;
+  }
+}
+
+/* `lanes` is a constant where this is inlined; `fused`: the processor rounds a product and its addition once. */
+INLINE void follow(const float *rows, size_t inputs, const moves *moved, float *left, const int lanes, const int fused) {
+  float sum[LANES] = {0};
+  for (uint32_t m = 0; m < moved->count; m++) {
+    const float *row = rows + moved->index[m] * inputs, change = moved->change[m];
+    for (int k = 0; k < lanes; k++)
+      sum[k] = fused ? __builtin_fmaf(row[k], change, sum[k]) : sum[k] + row[k] * change;
+  }
+  for (int k = 0; k < lanes; k++) left[k] -= sum[k];
+}
+
+INLINE void follow_strip(const problem *p, size_t begin, size_t from, size_t to, const moves *moved, const int fused) {
+  const float *rows = p->gram + begin * p->inputs;
+  for (uint32_t o = 0; o < p->outputs; o++) {
+    float *left = p->left + o * p->inputs;
+    size_t j = from;
+    if (!moved[o].count) continue;
+    for (; j + LANES <= to; j += LANES) follow(rows + j, p->inputs, &moved[o], left + j, LANES, fused);
+    for (; j < to; j++) follow(rows + j, p->inputs, &moved[o], left + j, 1, fused);
+  }
+}
+
+INLINE void descend(const problem *p, uint32_t sweeps, const int fused) {
+  moves moved[OUTPUTS];
+  int moving = 1;
+  for (; sweeps && moving; sweeps--) {
+    moving = 0;
+    for (size_t begin = 0; begin < p->inputs; begin += BLOCK) {
+      const size_t size = p->inputs - begin < BLOCK ? p->inputs - begin : BLOCK;
+      for (uint32_t o = 0; o < p->outputs; o++) {
+        descend_block(p, begin, (uint32_t)size, o, &moved[o]);
+        moving |= moved[o].count != 0;
+      }
+      const size_t first = sweeps == 1 ? begin + size : 0; /* in the last sweep nobody comes back */
+      for (size_t from = first; from < p->inputs; from += STRIP)
+        follow_strip(p, begin, from, p->inputs - from < STRIP ? p->inputs : from + STRIP, moved, fused);
+    }
+  }
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2,fma"))) static void descend_fused(const problem *p, uint32_t sweeps) { descend(p, sweeps, 1); }
+static int has_fused(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#elif defined(__aarch64__)
+static void descend_fused(const problem *p, uint32_t sweeps) { descend(p, sweeps, 1); }
+static int has_fused(void) { return 1; }
+#else
+static void descend_fused(const problem *p, uint32_t sweeps) { descend(p, sweeps, 0); }
+static int has_fused(void) { return 0; }
+#endif
+
+static void descend_portable(const problem *p, uint32_t sweeps) { descend(p, sweeps, 0); }
+
+void re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs, float low,
+                   float high, uint32_t sweeps) {
+  void (*const run)(const problem *, uint32_t) = has_fused() ? descend_fused : descend_portable;
+  for (uint32_t g = 0; g < groups; g++)
+    for (uint32_t o = 0; o < outputs; o += OUTPUTS) {
+      const size_t at = ((size_t)g * outputs + o) * inputs;
+      const uint32_t count = outputs - o < OUTPUTS ? outputs - o : OUTPUTS;
+      const problem p = {gram + (size_t)g * inputs * inputs, left + at, weight + at, inputs, count, low, high};
+      run(&p, sweeps);
+    }
+}
