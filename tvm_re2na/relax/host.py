@@ -11,6 +11,8 @@ from tvm_re2na.relax.kernels.instructions import X86
 
 VARIABLE = "RE2NA_CPU"  # an instruction set to hold the code to, for tests and benchmarks
 PORTABLE = "portable"
+# LLVM's first level builds in half the time of its third; the kernels are as fast, for their vectors are spelled out
+LEVEL = 1
 PROCESSORS = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # the plainest processor of each
 
 
@@ -18,14 +20,23 @@ def host_target() -> Target:
     """This machine's processor; the environment's RE2NA_CPU names one of `available` instead. ValueError of any other."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
-        return Target({"kind": "llvm", "mcpu": llvm.llvm_get_system_cpu()})
+        return _target(llvm.llvm_get_system_cpu())
     names = available()
     if wanted not in names:
         raise ValueError(f"{VARIABLE} is '{wanted}'; this machine has {', '.join(names)}")
-    return Target({"kind": "llvm", "mcpu": PROCESSORS[wanted]} if wanted != PORTABLE else "llvm")
+    return target_of(wanted)
+
+
+def target_of(name: str) -> Target:
+    """The target of one of `available`; "portable" is plain `llvm`."""
+    return Target("llvm") if name == PORTABLE else _target(PROCESSORS[name])
 
 
 def available() -> list[str]:
     """The instruction sets this machine can run, narrowest first; "portable" is code for any machine of its kind."""
-    has = set(llvm.llvm_get_cpu_features(Target({"kind": "llvm", "mcpu": llvm.llvm_get_system_cpu()})))
+    has = set(llvm.llvm_get_cpu_features(_target(llvm.llvm_get_system_cpu())))
     return [PORTABLE, *(isa.name for isa in reversed(X86) if has.issuperset(isa.features))]
+
+
+def _target(processor: str) -> Target:
+    return Target({"kind": "llvm", "mcpu": processor, "opt-level": LEVEL})
