@@ -166,7 +166,8 @@ def _as_fixed_point(ratio: float) -> tuple[int, int]:
 @cache
 def results(name: str) -> list[Array]:
     """Of all operators, built as one module."""
-    target = target_of("portable" if name == "relax" else name)
+    level = {"relax": 0, "portable": 1}.get(name)  # Relax makes many functions of an operator, which take LLVM long
+    target = target_of(name) if level is None else tvm.target.Target({"kind": "llvm", "opt-level": level})
     kernels = None if name == "relax" else Kernels(instructions_of(target) or PORTABLE)
     functions: dict[Any, Any] = {}
     for index, op in enumerate(operators()):

@@ -153,9 +153,7 @@ def explanation_of(function: Any) -> Explanation | None:
     return Explanation(**json.loads(text)) if text else None
 
 
-def _merged(
-    found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None
-) -> tvm.IRModule:
+def _merged(found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None) -> tvm.IRModule:
     mod = _on_cpu(found, rejections, target)
     kept_on_cpu = [variable for variable, function in mod.functions.items() if explanation_of(function)]
     for variable in kept_on_cpu:  # what is no composite must be "Primitive", or the pass would look for its groups
@@ -195,9 +193,7 @@ def _in_order(mod: tvm.IRModule) -> list[str]:
     return [symbol for symbol in dict.fromkeys(symbols) if symbol in known]
 
 
-def _on_cpu(
-    found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None
-) -> tvm.IRModule:
+def _on_cpu(found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None) -> tvm.IRModule:
     """The module with the named composites as integer functions for the CPU."""
     mod = found.module.clone()
     isa = instructions_of(target) if target is not None else None

@@ -18,6 +18,7 @@ from tvm_re2na.relax.kernels.scaling import Scaling
 from tvm_re2na.relax.kernels.tiles import convolution_function
 
 INT8 = np.iinfo(np.int8)
+MACS_ATTR = "re2na_macs"
 
 
 class Kernels:
@@ -49,9 +50,7 @@ class Kernels:
             raise ValueError("a convolution without window")
         shapes = _four(op.inputs[0].sizes), _four(op.output.sizes)
         types = op.inputs[0].dtype, op.output.dtype
-        conv = Convolution(
-            self._isa, shapes[0], types[0], shapes[1], types[1], op.window, op.groups, scaling.shifts
-        )
+        conv = Convolution(self._isa, shapes[0], types[0], shapes[1], types[1], op.window, op.groups, scaling.shifts)
         constants = conv.packed(weight), conv.biases(bias), conv.table(), scaling.numbers()
         return self._call(conv, lambda: convolution_function(conv), data, constants, conv.result, conv.result_dtype)
 
@@ -76,11 +75,18 @@ class Kernels:
         dtype: str,
     ) -> Any:
         if key not in self._variables:
-            self._variables[key] = variable = tvm.ir.GlobalVar(f"re2na_{type(key).__name__.lower()}_{len(self.functions)}")
-            self.functions[variable] = function = make()
+            self._variables[key] = variable = tvm.ir.GlobalVar(
+                f"re2na_{type(key).__name__.lower()}_{len(self.functions)}"
+            )
+            self.functions[variable] = function = make().with_attr(MACS_ATTR, key.macs)
             relax.expr._update_type(variable, function.ty)
         arguments = [relax.const(constant.reshape(-1), str(constant.dtype)) for constant in constants]
         return relax.call_tir(self._variables[key], [data, *arguments], relax.TensorType(shape, dtype))
+
+
+def macs_of(function: tirx.PrimFunc) -> int:
+    """Multiply-accumulates of a kernel; 0 of any other function."""
+    return int(function.attrs[MACS_ATTR]) if function.attrs is not None and MACS_ATTR in function.attrs else 0
 
 
 def _sees_all(op: Operator) -> bool:

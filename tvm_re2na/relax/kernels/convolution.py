@@ -8,8 +8,10 @@ and padding is a table: where the pairs under each pair of weights begin.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +42,10 @@ class Convolution:
     window: Window
     groups: int
     shifts: bool
+
+    @property
+    def macs(self) -> int:
+        return math.prod((*self.result, self.channels, *self.window.kernel))
 
     @property
     def channels(self) -> int:
@@ -151,7 +157,9 @@ class Convolution:
         whole = np.pad(grouped, ((0, 0), (0, missing[1]), (0, missing[0]), (0, 0)))
         split = whole.reshape(self.groups, self.blocks, self.tile.channels, self.pairs, 2, -1)
         ordered = np.ascontiguousarray(split.transpose(0, 1, 3, 5, 2, 4))
-        return ordered.view(np.int32).reshape(self.groups, self.blocks, self.steps, self.tile.channels)
+        shape = self.groups, self.blocks, self.steps, self.tile.channels
+        pairs: npt.NDArray[np.int32] = ordered.view(np.int32).reshape(shape)
+        return pairs
 
     def biases(self, bias: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """Biases [O] as [groups, channels of all blocks]."""

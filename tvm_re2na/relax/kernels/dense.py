@@ -1,4 +1,4 @@
-"""A dense layer whose vectors hold neighbouring outputs. Weights stay bytes, for they are read once only, until they are multiplied."""
+"""A dense layer whose vectors hold neighbouring outputs. Its weights, which are read once only, stay bytes in memory."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class Dense:
     weight_dtype: str
     result_dtype: str
     shifts: bool
+
+    @property
+    def macs(self) -> int:
+        return self.batch * self.inputs * self.outputs
 
     @property
     def rows(self) -> int:

@@ -55,7 +55,9 @@ def convolution_function(conv: Convolution) -> tirx.PrimFunc:
 def _fill(conv: Convolution, buffers: _Buffers, image: Expr, group: Expr) -> None:
     """Data to pairs of channels, minus the zero point, with zeros around it."""
     zero = buffers.numbers[FIELDS.index("data_zero")]
-    if any(span != (0, size) for spans in conv.inside for span, size in zip(spans, (conv.rows, conv.pitch), strict=True)):
+    if any(
+        span != (0, size) for spans in conv.inside for span, size in zip(spans, (conv.rows, conv.pitch), strict=True)
+    ):
         with T.serial(0, conv.pairs * len(conv.phases) * conv.plane) as at:
             T.buffer_store(buffers.pairs, tirx.const(0, "int32"), [at])
     with T.serial(0, conv.pairs) as two:
@@ -64,11 +66,9 @@ def _fill(conv: Convolution, buffers: _Buffers, image: Expr, group: Expr) -> Non
         for index, (phase, (rows, columns)) in enumerate(zip(conv.phases, conv.inside, strict=True)):
             base = (two * len(conv.phases) + index) * conv.plane
             with T.serial(*rows) as row, T.serial(*columns) as column:
-                place = (
-                    row * conv.window.stride[0] + (phase[0] - conv.window.padding[0]),
-                    column * conv.window.stride[1] + (phase[1] - conv.window.padding[1]),
-                )
-                low, high = (tirx.Cast("int32", buffers.data[image, one, *place]) - zero for one in (first, second))
+                y = row * conv.window.stride[0] + (phase[0] - conv.window.padding[0])
+                x = column * conv.window.stride[1] + (phase[1] - conv.window.padding[1])
+                low, high = (tirx.Cast("int32", buffers.data[image, one, y, x]) - zero for one in (first, second))
                 T.buffer_store(buffers.pairs, pair(low, high), [base + row * conv.pitch + column])
 
 
