@@ -123,7 +123,7 @@ def operators() -> list[Operator]:
     rng = np.random.default_rng(16)
     smallest = linear(rng, (1, 32, 6, 6), 8, Window((3, 3), padding=(1, 1, 1, 1)), ratio=2.0**-16)
     extreme = replace(smallest, weight=np.full_like(smallest.weight, -128))
-    return [extreme, *directed(rng), *generated(rng, 24)]
+    return [extreme, *directed(rng), *generated(rng, 16)]
 
 
 def data_of(index: int, op: Operator) -> Array:

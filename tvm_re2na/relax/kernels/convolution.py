@@ -137,8 +137,8 @@ class Convolution:
         """Where the pairs under each pair of weights begin: by pair of channels, row and column of the window."""
         place = {phase: index for index, phase in enumerate(self.phases)}
         window = [place[y, x] * self.plane + row * self.pitch + column for (y, row), (x, column) in self._steps()]
-        bases = np.arange(self.pairs) * len(self.phases) * self.plane
-        return (bases[:, None] + np.array(window)).reshape(-1).astype(np.int32)
+        bases = range(0, self.pairs * len(self.phases) * self.plane, len(self.phases) * self.plane)
+        return np.array([base + begin for base in bases for begin in window], np.int32)
 
     def _steps(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """For each weight of the window, phase and place of its row, and of its column."""
