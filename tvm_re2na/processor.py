@@ -14,8 +14,8 @@ PORTABLE = "portable"
 MCPU = {
     PORTABLE: "",
     "neon": "",
-    "avx2": "core-avx2",
-    "avx512": "skylake-avx512",
+    "avx2": "x86-64-v3",
+    "avx512": "x86-64-v4",
 }  # LLVM's names; "" is its default for the machine
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -11,6 +10,7 @@ from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation, foreign, offloaded
+from tvm_re2na.relax.kernels.calls import macs_of
 from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.partition import (
     NAME_ATTR,
@@ -58,8 +58,8 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
 
 def offloaded_macs_share(mod: tvm.IRModule) -> float:
     """The share (0..1) of a partitioned module's multiply-accumulates that Re²Na executes; 0 where there are none."""
-    ours = sum(_macs(part) for _, f in offloaded_functions(mod) for _, _, part in composites(f))
-    rest = sum(_macs(f) for f in mod.functions.values() if isinstance(f, relax.Function))
+    ours = sum(_macs(mod, part) for _, f in offloaded_functions(mod) for _, _, part in composites(f))
+    rest = sum(_macs(mod, f) for f in mod.functions.values() if isinstance(f, relax.Function))
     return ours / (ours + rest) if ours + rest else 0.0
 
 
@@ -76,13 +76,12 @@ def _foreign(call: tvm.ir.Call, values: dict[Any, Any], index: int) -> Explanati
     return foreign(source_name(call) or f"{op}_{index}", kind, dtypes, integers)
 
 
-def _macs(function: relax.Function) -> int:
+def _macs(mod: tvm.IRModule, function: relax.Function) -> int:
     """Multiply-accumulates of a function: elements of each result times the weights that each of them meets."""
-    return sum(
+    calls = [value for _, value in bindings_of(function)]
+    operators = sum(
         prod(size or 1 for size in (*shape_of(call), *shape_of(call.args[1])[SUMMED[op_name(call)]]))
-        for call in _linear(function)
+        for call in calls
+        if op_name(call) in SUMMED
     )
-
-
-def _linear(function: relax.Function) -> Iterator[Any]:
-    return (value for _, value in bindings_of(function) if op_name(value) in SUMMED)
+    return operators + sum(macs_of(mod[call.args[0]]) for call in calls if op_name(call) == "call_tir")

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from tvm_re2na.codegen.constraints import Operator, Rescale
+from tvm_re2na.codegen.constraints import LINEAR, Operator, Rescale
+from tvm_re2na.relax.kernels.calls import Kernels
+from tvm_re2na.relax.kernels.scaling import Scaling
 
 RANKS = {"conv2d": 4, "dense": 2}
 FRACTION_BITS = 31  # of the multiplier of a rescaling, as in TVM's fixed_point_multiply
@@ -26,7 +28,7 @@ def has_integer_form(op: Operator) -> bool:
     shapes = [tensor.shape for tensor in (*op.inputs, op.output)]
     known = op.before is not None and op.after is not None and None not in op.zero_points
     static = not any(None in shape for shape in shapes) and not any(tensor.constant for tensor in op.inputs)
-    if op.kind in ("conv2d", "dense"):
+    if op.kind in LINEAR:
         static &= op.weight is not None and op.bias is not None and len(op.output.shape) == RANKS[op.kind]
     if op.kind == "pad":
         static &= op.window is not None and op.pad_value is not None
@@ -41,15 +43,23 @@ def _is_computable(rescale: Rescale) -> bool:
     return 2.0**-FRACTION_BITS < rescale.source[0] / rescale.target[0] < 2.0 ** (FRACTION_BITS - 1)
 
 
-def integer_function(composite: relax.Function, op: Operator) -> relax.Function:
-    """The function of `composite` in integers; itself, in floating point, where it has no integer form."""
+def integer_function(composite: relax.Function, op: Operator, kernels: Kernels | None = None) -> relax.Function:
+    """The function of `composite` in integers; itself, in floating point, where it has no integer form.
+
+    Convolutions and dense layers call `kernels`, whose functions belong into the same module; without, they are made of Relax's
+    operators. Both give the same bits.
+    """
     if not has_integer_form(op):
         return composite.without_attr("Composite").without_attr("Primitive")
     builder = relax.BlockBuilder()
     parameters = [relax.Var(f"x{i}", parameter.ty) for i, parameter in enumerate(composite.params)]
     with builder.function("main", parameters):
         with builder.dataflow():
-            result = builder.emit_output(builder.normalize(_FORMS[op.kind](op, parameters)))
+            if kernels is not None and op.kind in LINEAR:
+                result = kernels.call(op, parameters[0], _scaling(op))
+            else:
+                result = _FORMS[op.kind](op, parameters)
+            result = builder.emit_output(builder.normalize(result))
         builder.emit_func_output(result)
     return builder.get()["main"].without_attr("global_symbol")
 
@@ -139,16 +149,31 @@ def _centred(x: Expr, zero: int | None) -> Expr:
 
 def _rescaled(x: Expr, rescale: Rescale) -> Expr:
     """round(x * source / target), exact halves up, as TVM's fixed_point_multiply computes it."""
-    ratio = rescale.source[0] / rescale.target[0]
-    if ratio == 1:
+    if rescale.source[0] == rescale.target[0]:
         return x
-    fraction, exponent = math.frexp(ratio)
-    multiplier, shift = round(fraction * 2**FRACTION_BITS), FRACTION_BITS - exponent
-    if multiplier == 2**FRACTION_BITS:
-        multiplier, shift = multiplier // 2, shift - 1
+    multiplier, shift = _fixed_point(rescale)
     product = relax.op.multiply(relax.op.astype(x, "int64"), relax.const(multiplier, "int64"))
     rounded = relax.op.add(product, relax.const(1 << (shift - 1), "int64"))
     return relax.op.astype(relax.op.right_shift(rounded, relax.const(shift, "int64")), "int32")
+
+
+def _fixed_point(rescale: Rescale) -> tuple[int, int]:
+    """The multiplier, of FRACTION_BITS, and the shift to the right, which stand for a ratio."""
+    fraction, exponent = math.frexp(rescale.source[0] / rescale.target[0])
+    multiplier, shift = round(fraction * 2**FRACTION_BITS), FRACTION_BITS - exponent
+    return (multiplier // 2, shift - 1) if multiplier == 2**FRACTION_BITS else (multiplier, shift)
+
+
+def _scaling(op: Operator) -> Scaling:
+    """What `_result` does, in numbers."""
+    if op.before is None or op.after is None:
+        raise ValueError("a clamp without bounds")
+    multiplier, shift = _fixed_point(op.rescales[0])
+    half = FRACTION_BITS - 1
+    if multiplier == 2**half and shift >= half:  # a power of two
+        multiplier, shift = 1, shift - half
+    zeros = int(op.zero_points[0] or 0), int(op.zero_points[-1] or 0)
+    return Scaling(zeros[0], op.before, multiplier, shift, zeros[1], op.after)
 
 
 def _clamp(x: Expr, bounds: tuple[int, int] | None) -> Expr:

@@ -18,6 +18,8 @@ from tvm_re2na.codegen.explanation import Explanation, kept
 from tvm_re2na.codegen.names import UniqueNames
 from tvm_re2na.relax.describe import describe
 from tvm_re2na.relax.integers import integer_function
+from tvm_re2na.relax.kernels.calls import Kernels
+from tvm_re2na.relax.kernels.instructions import instructions_of
 from tvm_re2na.relax.normal import normalise
 from tvm_re2na.relax.patterns import PREFIX, SOURCE_ATTR, fusion_patterns, kind_of
 from tvm_re2na.relax.walk import attribute, bindings_of, called, result_of, value_of
@@ -38,19 +40,25 @@ class Found:
 
 
 def partition_for_re2na(
-    mod: tvm.IRModule, params: Params | None = None, *, arch: Architecture | None = None, mod_name: str = "default"
+    mod: tvm.IRModule,
+    params: Params | None = None,
+    *,
+    arch: Architecture | None = None,
+    mod_name: str = "default",
+    target: tvm.target.Target | None = None,
 ) -> tvm.IRModule:
     """Move every operator that Re²Na can execute bit-exactly into functions for it; `relax.transform.RunCodegen` compiles them.
 
     `mod` is a quantised module: QDQ operators as `relax.frontend.onnx` or `relax.frontend.torch` import them. Quantised operators
     that cannot be offloaded become integer functions for the CPU, with the same arithmetic; `explain` says why. The rest stays as
-    it is, and so does a module that is partitioned already.
+    it is, and so does a module that is partitioned already. If `target` names a processor ("mcpu"), integer functions use its
+    vector instructions, and the module must be compiled for that target; otherwise they suit any.
     """
     if is_partitioned(mod):
         return mod
     arch = arch or Architecture()
     found = find(mod, params)
-    return partition_found(found, judge(found, arch), arch, mod_name)
+    return partition_found(found, judge(found, arch), arch, mod_name, target)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
@@ -100,19 +108,23 @@ def judge(found: Found, arch: Architecture) -> dict[str, Rejection | None]:
 
 
 def partition_found(
-    found: Found, rejections: Mapping[str, Rejection | None], arch: Architecture, mod_name: str = "default"
+    found: Found,
+    rejections: Mapping[str, Rejection | None],
+    arch: Architecture,
+    mod_name: str = "default",
+    target: tvm.target.Target | None = None,
 ) -> tvm.IRModule:
     """Everything that is not rejected becomes functions for Re²Na, everything else integer functions for the CPU."""
-    mod = _merged(found, rejections)
+    mod = _merged(found, rejections, target)
     trivial = {name for _, function in offloaded_functions(mod) for name in _names_if_trivial(function)}
     if trivial:
-        mod = _merged(found, {**rejections, **dict.fromkeys(trivial)})
+        mod = _merged(found, {**rejections, **dict.fromkeys(trivial)}, target)
     return _named(mod, arch, mod_name)
 
 
-def for_cpu(found: Found) -> tvm.IRModule:
-    """Every operator as an integer function for the CPU."""
-    return _on_cpu(found, dict.fromkeys(found.operators))
+def for_cpu(found: Found, target: tvm.target.Target | None = None) -> tvm.IRModule:
+    """Every operator as an integer function for the CPU; `target` as of `partition_for_re2na`."""
+    return _on_cpu(found, dict.fromkeys(found.operators), target)
 
 
 def composite_kind(function: Any) -> str:
@@ -141,8 +153,8 @@ def explanation_of(function: Any) -> Explanation | None:
     return Explanation(**json.loads(text)) if text else None
 
 
-def _merged(found: Found, rejections: Mapping[str, Rejection | None]) -> tvm.IRModule:
-    mod = _on_cpu(found, rejections)
+def _merged(found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None) -> tvm.IRModule:
+    mod = _on_cpu(found, rejections, target)
     kept_on_cpu = [variable for variable, function in mod.functions.items() if explanation_of(function)]
     for variable in kept_on_cpu:  # what is no composite must be "Primitive", or the pass would look for its groups
         mod.update_func(variable, mod[variable].with_attr("Primitive", True))
@@ -181,15 +193,19 @@ def _in_order(mod: tvm.IRModule) -> list[str]:
     return [symbol for symbol in dict.fromkeys(symbols) if symbol in known]
 
 
-def _on_cpu(found: Found, rejections: Mapping[str, Rejection | None]) -> tvm.IRModule:
+def _on_cpu(found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None) -> tvm.IRModule:
     """The module with the named composites as integer functions for the CPU."""
     mod = found.module.clone()
+    isa = instructions_of(target) if target is not None else None
+    kernels = Kernels(isa) if isa is not None else None
     for variable, function in found.module.functions.items():
         name = attribute(function, NAME_ATTR)
         if name in rejections:
             operator = found.operators[name]
             why = json.dumps(dataclasses.asdict(kept(name, operator.kind, rejections[name])))
-            mod.update_func(variable, integer_function(function, operator).with_attr(KEPT_ATTR, why))
+            mod.update_func(variable, integer_function(function, operator, kernels).with_attr(KEPT_ATTR, why))
+    for variable, function in (kernels.functions if kernels is not None else {}).items():
+        mod.update_func(variable, function)
     return mod
 
 

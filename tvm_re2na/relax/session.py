@@ -19,8 +19,9 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.relax.backend import HOST, TAG, collect_programs, export_library
+from tvm_re2na.relax.backend import collect_programs, export_library
 from tvm_re2na.relax.explain import explain, offloaded_macs_share
+from tvm_re2na.relax.host import host_target
 from tvm_re2na.relax.lower import lower
 from tvm_re2na.relax.names import name_operators
 from tvm_re2na.relax.partition import (
@@ -96,19 +97,21 @@ def load_library(path: str | os.PathLike[str]) -> Runner:
     return open_library(tvm.runtime.load_module(os.fspath(path)))
 
 
-def build_for_cpu(mod: tvm.IRModule, params: Params) -> Built:
-    """Every quantised operator in integers, on plain `llvm`."""
-    return Built(tvm.compile(for_cpu(find(mod, params)), target=HOST), open_library)
+def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Built:
+    """Every quantised operator in integers for `target`, by default this processor; "llvm" is what the others are judged by."""
+    target = host_target() if target is None else tvm.target.Target(target)
+    return Built(tvm.compile(for_cpu(find(mod, params), target), target=target), open_library)
 
 
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
     """The same, partitioned; raises CompileError where the machine is too small."""
-    partitioned = partition_for_re2na(mod, params, arch=arch)
+    target = host_target()
+    partitioned = partition_for_re2na(mod, params, arch=arch, target=target)
     if dump is not None:
         for symbol, function in offloaded_functions(partitioned):
             compile_graph(lower(function, symbol, arch), arch, dump=dump)
     with collect_programs() as programs:
-        library = tvm.compile(relax.transform.RunCodegen()(partitioned), target=TAG)
+        library = tvm.compile(relax.transform.RunCodegen()(partitioned), target=target)
     return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
 
 
