@@ -17,7 +17,10 @@ from tvm_re2na.cli.parser import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command, that of the process where there are no `arguments`; returns its exit code."""
+    if arguments is None:
+        # no command uses PyTorch, which today's TVM loads wherever it is installed: half of the time of `compile`
+        sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
     options = make_parser().parse_args(arguments)
     try:
         with results_only():

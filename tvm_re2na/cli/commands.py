@@ -167,6 +167,8 @@ def doctor(options: argparse.Namespace) -> Result:
     from tvm_re2na.doctor import examine, is_well
 
     del options
+    if sys.modules.get("torch") is None:  # `main` has hidden it
+        sys.modules.pop("torch", None)
     with progress_bar() as progress:
         findings = examine(progress)
     rows = [{**dataclasses.asdict(finding), "state": finding.state.value} for finding in findings]
