@@ -125,7 +125,7 @@ def graph(body: str, inputs: str = "float[1,4,6,6] x", opset: int = 17) -> onnx.
 
 GRAPHS = {
     "several results": "a, b = Split<axis=1>(x, halves) c = Relu(a) d = Concat<axis=1>(b, c, a) y = Flatten(d)",
-    "one result left out": "a, b, c, d, e = BatchNormalization(x, one4, one4, one4, one4) y = Flatten(a)",
+    "results that are operands as well": "a, b, c, d, e = BatchNormalization(x, one4, one4, one4, one4) y = Flatten(a)",
     "constants behind nodes": "t = Transpose<perm=[1,0,2,3]>(w) r = Transpose<perm=[1,0,2,3]>(t) f = DequantizeLinear(r, s, z)"
     " q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) c = Conv(d, f) y = Flatten<axis=2>(c)",
     "shapes computed": "h = Shape(x) n = Gather(h, first) m = Concat<axis=0>(n, flat) i = Identity(x) y = Reshape(i, m)",

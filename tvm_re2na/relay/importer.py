@@ -99,10 +99,10 @@ class _Importer(GraphProto):  # type: ignore[misc]
     def _operand(self, expr: relay.Expr | None) -> relay.Expr | None:
         if expr is None or isinstance(expr, (relay.Constant, relay.Var)):
             return expr
-        if isinstance(expr, relay.TupleGetItem) and expr.span is None:  # it gets the span of the node that reads it
-            if isinstance(expr.tuple_value, relay.Tuple):
-                return self._operand(expr.tuple_value.fields[expr.index])
-            return relay.TupleGetItem(self._operand(expr.tuple_value), expr.index)
+        if isinstance(expr, relay.TupleGetItem) and isinstance(
+            expr.tuple_value, relay.Tuple
+        ):  # folded as a constant is
+            return self._operand(expr.tuple_value.fields[expr.index])
         if expr not in self._stand_ins:
             whole, kind = self._whole.visit(expr), common.infer_type(expr).checked_type
             if relay.ty.is_dynamic(kind):
