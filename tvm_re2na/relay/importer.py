@@ -24,20 +24,8 @@ from tvm_re2na.relay.describe import array_of
 LOCAL = {
     *("DequantizeLinear", "QuantizeLinear"),
     *("Conv", "Gemm", "MatMul", "BatchNormalization"),
-    *(
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Clip",
-        "Relu",
-        "LeakyRelu",
-        "Sigmoid",
-        "HardSigmoid",
-        "HardSwish",
-        "Tanh",
-        "Softmax",
-    ),
+    *("Add", "Sub", "Mul", "Div", "Softmax"),
+    *("Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Concat", "Flatten", "Identity", "Pad", "Reshape", "Shape", "Slice", "Split", "Transpose"),
 }
@@ -80,7 +68,7 @@ class _Importer(GraphProto):  # type: ignore[misc]
         if op in LOCAL and not self._reaches_further(op, inputs, attrs):
             operands = [self._operand(expr) for expr in inputs]
         else:
-            operands = [None if expr is None else self._whole.visit(expr) for expr in inputs]
+            operands = [None if expr is None else self._resolved(expr) for expr in inputs]
         scaled = _scaled(op, operands, attrs, opset)
         if scaled is not None:
             return scaled
@@ -99,17 +87,21 @@ class _Importer(GraphProto):  # type: ignore[misc]
     def _operand(self, expr: relay.Expr | None) -> relay.Expr | None:
         if expr is None or isinstance(expr, (relay.Constant, relay.Var)):
             return expr
-        if isinstance(expr, relay.TupleGetItem) and isinstance(
-            expr.tuple_value, relay.Tuple
-        ):  # folded as a constant is
-            return self._operand(expr.tuple_value.fields[expr.index])
+        if isinstance(expr, relay.TupleGetItem) and isinstance(expr.tuple_value, relay.Tuple):
+            return self._operand(expr.tuple_value.fields[expr.index])  # TVM folds it, as it does a constant
         if expr not in self._stand_ins:
-            whole, kind = self._whole.visit(expr), common.infer_type(expr).checked_type
+            whole, kind = self._resolved(expr), common.infer_type(expr).checked_type
             if relay.ty.is_dynamic(kind):
                 return whole
             self._stand_ins[expr] = relay.Var(f"stand_in_{len(self._stand_ins)}", kind, expr.span)
             self._whole.memo_map[self._stand_ins[expr]] = whole
         return self._stand_ins[expr]
+
+    def _resolved(self, expr: relay.Expr) -> relay.Expr:
+        """The whole expression; what reads it will not go through it again."""
+        whole = self._whole.visit(expr)
+        self._whole.memo_map[whole] = whole
+        return whole
 
 
 class _Whole(relay.ExprMutator):  # type: ignore[misc]
