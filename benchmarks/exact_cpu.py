@@ -36,7 +36,7 @@ LIMITS = {
     "vgg16": 0.2,
     "mobilenet_v2": 0.5,
     "efficientnet_lite0": 0.5,
-}  # of the time of TVM's loops for plain llvm
+}  # of the plain loops' time
 FILES = {"efficientnet_lite0": "efficientnet_lite0_imagenet.onnx"}  # in RE2NA_DATA
 BASE = "llvm"
 

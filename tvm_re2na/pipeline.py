@@ -19,7 +19,7 @@ from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.data import Dataset
-from tvm_re2na.rooms import Built, Dump, Lowered, MissingPackageError, Module
+from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
@@ -170,6 +170,11 @@ def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dum
     `dump(stage, text)` is handed what each stage of the compiler makes of each offloaded region.
     """
     return rooms.session().build_for_re2na(mod, params, arch, dump)
+
+
+def compile_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Compiled:
+    """The programs that `build_for_re2na` makes, alone: nothing is built for the CPU. Raises as that does."""
+    return rooms.session().compile_for_re2na(mod, params, arch, dump)
 
 
 def lower_for_each(mod: Module, params: dict[str, Any], archs: Sequence[Architecture]) -> list[Lowered]:

@@ -52,6 +52,14 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Compiled:
+    """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them."""
+
+    programs: tuple[tuple[str, Program], ...]
+    offloaded_macs_share: float
+
+
+@dataclass(frozen=True)
 class Lowered:
     """What a machine takes of a network: the graphs of the offloaded regions, and their share of the network's MACs."""
 
@@ -63,7 +71,7 @@ class Session(Protocol):
     """`tvm_re2na.relay.session` or `tvm_re2na.relax.session`."""
 
     def import_onnx(self, model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[Module, Params]:
-        """TVM's importer with the input's shape fixed; raises whatever TVM raises, which may be any exception."""
+        """What TVM's importer makes with the input's shape fixed; raises whatever TVM raises, which may be any exception."""
 
     def import_tflite(self, content: bytes) -> tuple[Module, Params]:
         """A TFLite model; raises ImportError without the package `tflite`, and whatever TVM raises."""
@@ -73,6 +81,9 @@ class Session(Protocol):
 
     def build_for_re2na(self, mod: Module, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
         """The same network, partitioned; raises CompileError where the machine is too small."""
+
+    def compile_for_re2na(self, mod: Module, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
+        """The programs that `build_for_re2na` makes, byte for byte, without the build of the rest for the CPU."""
 
     def lower_for_each(self, mod: Module, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
         """What each machine takes of one network; the machines may differ in anything but their arithmetic."""

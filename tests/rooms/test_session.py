@@ -63,6 +63,10 @@ def test_several_regions_and_outputs(room: Room) -> None:
     built = pipeline.build_for_re2na(mod, params, Architecture())
     assert len(built.programs) == 4
     assert 0 < built.offloaded_macs_share < 1
+    compiled = pipeline.compile_for_re2na(mod, params, Architecture())
+    assert [symbol for symbol, _ in compiled.programs] == [f"tvmgen_default_re2na_main_{index}" for index in range(4)]
+    assert {name: p.to_bytes() for name, p in compiled.programs} == {name: p.to_bytes() for name, p in built.programs}
+    assert compiled.offloaded_macs_share == built.offloaded_macs_share
     image = RNG.normal(size=(1, 4, 8, 8)).astype(np.float32)
     sides = [side.executor()(image) for side in (pipeline.build_for_cpu(mod, params), built)]
     for expected, found in zip(*sides, strict=True):
@@ -90,6 +94,9 @@ def test_dumps_of_the_stages(room: Room, network: tuple[Any, dict[str, Any]]) ->
     seen: list[str] = []
     pipeline.build_for_re2na(*network, Architecture(), lambda stage, text: seen.append(stage))
     assert "units" in seen
+    compiled: list[str] = []
+    pipeline.compile_for_re2na(*network, Architecture(), lambda stage, text: compiled.append(stage))
+    assert compiled == seen
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -17,7 +17,13 @@ from tvm_re2na.cli.parser import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Nothing but the parser is loaded before the options are known."""
+    """Run one command, that of the process where there are no `arguments`; returns its exit code.
+
+    Nothing but the parser is loaded before the options are known.
+    """
+    if arguments is None:
+        # no command uses PyTorch, which today's TVM loads wherever it is installed: half of the time of `compile`
+        sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
     options = make_parser().parse_args(arguments)
     from tvm_re2na import cache
     from tvm_re2na.cli.errors import explain_failure

@@ -26,7 +26,7 @@ from tvm_re2na.pipeline import Progress
 if TYPE_CHECKING:
     from tvm_re2na.doctor import Finding
     from tvm_re2na.quantize import QuantizeOptions
-    from tvm_re2na.rooms import Built
+    from tvm_re2na.rooms import Compiled
 
 
 class UsageError(ValueError):
@@ -65,19 +65,19 @@ def compile_model(options: argparse.Namespace) -> Result:
     check_figure(options.plot)
     with progress_bar() as progress:
         model, mod, params = _imported(options, progress)
-        built = pipeline.build_for_re2na(mod, params, _arch(options), _dump(options))
-    if not built.programs:
+        compiled = pipeline.compile_for_re2na(mod, params, _arch(options), _dump(options))
+    if not compiled.programs:
         raise UsageError(f"{options.model}: no operator can be offloaded; `re2na explain` says why")
-    programs = [program for _, program in built.programs] if model is None else _with_scales(built, model)
+    programs = [program for _, program in compiled.programs] if model is None else _with_scales(compiled, model)
     paths = _numbered(output, len(programs))
     _write_all({path: program.to_bytes() for path, program in zip(paths, programs, strict=True)})
     names = [str(path) for path in paths]
     report = compile_report(programs)
     data = {"program": names[0] if len(names) == 1 else names, **report}
-    data["offloaded_macs_share"] = built.offloaded_macs_share
+    data["offloaded_macs_share"] = compiled.offloaded_macs_share
     facts = {
         "written": ", ".join(names),
-        "MACs offloaded": render.percent(built.offloaded_macs_share),
+        "MACs offloaded": render.percent(compiled.offloaded_macs_share),
         "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
@@ -174,6 +174,8 @@ def doctor(options: argparse.Namespace) -> Result:
 
     if options.clear_cache:
         return _findings([clear_cache()])
+    if sys.modules.get("torch") is None:  # `main` has hidden it
+        sys.modules.pop("torch", None)
     with progress_bar() as progress:
         findings = examine(progress)
     return _findings(findings, code=0 if is_well(findings) else MISSING_PACKAGE)
@@ -263,11 +265,11 @@ def _check_writable(path: Path) -> None:
         )
 
 
-def _with_scales(built: Built, model: onnx.ModelProto) -> list[Program]:
+def _with_scales(compiled: Compiled, model: onnx.ModelProto) -> list[Program]:
     """The programs; that of a network which is offloaded as a whole learns the scales of the network's border."""
-    programs = [program for _, program in built.programs]
+    programs = [program for _, program in compiled.programs]
     image = pipeline.model_input(model).image
-    if len(programs) > 1 or built.offloaded_macs_share < 1 or programs[0].inputs[0].shape[1:] != image:
+    if len(programs) > 1 or compiled.offloaded_macs_share < 1 or programs[0].inputs[0].shape[1:] != image:
         return programs
     return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_scales(model))]
 

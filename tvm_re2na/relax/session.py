@@ -33,11 +33,12 @@ from tvm_re2na.relax.partition import (
     partition_for_re2na,
     partition_found,
 )
-from tvm_re2na.rooms import Built, Dump, Lowered, Params, Runner
+from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner
 
 __all__ = [
     "build_for_cpu",
     "build_for_re2na",
+    "compile_for_re2na",
     "explain",
     "import_onnx",
     "import_tflite",
@@ -113,6 +114,16 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     with collect_programs() as programs:
         library = tvm.compile(relax.transform.RunCodegen()(partitioned), target=target)
     return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
+
+
+def compile_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
+    """Its programs alone; raises CompileError where the machine is too small."""
+    partitioned = partition_for_re2na(mod, params, arch=arch)
+    programs = tuple(
+        (symbol, compile_graph(lower(function, symbol, arch), arch, dump=dump))
+        for symbol, function in offloaded_functions(partitioned)
+    )
+    return Compiled(programs, offloaded_macs_share(partitioned))
 
 
 def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:

@@ -17,6 +17,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constraints import Operator, Rejection
 from tvm_re2na.codegen.names import UniqueNames
 from tvm_re2na.relay.describe import describe, parts_of
+from tvm_re2na.relay.fake_quantization import to_integers
 from tvm_re2na.relay.names import SourceNames
 from tvm_re2na.relay.patterns import PREFIX, form_table, kind_of
 
@@ -106,8 +107,8 @@ def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModu
     names = SourceNames(mod["main"])
     notes: tuple[str, ...] = ()
     try:
-        mod = passes.FakeQuantizationToInteger()(mod)
-    except Exception as error:  # the pass asserts on forms it does not know; they then simply run on the CPU
+        mod = to_integers(mod)
+    except Exception as error:  # what it does not know then simply runs on the CPU
         notes = (f"FakeQuantizationToInteger failed, the module stays in floating point: {_last_line(error)}",)
         warnings.warn(notes[0], stacklevel=3)
     mod = tvm.transform.Sequential([passes.FoldConstant(fold_qnn=not notes), passes.InferType()])(mod)
@@ -122,7 +123,8 @@ def group(mod: tvm.IRModule, params: Params | None, arch: Architecture) -> Group
 def find(mod: tvm.IRModule, params: Params | None) -> Found:
     """The part of `group` that depends on no machine."""
     mod, names, notes = prepare(mod, params)
-    mod = relay.transform.InferType()(relay.transform.MergeComposite(form_table())(mod))
+    ops = {str(name) for name in relay.analysis.list_op_freqs(mod)}
+    mod = relay.transform.MergeComposite(form_table(ops))(mod)
     naming = _Naming(names)
     mod["main"] = naming.visit(mod["main"])
     mod = relay.transform.InferType()(mod)
@@ -144,7 +146,8 @@ def partition_grouped(grouped: Grouped, arch: Architecture, mod_name: str = "def
     """Everything that is not rejected becomes functions for Re²Na; rejected operators are put back as they were."""
     passes = relay.transform
     mod = tvm.IRModule(dict(grouped.module.functions.items()), grouped.module.type_definitions)
-    mod["main"] = _Inline(set(grouped.rejections)).visit(mod["main"])
+    if grouped.rejections:
+        mod["main"] = _Inline(set(grouped.rejections)).visit(mod["main"])
     mod = tvm.transform.Sequential(
         [
             passes.InferType(),

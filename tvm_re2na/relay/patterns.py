@@ -5,7 +5,7 @@ The patterns are about form only; whether the machine takes an operator is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from tvm import relay
@@ -14,7 +14,7 @@ from tvm.relay.op.contrib.register import register_pattern_table
 
 from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.relay.describe import describe, foldable_padding
+from tvm_re2na.relay.describe import CLAMPS, describe, foldable_padding
 
 PREFIX = "re2na."
 Pattern = Any  # a tvm.relay.dataflow_pattern.DFPattern
@@ -22,23 +22,31 @@ Entry = tuple[str, Pattern, Callable[[relay.Expr], bool]]
 RESHAPES = ("reshape", "squeeze", "expand_dims", "nn.batch_flatten")
 
 
-def form_table() -> list[Entry]:
-    """Name, pattern and check of every form, whether the machine takes it or not; larger forms stand first."""
+def form_table(ops: Set[str] | None = None) -> list[Entry]:
+    """Name, pattern and check of every form, whether the machine takes it or not; larger forms stand first.
+
+    Of a module that holds no operators but `ops`, only the forms that can be there: TVM goes through all of it for each.
+    """
 
     def anything(expr: relay.Expr) -> bool:
         del expr
         return True
 
     padded = is_op("nn.pad")(wildcard(), _constant())
+    forms = [
+        (["nn.pad"], "conv2d", _linear("qnn.conv2d", padded), foldable_padding),
+        (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), anything),
+        (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), anything),
+        (["nn.max_pool2d"], "max_pool2d", _clamped(is_op("nn.max_pool2d")(wildcard())), anything),
+        (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), anything),
+        (RESHAPES, "reshape", _any_of([is_op(name)(wildcard()) for name in RESHAPES]), anything),
+        (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), anything),
+        (CLAMPS, "clip", _clamp(wildcard()), anything),
+    ]
     return [
-        ("re2na.conv2d", _linear("qnn.conv2d", padded), foldable_padding),
-        ("re2na.conv2d", _linear("qnn.conv2d", wildcard()), anything),
-        ("re2na.dense", _linear("qnn.dense", wildcard()), anything),
-        ("re2na.max_pool2d", _clamped(is_op("nn.max_pool2d")(wildcard())), anything),
-        ("re2na.add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), anything),
-        ("re2na.reshape", _any_of([is_op(name)(wildcard()) for name in RESHAPES]), anything),
-        ("re2na.pad", is_op("nn.pad")(wildcard(), _constant()), anything),
-        ("re2na.clip", _clamp(wildcard()), anything),
+        (PREFIX + kind, pattern, check)
+        for roots, kind, pattern, check in forms
+        if ops is None or not ops.isdisjoint(roots)
     ]
 
 

@@ -16,6 +16,7 @@ from tvm.contrib import graph_executor
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.relay import importer
 from tvm_re2na.relay.backend import collect_programs, export_library
 from tvm_re2na.relay.exact import exact_build, host_target
 from tvm_re2na.relay.explain import explain, offloaded_macs_share
@@ -29,11 +30,12 @@ from tvm_re2na.relay.partition import (
     partition_grouped,
     prepare,
 )
-from tvm_re2na.rooms import Built, Dump, Lowered, Params, Runner
+from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner
 
 __all__ = [
     "build_for_cpu",
     "build_for_re2na",
+    "compile_for_re2na",
     "explain",
     "import_onnx",
     "import_tflite",
@@ -46,8 +48,7 @@ logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune 
 
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
-    mod, params = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
-    return mod, params
+    return importer.import_onnx(model, shape), {}
 
 
 def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
@@ -102,6 +103,16 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     with collect_programs() as programs, exact_build():
         library = relay.build(partitioned, target=host_target())
     return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
+
+
+def compile_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
+    """Its programs alone; raises CompileError where the machine is too small."""
+    partitioned = partition_for_re2na(mod, params, arch=arch)
+    programs = tuple(
+        (symbol, compile_graph(lower(function, symbol, arch), arch, dump=dump))
+        for symbol, function in offloaded_functions(partitioned)
+    )
+    return Compiled(programs, offloaded_macs_share(partitioned))
 
 
 def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
