@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from itertools import islice
 
@@ -12,17 +11,15 @@ import onnx
 import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
-from tvm.relay.backend import te_compiler
 
-from tests.relay.folding import remembered
+from tests.relay import folding
 from tests.relay.relay_qdq import RelayQdqBuilder as Builder
 from tests.rooms.harness import Arrays, Region, in_a_file
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.relay import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na, prepare
 from tvm_re2na.relay.partition import inline_composites
 
-te_compiler.libinfo = functools.cache(te_compiler.libinfo)  # TVM asks for it once per dimension of every tensor
-relay.transform.FoldConstantExpr = remembered(relay.transform.FoldConstantExpr)
+folding.install()
 __all__ = ["Builder", "explain", "offloaded_macs_share"]
 name = "relay"
 
