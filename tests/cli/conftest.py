@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
+from tests.quantize.networks import FloatNet
 from tvm_re2na.cli import main
+from tvm_re2na.quantize import quantize
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ def quantized(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = folder / "lenet5.int8.onnx"
     arguments = ["quantize", folder / "lenet5_mnist.onnx", "--output", path]
     assert main([str(item) for item in [*arguments, "--calibration", demo_data / "mnist_calibration128.npz"]]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One convolution, quantised: where the claim is about a command, whatever the network."""
+    net = FloatNet(batch=1)
+    path = tmp_path_factory.mktemp("small") / "small.int8.onnx"
+    onnx.save(quantize(net.build(net.conv("input", 3, 4)), net.images()).model, path)
     return path
 
 

@@ -16,6 +16,8 @@ from tvm_re2na.codegen.compiler import STAGES
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import Simulator
 
+pytestmark = pytest.mark.usefixtures("shared")  # LeNet-5 is compared again and again
+
 NUMBER = (int, float)
 COMPARISON = {
     "images": int,
@@ -140,39 +142,39 @@ def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     assert Program.open(path).to_bytes() == path.read_bytes()
 
 
-def test_report_and_figure(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+def test_report_and_figure(re2na: Command, small: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     options = ("--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.svg")
-    found = re2na("compile", quantized, "--report", *options)
+    found = re2na("compile", small, "--report", *options)
     assert found.code == 0, found.stderr
     for word in ("Cycles of the array by cause", "Energy in uJ", "TOPS/W", "waits for"):
         assert word in found.stdout
     assert (tmp_path / "net.svg").read_bytes().startswith(b"<?xml")
-    assert "by cause" not in re2na("compile", quantized, "--output", tmp_path / "net.re2na").stdout
 
 
 def test_compile_writes_beside_the_user(
-    re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    re2na: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = re2na("compile", quantized)
+    found = re2na("compile", small)
     assert found.code == 0, found.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["lenet5.re2na"]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.re2na"]
     assert "conv" in found.stdout
+    assert "by cause" not in found.stdout  # that takes --report
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_dump_after(re2na: Command, quantized: Path, tmp_path: Path, stage: str) -> None:
-    found = re2na("compile", quantized, "--output", tmp_path / "net.re2na", "--dump-after", stage, "--json")
+def test_dump_after(re2na: Command, small: Path, tmp_path: Path, stage: str) -> None:
+    found = re2na("compile", small, "--output", tmp_path / "net.re2na", "--dump-after", stage, "--json")
     assert found.code == 0
     assert f"== after {stage}" in found.stderr
     assert found.json
 
 
-def test_compile_for_another_machine(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+def test_compile_for_another_machine(re2na: Command, small: Path, tmp_path: Path) -> None:
     arch = tmp_path / "pipelined.toml"
     arch.write_text("mac_interval = 1\n")
-    found = re2na("compile", quantized, "--arch", arch, "--output", tmp_path / "net.re2na")
+    found = re2na("compile", small, "--arch", arch, "--output", tmp_path / "net.re2na")
     assert found.code == 0, found.stderr
     assert Program.open(tmp_path / "net.re2na").arch.mac_interval == 1
 

@@ -172,9 +172,9 @@ def test_figures_that_cannot_be_drawn(re2na: Command, quantized: Path, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-def test_without_matplotlib(re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib(re2na: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    found = re2na("compile", quantized, "--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.png")
+    found = re2na("compile", small, "--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.png")
     assert_failure(found, 4, "matplotlib is not installed: pip install 'tvm_re2na[plot]'")
 
 

@@ -91,8 +91,8 @@ def test_the_rest_gets_a_twin(re2na: Command, demo_data: Path, tmp_path: Path, k
     assert made.code == 0, made.stderr
     assert bool(made.json["overflowing"]) == (why == "overflows")
     assert made.json["cost"]["snr_db"] > 20
-    assert re2na("compile", twin, "--output", tmp_path / "twin.re2na", "--json").json["offloaded_macs_share"] == 1.0
     found = re2na("compare", twin, "--data", calibration, "--json")
     assert found.code == 0, found.stderr
+    assert found.json["offloaded_macs_share"] == 1.0
     assert found.json["bit_identical"] is True
     assert found.json["re2na"]["overflows"] == 0
