@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
 from tests.quantize.networks import FloatNet
 from tvm_re2na.cli import main
-from tvm_re2na.quantize import quantize
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,20 @@ def quantized(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One convolution, quantised: where the claim is about a command, whatever the network."""
-    net = FloatNet(batch=1)
-    path = tmp_path_factory.mktemp("small") / "small.int8.onnx"
-    onnx.save(quantize(net.build(net.conv("input", 3, 4)), net.images()).model, path)
+def small_float(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """One convolution, and images for it: where the claim is about a command, whatever the network."""
+    folder, net = tmp_path_factory.mktemp("small"), FloatNet()
+    onnx.save(net.build(net.conv("input", 3, 4)), folder / "small.onnx")
+    np.savez(folder / "images.npz", x=net.images(40))
+    return folder / "small.onnx", folder / "images.npz"
+
+
+@pytest.fixture(scope="session")
+def small(small_float: tuple[Path, Path]) -> Path:
+    """The same, quantised."""
+    model, images = small_float
+    path = model.with_name("small.int8.onnx")
+    assert main(["quantize", str(model), "--calibration", str(images), "--output", str(path)]) == 0
     return path
 
 

@@ -92,9 +92,9 @@ def test_compare_json(re2na: Command, quantized: Path, demo_data: Path) -> None:
     assert found.json["offloaded_macs_share"] == 1.0
 
 
-def test_compare_of_a_float_model_in_batches(re2na: Command, demo_data: Path) -> None:
-    model, data = demo_data / "lenet5_mnist.onnx", demo_data / "mnist_test1000.npz"
-    arguments = ("--data", data, "--calibration", demo_data / "mnist_calibration128.npz", "--batch", 8, "--limit", 20)
+def test_compare_of_a_float_model_in_batches(re2na: Command, small_float: tuple[Path, Path]) -> None:
+    model, data = small_float
+    arguments = ("--data", data, "--calibration", data, "--batch", 8, "--limit", 20)
     found = re2na("compare", model, *arguments, "--calibration-limit", 32)
     assert found.code == 0, found.stderr
     assert "int8, Re²Na" in found.stdout
@@ -241,7 +241,7 @@ def test_check(re2na: Command, program: Path) -> None:
     assert f"none, {found.json['tokens']} tokens" in table.stdout
 
 
-def test_explain_json(re2na: Command, quantized: Path) -> None:
+def test_explain_json(re2na: Command, quantized: Path, small: Path) -> None:
     found = re2na("explain", quantized, "--json")
     assert found.code == 0, found.stderr
     for row in found.json:
@@ -249,7 +249,7 @@ def test_explain_json(re2na: Command, quantized: Path) -> None:
     offloaded = [row["op"] for row in found.json if row["offloaded"]]
     assert offloaded.count("conv2d") == 2
     assert offloaded.count("dense") == 3
-    assert "Re²Na" in re2na("explain", quantized).stdout
+    assert "Re²Na" in re2na("explain", small).stdout
 
 
 def test_disasm(re2na: Command, program: Path) -> None:

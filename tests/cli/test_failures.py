@@ -76,6 +76,7 @@ def test_test_images_of_the_wrong_shape(re2na: Command, quantized: Path, images:
     assert_failure(re2na("compare", quantized, "--data", images), 2, str(images), "3x8x8", "1x28x28")
 
 
+@pytest.mark.usefixtures("shared")
 def test_labels_out_of_range(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "labels.npz", x=np.zeros((2, 1, 28, 28), np.float32), y=np.array([3, 10]))
     assert_failure(re2na("compare", quantized, "--data", tmp_path / "labels.npz"), 2, "class 10", "10 classes")
