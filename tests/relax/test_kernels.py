@@ -21,11 +21,11 @@ from tests.relax.harness import load, run_cpu
 from tests.rooms.qdq import QdqBuilder, biases, weights
 from tvm_re2na.codegen.constraints import Operator, Rescale, Tensor
 from tvm_re2na.codegen.graph import Window
+from tvm_re2na.kernels.instructions import PORTABLE, instructions_of
 from tvm_re2na.processor import instruction_sets
 from tvm_re2na.relax.host import host_target, target_of
 from tvm_re2na.relax.integers import integer_function
-from tvm_re2na.relax.kernels.calls import Kernels
-from tvm_re2na.relax.kernels.instructions import PORTABLE, instructions_of
+from tvm_re2na.relax.kernels import Kernels
 from tvm_re2na.relax.partition import partition_for_re2na
 
 Array = npt.NDArray[Any]

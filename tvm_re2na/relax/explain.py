@@ -10,7 +10,7 @@ from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation, foreign, offloaded
-from tvm_re2na.relax.kernels.calls import macs_of
+from tvm_re2na.relax.kernels import macs_of
 from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.partition import (
     NAME_ATTR,

@@ -7,7 +7,6 @@ operators that are not offloaded get the arithmetic of those that are: that of R
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +14,10 @@ import numpy as np
 from tvm import relax
 
 from tvm_re2na.codegen.constraints import LINEAR, Operator, Rescale
-from tvm_re2na.relax.kernels.calls import Kernels
-from tvm_re2na.relax.kernels.scaling import Scaling
+from tvm_re2na.kernels.scaling import fixed_point, is_computable, scaling_of
+from tvm_re2na.relax.kernels import Kernels
 
 RANKS = {"conv2d": 4, "dense": 2}
-FRACTION_BITS = 31  # of the multiplier of a rescaling, as in TVM's fixed_point_multiply
 Expr = Any
 
 
@@ -33,14 +31,7 @@ def has_integer_form(op: Operator) -> bool:
     if op.kind == "pad":
         static &= op.window is not None and op.pad_value is not None
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
-    return known and static and usual and all(map(_is_computable, op.rescales))
-
-
-def _is_computable(rescale: Rescale) -> bool:
-    """One positive scale each, and a ratio that a product of 64 bits holds."""
-    if len(rescale.source) != 1 or len(rescale.target) != 1 or min(*rescale.source, *rescale.target) <= 0:
-        return False
-    return 2.0**-FRACTION_BITS < rescale.source[0] / rescale.target[0] < 2.0 ** (FRACTION_BITS - 1)
+    return known and static and usual and all(map(is_computable, op.rescales))
 
 
 def integer_function(composite: relax.Function, op: Operator, kernels: Kernels | None = None) -> relax.Function:
@@ -56,7 +47,7 @@ def integer_function(composite: relax.Function, op: Operator, kernels: Kernels |
     with builder.function("main", parameters):
         with builder.dataflow():
             if kernels is not None and op.kind in LINEAR:
-                result = kernels.call(op, parameters[0], _scaling(op))
+                result = kernels.call(op, parameters[0], scaling_of(op))
             else:
                 result = _FORMS[op.kind](op, parameters)
             result = builder.emit_output(builder.normalize(result))
@@ -151,29 +142,10 @@ def _rescaled(x: Expr, rescale: Rescale) -> Expr:
     """round(x * source / target), exact halves up, as TVM's fixed_point_multiply computes it."""
     if rescale.source[0] == rescale.target[0]:
         return x
-    multiplier, shift = _fixed_point(rescale)
+    multiplier, shift = fixed_point(rescale)
     product = relax.op.multiply(relax.op.astype(x, "int64"), relax.const(multiplier, "int64"))
     rounded = relax.op.add(product, relax.const(1 << (shift - 1), "int64"))
     return relax.op.astype(relax.op.right_shift(rounded, relax.const(shift, "int64")), "int32")
-
-
-def _fixed_point(rescale: Rescale) -> tuple[int, int]:
-    """The multiplier, of FRACTION_BITS, and the shift to the right, which stand for a ratio."""
-    fraction, exponent = math.frexp(rescale.source[0] / rescale.target[0])
-    multiplier, shift = round(fraction * 2**FRACTION_BITS), FRACTION_BITS - exponent
-    return (multiplier // 2, shift - 1) if multiplier == 2**FRACTION_BITS else (multiplier, shift)
-
-
-def _scaling(op: Operator) -> Scaling:
-    """What `_result` does, in numbers."""
-    if op.before is None or op.after is None:
-        raise ValueError("a clamp without bounds")
-    multiplier, shift = _fixed_point(op.rescales[0])
-    half = FRACTION_BITS - 1
-    if multiplier == 2**half and shift >= half:  # a power of two
-        multiplier, shift = 1, shift - half
-    zeros = int(op.zero_points[0] or 0), int(op.zero_points[-1] or 0)
-    return Scaling(zeros[0], op.before, multiplier, shift, zeros[1], op.after)
 
 
 def _clamp(x: Expr, bounds: tuple[int, int] | None) -> Expr:

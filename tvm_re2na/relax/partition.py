@@ -16,10 +16,10 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.constraints import Operator, Rejection
 from tvm_re2na.codegen.explanation import Explanation, kept
 from tvm_re2na.codegen.names import UniqueNames
+from tvm_re2na.kernels.instructions import instructions_of
 from tvm_re2na.relax.describe import describe
 from tvm_re2na.relax.integers import integer_function
-from tvm_re2na.relax.kernels.calls import Kernels
-from tvm_re2na.relax.kernels.instructions import instructions_of
+from tvm_re2na.relax.kernels import Kernels
 from tvm_re2na.relax.normal import normalise
 from tvm_re2na.relax.patterns import PREFIX, SOURCE_ATTR, fusion_patterns, kind_of
 from tvm_re2na.relax.walk import attribute, bindings_of, called, result_of, value_of

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tvm
@@ -21,7 +22,9 @@ from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.relay import exact as _exact  # registers with TVM what the target leaves on the CPU
 from tvm_re2na.relay.lower import lower
-from tvm_re2na.relay.partition import architecture_of
+from tvm_re2na.relay.native import nothing
+from tvm_re2na.relay.partition import architecture_of, offloaded_functions
+from tvm_re2na.rooms import Dump
 from tvm_re2na.runtime.library import load_library_global
 
 TAG = _exact.KEY
@@ -34,6 +37,7 @@ VALUE_CONTENT = (
 )
 Programs = list[tuple[str, Program]]
 _collectors: ContextVar[tuple[Programs, ...]] = ContextVar("re2na_collectors", default=())
+_compiled: ContextVar[Mapping[str, Program]] = ContextVar("re2na_compiled", default=MappingProxyType({}))
 
 
 @contextmanager
@@ -47,10 +51,30 @@ def collect_programs() -> Iterator[Programs]:
         _collectors.reset(token)
 
 
-def compile_function(function: relay.Function) -> Program:
+@contextmanager
+def compiled_before(mod: tvm.IRModule, dump: Dump | None = None) -> Iterator[tvm.IRModule]:
+    """A partitioned module of the same meaning for `relay.build` inside the block, whose passes do not go through offloaded code.
+
+    That is compiled now, and stands in the module as an empty body of the same type. Raises what `compile_function` raises.
+    """
+    stubs = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
+    programs = {}
+    for symbol, function in offloaded_functions(mod):
+        programs[symbol] = compile_function(function, dump)
+        stubs[symbol] = relay.Function(
+            function.params, nothing(function.ret_type), function.ret_type, attrs=function.attrs
+        )
+    token = _compiled.set(programs)
+    try:
+        yield stubs
+    finally:
+        _compiled.reset(token)
+
+
+def compile_function(function: relay.Function, dump: Dump | None = None) -> Program:
     """The program of one function of a partitioned module, for the machine it was partitioned for."""
     arch = architecture_of(function)
-    return compile_graph(lower(function, str(function.attrs["global_symbol"]), arch), arch)
+    return compile_graph(lower(function, str(function.attrs["global_symbol"]), arch), arch, dump=dump)
 
 
 def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
@@ -65,7 +89,7 @@ def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
 @tvm.register_func("relay.ext.re2na", override=True)
 def _codegen(function: relay.Function) -> tvm.runtime.Module:
     symbol = str(function.attrs["global_symbol"])
-    program = compile_function(function)
+    program = _compiled.get().get(symbol) or compile_function(function)
     for programs in _collectors.get():
         programs.append((symbol, program))
     load_library_global()

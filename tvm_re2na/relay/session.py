@@ -17,10 +17,11 @@ from tvm.contrib import graph_executor
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.relay import importer
-from tvm_re2na.relay.backend import collect_programs, export_library
+from tvm_re2na.relay.backend import collect_programs, compiled_before, export_library
 from tvm_re2na.relay.exact import exact_build, host_target
 from tvm_re2na.relay.explain import explain, offloaded_macs_share
 from tvm_re2na.relay.lower import lower
+from tvm_re2na.relay.native import with_kernels
 from tvm_re2na.relay.partition import (
     Grouped,
     find,
@@ -90,18 +91,20 @@ def load_library(path: str | os.PathLike[str]) -> Runner:
 
 def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Built:
     """The integer graph for `target`, by default this processor's vector units; "llvm" is what the others are judged by."""
+    mod = prepare(mod, params)[0]
+    if target is None:
+        target = host_target()
+        mod = with_kernels(mod, target)
     with exact_build():
-        return Built(relay.build(prepare(mod, params)[0], target=target or host_target()), open_library)
+        return Built(relay.build(mod, target=target), open_library)
 
 
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
     """The same graph, partitioned; raises CompileError where the machine is too small."""
     partitioned = partition_for_re2na(mod, params, arch=arch)
-    if dump is not None:
-        for symbol, function in offloaded_functions(partitioned):
-            compile_graph(lower(function, symbol, arch), arch, dump=dump)
-    with collect_programs() as programs, exact_build():
-        library = relay.build(partitioned, target=host_target())
+    target = host_target()
+    with collect_programs() as programs, compiled_before(partitioned, dump) as stubs, exact_build():
+        library = relay.build(with_kernels(stubs, target), target=target)
     return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
 
 

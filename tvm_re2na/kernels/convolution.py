@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.graph import Window
-from tvm_re2na.relax.kernels.instructions import Instructions
+from tvm_re2na.kernels.instructions import Instructions
 
 MOST_VECTORS = 4  # of pixels in a tile
 Shape = tuple[int, int, int, int]

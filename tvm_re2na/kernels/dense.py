@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
-from tvm.script.ir_builder import tirx as T
 
-from tvm_re2na.relax.kernels.instructions import Expr, Instructions, pair
-from tvm_re2na.relax.kernels.scaling import FIELDS, OPAQUE, narrowing
+from tvm_re2na.kernels.dialect import NOALIAS, T, bind, scratch, tir
+from tvm_re2na.kernels.instructions import Expr, Instructions, pair
+from tvm_re2na.kernels.scaling import FIELDS, OPAQUE, narrowing
 
 MOST_ROWS = 3  # of data in a tile
 MOST_VECTORS = 4
@@ -82,10 +81,10 @@ class _Buffers:
     lines: Any
 
 
-def dense_function(dense: Dense) -> tirx.PrimFunc:
+def dense_function(dense: Dense) -> tir.PrimFunc:
     """Data, weights (`packed`), biases (`biases`) and `Scaling.numbers` -> result; constants are flat."""
-    with IRBuilder() as builder, T.prim_func():
-        T.func_attr({"op_pattern": OPAQUE, "tirx.noalias": True})
+    with IRBuilder() as builder, T.prim_func(is_private=True):
+        T.func_attr({"op_pattern": OPAQUE, NOALIAS: True})
         outputs = dense.blocks * dense.width
         arguments = {
             "data": ((dense.batch, dense.inputs), dense.data_dtype),
@@ -95,8 +94,8 @@ def dense_function(dense: Dense) -> tirx.PrimFunc:
             "result": ((dense.batch, dense.outputs), dense.result_dtype),
         }
         given = {name: T.arg(name, T.buffer(*of)) for name, of in arguments.items()}
-        pairs = T.alloc_buffer((dense.batch * dense.steps,), "int32")
-        lines = T.alloc_buffer((dense.batch * outputs,), dense.result_dtype)
+        pairs = scratch((dense.batch * dense.steps,), "int32")
+        lines = scratch((dense.batch * outputs,), dense.result_dtype)
         buffers = _Buffers(**given, pairs=pairs, lines=lines)
         _fill(dense, buffers)
         with T.serial(0, dense.blocks) as block, T.serial(0, dense.batch // dense.rows) as stripe:
@@ -108,10 +107,10 @@ def dense_function(dense: Dense) -> tirx.PrimFunc:
 
 def _fill(dense: Dense, buffers: _Buffers) -> None:
     zero = buffers.numbers[FIELDS.index("data_zero")]
-    last = tirx.const(dense.inputs - 1, "int32")
+    last = tir.const(dense.inputs - 1, "int32")
     with T.serial(0, dense.batch) as row, T.serial(0, dense.steps) as step:
-        columns = step * 2, tirx.min(step * 2 + 1, last)
-        low, high = (tirx.Cast("int32", buffers.data[row, column]) - zero for column in columns)
+        columns = step * 2, tir.min(step * 2 + 1, last)
+        low, high = (tir.Cast("int32", buffers.data[row, column]) - zero for column in columns)
         T.buffer_store(buffers.pairs, pair(low, high), [row * dense.steps + step])
 
 
@@ -119,14 +118,14 @@ def _tile(dense: Dense, buffers: _Buffers, block: Expr, stripe: Expr) -> None:
     isa, outputs = dense.isa, dense.blocks * dense.width
     whole = isa.vector(0)
     every = [(r, v) for r in range(dense.rows) for v in range(dense.vectors)]
-    sums = {at: T.alloc_buffer((isa.lanes,), "int32", scope="local") for at in every}
+    sums = {at: scratch((isa.lanes,), "int32", scope="local") for at in every}
     for r, v in every:
         T.buffer_store(sums[r, v], buffers.biases[isa.vector(block * dense.width + v * isa.lanes)], [whole])
     with T.serial(0, dense.steps) as step:
         first = (block * dense.steps + step) * dense.width * 2
-        weights = [T.bind(_weights(dense, buffers, first + 2 * v * isa.lanes)) for v in range(dense.vectors)]
+        weights = [bind(_weights(dense, buffers, first + 2 * v * isa.lanes)) for v in range(dense.vectors)]
         for r in range(dense.rows):
-            spread = T.bind(isa.spread(buffers.pairs[(stripe * dense.rows + r) * dense.steps + step]))
+            spread = bind(isa.spread(buffers.pairs[(stripe * dense.rows + r) * dense.steps + step]))
             for v in range(dense.vectors):
                 T.buffer_store(sums[r, v], sums[r, v][whole] + isa.dot(weights[v], spread), [whole])
     narrow = narrowing(isa, buffers.numbers, dense.shifts, dense.result_dtype)
@@ -137,5 +136,5 @@ def _tile(dense: Dense, buffers: _Buffers, block: Expr, stripe: Expr) -> None:
 
 def _weights(dense: Dense, buffers: _Buffers, start: Expr) -> Expr:
     """A vector of pairs: the first of two numbers in memory is the lower half."""
-    numbers = tirx.Cast(f"int16x{2 * dense.isa.lanes}", buffers.weights[tirx.Ramp(start, 1, 2 * dense.isa.lanes)])
-    return tirx.reinterpret(f"int32x{dense.isa.lanes}", numbers)
+    numbers = tir.Cast(f"int16x{2 * dense.isa.lanes}", buffers.weights[tir.Ramp(start, 1, 2 * dense.isa.lanes)])
+    return tir.reinterpret(f"int32x{dense.isa.lanes}", numbers)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-from tvm import tirx
+
+from tvm_re2na.kernels.dialect import intrinsic, tir
 
 Expr = Any
 
@@ -29,19 +30,19 @@ class Instructions:
     def dot(self, a: Expr, b: Expr) -> Expr:
         """a0 * b0 + a1 * b1 in each lane of two vectors of `pair`s."""
         if self.multiply_add is None:
-            half = self.spread(tirx.const(16, "int32"))
+            half = self.spread(tir.const(16, "int32"))
             return ((a << half) >> half) * ((b << half) >> half) + (a >> half) * (b >> half)
         halves = f"int16x{2 * self.lanes}"
-        operands = (tirx.reinterpret(halves, value) for value in (a, b))
-        return tirx.call_llvm_pure_intrin(f"int32x{self.lanes}", self.multiply_add, *operands)
+        operands = (tir.reinterpret(halves, value) for value in (a, b))
+        return intrinsic(f"int32x{self.lanes}", self.multiply_add, *operands)
 
     def vector(self, start: Expr) -> Expr:
         """The index of as many elements as there are lanes."""
-        return tirx.Ramp(start, 1, self.lanes)
+        return tir.Ramp(start, 1, self.lanes)
 
     def spread(self, value: Expr) -> Expr:
         """One number in all lanes."""
-        return tirx.Broadcast(value, self.lanes)
+        return tir.Broadcast(value, self.lanes)
 
 
 def pair(low: Expr, high: Expr) -> Expr:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
-from tvm.script.ir_builder import tirx as T
 
-from tvm_re2na.relax.kernels.convolution import Convolution
-from tvm_re2na.relax.kernels.instructions import Expr, pair
-from tvm_re2na.relax.kernels.scaling import FIELDS, OPAQUE, narrowing
+from tvm_re2na.kernels.convolution import Convolution
+from tvm_re2na.kernels.dialect import NOALIAS, T, bind, scratch, tir
+from tvm_re2na.kernels.instructions import Expr, pair
+from tvm_re2na.kernels.scaling import FIELDS, OPAQUE, narrowing
 
 Buffer = Any
 
@@ -28,11 +27,11 @@ class _Buffers:
     lines: Buffer
 
 
-def convolution_function(conv: Convolution) -> tirx.PrimFunc:
+def convolution_function(conv: Convolution) -> tir.PrimFunc:
     """Data, weights (`packed`), biases (`biases`), `table` and `Scaling.numbers` -> result; constants are flat."""
     channels = conv.blocks * conv.tile.channels
-    with IRBuilder() as builder, T.prim_func():
-        T.func_attr({"op_pattern": OPAQUE, "tirx.noalias": True})
+    with IRBuilder() as builder, T.prim_func(is_private=True):
+        T.func_attr({"op_pattern": OPAQUE, NOALIAS: True})
         arguments = {
             "data": (conv.data, conv.data_dtype),
             "weights": ((conv.groups * channels * conv.steps,), "int32"),
@@ -42,8 +41,8 @@ def convolution_function(conv: Convolution) -> tirx.PrimFunc:
             "result": (conv.result, conv.result_dtype),
         }
         given = {name: T.arg(name, T.buffer(*of)) for name, of in arguments.items()}
-        pairs = T.alloc_buffer((conv.size,), "int32")
-        lines = T.alloc_buffer((channels * conv.line,), conv.result_dtype)
+        pairs = scratch((conv.size,), "int32")
+        lines = scratch((channels * conv.line,), conv.result_dtype)
         buffers = _Buffers(**given, pairs=pairs, lines=lines)
         with T.serial(0, conv.data[0]) as image, T.serial(0, conv.groups) as group:
             _fill(conv, buffers, image, group)
@@ -59,16 +58,21 @@ def _fill(conv: Convolution, buffers: _Buffers, image: Expr, group: Expr) -> Non
         span != (0, size) for spans in conv.inside for span, size in zip(spans, (conv.rows, conv.pitch), strict=True)
     ):
         with T.serial(0, conv.pairs * len(conv.phases) * conv.plane) as at:
-            T.buffer_store(buffers.pairs, tirx.const(0, "int32"), [at])
+            T.buffer_store(buffers.pairs, tir.const(0, "int32"), [at])
     with T.serial(0, conv.pairs) as two:
         first = group * conv.channels + two * 2
-        second = group * conv.channels + tirx.min(two * 2 + 1, tirx.const(conv.channels - 1, "int32"))
+        second = group * conv.channels + tir.min(two * 2 + 1, tir.const(conv.channels - 1, "int32"))
         for index, (phase, (rows, columns)) in enumerate(zip(conv.phases, conv.inside, strict=True)):
-            base = (two * len(conv.phases) + index) * conv.plane
-            with T.serial(*rows) as row, T.serial(*columns) as column:
-                y = row * conv.window.stride[0] + (phase[0] - conv.window.padding[0])
-                x = column * conv.window.stride[1] + (phase[1] - conv.window.padding[1])
-                low, high = (tirx.Cast("int32", buffers.data[image, one, y, x]) - zero for one in (first, second))
+            base = (two * len(conv.phases) + index) * conv.plane + rows[0] * conv.pitch + columns[0]
+            top, left = (
+                span[0] * stride + offset - padding
+                for span, stride, offset, padding in zip(
+                    (rows, columns), conv.window.stride, phase, conv.window.padding, strict=False
+                )
+            )
+            with T.serial(0, rows[1] - rows[0]) as row, T.serial(0, columns[1] - columns[0]) as column:
+                y, x = row * conv.window.stride[0] + top, column * conv.window.stride[1] + left
+                low, high = (tir.Cast("int32", buffers.data[image, one, y, x]) - zero for one in (first, second))
                 T.buffer_store(buffers.pairs, pair(low, high), [base + row * conv.pitch + column])
 
 
@@ -88,7 +92,7 @@ def _tile(conv: Convolution, buffers: _Buffers, group: Expr, block: Expr, stripe
     first = stripe * (tile.vectors * isa.lanes)
     channel = block * tile.channels
     every = [(c, v) for c in range(tile.channels) for v in range(tile.vectors)]
-    sums = {at: T.alloc_buffer((isa.lanes,), "int32", scope="local") for at in every}
+    sums = {at: scratch((isa.lanes,), "int32", scope="local") for at in every}
     whole = isa.vector(0)
     for c, v in every:
         bias = buffers.biases[group * (conv.blocks * tile.channels) + channel + c]
@@ -96,9 +100,9 @@ def _tile(conv: Convolution, buffers: _Buffers, group: Expr, block: Expr, stripe
     with T.serial(0, conv.steps) as step:
         start = first + buffers.table[step]
         weight = ((group * conv.blocks + block) * conv.steps + step) * tile.channels
-        data = [T.bind(buffers.pairs[isa.vector(start + v * isa.lanes)]) for v in range(tile.vectors)]
+        data = [bind(buffers.pairs[isa.vector(start + v * isa.lanes)]) for v in range(tile.vectors)]
         for c in range(tile.channels):
-            spread = T.bind(isa.spread(buffers.weights[weight + c]))
+            spread = bind(isa.spread(buffers.weights[weight + c]))
             for v in range(tile.vectors):
                 T.buffer_store(sums[c, v], sums[c, v][whole] + isa.dot(data[v], spread), [whole])
     narrow = narrowing(isa, buffers.numbers, conv.shifts, conv.result_dtype)

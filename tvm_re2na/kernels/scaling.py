@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tvm import tirx
 
-from tvm_re2na.relax.kernels.instructions import Expr, Instructions
+from tvm_re2na.codegen.constraints import Operator, Rescale
+from tvm_re2na.kernels.dialect import tir
+from tvm_re2na.kernels.instructions import Expr, Instructions
 
 INT32 = np.iinfo(np.int32)
+FRACTION_BITS = 31  # of the multiplier of a rescaling, as in TVM's fixed_point_multiply
 OPAQUE = 8  # TVM's number for functions that it fuses with nothing
 FIELDS = ("data_zero", "low", "high", "multiplier", "shift", "zero", "lowest", "highest")
 
@@ -42,6 +45,32 @@ class Scaling:
         return np.array([self.data_zero, *bounds[:2], self.multiplier, self.shift, self.zero, *bounds[2:]], np.int32)
 
 
+def is_computable(rescale: Rescale) -> bool:
+    """One positive scale each, and a ratio that a product of 64 bits holds."""
+    if len(rescale.source) != 1 or len(rescale.target) != 1 or min(*rescale.source, *rescale.target) <= 0:
+        return False
+    return 2.0**-FRACTION_BITS < rescale.source[0] / rescale.target[0] < 2.0 ** (FRACTION_BITS - 1)
+
+
+def fixed_point(rescale: Rescale) -> tuple[int, int]:
+    """The multiplier, of FRACTION_BITS, and the shift to the right, which stand for a ratio."""
+    fraction, exponent = math.frexp(rescale.source[0] / rescale.target[0])
+    multiplier, shift = round(fraction * 2**FRACTION_BITS), FRACTION_BITS - exponent
+    return (multiplier // 2, shift - 1) if multiplier == 2**FRACTION_BITS else (multiplier, shift)
+
+
+def scaling_of(op: Operator) -> Scaling:
+    """What follows the sums of a linear operator, in numbers."""
+    if op.before is None or op.after is None:
+        raise ValueError("a clamp without bounds")
+    multiplier, shift = fixed_point(op.rescales[0])
+    half = FRACTION_BITS - 1
+    if multiplier == 2**half and shift >= half:  # a power of two
+        multiplier, shift = 1, shift - half
+    zeros = int(op.zero_points[0] or 0), int(op.zero_points[-1] or 0)
+    return Scaling(zeros[0], op.before, multiplier, shift, zeros[1], op.after)
+
+
 def narrowing(isa: Instructions, numbers: Any, shifts: bool, dtype: str) -> Callable[[Expr], Expr]:
     """What makes results of a vector of sums; `numbers` is the buffer of `Scaling.numbers`."""
 
@@ -49,10 +78,10 @@ def narrowing(isa: Instructions, numbers: Any, shifts: bool, dtype: str) -> Call
         return isa.spread(numbers[FIELDS.index(field)])
 
     def narrow(sums: Expr) -> Expr:
-        sums = tirx.min(tirx.max(sums, number("low")), number("high"))
+        sums = tir.min(tir.max(sums, number("low")), number("high"))
         scaled = _shifted(isa, sums, numbers) if shifts else _multiplied(isa, sums, numbers)
-        result = tirx.min(tirx.max(scaled + number("zero"), number("lowest")), number("highest"))
-        return tirx.Cast(f"{dtype}x{isa.lanes}", result)
+        result = tir.min(tir.max(scaled + number("zero"), number("lowest")), number("highest"))
+        return tir.Cast(f"{dtype}x{isa.lanes}", result)
 
     return narrow
 
@@ -60,14 +89,14 @@ def narrowing(isa: Instructions, numbers: Any, shifts: bool, dtype: str) -> Call
 def _shifted(isa: Instructions, sums: Expr, numbers: Any) -> Expr:
     """The last bit that is cut off is added: no sum is so large that this overflows."""
     shift = numbers[FIELDS.index("shift")]
-    last = tirx.max(shift - 1, tirx.const(0, "int32"))
-    counts = tirx.min(shift, tirx.const(1, "int32"))
+    last = tir.max(shift - 1, tir.const(0, "int32"))
+    counts = tir.min(shift, tir.const(1, "int32"))
     return (sums >> isa.spread(shift)) + ((sums >> isa.spread(last)) & isa.spread(counts))
 
 
 def _multiplied(isa: Instructions, sums: Expr, numbers: Any) -> Expr:
     wide, narrow = f"int64x{isa.lanes}", f"int32x{isa.lanes}"
-    multiplier, shift = (tirx.Cast("int64", numbers[FIELDS.index(field)]) for field in ("multiplier", "shift"))
-    half = tirx.const(1, "int64") << (shift - 1)
-    product = tirx.Cast(wide, sums) * isa.spread(multiplier) + isa.spread(half)
-    return tirx.Cast(narrow, product >> isa.spread(shift))
+    multiplier, shift = (tir.Cast("int64", numbers[FIELDS.index(field)]) for field in ("multiplier", "shift"))
+    half = tir.const(1, "int64") << (shift - 1)
+    product = tir.Cast(wide, sums) * isa.spread(multiplier) + isa.spread(half)
+    return tir.Cast(narrow, product >> isa.spread(shift))
