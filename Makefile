@@ -1,6 +1,7 @@
 # make demo   the comparison on LeNet-5       make lint     style, types, generated files
 # make demo-relax   the same with Relax
-# make test   lint and all tests              make format   rewrite the Python files in the house style
+# make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
+# make format   rewrite the Python files in the house style
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
 # PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
 
@@ -13,11 +14,15 @@ GUESTS := $(VENV)/guests.stamp
 RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, in the lane with Relay
-RELAX_TESTS := tests/rooms tests/relax tests/host tests/cli tests/exploration tests/test_without_tvm.py \
-    tests/models/test_models.py tests/models/test_full_size.py
+RELAX_TESTS := tests/rooms tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
+    tests/models/test_full_size.py $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py start_up.py)
+QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/quantize tests/cache tests/exploration \
+    tests/cli/test_data.py tests/cli/test_evaluate.py
+# a process that has nothing left takes over half of another's tests
+PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
 
-.PHONY: demo demo-relax test test-relay test-relax lint types format generate clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -26,13 +31,19 @@ demo: $(STAMP)
 demo-relax: $(RELAX)
 	$(RELAX_VENV)/bin/re2na demo
 
-test: lint test-relay test-relax
+# lint keeps one core busy, setting up an environment the network
+test: $(GUESTS)
+	$(MAKE) -j2 lint $(RELAX)
+	$(MAKE) test-relay test-relax
+
+test-quick: lint
+	$(BIN)/python $(PYTEST) --without-tvm $(QUICK_TESTS)
 
 test-relay: $(GUESTS)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python $(PYTEST)
 
 test-relax: $(STAMP) $(RELAX)
-	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python -m pytest -n $(JOBS) $(RELAX_TESTS)
+	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python $(PYTEST) $(RELAX_TESTS)
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,6 +16,7 @@ os.environ["RE2NA_CACHE_BYTES"] = "0"  # what is tested is made; tests of the ca
 
 import pytest
 
+from tests.shared import Networks, folder_of_this_run
 from tvm_re2na import rooms
 
 if TYPE_CHECKING:
@@ -49,7 +52,45 @@ def room() -> Room:
     return cast("Room", import_module(f"tests.{name}.harness"))
 
 
+@pytest.fixture
+def shared(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache is on: what the tests with this fixture quantise and build is made once in a run, for all its processes.
+
+    For tests whose claim is about what comes after that.
+    """
+    folder = folder_of_this_run(tmp_path_factory)
+    monkeypatch.setenv("RE2NA_CACHE", str(folder / "cache"))
+    monkeypatch.delenv("RE2NA_CACHE_BYTES")
+    return folder
+
+
+@pytest.fixture
+def networks(shared: Path) -> Networks:
+    """What several tests need of the same trained networks (tests/shared.py)."""
+    return Networks(shared)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time goes: seconds in the tests of each folder."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.split("::")[0].rpartition("/")[0]] += report.duration
+    terminalreporter.section("seconds in each folder, all processes together")
+    for folder, spent in seconds.most_common():
+        terminalreporter.write_line(f"{spent:8.1f} {folder}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--without-tvm"):
+        sys.modules.update({"tvm": None, "tvm_ffi": None})  # type: ignore[dict-item]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-tvm", action="store_true", help="as if TVM were not installed: what needs it is skipped"
+    )
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the golden dumps instead of comparing with them"
     )

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.cli.conftest import Command, Outcome, re2na
+from tests.quantize.networks import FloatNet
 from tvm_re2na import cache, doctor, load_dataset, load_model, pipeline, rooms
 from tvm_re2na import quantize as room
 from tvm_re2na.codegen.arch import Architecture
@@ -26,12 +28,13 @@ def nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
-def test_compare(re2na: Command, demo_data: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, calibration = demo_data / "mnist_test1000.npz", demo_data / "mnist_calibration128.npz"
+def test_compare(re2na: Command, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, model, images = FloatNet(), tmp_path / "net.onnx", tmp_path / "images.npz"
+    onnx.save(net.build(net.conv("input", 3, 4)), model)
+    np.savez(images, x=net.images(20))
 
     def compare(*options: object) -> Outcome:
-        given = ("--data", images, "--limit", 20, "--calibration", calibration, *FEW, "--json")
-        return re2na("compare", demo_data / "lenet5_mnist.onnx", *given, *options)
+        return re2na("compare", model, "--data", images, "--calibration", images, *FEW, "--json", *options)
 
     without = compare("--no-cache")
     assert without.code == 0, without.stderr

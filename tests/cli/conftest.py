@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
+from tests.quantize.networks import FloatNet
 from tvm_re2na.cli import main
 
 
@@ -52,6 +55,24 @@ def quantized(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = folder / "lenet5.int8.onnx"
     arguments = ["quantize", folder / "lenet5_mnist.onnx", "--output", path]
     assert main([str(item) for item in [*arguments, "--calibration", demo_data / "mnist_calibration128.npz"]]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_float(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """One convolution, and images for it: where the claim is about a command, whatever the network."""
+    folder, net = tmp_path_factory.mktemp("small"), FloatNet()
+    onnx.save(net.build(net.conv("input", 3, 4)), folder / "small.onnx")
+    np.savez(folder / "images.npz", x=net.images(40))
+    return folder / "small.onnx", folder / "images.npz"
+
+
+@pytest.fixture(scope="session")
+def small(small_float: tuple[Path, Path]) -> Path:
+    """The same, quantised."""
+    model, images = small_float
+    path = model.with_name("small.int8.onnx")
+    assert main(["quantize", str(model), "--calibration", str(images), "--output", str(path)]) == 0
     return path
 
 

@@ -16,6 +16,8 @@ from tvm_re2na.codegen.compiler import STAGES
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import Simulator
 
+pytestmark = pytest.mark.usefixtures("shared")  # LeNet-5 is compared again and again
+
 NUMBER = (int, float)
 COMPARISON = {
     "images": int,
@@ -90,9 +92,9 @@ def test_compare_json(re2na: Command, quantized: Path, demo_data: Path) -> None:
     assert found.json["offloaded_macs_share"] == 1.0
 
 
-def test_compare_of_a_float_model_in_batches(re2na: Command, demo_data: Path) -> None:
-    model, data = demo_data / "lenet5_mnist.onnx", demo_data / "mnist_test1000.npz"
-    arguments = ("--data", data, "--calibration", demo_data / "mnist_calibration128.npz", "--batch", 8, "--limit", 20)
+def test_compare_of_a_float_model_in_batches(re2na: Command, small_float: tuple[Path, Path]) -> None:
+    model, data = small_float
+    arguments = ("--data", data, "--calibration", data, "--batch", 8, "--limit", 20)
     found = re2na("compare", model, *arguments, "--calibration-limit", 32)
     assert found.code == 0, found.stderr
     assert "int8, Re²Na" in found.stdout
@@ -140,39 +142,39 @@ def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     assert Program.open(path).to_bytes() == path.read_bytes()
 
 
-def test_report_and_figure(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+def test_report_and_figure(re2na: Command, small: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     options = ("--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.svg")
-    found = re2na("compile", quantized, "--report", *options)
+    found = re2na("compile", small, "--report", *options)
     assert found.code == 0, found.stderr
     for word in ("Cycles of the array by cause", "Energy in uJ", "TOPS/W", "waits for"):
         assert word in found.stdout
     assert (tmp_path / "net.svg").read_bytes().startswith(b"<?xml")
-    assert "by cause" not in re2na("compile", quantized, "--output", tmp_path / "net.re2na").stdout
 
 
 def test_compile_writes_beside_the_user(
-    re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    re2na: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = re2na("compile", quantized)
+    found = re2na("compile", small)
     assert found.code == 0, found.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["lenet5.re2na"]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.re2na"]
     assert "conv" in found.stdout
+    assert "by cause" not in found.stdout  # that takes --report
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_dump_after(re2na: Command, quantized: Path, tmp_path: Path, stage: str) -> None:
-    found = re2na("compile", quantized, "--output", tmp_path / "net.re2na", "--dump-after", stage, "--json")
+def test_dump_after(re2na: Command, small: Path, tmp_path: Path, stage: str) -> None:
+    found = re2na("compile", small, "--output", tmp_path / "net.re2na", "--dump-after", stage, "--json")
     assert found.code == 0
     assert f"== after {stage}" in found.stderr
     assert found.json
 
 
-def test_compile_for_another_machine(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+def test_compile_for_another_machine(re2na: Command, small: Path, tmp_path: Path) -> None:
     arch = tmp_path / "pipelined.toml"
     arch.write_text("mac_interval = 1\n")
-    found = re2na("compile", quantized, "--arch", arch, "--output", tmp_path / "net.re2na")
+    found = re2na("compile", small, "--arch", arch, "--output", tmp_path / "net.re2na")
     assert found.code == 0, found.stderr
     assert Program.open(tmp_path / "net.re2na").arch.mac_interval == 1
 
@@ -239,7 +241,7 @@ def test_check(re2na: Command, program: Path) -> None:
     assert f"none, {found.json['tokens']} tokens" in table.stdout
 
 
-def test_explain_json(re2na: Command, quantized: Path) -> None:
+def test_explain_json(re2na: Command, quantized: Path, small: Path) -> None:
     found = re2na("explain", quantized, "--json")
     assert found.code == 0, found.stderr
     for row in found.json:
@@ -247,7 +249,7 @@ def test_explain_json(re2na: Command, quantized: Path) -> None:
     offloaded = [row["op"] for row in found.json if row["offloaded"]]
     assert offloaded.count("conv2d") == 2
     assert offloaded.count("dense") == 3
-    assert "Re²Na" in re2na("explain", quantized).stdout
+    assert "Re²Na" in re2na("explain", small).stdout
 
 
 def test_disasm(re2na: Command, program: Path) -> None:

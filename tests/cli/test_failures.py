@@ -76,6 +76,7 @@ def test_test_images_of_the_wrong_shape(re2na: Command, quantized: Path, images:
     assert_failure(re2na("compare", quantized, "--data", images), 2, str(images), "3x8x8", "1x28x28")
 
 
+@pytest.mark.usefixtures("shared")
 def test_labels_out_of_range(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "labels.npz", x=np.zeros((2, 1, 28, 28), np.float32), y=np.array([3, 10]))
     assert_failure(re2na("compare", quantized, "--data", tmp_path / "labels.npz"), 2, "class 10", "10 classes")
@@ -172,9 +173,9 @@ def test_figures_that_cannot_be_drawn(re2na: Command, quantized: Path, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-def test_without_matplotlib(re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib(re2na: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    found = re2na("compile", quantized, "--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.png")
+    found = re2na("compile", small, "--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.png")
     assert_failure(found, 4, "matplotlib is not installed: pip install 'tvm_re2na[plot]'")
 
 

@@ -23,7 +23,7 @@ EXPORTS = {"qcdq": export_onnx_qcdq, "qonnx": export_qonnx}
 
 
 def network(activation: Any, images: Any, *, thin: float) -> Any:
-    """A small LeNet, its scales set by the images; `thin` is the share of the weights in the middle that stay."""
+    """A convolution and a dense layer, their scales set by the images; `thin` of the dense weights stay."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     kind = {"weight_quant": fixed_point.Int8WeightPerTensorFixedPoint, "bias_quant": Int32Bias}
@@ -36,23 +36,17 @@ def network(activation: Any, images: Any, *, thin: float) -> Any:
         qnn.QuantConv2d(1, 6, 5, padding=2, bias=True, return_quant_tensor=True, **kind),
         relu(),
         torch.nn.MaxPool2d(2),
-        qnn.QuantConv2d(6, 16, 5, bias=True, return_quant_tensor=True, **kind),
-        relu(),
-        torch.nn.MaxPool2d(2),
         torch.nn.Flatten(),
-        qnn.QuantLinear(400, 32, bias=True, return_quant_tensor=True, **kind),
-        relu(),
-        qnn.QuantLinear(32, 10, bias=True, output_quant=SIGNED, **kind),
+        qnn.QuantLinear(6 * 14 * 14, 10, bias=True, output_quant=SIGNED, **kind),
     )
     with torch.no_grad():
-        for layer in [net[4], net[8]]:
-            layer.weight.mul_(torch.rand_like(layer.weight) < thin)
+        net[5].weight.mul_(torch.rand_like(net[5].weight) < thin)
         net.train()
         net(images)
     return net.eval()
 
 
-def export(kind: str, activation: Any, data: Path, path: Path, *, thin: float = 0.15) -> Path:
+def export(kind: str, activation: Any, data: Path, path: Path, *, thin: float = 0.05) -> Path:
     images = torch.from_numpy(load_dataset(data / "mnist_calibration128.npz").x)
     names = {"input_names": ["input"], "output_names": ["output"]}
     open_batch = {"dynamic_axes": {"input": {0: "n"}, "output": {0: "n"}}, "dynamo": False, "opset_version": 17}
@@ -66,7 +60,7 @@ def test_signed_is_offloaded_as_it_is(re2na: Command, demo_data: Path, tmp_path:
     guest = export(kind, SIGNED, demo_data, tmp_path / "net.onnx")
     before = guest.read_bytes()
     rows = re2na("explain", guest, "--json").json
-    assert [row["offloaded"] for row in rows if row["op"] in ("conv2d", "dense")] == [True] * 4
+    assert [row["offloaded"] for row in rows if row["op"] in ("conv2d", "dense")] == [True] * 2
     made = re2na("requantize", guest, "--calibration", demo_data / "mnist_calibration128.npz", "--json")
     assert made.code == 0, made.stderr
     assert made.json["exact"] and not made.json["written"]
@@ -82,7 +76,7 @@ def test_signed_is_offloaded_as_it_is(re2na: Command, demo_data: Path, tmp_path:
 @pytest.mark.parametrize("kind", EXPORTS)
 @pytest.mark.parametrize("why", ["unsigned", "overflows"])
 def test_the_rest_gets_a_twin(re2na: Command, demo_data: Path, tmp_path: Path, kind: str, why: str) -> None:
-    activation, thin = (UNSIGNED, 0.15) if why == "unsigned" else (SIGNED, 1.0)
+    activation, thin = (UNSIGNED, 0.05) if why == "unsigned" else (SIGNED, 1.0)
     guest, twin = export(kind, activation, demo_data, tmp_path / "net.onnx", thin=thin), tmp_path / "twin.onnx"
     calibration = demo_data / "mnist_calibration128.npz"
     rows = [row for row in re2na("explain", guest, "--json").json if row["op"] in ("conv2d", "dense")]
@@ -91,8 +85,8 @@ def test_the_rest_gets_a_twin(re2na: Command, demo_data: Path, tmp_path: Path, k
     assert made.code == 0, made.stderr
     assert bool(made.json["overflowing"]) == (why == "overflows")
     assert made.json["cost"]["snr_db"] > 20
-    assert re2na("compile", twin, "--output", tmp_path / "twin.re2na", "--json").json["offloaded_macs_share"] == 1.0
     found = re2na("compare", twin, "--data", calibration, "--json")
     assert found.code == 0, found.stderr
+    assert found.json["offloaded_macs_share"] == 1.0
     assert found.json["bit_identical"] is True
     assert found.json["re2na"]["overflows"] == 0

@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvm_re2na import pipeline, rooms
-from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import load_dataset
-from tvm_re2na.evaluate import Comparison, compare
+from tests.shared import Networks
+from tvm_re2na import rooms
+from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.evaluate import Comparison, Runner, compare, float_runner
+from tvm_re2na.runtime import library
 
-# TVM's exact integer code takes most of the time; benchmarks/accuracy.py runs all 10,000
-FASHION_IMAGES = 2000 if rooms.installed() == "relay" else 400
+BITS = 200  # images whose bits are compared with the CPU's; benchmarks/accuracy.py compares those of all 10,000
+ACCURACY = 2000 if rooms.installed() == "relay" else 400  # images that the float model and Re²Na classify
+
+pytestmark = pytest.mark.usefixtures("shared")
+fashion_mnist = pytest.mark.parametrize("name", ["resnet18", "alexnet"])
 
 
 def assert_exact(result: Comparison) -> None:
@@ -48,26 +52,39 @@ def test_lenet5_of_the_demo(demo_data: Path) -> None:
     assert result.re2na.top1 >= result.float32.top1 - 0.002
 
 
-@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
-def test_fashion_mnist(real_data: Path, name: str) -> None:
-    calibration = load_dataset(real_data / "fmnist64_calib512.npz", 256)
-    model = real_data / f"{name}_fmnist64.onnx"
-    result = compare(model, real_data / "fmnist64_test.npz", calibration, limit=FASHION_IMAGES)
+@fashion_mnist
+def test_fashion_mnist(real_data: Path, networks: Networks, name: str) -> None:
+    network = networks.fashion(real_data, name)
+    result = compare(network.model, real_data / "fmnist64_test.npz", network.calibration, limit=BITS)
     assert_exact(result)
     assert result.re2na.top1 >= result.float32.top1 - 0.005
     assert result.agreement >= 0.95
 
 
-def test_efficientnet_lite0_on_photographs(real_data: Path) -> None:
-    """True ImageNet weights: the labelled photographs first, against TVM's CPU in int8."""
+@fashion_mnist
+def test_accuracy_on_fashion_mnist(real_data: Path, networks: Networks, name: str) -> None:
+    network, data = networks.fashion(real_data, name), load_dataset(real_data / "fmnist64_test.npz", ACCURACY)
+    library.bridge_reset()
+    quantized, in_float = classes(network.re2na.executor(), data, 1), classes(float_runner(network.model), data, 100)
+    assert library.bridge_totals()["overflows"] == 0
+    top1, float_top1 = (float((found == data.y).mean()) for found in (quantized, in_float))
+    assert top1 >= float_top1 - 0.005
+    assert (quantized == in_float).mean() >= 0.95
+
+
+def classes(run: Runner, data: Dataset, batch: int) -> np.ndarray:
+    return np.concatenate([run(images)[0].argmax(1) for _, images in data.batches(batch)])
+
+
+def test_efficientnet_lite0_on_photographs(real_data: Path, networks: Networks) -> None:
+    """True ImageNet weights: the labelled photographs, against TVM's CPU in int8."""
+    network = networks.efficientnet(real_data)
     data = load_dataset(real_data / "photos224.npz")
-    model = pipeline.load_model(real_data / "efficientnet_lite0_imagenet.onnx")
-    arch = Architecture()
-    mod, params = pipeline.import_into_tvm(pipeline.quantized_model(model, data, arch))
-    re2na = pipeline.build_for_re2na(mod, params, arch)
-    on_re2na, on_cpu = re2na.executor(), pipeline.build_for_cpu(mod, params).executor()
-    assert re2na.programs
     labelled = np.flatnonzero(data.y >= 0)
+    assert len(labelled) == 5
+    library.bridge_reset()
+    on_re2na, on_cpu = network.re2na.executor(), network.cpu.executor()
     for index in labelled:
         image = data.read(index, index + 1)
         np.testing.assert_array_equal(on_re2na(image)[0], on_cpu(image)[0])
+    assert library.bridge_totals()["macs"], "something is offloaded"

@@ -28,8 +28,8 @@ class Case:
     batch: int = 1
 
 
-def compiled(case: Case) -> Program:
-    """Quantised, built, run: the outputs must be the CPU's, and the program free of hazards."""
+def compiled(case: Case, *, exact: bool = True) -> Program:
+    """Quantised and built; the program must be free of hazards and, if `exact`, the outputs those of TVM's CPU."""
     x = synthetic_images(4 + case.batch, 3, case.size, seed=1)
     calibration = Dataset("synthetic", x.shape[1:], None, 4, lambda start, stop: x[start:stop])
     quantized = pipeline.quantized_model(case.model, calibration, case.arch)
@@ -39,9 +39,10 @@ def compiled(case: Case) -> Program:
     mod, params = pipeline.import_into_tvm(quantized, case.batch)
     built = pipeline.build_for_re2na(mod, params, case.arch)
     assert built.offloaded_macs_share == 1.0
-    got, expected = built.executor()(x[4:]), pipeline.build_for_cpu(mod, params).executor()(x[4:])
-    np.testing.assert_array_equal(got[0], expected[0])
-    assert len(np.unique(got[0])) > 5, "the outputs must not be trivial"
+    if exact:
+        got, expected = built.executor()(x[4:]), pipeline.build_for_cpu(mod, params).executor()(x[4:])
+        np.testing.assert_array_equal(got[0], expected[0])
+        assert len(np.unique(got[0])) > 5, "the outputs must not be trivial"
     ((_, program),) = built.programs
     hazards.check(program)
     return program
@@ -64,13 +65,15 @@ def test_cascades_in_a_small_memory(name: str) -> None:
 
 def test_pruned_steps_are_dropped() -> None:
     model, arch = TOPOLOGIES["vgg16_features"](32), Architecture()
-    whole = compiled(Case(model, 32, arch))
+    whole = compiled(Case(model, 32, arch), exact=False)  # its bits are looked at above, at 96x96
     pruned = compiled(Case(prune_convolutions(model, 0.7), 32, arch))
     assert mac_cycles(pruned) <= 0.35 * mac_cycles(whole)
     assert dram_bytes(pruned) <= 0.35 * dram_bytes(whole)
 
 
 def test_a_batch_reuses_the_weights() -> None:
-    one, four = (compiled(Case(TOPOLOGIES["mobilenet_v2"](64, 10), 64, Architecture(), batch)) for batch in (1, 4))
+    model, arch = TOPOLOGIES["mobilenet_v2"](64, 10), Architecture()
+    one = compiled(Case(model, 64, arch), exact=False)  # as in test_full_size.py, at 224x224
+    four = compiled(Case(model, 64, arch, batch=4))
     border = 3 * 64 * 64 + 10
     assert dram_bytes(four) - dram_bytes(one) == 3 * border

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -12,9 +12,8 @@ from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
 from tests.relax.relax_qdq import RelaxQdqBuilder as Builder
-from tests.rooms.harness import Arrays, Execute
+from tests.rooms.harness import Arrays, Region, in_a_file
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import Graph
 from tvm_re2na.relax import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na
 from tvm_re2na.relax.integers import integer_function
 from tvm_re2na.relax.partition import composite_kind, find, for_cpu, operator_of
@@ -47,12 +46,21 @@ def partition(module: tvm.IRModule, arch: Architecture | None = None) -> tvm.IRM
     return partition_for_re2na(module, arch=arch)
 
 
-def regions(partitioned: tvm.IRModule, arch: Architecture | None = None) -> Iterator[tuple[Graph, Execute]]:
-    for symbol, function in offloaded_functions(partitioned):
-        main = _Integers().visit_expr(function).without_attr("Codegen").with_attr("global_symbol", "main")
-        module = relax.transform.LambdaLift()(tvm.IRModule({"main": main}))
-        machine = relax.VirtualMachine(tvm.compile(module, target=_quick_target()), tvm.cpu())
-        yield lower(function, symbol, arch), lambda inputs, machine=machine: _execute(machine, inputs)
+def regions(partitioned: tvm.IRModule, arch: Architecture | None = None) -> list[Region]:
+    return [
+        Region(lower(function, symbol, arch), _Integers().visit_expr(function).without_attr("Codegen"))
+        for symbol, function in offloaded_functions(partitioned)
+    ]
+
+
+def run_plain(functions: Sequence[relax.Function], inputs: Sequence[Arrays]) -> list[Arrays]:
+    """One module of all functions."""
+    named = {f"f{index}": function for index, function in enumerate(functions)}
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in named.items()})
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+        library = tvm.compile(relax.transform.LambdaLift()(module), target=_quick_target())
+    machine = relax.VirtualMachine(in_a_file(library, tvm.runtime.load_module), tvm.cpu())
+    return [_execute(machine, arrays, name) for name, arrays in zip(named, inputs, strict=True)]
 
 
 def _quick_target() -> tvm.target.Target:
@@ -60,8 +68,8 @@ def _quick_target() -> tvm.target.Target:
     return tvm.target.Target({"kind": "llvm", "opt-level": 0})
 
 
-def _execute(machine: Any, inputs: Arrays) -> Arrays:
-    result = machine["main"](*map(tvm.runtime.tensor, inputs))
+def _execute(machine: Any, inputs: Arrays, function: str = "main") -> Arrays:
+    result = machine[function](*map(tvm.runtime.tensor, inputs))
     return [output.numpy() for output in ([result] if hasattr(result, "numpy") else result)]
 
 

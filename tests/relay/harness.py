@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,14 @@ import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
 
+from tests.relay import folding
 from tests.relay.relay_qdq import RelayQdqBuilder as Builder
-from tests.rooms.harness import Arrays, Execute
+from tests.rooms.harness import Arrays, Region, in_a_file
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import Graph
 from tvm_re2na.relay import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na, prepare
 from tvm_re2na.relay.partition import inline_composites
 
+folding.install()
 __all__ = ["Builder", "explain", "offloaded_macs_share"]
 name = "relay"
 
@@ -49,18 +51,34 @@ def partition(module: tvm.IRModule, arch: Architecture | None = None) -> tvm.IRM
     return partition_for_re2na(module, arch=arch)
 
 
-def regions(partitioned: tvm.IRModule, arch: Architecture | None = None) -> Iterator[tuple[Graph, Execute]]:
-    for symbol, function in offloaded_functions(partitioned):
-        plain = relay.Function(function.params, inline_composites(function.body))
-        library = _quickly_built(tvm.IRModule.from_expr(plain))
-        yield lower(function, symbol, arch), lambda inputs, library=library: execute(library, inputs)
+def regions(partitioned: tvm.IRModule, arch: Architecture | None = None) -> list[Region]:
+    return [
+        Region(lower(function, symbol, arch), relay.Function(function.params, inline_composites(function.body)))
+        for symbol, function in offloaded_functions(partitioned)
+    ]
 
 
-def _quickly_built(module: tvm.IRModule) -> tvm.runtime.Module:
-    """TVM's plain loops for llvm, compiled without optimisation: exact, and quick to build."""
+def run_plain(functions: Sequence[relay.Function], inputs: Sequence[Arrays]) -> list[Arrays]:
+    """One function with the inputs and outputs of all."""
+    bodies = [function.body for function in functions]
+    fields = [list(body.fields) if isinstance(body, relay.Tuple) else [body] for body in bodies]
+    parameters = [parameter for function in functions for parameter in function.params]
+    library = _quickly_built(relay.Function(parameters, relay.Tuple([field for each in fields for field in each])))
+    outputs = iter(
+        execute(in_a_file(library, tvm.runtime.load_module), [array for arrays in inputs for array in arrays])
+    )
+    return [list(islice(outputs, len(each))) for each in fields]
+
+
+def _quickly_built(function: relay.Function) -> tvm.runtime.Module:
+    """TVM's plain loops for llvm, compiled without optimisation: exact, and quick to build.
+
+    `SimplifyExpr` infers all types anew after each of its changes: its time grows with the square of the functions' number.
+    """
     target = tvm.target.Target({"kind": "llvm", "keys": ["generic"], "opt-level": 0})
-    with tvm.transform.PassContext(opt_level=1):
-        return relay.build(module, target=target)
+    slow = ["SimplifyExpr", "SimplifyExprPostAlterOp"]
+    with tvm.transform.PassContext(opt_level=1, disabled_pass=slow, config={"tir.disable_assert": True}):
+        return relay.build(tvm.IRModule.from_expr(function), target=target)
 
 
 def execute(library: tvm.runtime.Module, inputs: Arrays) -> list[npt.NDArray[np.generic]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +18,14 @@ from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.codegen.graph import Graph
 
 Arrays = list[npt.NDArray[Any]]
-Execute = Callable[[Arrays], Arrays]
+
+
+@dataclass(frozen=True)
+class Region:
+    """An offloaded function: its graph, and the same in integers for TVM's CPU."""
+
+    graph: Graph
+    plain: Any
 
 
 class Room(Protocol):
@@ -39,8 +49,11 @@ class Room(Protocol):
     def partition(self, module: Any, arch: Architecture | None = None) -> Any:
         """`partition_for_re2na`."""
 
-    def regions(self, partitioned: Any, arch: Architecture | None = None) -> Iterator[tuple[Graph, Execute]]:
-        """Of every offloaded function, its graph, and the same on TVM's CPU in integers."""
+    def regions(self, partitioned: Any, arch: Architecture | None = None) -> list[Region]:
+        """The offloaded functions."""
+
+    def run_plain(self, functions: Sequence[Any], inputs: Sequence[Arrays]) -> list[Arrays]:
+        """What each of these functions for TVM's CPU gives; all are built in one module."""
 
     def explain(self, module: Any, params: Any = None, arch: Architecture | None = None) -> list[Explanation]:
         """`explain`."""
@@ -49,13 +62,52 @@ class Room(Protocol):
         """`offloaded_macs_share`."""
 
 
+def random_inputs(graph: Graph, rng: np.random.Generator) -> list[npt.NDArray[np.int8]]:
+    """Full-range."""
+    return [rng.integers(-128, 128, graph.shapes[name]).astype(np.int8) for name in graph.inputs]
+
+
 def compare(room: Room, partitioned: Any, rng: np.random.Generator) -> list[str]:
     """Check every offloaded function on random full-range inputs, to the bit; returns the kinds of the operators found."""
-    kinds = []
-    for graph, execute in room.regions(partitioned):
-        inputs = [rng.integers(-128, 128, graph.shapes[name]).astype(np.int8) for name in graph.inputs]
-        for mine, theirs in zip(evaluate(graph, inputs, WIDE), execute(list(inputs)), strict=True):
-            assert mine.shape == theirs.shape
-            np.testing.assert_array_equal(mine, theirs, err_msg=str(graph))
-        kinds += [op.kind for op in graph.ops]
+    return compare_all(room, {"": partitioned}, rng)[""]
+
+
+def compare_all(room: Room, partitioned: Mapping[str, Any], rng: np.random.Generator) -> dict[str, list[str]]:
+    """`compare` of many modules by name: TVM builds once. An error tells the module's name."""
+    found = [(name, region) for name, module in partitioned.items() for region in room.regions(module)]
+    inputs = [random_inputs(region.graph, rng) for _, region in found]
+    kinds: dict[str, list[str]] = {name: [] for name in partitioned}
+    for (name, region), given, expected in zip(found, inputs, run_plain(room, found, inputs), strict=True):
+        with case(name):
+            for mine, theirs in zip(evaluate(region.graph, given, WIDE), expected, strict=True):
+                assert mine.shape == theirs.shape
+                np.testing.assert_array_equal(mine, theirs, err_msg=str(region.graph))
+        kinds[name] += [op.kind for op in region.graph.ops]
     return kinds
+
+
+def run_plain(room: Room, found: Sequence[tuple[object, Region]], inputs: Sequence[Arrays]) -> list[Arrays]:
+    """`Room.run_plain` of regions with the cases they are of; where TVM fails, one by one, so that the case is known."""
+    try:
+        return room.run_plain([region.plain for _, region in found], inputs)
+    except Exception:
+        for (name, region), given in zip(found, inputs, strict=True):
+            with case(name):
+                room.run_plain([region.plain], [given])
+        raise
+
+
+@contextmanager
+def case(name: object) -> Iterator[None]:
+    """Puts the name of the case, of many in one test, before the message of an error."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"case {name}: {error}") from error
+
+
+def in_a_file(library: Any, load: Callable[[str], Any]) -> Any:
+    """A built library as a shared object: LLVM's compiler in memory optimises machine code, whatever the target says."""
+    with tempfile.TemporaryDirectory() as folder:
+        library.export_library(f"{folder}/library.so")
+        return load(f"{folder}/library.so")

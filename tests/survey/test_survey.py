@@ -1,4 +1,4 @@
-"""Surveys of the demo's LeNet-5: their rows, their figures, the command."""
+"""Surveys of the demo's LeNet-5; of a small network the command, with its figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
+from tests.quantize.networks import FloatNet
 from tvm_re2na import load_dataset, load_model
 from tvm_re2na.cli import main
 from tvm_re2na.codegen.arch import Architecture
@@ -22,10 +25,22 @@ def lenet(demo_data: Path) -> tuple[Any, ...]:
     return load_model(demo_data / "lenet5_mnist.onnx"), images, load_dataset(demo_data / "mnist_calibration128.npz")
 
 
-def command(demo_data: Path, kind: str, *more: str) -> list[str]:
-    data = ["--data", str(demo_data / "mnist_test1000.npz"), "--limit", "60"]
-    known = ["--calibration", str(demo_data / "mnist_calibration128.npz"), "--calibration-limit", "32"]
-    return ["survey", kind, str(demo_data / "lenet5_mnist.onnx"), *data, *known, *more]
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a convolution and a dense layer, which TVM is quicker with than with LeNet-5, and labelled images."""
+    folder = tmp_path_factory.mktemp("small")
+    net = FloatNet(size=8)
+    x = net.add("Flatten", net.add("Relu", net.conv("input", 3, 4)))
+    onnx.save(net.build(net.gemm(x, 4 * 6 * 6, 5)), folder / "net.onnx")
+    images = net.images(64)
+    np.savez(folder / "images.npz", x=images, y=net.rng.integers(0, 5, len(images)))
+    return folder
+
+
+def command(small: Path, kind: str, *more: str) -> list[str]:
+    data = ["--data", str(small / "images.npz"), "--limit", "60"]
+    known = ["--calibration", str(small / "images.npz"), "--calibration-limit", "32"]
+    return ["survey", kind, str(small / "net.onnx"), *data, *known, *more]
 
 
 def test_bits(lenet: tuple[Any, ...]) -> None:
@@ -86,17 +101,17 @@ def test_a_quantised_model_is_refused(lenet: tuple[Any, ...]) -> None:
     ],
 )
 def test_the_command(
-    demo_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, more: list[str], keys: set[str]
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, more: list[str], keys: set[str]
 ) -> None:
     figure = tmp_path / "figure.svg"
-    assert main(command(demo_data, kind, *more, "--json", "--plot", str(figure))) == 0
+    assert main(command(small, kind, *more, "--json", "--plot", str(figure))) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert rows and all(keys <= set(row) for row in rows)
     assert figure.read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_the_table(demo_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(demo_data, "bits", "--bits", "8")) == 0
+def test_the_table(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(small, "bits", "--bits", "8")) == 0
     assert "Accuracy against width" in capsys.readouterr().out
 
 
@@ -107,16 +122,14 @@ def test_the_table(demo_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--plot", "/no/such/folder/figure.png"], "its folder does not exist"),
     ],
 )
-def test_bad_options_are_named(
-    demo_data: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
-) -> None:
-    assert main(command(demo_data, "bits", *more)) == 2
+def test_bad_options_are_named(small: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str) -> None:
+    assert main(command(small, "bits", *more)) == 2
     assert message in capsys.readouterr().err
 
 
-def test_widths_belong_to_surveys_that_have_them(demo_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(demo_data, "carry", "--bits", "8")) == 2
+def test_widths_belong_to_surveys_that_have_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(small, "carry", "--bits", "8")) == 2
     assert "--bits: `survey carry` has no widths" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(command(demo_data, "bits", "--bits", "9"))
+        main(command(small, "bits", "--bits", "9"))
     assert "'9' is no list of widths from 2 to 8" in capsys.readouterr().err

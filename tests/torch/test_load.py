@@ -11,46 +11,43 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.quantize.networks import residual_model
+from tests.shared import Networks
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import load_dataset
 from tvm_re2na.quantize import quantize
+from tvm_re2na.rooms import Runner
 from tvm_re2na.torch import LoadError, from_onnx
 
 
-def assert_same_bits(model: onnx.ModelProto, images: np.ndarray, arch: Architecture, batch: int) -> None:
-    module = from_onnx(model, arch=arch)
-    executor = pipeline.build_for_re2na(*pipeline.import_into_tvm(model, batch), arch).executor()
+def assert_same_bits(module: torch.nn.Module, executor: Runner, images: np.ndarray, batch: int) -> None:
     for start in range(0, len(images), batch):
         part = np.ascontiguousarray(images[start : start + batch])
         with torch.no_grad():
             np.testing.assert_array_equal(module(torch.tensor(part)).numpy(), executor(part)[0])
 
 
+def built(model: onnx.ModelProto, arch: Architecture, batch: int) -> Runner:
+    return pipeline.build_for_re2na(*pipeline.import_into_tvm(model, batch), arch).executor()
+
+
 @pytest.mark.parametrize("bits", [8, 5, 2])
 def test_lenet5(demo_data: Path, bits: int) -> None:
     arch, known = Architecture(data_bits=bits), load_dataset(demo_data / "mnist_calibration128.npz").x
     model = quantize(demo_data / "lenet5_mnist.onnx", known, arch=arch).model
-    assert_same_bits(model, known, arch, 64)
+    assert_same_bits(from_onnx(model, arch=arch), built(model, arch, 64), known, 64)
 
 
 def test_a_residual_network() -> None:
     model, images = residual_model()
-    assert_same_bits(quantize(model, images).model, images, Architecture(), len(images))
+    model, count = quantize(model, images).model, len(images)
+    assert_same_bits(from_onnx(model), built(model, Architecture(), count), images, count)
 
 
-@pytest.mark.parametrize(
-    ("model", "data", "count"),
-    [
-        ("resnet18_fmnist64", "fmnist64_calib512", 16),
-        ("alexnet_fmnist64", "fmnist64_calib512", 16),
-        ("efficientnet_lite0_imagenet", "photos224", 2),
-    ],
-)
-def test_real_networks(real_data: Path, model: str, data: str, count: int) -> None:
-    images = load_dataset(real_data / f"{data}.npz", count).x
-    quantized = quantize(real_data / f"{model}.onnx", images).model
-    assert_same_bits(quantized, images, Architecture(), 1 if model.startswith("efficient") else count)
+@pytest.mark.parametrize(("name", "count"), [("resnet18", 16), ("alexnet", 16), ("efficientnet", 2)])
+def test_real_networks(real_data: Path, networks: Networks, name: str, count: int) -> None:
+    known = networks.efficientnet(real_data) if name == "efficientnet" else networks.fashion(real_data, name)
+    assert_same_bits(from_onnx(known.quantized), known.re2na.executor(), known.calibration.x[:count], 1)
 
 
 def test_what_is_not_exact_is_named(demo_data: Path) -> None:
