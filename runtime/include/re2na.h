@@ -140,7 +140,7 @@ RE2NA_API int32_t re2na_run_many(re2na_machine *machine, uint64_t count, const i
 RE2NA_API const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine);
 RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine);
 
-/* ---- the quantiser's inner loop, which has nothing to do with programs ---- */
+/* ---- the quantiser's inner loops, which have nothing to do with programs ---- */
 
 /* Integer weights of least squared error by coordinate descent: each in turn becomes the best integer within low..high, the others
  * held, until none moves or all have been seen `sweeps` times. For every group, `gram` is inputs * inputs, symmetric, with a
@@ -148,6 +148,16 @@ RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machin
  * gradient of half the squared error there, and is used up. low and high lie within -2**22..2**22. */
 RE2NA_API void re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs,
                              float low, float high, uint32_t sweeps);
+
+/* A convolution over some pixels of its result, as many of each image; `across`: the result's width. */
+typedef struct re2na_window {
+  uint32_t images, channels, height, width, groups, pixels, across;
+  uint32_t kernel[2], strides[2], dilations[2], top, left;
+} re2na_window;
+
+/* `rows` (groups, images * pixels, inputs): the inputs of each of the `pixels` (images, pixels), in the order of a weight's, from
+ * `source` (images, channels, height, width); 0 outside. */
+RE2NA_API void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *window, float *rows);
 
 /* ---- the bridge: one plain call for generated code; the only part of the library with state ---- */
 

@@ -14,9 +14,9 @@
 
 enum {
   BLOCK = 64,    /* weights whose moves reach the gradient together */
-  OUTPUTS = 32,  /* that share a block of the matrix while it is in the cache */
+  OUTPUTS = 128, /* that share a block of the matrix while it is in the cache */
   STRIP = 1024,  /* of the gradient */
-  LANES = 32     /* sums under way at once */
+  LANES = 64     /* sums under way at once */
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -24,7 +24,7 @@ enum {
 
 typedef struct moves {
   uint32_t count;
-  uint32_t index[BLOCK];
+  uint8_t index[BLOCK];
   float change[BLOCK];
 } moves;
 
@@ -49,7 +49,7 @@ INLINE void descend_block(const problem *p, size_t begin, uint32_t size, uint32_
     const float change = best - weight[i];
     if (change == 0) continue;
     weight[i] = best;
-    moved->index[moved->count] = i;
+    moved->index[moved->count] = (uint8_t)i;
     moved->change[moved->count++] = change;
     for (uint32_t j = i + 1; j < size; j++) own[j] -= row[j] * change;
   }

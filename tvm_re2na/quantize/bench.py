@@ -36,6 +36,29 @@ class Choice:
     error: float
 
 
+class _Products:
+    """What weights make of the rows (G, P, O), without a bias; mean and extremes by output (G, 1, O). Where a bias is added, the
+    extremes stay those of the same values."""
+
+    def __init__(self, values: Matrix) -> None:
+        self.values = values
+
+    @cached_property
+    def means(self) -> Matrix:
+        means: Matrix = self.values.mean(1, keepdims=True)
+        return means
+
+    @cached_property
+    def low(self) -> Matrix:
+        low: Matrix = self.values.min(1, keepdims=True)
+        return low
+
+    @cached_property
+    def high(self) -> Matrix:
+        high: Matrix = self.values.max(1, keepdims=True)
+        return high
+
+
 class Bench:
     """Matrices are one per group: `rows` (G, P, K) are integers, `targets` and `wanted` (G, P, O) the float network's sums and
     results, weights (G, K, O)."""
@@ -71,12 +94,12 @@ class Bench:
         if not allowed:
             return []
         weight = self._rounded_together(e_w) if together else nearest(self.weight, e_w, self.plan.weights)
-        products = self.rows @ self._matrix(weight)
+        products = _Products(self.rows @ self._matrix(weight))
         found = []
         for e_y in allowed:
             integers, sums = self._with_bias(weight, products, e_w, e_y - unit)
             if self._fits(integers, sums, unit, e_y - unit):
-                found.append(Choice(e_w, e_y, integers, self._error(sums, unit, e_y)))
+                found.append(Choice(e_w, e_y, integers, self._error(integers, sums, unit, e_y)))
         return found
 
     def snr_db(self, choice: Choice) -> float:
@@ -90,8 +113,20 @@ class Bench:
     def _weight_search(self) -> WeightSearch:
         """A bias that is corrected takes up the mean of the error; one that stays is part of the sums."""
         if self.options.bias_correction:
-            return WeightSearch(_centred(self.rows), _centred(self.targets))
+            return self._centred_search()
         return WeightSearch(self.rows, self.targets - self._by_group(self.bias))
+
+    def _centred_search(self) -> WeightSearch:
+        """The rows are centred where they are, since there is no room for two of them, and become integers again. Their sums are
+        exact in any order, and quickest as a product."""
+        pixels = self.rows.shape[1]
+        means = np.ones((1, pixels), np.float32) @ self.rows
+        means /= np.float32(pixels)
+        self.rows -= means
+        found = WeightSearch(self.rows, _centred(self.targets))
+        self.rows += means
+        np.rint(self.rows, out=self.rows)
+        return found
 
     def _rounded_together(self, e_w: int) -> IntArray:
         scaled = self._matrix(np.ldexp(self.weight, -e_w))
@@ -99,19 +134,18 @@ class Bench:
         found = self._weight_search.run(2.0 ** (self.e_x + e_w), scaled, start, self.plan.weights)
         return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
 
-    def _with_bias(self, weight: IntArray, products: Matrix, e_w: int, lsb: int) -> tuple[Integers, Matrix]:
-        """The weight with its bias, within the guarantee, and the sums (G, P, O) that they make of the samples; `products` are the
-        weight's own."""
+    def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsb: int) -> tuple[Integers, _Products]:
+        """The weight with its bias, within the guarantee, and what it makes of the samples; `products` are the given weight's."""
         unit = self.e_x + e_w
         plain = whole_bias(self.bias, unit, lsb, self.arch, self.options)
         if self.options.guarantee is Guarantee.PROVEN:
             weight = self._proven(weight, e_w, plain + half(lsb))
-            products = self.rows @ self._matrix(weight)
+            products = _Products(self.rows @ self._matrix(weight))
         bias = plain
         if self.options.bias_correction and not is_sum(self.weight):
-            missing = np.ldexp(self._target_means, -unit) - products.mean(1).reshape(-1)
+            missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
             bias = self._provable(weight, np.rint(missing).astype(np.int64), plain, half(lsb))
-        return Integers(weight, bias), products + self._by_group(bias)
+        return Integers(weight, bias), products
 
     @cached_property
     def _target_means(self) -> npt.NDArray[np.float64]:
@@ -146,7 +180,7 @@ class Bench:
 
     # ---- what a choice is worth
 
-    def _fits(self, integers: Integers, sums: Matrix, unit: int, lsb: int) -> bool:
+    def _fits(self, integers: Integers, products: _Products, unit: int, lsb: int) -> bool:
         rounding = half(lsb)
         start = integers.bias + rounding
         if start.min() < self.arch.acc_min or start.max() > self.arch.acc_max:
@@ -156,16 +190,20 @@ class Bench:
             return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
         if self.options.guarantee is Guarantee.OFF:
             return True
-        seen = self.options.headroom * float(max(sums.max(), -sums.min())) + rounding
+        bias = self._by_group(integers.bias)
+        largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
+        seen = self.options.headroom * largest + rounding
         return max(seen, largest_sum(self.magnitude, unit, lsb, self.arch)) <= self.arch.acc_max
 
-    def _error(self, sums: Matrix, unit: int, e_y: int) -> float:
+    def _error(self, integers: Integers, products: _Products, unit: int, e_y: int) -> float:
         """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated. Part by part, in the cache."""
-        groups, pixels, outputs = sums.shape
+        groups, pixels, outputs = products.values.shape
+        bias = self._by_group(integers.bias)
         step, error = max(1, PART // (groups * outputs)), 0.0
         for first in range(0, pixels, step):
             part = slice(first, first + step)
-            result = sums[:, part] * np.float32(2.0**unit)
+            result = products.values[:, part] + bias
+            result *= np.float32(2.0**unit)
             np.clip(result, *self.bounds, out=result)
             result *= np.float32(2.0**-e_y)
             result += np.float32(0.5)

@@ -6,6 +6,7 @@ one output pixel of one image. P pixels, drawn once, stand for all.
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Values
+from tvm_re2na.runtime.rows import Window, gather
 
 Rows = npt.NDArray[np.float32]
 MOST_ROWS = 8192
@@ -28,6 +30,7 @@ class Samples:
         self.layers = layers
         self.images = images
         self.pixels: dict[str, npt.NDArray[np.int64]] = {}
+        self._memory = np.empty(0, np.float32)  # new memory costs more than what is done with it
         self._sums: dict[str, list[Rows]] = {layer.name: [] for layer in layers}
 
     def add(self, values: Values) -> None:
@@ -54,28 +57,27 @@ class Samples:
         return np.ascontiguousarray(sums.transpose(1, 0, 2))
 
     def rows(self, layer: Layer, source: npt.NDArray[np.int8]) -> Rows:
-        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K); a pixel's groups lie side by side in memory."""
+        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K); good until the next layer's are asked for."""
         if source.ndim == 2:
             return source.astype(np.float32)[None]
         weight, attributes = self.net.constants[layer.node.inputs[1]], layer.node.attributes
-        kernel, strides, dilations = (
-            weight.shape[2:],
-            attributes.get("strides", [1, 1]),
-            attributes.get("dilations", [1, 1]),
-        )
-        top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
-        padded = np.pad(source.transpose(0, 2, 3, 1), ((0, 0), (top, bottom), (left, right), (0, 0)))
-        images, height, width, channels = padded.shape
-        across = (width - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
+        names = ("strides", "dilations", "pads")
+        given = {name: attributes[name] for name in names if name in attributes}
         pixels = self.pixels[layer.name]
-        corner = np.arange(images)[:, None] * height + pixels // across * strides[0]
-        corner = (corner * width + pixels % across * strides[1]).reshape(-1)
-        taps = [y * dilations[0] * width + x * dilations[1] for y in range(kernel[0]) for x in range(kernel[1])]
-        vectors = padded.reshape(-1, channels)
-        rows = np.empty((len(corner), channels, len(taps)), np.float32)
-        for tap, offset in enumerate(taps):
-            rows[:, :, tap] = vectors[corner + offset]
-        return rows.reshape(len(corner), groups(layer), weight[0].size).transpose(1, 0, 2)
+        rows = self._room((groups(layer), pixels.size, weight[0].size))
+        gather(np.ascontiguousarray(source), pixels, Window(groups(layer), weight.shape[2:], **given), rows)
+        return rows
+
+    def _room(self, shape: tuple[int, int, int]) -> Rows:
+        """The last layer's memory where it fits, and is not far too large: others need it more."""
+        size = math.prod(shape)
+        if not size <= self._memory.size <= 2 * size:
+            self.forget_rows()
+            self._memory = np.empty(size, np.float32)
+        return self._memory[:size].reshape(shape)
+
+    def forget_rows(self) -> None:
+        self._memory = np.empty(0, np.float32)
 
     def _outputs(self, layer: Layer) -> int:
         return len(self.net.constants[layer.node.inputs[1]])

@@ -55,12 +55,16 @@ def search(
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):
         source = segments.value(layer.source, [other.source for other in layers[index:]])
-        bench = Bench(net, plan, layer, seen, samples, source, arch, options)
-        choice = _best(bench, plan, layer, options)
-        plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
-        plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
-        plan.noise[layer.name] = bench.snr_db(choice)
+        _decide(Bench(net, plan, layer, seen, samples, source, arch, options), plan, layer, options)
         progress("searching scales and weights", index + 1, len(layers))
+    samples.forget_rows()
+
+
+def _decide(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> None:
+    choice = _best(bench, plan, layer, options)
+    plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
+    plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
+    plan.noise[layer.name] = bench.snr_db(choice)
 
 
 def _best(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> Choice:

@@ -1,0 +1,43 @@
+/* The inputs of a layer's outputs, side by side as floats, for the quantiser: what im2col makes of some pixels. */
+#include "re2na.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct corner { /* of a window; outside of the image where there is padding */
+  int64_t y, x;
+} corner;
+
+/* One channel's inputs under a window; `across` is a constant where this is inlined. */
+INLINE float *gather(const int8_t *plane, const re2na_window *w, corner at, int64_t across, float *row) {
+  const int64_t height = w->height, width = w->width, down = w->kernel[0], dy = w->dilations[0], dx = w->dilations[1];
+  const int inside = at.y >= 0 && at.x >= 0 && at.y + (down - 1) * dy < height && at.x + (across - 1) * dx < width;
+  for (int64_t y = at.y, i = 0; i < down; i++, y += dy)
+    if (inside)
+      for (int64_t j = 0; j < across; j++) *row++ = plane[y * width + at.x + j * dx];
+    else
+      for (int64_t j = 0, x = at.x; j < across; j++, x += dx)
+        *row++ = y >= 0 && y < height && x >= 0 && x < width ? plane[y * width + x] : 0;
+  return row;
+}
+
+INLINE void gather_row(const int8_t *planes, const re2na_window *w, corner at, int64_t across, float *row) {
+  const uint32_t channels = w->channels / w->groups;
+  for (uint32_t c = 0; c < channels; c++) row = gather(planes + (int64_t)c * w->height * w->width, w, at, across, row);
+}
+
+void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, float *rows) {
+  const int64_t inputs = (int64_t)w->channels / w->groups * w->kernel[0] * w->kernel[1], plane = (int64_t)w->height * w->width;
+  for (int64_t n = 0; n < w->images; n++)
+    for (int64_t g = 0; g < w->groups; g++) {
+      const int8_t *planes = source + (n * w->groups + g) * (w->channels / w->groups) * plane;
+      float *row = rows + (g * w->images + n) * w->pixels * inputs;
+      for (uint32_t p = 0; p < w->pixels; p++, row += inputs) {
+        const int64_t pixel = pixels[n * w->pixels + p];
+        const corner at = {pixel / w->across * w->strides[0] - w->top, pixel % w->across * w->strides[1] - w->left};
+        if (w->kernel[1] == 1) gather_row(planes, w, at, 1, row);
+        else if (w->kernel[1] == 3) gather_row(planes, w, at, 3, row);
+        else if (w->kernel[1] == 5) gather_row(planes, w, at, 5, row);
+        else gather_row(planes, w, at, w->kernel[1], row);
+      }
+    }
+}
