@@ -30,7 +30,7 @@ def load(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]] | None = None
 
 
 def run_cpu(module: tvm.IRModule, inputs: Arrays) -> Arrays:
-    return _execute(relax.VirtualMachine(tvm.compile(module, target="llvm"), tvm.cpu()), inputs)
+    return _execute(_quick_machine(module), inputs)
 
 
 def run_re2na(partitioned: tvm.IRModule, inputs: Arrays) -> Arrays:
@@ -57,15 +57,15 @@ def run_plain(functions: Sequence[relax.Function], inputs: Sequence[Arrays]) -> 
     """One module of all functions."""
     named = {f"f{index}": function for index, function in enumerate(functions)}
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in named.items()})
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
-        library = tvm.compile(relax.transform.LambdaLift()(module), target=_quick_target())
-    machine = relax.VirtualMachine(in_a_file(library, tvm.runtime.load_module), tvm.cpu())
+    machine = _quick_machine(relax.transform.LambdaLift()(module))
     return [_execute(machine, arrays, name) for name, arrays in zip(named, inputs, strict=True)]
 
 
-def _quick_target() -> tvm.target.Target:
-    """Code that is compiled without optimisation: quick to build."""
-    return tvm.target.Target({"kind": "llvm", "opt-level": 0})
+def _quick_machine(module: tvm.IRModule) -> Any:
+    """TVM's plain loops for llvm, compiled without optimisation: exact, and quick to build."""
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+        library = tvm.compile(module, target=tvm.target.Target({"kind": "llvm", "opt-level": 0}))
+    return relax.VirtualMachine(in_a_file(library, tvm.runtime.load_module), tvm.cpu())
 
 
 def _execute(machine: Any, inputs: Arrays, function: str = "main") -> Arrays:

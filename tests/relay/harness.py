@@ -30,16 +30,12 @@ def load(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]] | None = None
 
 
 def run_cpu(module: tvm.IRModule, inputs: Arrays) -> Arrays:
-    return _run(module, "llvm", inputs)
+    return execute(in_a_file(_quickly_built(module), tvm.runtime.load_module), inputs)
 
 
 def run_re2na(partitioned: tvm.IRModule, inputs: Arrays) -> Arrays:
-    return _run(partitioned, "re2na", inputs)
-
-
-def _run(module: tvm.IRModule, target: str, inputs: Arrays) -> Arrays:
     with tvm.transform.PassContext(opt_level=3):
-        library = relay.build(module, target=target)
+        library = relay.build(partitioned, target="re2na")
     return execute(library, inputs)
 
 
@@ -63,14 +59,16 @@ def run_plain(functions: Sequence[relay.Function], inputs: Sequence[Arrays]) -> 
     bodies = [function.body for function in functions]
     fields = [list(body.fields) if isinstance(body, relay.Tuple) else [body] for body in bodies]
     parameters = [parameter for function in functions for parameter in function.params]
-    library = _quickly_built(relay.Function(parameters, relay.Tuple([field for each in fields for field in each])))
+    library = _quickly_built(
+        tvm.IRModule.from_expr(relay.Function(parameters, relay.Tuple([field for each in fields for field in each])))
+    )
     outputs = iter(
         execute(in_a_file(library, tvm.runtime.load_module), [array for arrays in inputs for array in arrays])
     )
     return [list(islice(outputs, len(each))) for each in fields]
 
 
-def _quickly_built(function: relay.Function) -> tvm.runtime.Module:
+def _quickly_built(module: tvm.IRModule) -> tvm.runtime.Module:
     """TVM's plain loops for llvm, compiled without optimisation: exact, and quick to build.
 
     `SimplifyExpr` infers all types anew after each of its changes: its time grows with the square of the functions' number.
@@ -78,7 +76,7 @@ def _quickly_built(function: relay.Function) -> tvm.runtime.Module:
     target = tvm.target.Target({"kind": "llvm", "keys": ["generic"], "opt-level": 0})
     slow = ["SimplifyExpr", "SimplifyExprPostAlterOp"]
     with tvm.transform.PassContext(opt_level=1, disabled_pass=slow, config={"tir.disable_assert": True}):
-        return relay.build(tvm.IRModule.from_expr(function), target=target)
+        return relay.build(module, target=target)
 
 
 def execute(library: tvm.runtime.Module, inputs: Arrays) -> list[npt.NDArray[np.generic]]:

@@ -88,6 +88,8 @@ def compare_all(room: Room, partitioned: Mapping[str, Any], rng: np.random.Gener
 
 def run_plain(room: Room, found: Sequence[tuple[object, Region]], inputs: Sequence[Arrays]) -> list[Arrays]:
     """`Room.run_plain` of regions with the cases they are of; where TVM fails, one by one, so that the case is known."""
+    if not found:
+        return []
     try:
         return room.run_plain([region.plain for _, region in found], inputs)
     except Exception:
