@@ -14,7 +14,7 @@
 
 enum {
   BLOCK = 64,    /* weights whose moves reach the gradient together */
-  OUTPUTS = 128, /* that share a block of the matrix while it is in the cache */
+  OUTPUTS = 32,  /* that share a block of the matrix while it is in the cache */
   STRIP = 1024,  /* of the gradient */
   LANES = 64     /* sums under way at once */
 };
