@@ -10,7 +10,8 @@ import pytest
 from tests.shared import Networks
 from tvm_re2na import rooms
 from tvm_re2na.data import Dataset, load_dataset
-from tvm_re2na.evaluate import Comparison, Runner, compare, float_runner
+from tvm_re2na.evaluate import Comparison, compare, float_runner
+from tvm_re2na.float_runner import Runner
 from tvm_re2na.runtime import library
 
 BITS = 200  # images whose bits are compared with the CPU's; benchmarks/accuracy.py compares those of all 10,000

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 import pytest
 
-from tvm_re2na import Architecture, Comparison, compare, pipeline, rooms, trio
+from tvm_re2na import Architecture, Comparison, compare, rooms, trio
+from tvm_re2na.artefacts import artefacts
 from tvm_re2na.data import DataError, Dataset, in_memory
 from tvm_re2na.parallel.shards import VersionError
 
@@ -93,15 +94,14 @@ def test_an_interrupted_run_goes_on(lenet: onnx.ModelProto, images: Dataset, alo
 def test_a_worker_that_cannot_run_what_was_built_builds_for_itself(
     lenet: onnx.ModelProto, images: Dataset, monkeypatch: pytest.MonkeyPatch, built_once: None
 ) -> None:
-    mod, params = pipeline.import_into_tvm(lenet, BATCH)
-    built = pipeline.build_for_cpu(mod, params), pipeline.build_for_re2na(mod, params, Architecture())
+    built = artefacts(lenet, Architecture(), BATCH)
     monkeypatch.undo()
     packed = trio.pack_trio(lenet, lenet, built, Architecture(), BATCH, None)
     assert packed.cpu and packed.re2na
     image = images.read(0, BATCH)
     expected = [side(image) for side in (built[0].executor(), built[1].executor())]
-    for processor in (packed.host, "another"):
-        monkeypatch.setattr(trio, "host", lambda processor=processor: processor)
+    for processor in (packed.processor, "another"):
+        monkeypatch.setattr(trio, "processor", lambda processor=processor: processor)
         opened = trio.open_trio(packed)
         for side, wanted in zip((opened.cpu, opened.re2na), expected, strict=True):
             np.testing.assert_array_equal(side(image)[0], wanted[0])

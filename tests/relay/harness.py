@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import islice
 
@@ -11,22 +12,24 @@ import onnx
 import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
+from tvm.relay.backend import te_compiler
 
-from tests.relay import folding
 from tests.relay.relay_qdq import RelayQdqBuilder as Builder
 from tests.rooms.harness import Arrays, Region, in_a_file
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.relay import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na, prepare
+from tvm_re2na.relay.importer import import_onnx
 from tvm_re2na.relay.partition import inline_composites
 
-folding.install()
+# TVM asks for its build's constants once per dimension of every tensor: a quarter of a generated case's time
+te_compiler.libinfo = functools.cache(te_compiler.libinfo)
 __all__ = ["Builder", "explain", "offloaded_macs_share"]
 name = "relay"
 
 
 def load(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]] | None = None) -> tvm.IRModule:
-    module, _ = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
-    return module
+    """By our importer, which `test_importer.py` holds against TVM's."""
+    return import_onnx(model, shape or {})
 
 
 def run_cpu(module: tvm.IRModule, inputs: Arrays) -> Arrays:
