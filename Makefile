@@ -31,10 +31,10 @@ demo: $(STAMP)
 demo-relax: $(RELAX)
 	$(RELAX_VENV)/bin/re2na demo
 
-# lint keeps one core busy, setting up an environment the network
+# the second environment is set up, which keeps the network busy, and lint runs, while the first is tested
 test: $(GUESTS)
-	$(MAKE) -j2 lint $(RELAX)
-	$(MAKE) test-relay test-relax
+	$(MAKE) -j3 lint test-relay $(RELAX)
+	$(MAKE) test-relax
 
 test-quick: lint
 	$(BIN)/python $(PYTEST) --without-tvm $(QUICK_TESTS)
