@@ -18,13 +18,13 @@ from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import DataError, Dataset, LabelArray, load_dataset
 from tvm_re2na.identity import identity
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting
-from tvm_re2na.parallel.engine import Engine, open_engine, processors
+from tvm_re2na.parallel.engine import Engine, open_engine
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, run_all_shards
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.runtime.library import LoadedProgram
-from tvm_re2na.runtime.many import run_many
+from tvm_re2na.runtime.many import processors, run_many
 from tvm_re2na.tally import count_hits
 
 Int8Array = npt.NDArray[np.int8]

@@ -22,11 +22,12 @@ from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import FIGURES, compile_point
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
 from tvm_re2na.identity import identity
-from tvm_re2na.parallel.engine import Engine, open_engine, processors
+from tvm_re2na.parallel.engine import Engine, open_engine
 from tvm_re2na.parallel.journal import Journal, open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, Lost, run_shards
 from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.runtime.many import processors
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 COLUMNS = (*FIGURES, "area_mm2", "offloaded_macs_share", "pareto", "error")

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from tvm_re2na.parallel import dask
 from tvm_re2na.parallel.parcel import Handle, Here, pack, pack_into
+from tvm_re2na.runtime.many import processors
 
 UNKNOWN_WORKERS = 1024  # shards under way on an executor that does not say how many workers it has
 
@@ -140,11 +141,6 @@ def open_engine(executor: Executor | None, jobs: int) -> Iterator[Engine]:
             done = True
         finally:
             own.close(kill=not done)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(threads: int) -> None:

@@ -22,8 +22,6 @@ from tvm_re2na.relax.partition import architecture_of
 from tvm_re2na.runtime.library import load_module_library, module_library_path
 
 TAG = "re2na"
-# Features of the build machine are left out, so that what is built here runs elsewhere too.
-HOST = "llvm"
 Programs = list[tuple[str, Program]]
 _collectors: ContextVar[tuple[Programs, ...]] = ContextVar("re2na_collectors", default=())
 _failure: ContextVar[Exception | None] = ContextVar("re2na_failure", default=None)

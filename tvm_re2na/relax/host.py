@@ -5,9 +5,7 @@ from __future__ import annotations
 from tvm.target import Target
 
 from tvm_re2na import processor
-
-# LLVM's first level builds in half the time of its third; the kernels are as fast, for their vectors are spelled out
-LEVEL = 1
+from tvm_re2na.kernels.instructions import LEVEL
 
 
 def host_target() -> Target:

@@ -14,7 +14,7 @@ from tvm import relay
 from tvm_re2na.codegen.constraints import LINEAR, Operator
 from tvm_re2na.kernels.convolution import Convolution
 from tvm_re2na.kernels.dense import Dense
-from tvm_re2na.kernels.instructions import Instructions, instructions_of
+from tvm_re2na.kernels.instructions import LEVEL, Instructions, instructions_of
 from tvm_re2na.kernels.layers import Layer, function_of, layer_of, name_of
 from tvm_re2na.kernels.scaling import is_computable, scaling_of
 from tvm_re2na.relay.describe import describe, parts_of, shape_of
@@ -27,8 +27,6 @@ COMPILER = "re2na_cpu"
 KERNELS_ATTR = "re2na_kernels"
 TARGET_ATTR = "re2na_target"
 RANKS = {"conv2d": 4, "dense": 2}
-# LLVM's first level builds in half the time of its third; the kernels are as fast, for their vectors are spelled out
-LEVEL = 1
 
 
 def with_kernels(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
