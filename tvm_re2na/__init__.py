@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
-    from tvm_re2na.pipeline import ModelError, load_model
+    from tvm_re2na.model_file import ModelError
+    from tvm_re2na.pipeline import load_model
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
     from tvm_re2na.rooms import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.runtime.library import Simulator
@@ -38,7 +39,7 @@ _HOMES = {
     "DataError": "data",
     "Dataset": "data",
     "Exploration": "exploration.run",
-    "ModelError": "pipeline",
+    "ModelError": "model_file",
     "Program": "codegen.program",
     "ProgramError": "codegen.program",
     "QuantizeError": "quantize",

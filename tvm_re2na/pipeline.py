@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
 
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.data import Dataset
+from tvm_re2na.model_file import ModelError, read_model
 from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
 Array: TypeAlias = npt.NDArray[Any]
-
-
-class ModelError(ValueError):
-    """A model file cannot be used; the message names the file and what is wrong."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -47,13 +43,7 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     """
     if is_tflite(path):
         raise ModelError(f"{path}: a TFLite model; `explain` and `compile` take it, everything else takes ONNX")
-    try:
-        model = onnx.load(os.fspath(path))
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: no valid ONNX model ({_first_line(error)})") from error
-    if not model.graph.node:
-        raise ModelError(f"{path}: no valid ONNX model (its graph has no nodes)")
+    model = read_model(path)
     if not any(node.domain for node in model.graph.node):
         return model  # QONNX's operators have a domain of their own
     from tvm_re2na.guests import GuestError, to_qdq
@@ -212,10 +202,6 @@ def model_stem(path: str | os.PathLike[str]) -> str:
 
 def _name(model: onnx.ModelProto) -> str:
     return f"model '{model.graph.name}'"
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _last_line(error: BaseException) -> str:

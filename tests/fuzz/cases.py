@@ -46,7 +46,9 @@ class Bench:
 
     def __init__(self, kind: str, seed: int, folder: Path) -> None:
         self.kind, self.seed, self.folder = kind, seed, folder
-        self.file = folder / {"onnx": "case.onnx", "npz": "case.npz", "toml": "case.toml", "image": "class/case.png"}[kind]
+        self.file = (
+            folder / {"onnx": "case.onnx", "npz": "case.npz", "toml": "case.toml", "image": "class/case.png"}[kind]
+        )
         self.file.parent.mkdir(exist_ok=True)
         self.images, self.model = folder / "images.npz", folder / "small.onnx"
         self.quantized, self.program = folder / "small.int8.onnx", folder / "small.re2na"
@@ -142,7 +144,7 @@ def _short_trace() -> str:
 def _captured() -> Iterator[list[str]]:
     """What is written to stderr meanwhile, by anyone; stdout is dropped."""
     said: list[str] = []
-    with tempfile.TemporaryFile() as stream, open(os.devnull, "wb") as nothing:
+    with tempfile.TemporaryFile() as stream, Path(os.devnull).open("wb") as nothing:
         saved = os.dup(1), os.dup(2)
         os.dup2(nothing.fileno(), 1)
         os.dup2(stream.fileno(), 2)

@@ -15,7 +15,23 @@ from tests.fuzz.onnx_mutations import FLOATS, INTEGERS, MARK, Rng, _pick, damage
 from tvm_re2na.codegen.arch import Architecture
 
 SHAPE = (3, 8, 8)  # of the images that the network takes
-TYPES = ("|u1", "<f4", ">f4", "<f8", "<i8", "<u8", "|b1", "|O", "<U9", "|V4", "<c8", "<M8[s]", "|i1", "<f2", "[('a', '<f4')]")
+TYPES = (
+    "|u1",
+    "<f4",
+    ">f4",
+    "<f8",
+    "<i8",
+    "<u8",
+    "|b1",
+    "|O",
+    "<U9",
+    "|V4",
+    "<c8",
+    "<M8[s]",
+    "|i1",
+    "<f2",
+    "[('a', '<f4')]",
+)
 
 
 # ---- npz
@@ -57,7 +73,9 @@ def _other_member(rng: Rng, value: Any, content: bytes) -> bytes:
         case 0:
             return _npy(np.asarray(value).reshape(-1)[0])
         case 1:
-            return _npy(np.asarray(value).astype(_pick(rng, (np.float64, np.int8, np.uint64, np.float16, "U5", object))))
+            return _npy(
+                np.asarray(value).astype(_pick(rng, (np.float64, np.int8, np.uint64, np.float16, "U5", object)))
+            )
         case 2:
             return _npy(np.full(np.shape(value), _pick(rng, FLOATS), np.float32))
         case 3:
@@ -66,7 +84,10 @@ def _other_member(rng: Rng, value: Any, content: bytes) -> bytes:
             return _npy(np.asarray(value)[:0] if rng.random() < 0.5 else np.asarray(value)[None])
         case 5:
             shape = tuple(_pick(rng, INTEGERS) for _ in range(int(rng.integers(0, 6))))
-            return _header(f"{{'descr': {_pick(rng, TYPES)!r}, 'fortran_order': False, 'shape': {shape}, }}") + content[128:]
+            return (
+                _header(f"{{'descr': {_pick(rng, TYPES)!r}, 'fortran_order': False, 'shape': {shape}, }}")
+                + content[128:]
+            )
         case 6:
             text = _pick(rng, ("{", "[" * 300, "{'descr': '<f4'}", "1" * 5000, "x" * 60000, "{'shape': (1,)}", "é"))
             return _header(text) + content[128:]

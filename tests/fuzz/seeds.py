@@ -44,7 +44,7 @@ def _function() -> onnx.ModelProto:
     double = helper.make_function("local", "Double", ["a"], ["b"], body, opsets[:1], [])
     values = [
         helper.make_tensor_value_info("input", TensorProto.FLOAT, net.shape),
-        helper.make_tensor_value_info(output, TensorProto.FLOAT, None),
+        helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 4, 4, 4]),
     ]
     graph = helper.make_graph(net.nodes, "function", values[:1], values[1:], net.constants)
     return helper.make_model(graph, functions=[double], opset_imports=opsets, ir_version=8)
@@ -55,5 +55,8 @@ def models() -> tuple[bytes, ...]:
     """Float models, and one of each form of quantised ones."""
     residual, images = residual_model()
     quantised = quantize(residual, images[:4]).model
-    found = [residual, _branches(), _function(), quantised, qlinear_network(np.random.default_rng(0))]
+    qlinear = qlinear_network(np.random.default_rng(0))
+    qlinear.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    qlinear.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    found = [residual, _branches(), _function(), quantised, qlinear]
     return tuple(model.SerializeToString(deterministic=True) for model in found)

@@ -45,12 +45,15 @@ def explain_failure(error: BaseException, model: str | os.PathLike[str] | None =
     """What to tell the user, or None if nobody expected this. `model`: the file that a ModelError is about, if it does not say."""
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted", INTERRUPTED)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
     for kind in type(error).__mro__:
         if kind.__module__.startswith("tvm_re2na.") and kind.__name__ in EXPECTED:
             message = _one_line(str(error))
-            if kind.__name__ == "ModelError" and model is not None and os.fspath(model) not in message:
+            if "ModelError" in kinds and model is not None and os.fspath(model) not in message:
                 message = f"{os.fspath(model)}: {message}"
             return Failure(message, EXPECTED[kind.__name__])
+    if isinstance(error, MemoryError):
+        return Failure("out of memory: " + (_one_line(str(error)) or "there is not enough for this"), BAD_INPUT)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return Failure(where + (error.strerror or str(error)), BAD_INPUT)

@@ -11,6 +11,9 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from tvm_re2na.model_file import first_line
+from tvm_re2na.quantize.errors import QuantizeError
+
 Array = npt.NDArray[Any]
 
 
@@ -142,7 +145,10 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
-    inferred = onnx.shape_inference.infer_shapes(model)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except Exception as error:  # InferenceError, and whatever an operator's own inference raises
+        raise QuantizeError(f"shapes do not fit together ({first_line(error)})") from error
     values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     return {
         value.name: tuple(

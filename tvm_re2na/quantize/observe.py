@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from tvm_re2na.onnx_runtime import session
+from tvm_re2na.quantize.limits import check_values
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.options import Progress, Range
@@ -31,22 +32,6 @@ class Extremes:
         return max(-self.low[name], self.high[name], 0.0)
 
 
-def session(model: bytes, *, fast: bool = False) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU, its operators those of the file. Its threads sleep while they have nothing to do: the time between
-    two runs is NumPy's, and threads that spin take half of it.
-
-    `fast`: convolutions may add up in another order and layout. To sums of integers that makes no difference, to a float network's
-    extremes one in the last bit.
-    """
-    levels = onnxruntime.GraphOptimizationLevel
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if fast else levels.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
 def observe(
     net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, fast: bool = False
 ) -> Iterator[Values]:
@@ -59,6 +44,13 @@ def observe(
             values[net.input_name] = batch
         yield values
         progress(stage, min(start + len(batch), len(images)), len(images))
+
+
+def check_runs(net: Net, images: Calibration) -> None:
+    """Raises ModelError unless ONNX Runtime computes the first batch: whatever does not fit together is told by it, and none of the
+    passes that come after needs to look."""
+    running = session(to_onnx(net).SerializeToString())
+    running.run(None, {net.input_name: next(batches(net, images[: batch_size(net, images)]))[1]})
 
 
 def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
@@ -81,8 +73,10 @@ def extremes(net: Net, names: list[str], images: Calibration, progress: Progress
     low, high = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for values in observe(net, names, images, progress, stage, fast=True):
         for name, value in values.items():
-            low[name] = min(low[name], float(value.min()))
-            high[name] = max(high[name], float(value.max()))
+            low[name] = float(np.minimum(low[name], value.min()))  # NaN stays, to be told below
+            high[name] = float(np.maximum(high[name], value.max()))
+    for name in names:
+        check_values(f"{name}: values", np.array([low[name], high[name]]))
     return Extremes(low, high)
 
 
