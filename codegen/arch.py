@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_re2na.codegen.files import naming
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -260,7 +262,7 @@ class Architecture:
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Architecture:
         """From a TOML file that sets any of the fields; raises ArchitectureError, or OSError if it cannot be read."""
-        with Path(path).open("rb") as stream:
+        with naming(path), Path(path).open("rb") as stream:
             content = stream.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise ArchitectureError(f"architecture: {path} is larger than {LARGEST_FILE} bytes")

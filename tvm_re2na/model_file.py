@@ -11,6 +11,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
+from tvm_re2na.codegen.files import naming
+
 MOST_NODES = 100_000  # every call of a local function written out
 DEEPEST = 32  # graphs and functions within each other; ONNX Runtime goes through them with as many frames of its stack
 
@@ -22,7 +24,8 @@ class ModelError(ValueError):
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     """A checked model. Raises ModelError if it is none, OSError if it cannot be read."""
     try:
-        model = onnx.load(os.fspath(path))
+        with naming(path):
+            model = onnx.load(os.fspath(path))
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path}: no valid ONNX model ({first_line(error)})") from error
     try:

@@ -14,6 +14,8 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.files import naming
+
 Fields: TypeAlias = dict[str, npt.NDArray[Any]]
 
 MOST_PACKED = 100  # times as large as in the archive a field may become, beyond the bytes that are always allowed
@@ -47,7 +49,7 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> Fields:
 
     Raises DataError for a file that is none, OSError for one that cannot be read.
     """
-    with open(path, "rb") as stream:  # noqa: PTH123  a text is a path, too
+    with naming(path), open(path, "rb") as stream:  # noqa: PTH123  a text is a path, too
         if stream.read(len(MAGIC)) == MAGIC:
             raise DataError(f"{path}: a single array, expected an .npz file with a field 'x'")
         try:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import DataError, Dataset, LabelArray, load_dataset
+from tvm_re2na.data import Dataset, LabelArray, load_dataset
 from tvm_re2na.identity import identity
-from tvm_re2na.npz import read_npz
+from tvm_re2na.npz import DataError, read_npz
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting
 from tvm_re2na.parallel.engine import Engine, open_engine
 from tvm_re2na.parallel.journal import open_journal

@@ -38,45 +38,11 @@ INTEGERS = (
 )
 FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e-38, 1e10, 1e22, 3e38, -3e38, float("inf"), float("-inf"), float("nan"))
 STRINGS = ("", "input", "x", "ai.onnx", "com.microsoft", "SAME_LOWER", "constant_0", "a/b", "..", "\n", "é", "n" * 5000)
-OPERATORS = tuple(
-    [
-        "Conv",
-        "Gemm",
-        "MatMul",
-        "Relu",
-        "Clip",
-        "Add",
-        "Mul",
-        "Concat",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "Flatten",
-        "Reshape",
-        "Transpose",
-        "Pad",
-        "Squeeze",
-        "Unsqueeze",
-        "BatchNormalization",
-        "Dropout",
-        "Identity",
-        "Constant",
-        "Cast",
-        "Resize",
-        "ReduceMean",
-        "Softmax",
-        "If",
-        "Loop",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "QLinearConv",
-        "ConvInteger",
-        "Shape",
-        "Gather",
-        "TopK",
-        "LSTM",
-        "Unknown",
-    ]
+OPERATORS = (
+    *("Conv", "Gemm", "MatMul", "Relu", "Clip", "Add", "Mul", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool"),
+    *("Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "BatchNormalization", "Dropout", "Identity"),
+    *("Constant", "Cast", "Resize", "ReduceMean", "Softmax", "If", "Loop", "QuantizeLinear", "DequantizeLinear"),
+    *("QLinearConv", "ConvInteger", "Shape", "Gather", "TopK", "LSTM", "Unknown"),
 )
 MARK = "utf-8-goes-here"
 KINDS = FieldDescriptor

@@ -6,6 +6,8 @@ exponent that the search tries. Beyond it nothing that is computed here would me
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tvm_re2na.quantize.errors import QuantizeError
@@ -13,6 +15,24 @@ from tvm_re2na.quantize.layers import Quantised
 from tvm_re2na.quantize.net import Array, Net
 
 LARGEST = 2.0**50
+MOST_BYTES = 2**30  # of all tensors of one run, which are held at once; of one image where the batch is open
+
+
+def image_bytes(net: Net) -> int:
+    """Of all tensors together, for one image, as far as their shapes are known."""
+    batch = net.shapes[net.input_name][0] or 1
+    sizes = (math.prod(size for size in shape if size) for shape in net.shapes.values())
+    return sum(sizes) * np.dtype(np.float32).itemsize // batch
+
+
+def check_size(net: Net) -> None:
+    """Raises QuantizeError for a network whose tensors take more than MOST_BYTES."""
+    batch = net.shapes[net.input_name][0] or 1
+    total = image_bytes(net) * batch
+    if total > MOST_BYTES:
+        raise QuantizeError(
+            f"the tensors of one run (batch {batch}) are {total:,} bytes, at most {MOST_BYTES:,} are computed"
+        )
 
 
 def check_layers(net: Net, quantised: Quantised) -> None:

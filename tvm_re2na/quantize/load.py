@@ -14,6 +14,7 @@ import onnx
 from tvm_re2na.model_file import ModelError, check_model, first_line, read_model
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.limits import check_size
 from tvm_re2na.quantize.net import Net, from_onnx
 
 LOWEST_OPSET = 13
@@ -58,6 +59,7 @@ def load_net(model: onnx.ModelProto | str | os.PathLike[str]) -> Net:
     element = net.inputs[0].type.tensor_type.elem_type
     if element != onnx.TensorProto.FLOAT:
         raise QuantizeError(f"input {net.input_name} is {onnx.TensorProto.DataType.Name(element)}, expected FLOAT")
+    check_size(net)
     for name, value in net.constants.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             bad = int((~np.isfinite(value)).sum())

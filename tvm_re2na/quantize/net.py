@@ -145,11 +145,15 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    bare.graph.ClearField("value_info")  # what follows from the operators counts, not what the file says of it
     try:
-        inferred = onnx.shape_inference.infer_shapes(model)
+        inferred = onnx.shape_inference.infer_shapes(bare)
     except Exception as error:  # InferenceError, and whatever an operator's own inference raises
         raise QuantizeError(f"shapes do not fit together ({first_line(error)})") from error
-    values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
+    found = inferred.graph
+    values = [*model.graph.value_info, *found.value_info, *found.input, *found.output]
     return {
         value.name: tuple(
             dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.onnx_runtime import session
-from tvm_re2na.quantize.limits import check_values
+from tvm_re2na.quantize.limits import MOST_BYTES, check_values, image_bytes
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.options import Progress, Range
@@ -65,7 +65,9 @@ def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
 
 
 def batch_size(net: Net, images: Calibration) -> int:
-    return net.shapes[net.input_name][0] or max(1, min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8)))
+    """At most what MOST_BYTES of tensors allow."""
+    most = min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8), MOST_BYTES // max(1, image_bytes(net)))
+    return net.shapes[net.input_name][0] or max(1, most)
 
 
 def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:

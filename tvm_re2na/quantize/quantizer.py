@@ -82,7 +82,7 @@ def decide(
 ) -> Decision:
     """All of `quantize` but the file; changes `net`. Meanwhile NumPy's matrix products keep to one thread: idle threads of theirs
     spin, and take more time than they save."""
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):  # numbers that are not finite are told by `limits`
         return _decide(net, calibration, arch, options, progress or (lambda stage, done, total: None))
 
 

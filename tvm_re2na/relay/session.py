@@ -33,7 +33,7 @@ from tvm_re2na.relay.partition import (
     partition_grouped,
     prepare,
 )
-from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner
+from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner, simulator_errors
 
 __all__ = [
     "build_for_cpu",
@@ -89,7 +89,8 @@ def open_library(library: Any) -> Runner:
 
     def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         module.set_input(0, np.ascontiguousarray(images))
-        module.run()
+        with simulator_errors():
+            module.run()
         return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
 
     return run
