@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from tvm_re2na import cache
-    from tvm_re2na.cli.output import results_only, show
+    from tvm_re2na.cli.output import results_only, show, warnings_last
 
-    with results_only(), cache.off(when=getattr(options, "no_cache", False)):
+    with warnings_last(), results_only(), cache.off(when=getattr(options, "no_cache", False)):
         module, function = options.command.split(":")
         result = getattr(import_module(f"tvm_re2na.cli.{module}"), function)(options)
     try:

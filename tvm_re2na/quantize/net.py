@@ -155,8 +155,6 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
     found = inferred.graph
     values = [*model.graph.value_info, *found.value_info, *found.input, *found.output]
     return {
-        value.name: tuple(
-            dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
-        )
+        value.name: tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
         for value in values
     }
