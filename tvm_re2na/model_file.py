@@ -45,7 +45,7 @@ def check_model(model: onnx.ModelProto) -> None:
                 _check_tensor(message)
         _check_calls(model)
         onnx.checker.check_model(model)
-    except (UnicodeDecodeError, onnx.checker.ValidationError) as error:
+    except onnx.checker.ValidationError as error:
         raise ModelError(f"no valid ONNX model ({first_line(error)})") from error
 
 
@@ -54,12 +54,16 @@ def first_line(error: BaseException) -> str:
 
 
 def _messages(message: Message) -> Iterator[Message]:
-    """Every message in a message. Raises UnicodeDecodeError where one has a text that is none."""
+    """Every message in a message. Raises ModelError where one has a text that is none."""
     yield message
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             for item in (value,) if isinstance(value, Message) else value:
                 yield from _messages(item)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            for text in (value,) if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):  # what protobuf makes of a text that it cannot decode
+                    raise ModelError(f"no valid ONNX model ({field.full_name} = {text[:80]!r} is no UTF-8)")
 
 
 def _check_tensor(tensor: onnx.TensorProto) -> None:
@@ -67,10 +71,12 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
         raise ModelError(f"tensor '{tensor.name}': its data is in another file, and was not loaded")
     if tensor.data_type not in onnx.helper.get_all_tensor_dtypes():
         raise ModelError(f"tensor '{tensor.name}': data type {tensor.data_type}, which ONNX does not know")
+    shape = "x".join(map(str, tensor.dims)) or "one number"
+    if any(size < 0 for size in tensor.dims):  # NumPy takes one of them for unknown
+        raise ModelError(f"tensor '{tensor.name}' of shape {shape}: a negative size")
     try:
         numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
-        shape = "x".join(map(str, tensor.dims)) or "one number"
         raise ModelError(f"tensor '{tensor.name}' of shape {shape}: {first_line(error)}") from error
 
 
