@@ -26,7 +26,7 @@ PIECE = 2**20
 # a header is a Python dictionary: these are all the forms in which NumPy writes those of plain numbers, and nothing is evaluated
 DTYPE = re.compile(r"""['"]descr['"]\s*:\s*['"]([<>|=]?[biuf][1248])['"]""")
 ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
-SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(((?:\s*\d{1,18}L?\s*,?)*)\)""")
+SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(\s*((?:\d{1,18}\s*,\s*){0,32}(?:\d{1,18}\s*)?)\)""")
 
 
 class DataError(ValueError):
@@ -106,5 +106,5 @@ def _header(stream: IO[bytes], where: str) -> tuple[int, _Header]:
     dtype, order, shape = DTYPE.search(text), ORDER.search(text), SHAPE.search(text)
     if dtype is None or order is None or shape is None:
         raise DataError(f"{where} is no array of plain numbers: its header is {text.strip()[:80]!r}")
-    sizes = tuple(int(size.strip().rstrip("L")) for size in shape[1].split(",") if size.strip())
+    sizes = tuple(int(size) for size in shape[1].split(",") if size.strip())
     return len(start) + struct.calcsize(form) + length, _Header(np.dtype(dtype[1]), sizes, order[1] == "True")

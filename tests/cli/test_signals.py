@@ -24,14 +24,14 @@ def test_a_command_that_is_stopped(kind: signal.Signals, small_float: tuple[Path
     images, output = tmp_path / "images", tmp_path / "net.onnx"
     os.mkfifo(images)
     command = [sys.executable, "-m", "tvm_re2na.cli", "quantize", small_float[0], "--calibration", images]
-    with subprocess.Popen([*command, "--output", output], stderr=subprocess.PIPE, text=True) as running:
-        with images.open("wb"):  # once the command has opened it
-            running.send_signal(kind)
-            assert running.stderr is not None
-            said = running.stderr.read()
+    started = subprocess.Popen([*command, "--output", output], stderr=subprocess.PIPE, text=True)
+    with started as running, images.open("wb"):  # which waits until the command has opened it, too
+        running.send_signal(kind)
+        assert running.stderr is not None
+        said = running.stderr.read()
     code, word = CODES[kind]
     assert (running.returncode, said) == (code, f"re2na: error: {word}\n")
-    assert os.listdir(tmp_path) == [images.name]
+    assert list(tmp_path.iterdir()) == [images]
 
 
 @pytest.mark.parametrize("kind", CODES)

@@ -38,10 +38,10 @@ def test_writers_that_are_killed(tmp_path: Path) -> None:
         content = target.read_bytes()
         assert len(content) == 2**20
         assert len(set(content)) == 1
-        left += len(os.listdir(tmp_path)) - 1
+        left += len(list(tmp_path.iterdir())) - 1
     assert left, "no writer was killed while it wrote"
     write_atomically(target, b"new")
-    assert os.listdir(tmp_path) == [target.name]
+    assert list(tmp_path.iterdir()) == [target]
     assert target.read_bytes() == b"new"
 
 
@@ -85,7 +85,7 @@ def test_a_step_that_fails(step: str, tmp_path: Path, monkeypatch: pytest.Monkey
         write_atomically(target, b"new")
     monkeypatch.undo()
     assert caught.value.filename == str(target)
-    assert os.listdir(tmp_path) == [target.name]
+    assert list(tmp_path.iterdir()) == [target]
     assert target.read_bytes() == b"old"
 
 
