@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from onnx import helper, numpy_helper
 
-from tests.fuzz.seeds import models
+from tests.fuzz.good_models import models
 
 Rng = np.random.Generator
 

@@ -14,7 +14,7 @@ import pytest
 from tests.fuzz import campaign as running
 from tests.fuzz.campaign import campaign
 from tests.fuzz.cases import KINDS, MEMORY, Answer, Bench
-from tests.fuzz.seeds import models
+from tests.fuzz.good_models import models
 from tvm_re2na import rooms
 from tvm_re2na.cli import commands
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.quantize.networks import FloatNet
 from tvm_re2na import ModelError, QuantizeError, load_model
+from tvm_re2na.guests import to_qdq
 from tvm_re2na.quantize import quantize
 
 Damage = Callable[[onnx.ModelProto], None]
@@ -151,3 +152,18 @@ def test_a_batch_of_less_than_nothing_is_open() -> None:
     proto, images = model()
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
     assert quantize(proto, images).report == quantize(*model()).report
+
+
+def test_a_weight_of_more_dimensions_than_its_input_in_a_guest() -> None:
+    """ONNX Runtime does not know the guest's operators: its shapes are inferred before it is known whether it runs."""
+    proto, images = model()
+    weight(proto, np.zeros((4, 3, 3, 3, 3, 3), np.float32))
+    proto.opset_import.append(helper.make_opsetid("qonnx.custom_op.general", 1))
+    numbers = ["one", "zero", "bits"]
+    for name, value in zip(numbers, (1.0, 0.0, 8.0), strict=True):
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    quant = helper.make_node("Quant", ["conv_0", *numbers], ["q"], domain="qonnx.custom_op.general")
+    proto.graph.node.insert(1, quant)
+    proto.graph.node[2].input[0] = "q"
+    with pytest.raises(ModelError, match="spatial dimensions"):
+        quantize(to_qdq(proto), images)
