@@ -134,7 +134,7 @@ def unpack(content: bytes, key: Key) -> Parts | None:
         header = json.loads(bytes(body[LENGTH:at]))
         sizes = header["parts"] if header["key"] == dict(key) else None
         return None if sizes is None else _cut(body[at:], sizes)
-    except (ValueError, KeyError, TypeError):  # whole, but written by somebody else
+    except (ValueError, KeyError, TypeError, RecursionError):  # whole, but written by somebody else
         return None
 
 

@@ -100,7 +100,7 @@ def _line(value: Any) -> bytes:
 def _parse(line: bytes) -> Any:
     try:
         return json.loads(line, object_hook=_unwrapped)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):  # no JSON, no base64, a thousand brackets
         return None
 
 
