@@ -87,7 +87,7 @@ $(GUESTS): $(STAMP)
 	touch $@
 
 fuzz-files: $(GUESTS)
-	for kind in onnx npz toml image; do \
+	for kind in onnx npz toml image program; do \
 	    $(BIN)/python -m tests.fuzz.campaign --kind $$kind --count $(FILES) --jobs $(JOBS) || exit 1; \
 	done
 

@@ -36,6 +36,7 @@ HEADER = struct.Struct("<8sIIQII")
 ENTRY = struct.Struct("<IIQQ")
 ALIGNMENT = 64
 SECTIONS = {"ARCH": 1, "MEMORY": 2, "TENSORS": 3, "CODE": 4, "CONST": 5, "SOURCES": 6, "META": 7}
+LARGEST_SCALE = 2.0**127  # a float32 number
 _MEMORY = struct.Struct("<QQ")
 _TENSOR = struct.Struct("<II4I4IQI")
 
@@ -110,8 +111,8 @@ class Program:
                 sections["CONST"],
                 constants_address,
                 dram_bytes,
-                tuple(Source(**source) for source in json.loads(sections["SOURCES"])),
-                json.loads(sections["META"]),
+                tuple(map(_source, json.loads(sections["SOURCES"]))),
+                _meta(json.loads(sections["META"])),
             )
         except (
             struct.error,
@@ -135,6 +136,25 @@ class Program:
             return cls.from_bytes(content)
         except ProgramError as error:
             raise ProgramError(f"{path}: {error}") from error
+
+
+def _source(value: Any) -> Source:
+    source = Source(**value)
+    if not (
+        isinstance(source.name, str) and isinstance(source.op, str) and type(source.macs) is int and source.macs >= 0
+    ):
+        raise ProgramError(f"source {value!r:.80}: expected a name, an operator and a number of MACs")
+    return source
+
+
+def _meta(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ProgramError(f"its notes are {value!r:.80}, expected names and values")
+    for name in ("input_scale", "output_scale"):
+        scale = value.get(name, 1.0)
+        if not (type(scale) in (int, float) and 0 < scale <= LARGEST_SCALE):
+            raise ProgramError(f"{name} = {scale!r:.80}, expected a number above 0, at most {LARGEST_SCALE:g}")
+    return value
 
 
 def _json(value: Any) -> bytes:

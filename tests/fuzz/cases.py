@@ -20,7 +20,8 @@ from tests.fuzz.onnx_mutations import Rng
 from tests.quantize.networks import FloatNet
 from tvm_re2na.cli import main
 
-KINDS = ("onnx", "npz", "toml", "image")
+KINDS = ("onnx", "npz", "toml", "image", "program")
+FILES = {"image": "class/case.png", "program": "case.re2na"}
 MEMORY = 2 * 2**30  # bytes that a process may take
 ERRORS = (2, 3)  # exit codes of input that cannot be used
 NO_MEMORY = re.compile("memory|bad.?alloc|unable to allocate|failed to allocate", re.IGNORECASE)
@@ -49,9 +50,7 @@ class Bench:
 
     def __init__(self, kind: str, seed: int, folder: Path, *, compare: bool = True) -> None:
         self.kind, self.seed, self.folder, self.compare = kind, seed, folder, compare
-        self.file = (
-            folder / {"onnx": "case.onnx", "npz": "case.npz", "toml": "case.toml", "image": "class/case.png"}[kind]
-        )
+        self.file = folder / FILES.get(kind, f"case.{kind}")
         self.file.parent.mkdir(exist_ok=True)
         self.images, self.model = folder / "images.npz", folder / "small.onnx"
         self.quantized, self.program = folder / "small.int8.onnx", folder / "small.re2na"
@@ -73,8 +72,12 @@ class Bench:
             "npz": file_mutations.npz,
             "toml": file_mutations.toml,
             "image": file_mutations.image,
+            "program": self._damaged_program,
         }[self.kind]
         return rng, make(rng)
+
+    def _damaged_program(self, rng: Rng) -> bytes:
+        return file_mutations.program(rng, self.program.read_bytes())
 
     def run(self, index: int) -> Answer:
         rng, content = self.content(index)
@@ -87,15 +90,19 @@ class Bench:
         if self.kind == "onnx":
             images = self.fitting(content)
             known = [self.file, "--calibration", images]
-            if often < 0.8 or (often < 0.9 and not self.compare):
+            if often < 0.75 or (often < 0.82 and not self.compare):
                 return ["compile", *known, *output]
-            if often < 0.9:
+            if often < 0.82:
                 return ["compare", *known, "--data", images]
-            return [*(["requantize"] if often < 0.95 else ["quantize"]), *known, *output]
+            return ["requantize" if b"QuantizeLinear" in content else "quantize", *known, *output]
         if self.kind == "npz" and often < 0.6:
             return ["run", self.program, "--data", self.file]
         if self.kind == "npz" and often < 0.7:
             return ["compare", self.quantized, "--data", self.file]
+        if self.kind == "program":
+            if often < 0.5:
+                return ["run", self.file, "--data", self.images, *output]
+            return ["check" if often < 0.8 else "disasm", self.file]
         if self.kind == "toml":
             return ["compile", self.quantized, "--arch", self.file, *output]
         source = self.file if self.kind == "npz" else self.folder

@@ -1,4 +1,4 @@
-"""Damaged data files, descriptions of machines and pictures."""
+"""Damaged data files, descriptions of machines, pictures and programs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from tests.fuzz.onnx_mutations import FLOATS, INTEGERS, MARK, Rng, _pick, damaged_bytes
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.program import _pack_sections, _unpack_sections
 
 SHAPE = (3, 8, 8)  # of the images that the network takes
 TYPES = (
@@ -175,3 +176,34 @@ def _png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     rows = zlib.compress(bytes(2**20))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+# ---- programs: what Python reads of them
+
+
+def program(rng: Rng, content: bytes) -> bytes:
+    """Sections that describe the program are changed, and the checksum is right; the instructions stay."""
+    sections = _unpack_sections(content)
+    for name in rng.permutation(["ARCH", "MEMORY", "TENSORS", "SOURCES", "META"])[: rng.integers(1, 3)]:
+        if name in ("SOURCES", "META") and rng.random() < 0.8:
+            sections[name] = json.dumps(_other_json(rng, json.loads(sections[name]))).encode()
+        else:
+            sections[name] = damaged_bytes(rng, sections[name])
+        if name in ("SOURCES", "META") and rng.random() < 0.1:
+            sections[name] = _pick(rng, (b"[" * 100000, b"9" * 10000, b"NaN", b'"\xff"', b"null", b"{}", b"[]"))
+    return bytes(_pack_sections(sections))
+
+
+def _other_json(rng: Rng, value: Any) -> Any:
+    """One value anywhere in it is another, of another kind, or gone."""
+    others = (_pick(rng, INTEGERS), _pick(rng, FLOATS), None, True, "", "text", [], {}, [[]], "9" * 5000)
+    items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+    if not items or rng.random() < 0.1:
+        return _pick(rng, others)
+    key, item = items[int(rng.integers(len(items)))]
+    changed = dict(items)
+    if rng.random() < 0.1:
+        del changed[key]
+    else:
+        changed[key] = _other_json(rng, item)
+    return changed if isinstance(value, dict) else list(changed.values())

@@ -21,7 +21,8 @@ from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.relay import importer
 from tvm_re2na.relay.backend import collect_programs, compiled_before, export_library
 from tvm_re2na.relay.exact import exact_build, host_target
-from tvm_re2na.relay.explain import explain, offloaded_macs_share
+from tvm_re2na.relay.explain import explain as explain_operators
+from tvm_re2na.relay.explain import offloaded_macs_share
 from tvm_re2na.relay.lower import lower
 from tvm_re2na.relay.native import with_kernels
 from tvm_re2na.relay.partition import (
@@ -50,11 +51,6 @@ __all__ = [
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
 
-def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
-    with _diagnostics_raised():
-        return importer.import_onnx(model, shape), {}
-
-
 @contextmanager
 def _diagnostics_raised() -> Iterator[None]:
     """TVM prints why types do not fit, and raises that it has done so; here the reason is in the exception."""
@@ -63,9 +59,17 @@ def _diagnostics_raised() -> Iterator[None]:
     try:
         yield
     except tvm.error.DiagnosticError as error:
-        raise ValueError("".join(said[:1]) or str(error)) from error
+        raise tvm.error.DiagnosticError("".join(said[:1]) or str(error)) from error
     finally:
         diagnostics.override_renderer(None)
+
+
+explain = _diagnostics_raised()(explain_operators)
+
+
+@_diagnostics_raised()
+def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
+    return importer.import_onnx(model, shape), {}
 
 
 def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
@@ -106,6 +110,7 @@ def load_library(path: str | os.PathLike[str]) -> Runner:
     return open_library(tvm.runtime.load_module(os.fspath(path)))
 
 
+@_diagnostics_raised()
 def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Built:
     """The integer graph for `target`, by default this processor's vector units; "llvm" is what the others are judged by."""
     mod = prepare(mod, params)[0]
@@ -116,6 +121,7 @@ def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Buil
         return Built(relay.build(mod, target=target), open_library)
 
 
+@_diagnostics_raised()
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
     """The same graph, partitioned; raises CompileError where the machine is too small."""
     partitioned = partition_for_re2na(mod, params, arch=arch)
@@ -125,6 +131,7 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
 
 
+@_diagnostics_raised()
 def compile_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
     """Its programs alone; raises CompileError where the machine is too small."""
     partitioned = partition_for_re2na(mod, params, arch=arch)
@@ -135,6 +142,7 @@ def compile_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dum
     return Compiled(programs, offloaded_macs_share(partitioned))
 
 
+@_diagnostics_raised()
 def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
     """What each machine takes of one network; the machines may differ in anything but their arithmetic.
 
