@@ -23,7 +23,7 @@ from tvm_re2na.codegen.graph import (
 
 def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
     """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits."""
-    maker = _Maker(rng)
+    maker = Maker(rng)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -32,7 +32,9 @@ def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None
     return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
 
 
-class _Maker:
+class Maker:
+    """Appends random operators."""
+
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.builder = GraphBuilder("random")
@@ -46,10 +48,13 @@ class _Maker:
             if len(shape) == 4
             else ["dense", "add", "clip", "unflatten"]
         )
-        kind = kinds[int(self.rng.integers(len(kinds)))]
+        return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
+
+    def append(self, kind: str, source: str, tensors: list[str]) -> str:
+        """An operator of this kind on `source`; returns its output."""
         self.count += 1
         names = {"name": f"{kind}_{self.count}", "inputs": (source,), "output": f"t{self.count}"}
-        op = getattr(self, f"_{kind}")(names, shape, tensors)
+        op = getattr(self, f"_{kind}")(names, self.builder.shape(source), tensors)
         return self.builder.append(op)
 
     def _int(self, low: int, high: int) -> int:
