@@ -2,6 +2,7 @@
 # make demo-relax   the same with Relax
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
 # make format   rewrite the Python files in the house style
+# make coverage   which branches of the simulator's C code compiled graphs reach
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
 # PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
 
@@ -22,7 +23,7 @@ QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/quantize tests/cache 
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax lint types format generate clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax coverage lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -44,6 +45,10 @@ test-relay: $(GUESTS)
 
 test-relax: $(STAMP) $(RELAX)
 	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python $(PYTEST) $(RELAX_TESTS)
+
+# which branches of the simulator graphs from the compiler reach
+coverage: $(STAMP)
+	$(BIN)/python benchmarks/coverage.py
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

@@ -60,11 +60,11 @@ class Maker:
     def _int(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
 
-    def _cut(self) -> Cut:
+    def cut(self) -> Cut:
         lo, hi = [(-128, 127), (0, 127), (0, 48), (-20, 90)][self._int(0, 3)]
         return Cut(self._int(0, 9), lo, hi)
 
-    def _weight(self, *shape: int) -> npt.NDArray[np.int8]:
+    def weight(self, *shape: int) -> npt.NDArray[np.int8]:
         limit = [3, 20, 127][self._int(0, 2)]
         return self.rng.integers(-limit, limit + 1, shape).astype(np.int8)
 
@@ -81,16 +81,16 @@ class Maker:
         _, channels, height, width = shape
         groups = [g for g in (1, 1, 2, channels) if channels % g == 0][self._int(0, 2) % 3] if channels > 1 else 1
         outputs = groups * self._int(1, max(1, 80 // groups // 4))
-        weight = self._weight(outputs, channels // groups, 1, 1)
+        weight = self.weight(outputs, channels // groups, 1, 1)
         window = self._window(height, width, False)
-        weight = self._weight(outputs, channels // groups, *window.kernel)
+        weight = self.weight(outputs, channels // groups, *window.kernel)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
-        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self._cut())
+        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut())
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
-        return Dense(**names, weight=self._weight(outputs, shape[1]), bias=bias, cut=self._cut())
+        return Dense(**names, weight=self.weight(outputs, shape[1]), bias=bias, cut=self.cut())
 
     def _pool(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return MaxPool2d(**names, window=self._window(shape[2], shape[3], True), lo=[-128, 0][self._int(0, 1)], hi=127)
