@@ -74,6 +74,7 @@ static bool multiply_group(const matrices *of, const kernel *with, const room *i
 
 int32_t re2na_products(const int8_t *rows, const int8_t *weights, float *sums, uint32_t groups, uint32_t pixels, uint32_t inputs,
                        uint32_t outputs) {
+  if (!rows || !weights || !sums) return RE2NA_ERROR_ARGUMENT;
   const kernel *with = re2na_find_kernel(RE2NA_KERNEL_AUTO);
   room in = {0};
   bool done = reserve(&in, inputs, outputs);
