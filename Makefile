@@ -1,6 +1,7 @@
 # make demo   the comparison on LeNet-5       make lint     style, types, generated files
 # make demo-relax   the same with Relax
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
+# make fuzz-files FILES=5000   so many damaged files of each kind, through the command (docs/reliability.md)
 # make format   rewrite the Python files in the house style
 # make coverage   which branches of the simulator's C code compiled graphs reach
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
@@ -16,14 +17,18 @@ RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, in the lane with Relay
 RELAX_TESTS := tests/rooms tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
-    tests/models/test_full_size.py $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py start_up.py)
+    tests/models/test_full_size.py tests/fuzz \
+    $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py signals.py start_up.py)
 QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/quantize tests/cache tests/exploration \
     tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax coverage lint types format generate clean
+# damaged files of each kind
+FILES := 2000
+
+.PHONY: demo demo-relax test test-quick test-relay test-relax coverage fuzz-files lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -85,6 +90,11 @@ $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
 $(GUESTS): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[relay,dev,guests]'
 	touch $@
+
+fuzz-files: $(GUESTS)
+	for kind in onnx npz toml image; do \
+	    $(BIN)/python -m tests.fuzz.campaign --kind $$kind --count $(FILES) --jobs $(JOBS) || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) $(RELAX_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

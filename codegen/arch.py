@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_re2na.codegen.files import naming
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+LARGEST_FILE = 2**16  # bytes of a description
+LONGEST_SHAPE = len("16777216x16777216")
+LONGEST_SHOWN = 100  # characters of a value in a message
 
 
 class ArchitectureError(ValueError):
@@ -245,20 +252,27 @@ class Architecture:
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in values:
             if name not in known:
-                raise ArchitectureError(f"architecture: unknown field '{name}'; known: {', '.join(known)}")
+                raise ArchitectureError(f"architecture: unknown field '{_cut(name)}'; known: {', '.join(known)}")
         arch = cls(**{name: _parse(known[name], value) for name, value in values.items()})
         for shape in values["array_shapes"] if isinstance(values.get("array_shapes"), list) else ():
             if shape not in [_shape_name(known) for known in arch.shapes]:
-                raise ArchitectureError(f"architecture: array_shapes: '{shape}' has not {arch.pe_count} PEs")
+                raise ArchitectureError(f"architecture: array_shapes: {_shown(shape)} has not {arch.pe_count} PEs")
         return arch
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Architecture:
         """From a TOML file that sets any of the fields; raises ArchitectureError, or OSError if it cannot be read."""
+        with naming(path), Path(path).open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ArchitectureError(f"architecture: {path} is larger than {LARGEST_FILE} bytes")
         try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ArchitectureError(f"architecture: {path} is no TOML file: {error}") from error
+            values = tomllib.loads(content.decode())
+        except RecursionError as error:
+            raise ArchitectureError(f"architecture: {path} has brackets too deep within each other") from error
+        except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError, too; a number may have 4300 digits
+            raise ArchitectureError(f"architecture: {path} is no TOML file: {_cut(str(error))}") from error
+        return cls.from_dict(values)
 
     def to_toml(self) -> str:
         """All fields with unit, kind and source as comments; `from_toml` reads it back."""
@@ -266,12 +280,24 @@ class Architecture:
         return "".join(_toml_line(field, getattr(self, field.name), more) for field in dataclasses.fields(self))
 
 
+def _shown(value: Any) -> str:
+    """A value in a message, however large it is."""
+    try:
+        return _cut(repr(value))
+    except ValueError:  # Python writes no numbers of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
     low, high = field.metadata["low"], field.metadata["high"]
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ArchitectureError(f"architecture: {field.name} = {value!r} is no integer")
+        raise ArchitectureError(f"architecture: {field.name} = {_shown(value)} is no integer")
     if not low <= value <= high:
-        raise ArchitectureError(f"architecture: {field.name} = {value} is outside {low}..{high}")
+        raise ArchitectureError(f"architecture: {field.name} = {_shown(value)} is outside {low}..{high}")
 
 
 def _listed_shapes(bits: int, pes: int) -> list[tuple[int, int]]:
@@ -283,9 +309,11 @@ def _parse_shapes(names: list[Any]) -> int:
     """A set of shapes from `["32x128", ...]`; that the columns fit the number of PEs is checked with the other fields."""
     bits = 0
     for name in names:
-        rows, _, columns = str(name).partition("x")
+        rows, _, columns = name.partition("x") if isinstance(name, str) and len(name) <= LONGEST_SHAPE else ("", "", "")
         if not (rows.isdecimal() and columns.isdecimal()) or int(rows) < 1 or int(rows) & (int(rows) - 1):
-            raise ArchitectureError(f"architecture: array_shapes: '{name}' is no ROWSxCOLUMNS with ROWS a power of two")
+            raise ArchitectureError(
+                f"architecture: array_shapes: {_shown(name)} is no ROWSxCOLUMNS with ROWS a power of two"
+            )
         bits |= int(rows)
     return bits
 
@@ -296,7 +324,7 @@ def _parse(field: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(field.default, enum.IntEnum) and isinstance(value, str):
         modes = type(field.default).__members__
         if value.upper() not in modes:
-            raise ArchitectureError(f"architecture: {field.name} = '{value}'; known: {', '.join(modes).lower()}")
+            raise ArchitectureError(f"architecture: {field.name} = {_shown(value)}; known: {', '.join(modes).lower()}")
         return modes[value.upper()]
     return value
 

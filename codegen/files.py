@@ -2,22 +2,91 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-import tempfile
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+RANDOM = 4  # bytes in the name of a temporary
 
-def write_atomically(path: str | os.PathLike[str], data: bytes | bytearray) -> None:
-    """Write beside `path`, then rename: an interrupted write leaves the old file as it was."""
+
+def write_atomically(path: str | os.PathLike[str], data: bytes | bytearray, *, durable: bool = True) -> None:
+    """Write beside `path`, then rename: whatever happens meanwhile, the old file stays as it was, or the new one is whole.
+
+    What killed writers of the same file have left behind is removed. `durable`: that is true of a power cut, too. An OSError names
+    `path`.
+    """
     target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        _sweep(target)
+        _write(target, data, durable)
+        if durable:
+            _sync_folder(target.parent)
+    except OSError as error:  # the name of a temporary would tell nobody anything
+        error.filename, error.filename2 = os.fspath(path), None
         raise
+
+
+def _write(target: Path, data: bytes | bytearray, durable: bool) -> None:
+    handle, temporary = _begin(target)
+    try:
+        with os.fdopen(handle, "wb") as stream:  # its lock goes as it is closed
+            stream.write(data)
+            stream.flush()
+            if durable:
+                os.fsync(handle)
+            temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """An OSError within that names no file is about this one: a disk that is full, or fails, does not say where."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
+
+
+def _begin(target: Path) -> tuple[int, Path]:
+    """A new temporary, locked for as long as its writer lives."""
+    while True:
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(RANDOM)}.part")
+        with suppress(FileExistsError):
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return handle, temporary
+            os.close(handle)  # swept by another writer before it was locked
+
+
+def _sweep(target: Path) -> None:
+    """Remove the temporaries that nobody holds any more: a lock ends with its process, wherever that ran."""
+    ours = re.compile(re.escape(f".{target.name}.") + rf"[0-9a-f]{{{2 * RANDOM}}}\.part")
+    for name in os.listdir(target.parent):  # noqa: PTH208  names are enough
+        if ours.fullmatch(name):
+            with suppress(OSError):  # written by another process, or not ours to remove
+                handle = os.open(target.with_name(name), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    target.with_name(name).unlink()
+                finally:
+                    os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+            raise
+    finally:
+        os.close(handle)

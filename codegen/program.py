@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_re2na.codegen.arch import Architecture, ArchitectureError
-from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.codegen.files import naming, write_atomically
 from tvm_re2na.codegen.graph import Shape
 from tvm_re2na.codegen.isa import DecodeError, Instruction, decode, encode
 
@@ -117,8 +117,8 @@ class Program:
             struct.error,
             ArchitectureError,
             DecodeError,
-            UnicodeDecodeError,
-            json.JSONDecodeError,
+            ValueError,  # of text and of JSON
+            RecursionError,  # of JSON in a thousand brackets
             TypeError,
         ) as error:
             raise ProgramError(f"program: {error}") from error
@@ -130,7 +130,9 @@ class Program:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Program:
         try:
-            return cls.from_bytes(Path(path).read_bytes())
+            with naming(path):
+                content = Path(path).read_bytes()
+            return cls.from_bytes(content)
         except ProgramError as error:
             raise ProgramError(f"{path}: {error}") from error
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from tvm_re2na.codegen.arch import Architecture, ArchitectureError
     from tvm_re2na.codegen.errors import CompileError
     from tvm_re2na.codegen.program import Program, ProgramError
-    from tvm_re2na.data import DataError, Dataset, load_dataset
+    from tvm_re2na.data import Dataset, load_dataset
     from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
-    from tvm_re2na.pipeline import ModelError, load_model
+    from tvm_re2na.model_file import ModelError
+    from tvm_re2na.npz import DataError
+    from tvm_re2na.pipeline import load_model
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
     from tvm_re2na.rooms import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.runtime.library import Simulator
@@ -35,10 +37,10 @@ _HOMES = {
     "ArchitectureError": "codegen.arch",
     "CompileError": "codegen.errors",
     "Comparison": "tally",
-    "DataError": "data",
+    "DataError": "npz",
     "Dataset": "data",
     "Exploration": "exploration.run",
-    "ModelError": "pipeline",
+    "ModelError": "model_file",
     "Program": "codegen.program",
     "ProgramError": "codegen.program",
     "QuantizeError": "quantize",

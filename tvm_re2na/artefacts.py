@@ -14,6 +14,7 @@ import onnx
 from tvm_re2na import pipeline, rooms
 from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.files import naming
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.rooms import Built, Runner
 
@@ -95,5 +96,6 @@ def open_library(content: bytes) -> Runner:
     """The file may go as soon as it is loaded."""
     with tempfile.TemporaryDirectory(prefix="re2na.") as folder:
         path = Path(folder) / "network.so"
-        path.write_bytes(content)
+        with naming(path):
+            path.write_bytes(content)
         return rooms.session().load_library(path)

@@ -11,9 +11,9 @@ Images are converted to float32 piece by piece, so that a large uint8 file stays
 
 from __future__ import annotations
 
+import math
 import os
-import zipfile
-import zlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.npz import DataError, Fields, field_names, read_npz
+
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 LabelArray: TypeAlias = npt.NDArray[np.int64]
 
 UNKNOWN = -1  # the label of an image whose class is not known
+LAST_CLASS = 2**31 - 1
+MOST_PIXELS = 2**26  # of a picture: 256 MiB when it is decoded
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
-
-
-class DataError(ValueError):
-    """A data file or folder cannot be used; the message names the file, the field, its value and what was expected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +125,17 @@ def load_dataset(path: str | os.PathLike[str], limit: int | None = None, image_s
 
 
 def _load_npz(path: Path, limit: int | None) -> Dataset:
-    fields = _read_fields(path)
+    fields = read_npz(path, ("x", "y", "mean", "std"))
     if "x" not in fields:
-        raise DataError(f"{path}: no field 'x'; it has {', '.join(sorted(fields)) or 'no fields'}")
-    x: npt.NDArray[Any] = fields["x"][:limit]
+        raise DataError(f"{path}: no field 'x'; it has {', '.join(field_names(path)) or 'no fields'}")
+    x = fields["x"]
     if x.ndim != 4 or min(x.shape) < 1:
         raise DataError(f"{path}: x has shape {_text(x.shape)}, expected (N, C, H, W) with sizes of at least 1")
+    x = x[:limit]
     y = _labels(path, fields["y"], len(fields["x"]))[:limit] if "y" in fields else None
     if x.dtype == np.uint8:
         mean, std = (_channels(path, fields, name, x.shape[1]) for name in ("mean", "std"))
+        _check_normalisation(path, mean, std)
         return Dataset(str(path), x.shape[1:], y, len(x), _Pixels(x, mean, std))
     if x.dtype != np.float32:
         raise DataError(f"{path}: x is {x.dtype}, expected uint8 (with mean and std) or float32")
@@ -143,29 +145,17 @@ def _load_npz(path: Path, limit: int | None) -> Dataset:
     return Dataset(str(path), x.shape[1:], y, len(x), _Floats(x))
 
 
-def _read_fields(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: a single array, expected an .npz file with a field 'x'")
-        with archive:
-            return {name: archive[name] for name in archive.files if name in ("x", "y", "mean", "std")}
-    except DataError:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path}: no readable .npz file ({error})") from error
-
-
 def _labels(path: Path, y: npt.NDArray[np.generic], count: int) -> LabelArray:
     if y.shape != (count,) or y.dtype.kind not in "iu":
         raise DataError(f"{path}: y is {y.dtype} {_text(y.shape)}, expected integers of shape ({count},)")
-    labels: LabelArray = y.astype(np.int64)
-    if labels.min() < UNKNOWN:
-        raise DataError(f"{path}: y holds {labels.min()}, expected classes from 0, or -1 where unknown")
-    return labels
+    least, most = int(y.min()), int(y.max())
+    if least < UNKNOWN or most > LAST_CLASS:
+        bad = least if least < UNKNOWN else most
+        raise DataError(f"{path}: y holds {bad}, expected classes 0 to {LAST_CLASS}, or -1 where unknown")
+    return y.astype(np.int64)
 
 
-def _channels(path: Path, fields: dict[str, npt.NDArray[np.generic]], name: str, channels: int) -> FloatArray:
+def _channels(path: Path, fields: Fields, name: str, channels: int) -> FloatArray:
     if name not in fields:
         raise DataError(
             f"{path}: x is uint8 and there is no field '{name}', expected one number per channel ({channels})"
@@ -178,6 +168,13 @@ def _channels(path: Path, fields: dict[str, npt.NDArray[np.generic]], name: str,
         above = " above 0" if name == "std" else ""
         raise DataError(f"{path}: {name} = {numbers.tolist()}, expected finite numbers{above}")
     return numbers
+
+
+def _check_normalisation(path: Path, mean: FloatArray, std: FloatArray) -> None:
+    """Numbers may be finite, and what they make of the pixels may not be."""
+    ends = np.stack([(np.float64(pixel) - mean) / std for pixel in (0, 1)])
+    if not (np.abs(ends) <= np.finfo(np.float32).max).all():
+        raise DataError(f"{path}: mean = {mean.tolist()}, std = {std.tolist()} make infinite numbers of the pixels")
 
 
 def _normalise(pixels: npt.NDArray[np.generic], mean: FloatArray, std: FloatArray) -> FloatArray:
@@ -216,19 +213,39 @@ def _require_pillow(path: Path) -> None:
 
 
 def _decode(file: Path, size: int) -> npt.NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
+    """The centre of a picture, of those pixels alone that it takes: a strip of 1 x 3000 would be resized to 256 x 768,000."""
+    from PIL import Image
 
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{file}: no readable image ({error})") from error
+    image = _rgb(file)
     shorter = round(size * 256 / 224)
     scale = shorter / min(image.size)
-    width, height = (max(shorter, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    image = image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
+    resized = [max(shorter, round(side * scale)) for side in image.size]
+    first = [(side - size) // 2 for side in resized]
+    box = [
+        (at + more) * side / whole
+        for more in (0, size)
+        for at, side, whole in zip(first, image.size, resized, strict=True)
+    ]
+    image = image.resize((size, size), Image.Resampling.BILINEAR, tuple(box))
     return np.asarray(image, np.uint8).transpose(2, 0, 1)
+
+
+def _rgb(file: Path) -> Any:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of ours
+            with Image.open(file) as opened:
+                if math.prod(opened.size) > MOST_PIXELS:
+                    raise DataError(f"{file}: {opened.size[0]}x{opened.size[1]} pixels, at most {MOST_PIXELS} are read")
+                return opened.convert("RGB")
+    except (DataError, MemoryError, FileNotFoundError, PermissionError):
+        raise
+    except (
+        Exception
+    ) as error:  # a decoder that comes upon damage raises anything: SyntaxError, struct.error, IndexError, ...
+        raise DataError(f"{file}: no readable image ({error})") from error
 
 
 def _text(shape: tuple[int, ...]) -> str:

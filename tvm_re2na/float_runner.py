@@ -12,6 +12,8 @@ import onnx
 import onnxruntime
 
 from tvm_re2na.data import FloatArray
+from tvm_re2na.model_file import ModelError
+from tvm_re2na.onnx_runtime import Session
 
 Runner: TypeAlias = Callable[[FloatArray], list[npt.NDArray[Any]]]
 
@@ -22,24 +24,23 @@ def float_runner(model: onnx.ModelProto) -> Runner:
     Its int8 kernels for AVX2 without VNNI saturate in between, as TVM's do, unless they are asked for precision, which it grants
     to most models (its rewriting fails where two QLinear operators share a weight, and has no kernel for a QGemm of int8).
     """
-    content, states = model.SerializeToString(), onnxruntime.capi.onnxruntime_pybind11_state
+    content = model.SerializeToString()
     try:
         session = _session(content, precise=True)
-    except (states.Fail, states.NotImplemented):
+    except ModelError:
         session = _session(content, precise=False)
-    name = session.get_inputs()[0].name
+    name = session.input_name
     return lambda images: [np.asarray(output) for output in session.run(None, {name: images})]
 
 
-def _session(model: bytes, precise: bool) -> onnxruntime.InferenceSession:
+def _session(model: bytes, precise: bool) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
-    options.log_severity_level = 3 if not precise else 4  # a failed rewriting is told by its exception
     # its idle threads would spin, which doubles what an image costs and takes the time from TVM's
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if precise:
         options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return Session(model, options)
 
 
 def _threads() -> int:

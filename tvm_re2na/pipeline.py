@@ -6,19 +6,20 @@ Every step is a plain call that a user can make as well; nothing here is needed 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
 
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.data import Dataset
+from tvm_re2na.model_file import ModelError, read_model
 from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
 Array: TypeAlias = npt.NDArray[Any]
-
-
-class ModelError(ValueError):
-    """A model file cannot be used; the message names the file and what is wrong."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -47,13 +44,7 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     """
     if is_tflite(path):
         raise ModelError(f"{path}: a TFLite model; `explain` and `compile` take it, everything else takes ONNX")
-    try:
-        model = onnx.load(os.fspath(path))
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: no valid ONNX model ({_first_line(error)})") from error
-    if not model.graph.node:
-        raise ModelError(f"{path}: no valid ONNX model (its graph has no nodes)")
+    model = read_model(path)
     if not any(node.domain for node in model.graph.node):
         return model  # QONNX's operators have a domain of their own
     from tvm_re2na.guests import GuestError, to_qdq
@@ -79,7 +70,7 @@ def model_input(model: onnx.ModelProto) -> ModelInput:
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise ModelError(f"{_name(model)}: {len(inputs)} inputs, expected one")
-    sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in inputs[0].type.tensor_type.shape.dim]
+    sizes = [max(dim.dim_value, 0) for dim in inputs[0].type.tensor_type.shape.dim]
     if len(sizes) != 4 or min(sizes[1:]) < 1:
         shown = "x".join(str(size) if size else "?" for size in sizes)
         raise ModelError(
@@ -159,9 +150,21 @@ def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]
     return mod, params
 
 
+@contextmanager
+def _tvm_errors(what: str) -> Iterator[None]:
+    """What TVM's passes have against a module is a ModelError; our own errors come through TVM as they are."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("tvm.", "tvm_ffi.")):
+            raise
+        raise ModelError(f"TVM cannot {what} the model ({_last_line(error)})") from error
+
+
 def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
     """TVM's own integer execution on this processor's vector units; exact (docs/quantisation.md), for this process only."""
-    return rooms.session().build_for_cpu(mod, params)
+    with _tvm_errors("build"):
+        return rooms.session().build_for_cpu(mod, params)
 
 
 def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Built:
@@ -169,22 +172,26 @@ def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dum
 
     `dump(stage, text)` is handed what each stage of the compiler makes of each offloaded region.
     """
-    return rooms.session().build_for_re2na(mod, params, arch, dump)
+    with _tvm_errors("build"):
+        return rooms.session().build_for_re2na(mod, params, arch, dump)
 
 
 def compile_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Compiled:
     """The programs that `build_for_re2na` makes, alone: nothing is built for the CPU. Raises as that does."""
-    return rooms.session().compile_for_re2na(mod, params, arch, dump)
+    with _tvm_errors("compile"):
+        return rooms.session().compile_for_re2na(mod, params, arch, dump)
 
 
 def lower_for_each(mod: Module, params: dict[str, Any], archs: Sequence[Architecture]) -> list[Lowered]:
     """What each machine takes of the network, as graphs for the compiler, which needs no TVM."""
-    return rooms.session().lower_for_each(mod, params, archs)
+    with _tvm_errors("analyse"):
+        return rooms.session().lower_for_each(mod, params, archs)
 
 
 def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Explanation]:
     """Every operator in execution order, with where it runs and why."""
-    return rooms.session().explain(mod, params, arch)
+    with _tvm_errors("analyse"):
+        return rooms.session().explain(mod, params, arch)
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:
@@ -212,10 +219,6 @@ def model_stem(path: str | os.PathLike[str]) -> str:
 
 def _name(model: onnx.ModelProto) -> str:
     return f"model '{model.graph.name}'"
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _last_line(error: BaseException) -> str:

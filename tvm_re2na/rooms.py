@@ -7,7 +7,9 @@ one of them. The functions of `Session` are all that the pipeline asks of either
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -22,6 +24,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.explanation import Explanation
 from tvm_re2na.codegen.graph import Graph
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.library import STATUS, SimulatorError
 
 if TYPE_CHECKING:
     import onnx
@@ -49,6 +52,21 @@ class Built:
     def executor(self) -> Runner:
         """A function that runs one batch of float images and returns all outputs."""
         return self.open(self.library)
+
+
+SIMULATOR_SAID = re.compile(r"Re2Na: (?:error (\d+): )?([^\n]+)")
+
+
+@contextmanager
+def simulator_errors() -> Iterator[None]:
+    """An error of the simulator's that comes through TVM, as whatever TVM makes of it, is a SimulatorError."""
+    try:
+        yield
+    except Exception as error:
+        said = SIMULATOR_SAID.search(str(error))
+        if said is None or isinstance(error, SimulatorError):
+            raise
+        raise SimulatorError(int(said[1] or STATUS.index("argument")), said[2]) from error
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import DataError, Dataset, LabelArray, load_dataset
+from tvm_re2na.data import Dataset, LabelArray, load_dataset
 from tvm_re2na.identity import identity
+from tvm_re2na.npz import DataError, read_npz
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting
 from tvm_re2na.parallel.engine import Engine, open_engine
 from tvm_re2na.parallel.journal import open_journal
@@ -147,11 +148,7 @@ def _raw(path: Path) -> Int8Array | None:
     """x, if it is int8 already."""
     if path.suffix != ".npz" or not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            x = archive["x"] if "x" in archive.files else None
-    except Exception:  # load_dataset reads the file again and says what is wrong with it
-        return None
+    x = read_npz(path, ("x",)).get("x")
     return x if x is not None and x.dtype == np.int8 else None
 
 

@@ -17,9 +17,10 @@ from tvm_re2na import rooms
 from tvm_re2na.artefacts import Artefact, artefacts, open_library
 from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import DataError, Dataset, FloatArray, LabelArray, in_memory
+from tvm_re2na.data import Dataset, FloatArray, LabelArray, in_memory
 from tvm_re2na.float_runner import Runner, float_runner
 from tvm_re2na.identity import versions
+from tvm_re2na.npz import DataError
 from tvm_re2na.parallel.cuts import Cuts, most_waiting
 from tvm_re2na.parallel.engine import Engine
 from tvm_re2na.parallel.journal import Journal

@@ -62,3 +62,24 @@ def test_a_bad_description_is_named(tmp_path: Path, text: str, message: str) -> 
     with pytest.raises(ArchitectureError, match="architecture") as error:
         Architecture.from_toml(path)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clock_mhz = " + "[" * 5000 + "]" * 5000, "brackets too deep within each other"),
+        ("clock_mhz = " + "9" * 10000, "is no TOML file: Exceeds the limit"),
+        ("clock_mhz = 0x" + "f" * 10000, "clock_mhz = a number of thousands of digits is outside 1..10000"),
+        ("clock_mhz = [0x" + "f" * 10000 + "]", "clock_mhz = a number of thousands of digits is no integer"),
+        ("clock_mhz = '" + "a" * 10000 + "'", f"clock_mhz = '{'a' * 99}... is no integer"),
+        (f"array_shapes = ['{'9' * 5000}x1']", f"array_shapes: '{'9' * 99}... is no ROWSxCOLUMNS"),
+        ("a" * 10000 + " = 1", f"unknown field '{'a' * 100}...'"),
+        ("#" * 2**16 + "\n", "is larger than 65536 bytes"),
+    ],
+)
+def test_files_without_end(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "arch.toml"
+    path.write_text(text)
+    with pytest.raises(ArchitectureError) as caught:
+        Architecture.from_toml(path)
+    assert message in str(caught.value)

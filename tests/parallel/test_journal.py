@@ -52,7 +52,17 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     assert whole[3] == {"index": 3, "bytes": b"\x03\x00\xff", "third": 1.0}
 
 
-@pytest.mark.parametrize("damage", [b'{"shard":2,"resu', b'{"shard":2,"resu\n', b"\x00\x00\x00\x00\n", b"\xff"])
+DAMAGE = [
+    b'{"shard":2,"resu',
+    b'{"shard":2,"resu\n',
+    b"\x00\x00\x00\x00\n",
+    b"\xff",
+    b"[" * 9999 + b"\n",
+    b'{"base64":5}\n',
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_last_line_does_not_count(tmp_path: Path, damage: bytes) -> None:
     file = tmp_path / "run"
     run(file, stop=2)

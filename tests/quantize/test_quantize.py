@@ -164,7 +164,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="no such file"):
         quantize(path, np.zeros((1, 1, 1, 1), np.float32))
     path.write_bytes(b"this is no ONNX model")
-    with pytest.raises(QuantizeError, match="no ONNX model"):
+    with pytest.raises(QuantizeError, match="no valid ONNX model"):
         quantize(path, np.zeros((1, 1, 1, 1), np.float32))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tvm
 from tvm import relay
 
 from tests.relay import harness
 from tests.rooms.harness import compare
+from tests.rooms.qdq import QdqBuilder
 from tests.rooms.qlinear import qlinear_network
+from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.relay import explain, partition_for_re2na
 
 RNG = np.random.default_rng(0)
@@ -30,6 +33,19 @@ def test_computed_weights_and_operands() -> None:
     assert _rule(y, "conv2d") == "constant_weights"
     constant = relay.const(np.ones((1, 2, 4, 4), np.int8))
     assert _rule(relay.qnn.op.add(x, constant, one, zero, one, zero, one, zero), "add") == "computed_operands"
+
+
+def test_scales_that_no_shift_can_make() -> None:
+    """TVM would shift by more than 64 bits. Fake quantisation stays in floating point; what is integer already is refused."""
+    net = QdqBuilder((1, 2, 4, 4))
+    net.conv(RNG.integers(-9, 9, (3, 2, 1, 1), dtype=np.int8), weight_scale=1e22)
+    with pytest.warns(UserWarning, match=r"floating point: .*ratio of .*e\+2.*, integers are computed for 2\*\*-31"):
+        assert not any(row.offloaded for row in explain(harness.load(net.build())))
+    x, zero, small = relay.var("x", shape=(1, 2, 4, 4), dtype="int8"), relay.const(0), relay.const(np.float32(1e-20))
+    for scale in (1.0, 0.0, np.nan):
+        y = relay.qnn.op.requantize(x, small, zero, relay.const(np.float32(scale)), zero, axis=1, out_dtype="int8")
+        with pytest.raises(CompileError, match=r"qnn\.requantize: scales with a ratio of"):
+            explain(tvm.IRModule.from_expr(y))
 
 
 def _rule(expr: relay.Expr, op: str) -> str | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, WORKERS_LOST, INTERRUPTED = 2, 3, 4, 5, 130
+from tvm_re2na.cli.signals import Terminated
+
+BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, WORKERS_LOST, INTERRUPTED, TERMINATED = 2, 3, 4, 5, 130, 143
 
 # by name, so that this file imports none of them
 EXPECTED = {
@@ -44,13 +46,18 @@ class Failure:
 def explain_failure(error: BaseException, model: str | os.PathLike[str] | None = None) -> Failure | None:
     """What to tell the user, or None if nobody expected this. `model`: the file that a ModelError is about, if it does not say."""
     if isinstance(error, KeyboardInterrupt):
-        return Failure("interrupted", INTERRUPTED)
+        return (
+            Failure("terminated", TERMINATED) if isinstance(error, Terminated) else Failure("interrupted", INTERRUPTED)
+        )
+    kinds = {kind.__name__ for kind in type(error).__mro__}
     for kind in type(error).__mro__:
         if kind.__module__.startswith("tvm_re2na.") and kind.__name__ in EXPECTED:
             message = _one_line(str(error))
-            if kind.__name__ == "ModelError" and model is not None and os.fspath(model) not in message:
+            if "ModelError" in kinds and model is not None and os.fspath(model) not in message:
                 message = f"{os.fspath(model)}: {message}"
             return Failure(message, EXPECTED[kind.__name__])
+    if isinstance(error, MemoryError):
+        return Failure("out of memory: " + (_one_line(str(error)) or "there is not enough for this"), BAD_INPUT)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return Failure(where + (error.strerror or str(error)), BAD_INPUT)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,15 @@ def results_only() -> Iterator[None]:
     finally:
         os.dup2(saved, 1)
         os.close(saved)
+
+
+@contextlib.contextmanager
+def warnings_last() -> Iterator[None]:
+    """Warnings are lines on stderr, once the command has come to its end: a failure is told in one line."""
+    with warnings.catch_warnings(record=True) as told:
+        yield
+    for text in dict.fromkeys(str(item.message) for item in told if issubclass(item.category, UserWarning)):
+        print(f"re2na: warning: {' '.join(text.split())}", file=sys.stderr)
 
 
 @contextlib.contextmanager

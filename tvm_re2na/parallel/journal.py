@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.codegen.files import naming, write_atomically
 
 FORMAT = "re2na resume 1"
 
@@ -30,9 +30,10 @@ class Journal:
 
     def add(self, index: int, result: Any) -> None:
         """Note a result, JSON with bytes in it; it is on the disk when this returns."""
-        self._stream.write(_line({"shard": index, "result": result}))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        with naming(self._stream.name):
+            self._stream.write(_line({"shard": index, "result": result}))
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def _line(value: Any) -> bytes:
 def _parse(line: bytes) -> Any:
     try:
         return json.loads(line, object_hook=_unwrapped)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):  # no JSON, no base64, a thousand brackets
         return None
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from tvm_re2na.codegen.files import naming
+
 Opened = TypeVar("Opened")
 KEPT = 2  # opened parcels in a process: a worker may live for many jobs
 
@@ -71,5 +73,6 @@ def pack_into(folder: Path, content: Any) -> Parcel:
     parcel = pack(content)
     path = folder / parcel.digest
     if isinstance(parcel.content, bytes):
-        path.write_bytes(parcel.content)
+        with naming(path):
+            path.write_bytes(parcel.content)
     return Parcel(parcel.digest, path)

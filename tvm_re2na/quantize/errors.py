@@ -1,5 +1,7 @@
 """What the quantiser raises."""
 
+from tvm_re2na.model_file import ModelError
 
-class QuantizeError(ValueError):
-    """The model or the calibration data cannot be used; the message names the thing, the value and the limit."""
+
+class QuantizeError(ModelError):
+    """The quantiser cannot use the model or the calibration data; the message names the thing, the value and the limit."""

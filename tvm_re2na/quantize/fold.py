@@ -192,7 +192,5 @@ def _record_bounds(net: Net) -> None:
             net.bounds[node.name] = (0.0, math.inf)
         elif node.op == "Clip" and all(not name or name in net.constants for name in node.inputs[1:]):
             low, high = net.constant(node, 1), net.constant(node, 2)
-            net.bounds[node.name] = (
-                -math.inf if low is None else float(low),
-                math.inf if high is None else float(high),
-            )
+            least, most = -math.inf if low is None else low.item(), math.inf if high is None else high.item()
+            net.bounds[node.name] = (min(least, most), most)  # where they are the wrong way round, ONNX takes the upper

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
 
+from tvm_re2na.model_file import ModelError, check_model, first_line, read_model
+from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.limits import check_size
 from tvm_re2na.quantize.net import Net, from_onnx
 
 LOWEST_OPSET = 13
@@ -25,32 +29,37 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelPro
         path = Path(model)
         if not path.is_file():
             raise QuantizeError(f"{path}: no such file")
-        try:
-            model = onnx.load(path)
-        except DecodeError as error:
-            raise QuantizeError(f"{path}: no ONNX model: {error}") from error
-    if not model.graph.node:
-        raise QuantizeError("no ONNX model: it has no operators")
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise QuantizeError(f"no valid ONNX model: {str(error).splitlines()[0]}") from error
+        model = _as_quantize_error(read_model, path)
+    _as_quantize_error(check_model, model)
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < LOWEST_OPSET:
-        model = onnx.version_converter.convert_version(model, LOWEST_OPSET)
+        try:
+            model = onnx.version_converter.convert_version(model, LOWEST_OPSET)
+        except Exception as error:  # of its own, without a base in common
+            raise QuantizeError(f"opset {opset} cannot be brought to {LOWEST_OPSET} ({first_line(error)})") from error
     elif opset > HIGHEST_OPSET:
         raise QuantizeError(f"opset {opset} is newer than {HIGHEST_OPSET}, the newest this release knows")
     return model
 
 
+def _as_quantize_error(check: Callable[[Any], Any], given: Any) -> Any:
+    try:
+        return check(given)
+    except ModelError as error:
+        raise QuantizeError(str(error)) from error
+
+
 def load_net(model: onnx.ModelProto | str | os.PathLike[str]) -> Net:
     """The model as a Net with one float32 image input and finite weights; raises QuantizeError."""
-    net = from_onnx(load_model(model))
+    proto = load_model(model)
+    session(proto.SerializeToString())  # before onnx infers shapes, which reads out of bounds where ranks do not fit
+    net = from_onnx(proto)
     if len(net.inputs) != 1:
         raise QuantizeError(f"the model has {len(net.inputs)} inputs, the quantiser takes one")
     element = net.inputs[0].type.tensor_type.elem_type
     if element != onnx.TensorProto.FLOAT:
         raise QuantizeError(f"input {net.input_name} is {onnx.TensorProto.DataType.Name(element)}, expected FLOAT")
+    check_size(net)
     for name, value in net.constants.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             bad = int((~np.isfinite(value)).sum())

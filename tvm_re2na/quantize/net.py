@@ -11,6 +11,9 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from tvm_re2na.model_file import first_line
+from tvm_re2na.quantize.errors import QuantizeError
+
 Array = npt.NDArray[Any]
 
 
@@ -142,11 +145,35 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
-    inferred = onnx.shape_inference.infer_shapes(model)
-    values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    bare.graph.ClearField("value_info")  # what follows from the operators counts, not what the file says of it
+    _tell_kernels(bare.graph)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(bare)
+    except Exception as error:  # InferenceError, and whatever an operator's own inference raises
+        raise QuantizeError(f"shapes do not fit together ({first_line(error)})") from error
+    found = inferred.graph
+    values = [*model.graph.value_info, *found.value_info, *found.input, *found.output]
     return {
-        value.name: tuple(
-            dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
-        )
+        value.name: tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
         for value in values
     }
+
+
+WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
+SAME_SHAPE = ("DequantizeLinear", "QuantizeLinear", "Quant", "BipolarQuant", "Clip", "Cast", "Identity")
+
+
+def _tell_kernels(graph: onnx.GraphProto) -> None:
+    """Kernels that follow from the weights become attributes: ONNX 1.18 reads out of bounds where a weight has more dimensions than
+    its input, but compares an attribute with it."""
+    shapes = {item.name: list(item.dims) for item in graph.initializer}
+    for node in graph.node:
+        known = [shapes.get(name, []) for name in node.input]
+        if node.op_type in SAME_SHAPE and known and known[0] and node.output:
+            shapes[node.output[0]] = known[0]
+        index = WEIGHT_OF.get(node.op_type, len(known))
+        told = any(item.name == "kernel_shape" for item in node.attribute)
+        if index < len(known) and len(known[index]) > 2 and not told:
+            node.attribute.append(onnx.helper.make_attribute("kernel_shape", known[index][2:]))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from tvm_re2na.onnx_runtime import session
+from tvm_re2na.quantize.limits import MOST_BYTES, check_values, image_bytes
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.options import Progress
@@ -26,29 +27,15 @@ class Extremes:
         self.high = dict.fromkeys(names, 0.0)
 
     def add(self, values: Values) -> None:
-        """A batch."""
+        """A batch. Raises QuantizeError for values beyond the quantiser's limit."""
         for name in self.low:
-            self.low[name] = min(self.low[name], float(values[name].min()))
-            self.high[name] = max(self.high[name], float(values[name].max()))
+            ends = np.array([values[name].min(), values[name].max()])
+            check_values(f"{name}: values", ends)
+            self.low[name] = min(self.low[name], float(ends[0]))
+            self.high[name] = max(self.high[name], float(ends[1]))
 
     def magnitude(self, name: str) -> float:
         return max(-self.low[name], self.high[name])
-
-
-def session(model: bytes, *, fast: bool = False) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU, its operators those of the file. Its threads sleep while they have nothing to do: the time between
-    two runs is NumPy's, and threads that spin take half of it.
-
-    `fast`: convolutions may add up in another order and layout. To sums of integers that makes no difference, to a float network's
-    extremes one in the last bit.
-    """
-    levels = onnxruntime.GraphOptimizationLevel
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if fast else levels.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def observe(
@@ -65,6 +52,13 @@ def observe(
         progress(stage, min(start + len(batch), len(images)), len(images))
 
 
+def check_runs(net: Net, images: Calibration) -> None:
+    """Raises ModelError unless ONNX Runtime computes the first batch: whatever does not fit together is told by it, and none of the
+    passes that come after needs to look."""
+    running = session(to_onnx(net).SerializeToString())
+    running.run(None, {net.input_name: next(batches(net, images[: batch_size(net, images)]))[1]})
+
+
 def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
     """Batches of the size that the model asks for, or of a convenient one; a short last batch repeats its last image."""
     fixed = net.shapes[net.input_name][0]
@@ -77,7 +71,9 @@ def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
 
 
 def batch_size(net: Net, images: Calibration) -> int:
-    return net.shapes[net.input_name][0] or max(1, min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8)))
+    """At most what MOST_BYTES of tensors allow."""
+    most = min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8), MOST_BYTES // max(1, image_bytes(net)))
+    return net.shapes[net.input_name][0] or max(1, most)
 
 
 def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:

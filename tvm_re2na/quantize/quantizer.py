@@ -21,9 +21,10 @@ from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.exponents import ExponentErrors
 from tvm_re2na.quantize.fold import fold
 from tvm_re2na.quantize.layers import Layer, Quantised, find_layers
+from tvm_re2na.quantize.limits import check_layers
 from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.observe import Extremes, extremes, largest_by_channel, observe
+from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
 from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions, Range
 from tvm_re2na.quantize.plan import Plan
 from tvm_re2na.quantize.pool import pools_to_sums
@@ -57,7 +58,7 @@ def quantize(
     `calibration` is float32 (N, C, H, W), normalised as the network's input. On these images no accumulator of the result
     overflows, and each keeps `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in
     float. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data or options that cannot be
-    used.
+    used, ModelError (which that is, too) where ONNX Runtime cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     found = decide(load_net(model), calibration, arch, options, progress)
@@ -82,7 +83,7 @@ def decide(
 ) -> Decision:
     """All of `quantize` but the file; changes `net`. Meanwhile NumPy's matrix products keep to one thread: idle threads of theirs
     spin, and take more time than they save."""
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):  # numbers that are not finite are told by `limits`
         return _decide(net, calibration, arch, options, progress or (lambda stage, done, total: None))
 
 
@@ -94,6 +95,7 @@ def _decide(
     report: Progress,
 ) -> Decision:
     images = check_calibration(calibration, net)
+    check_runs(net, images)
     few = images[: options.search_images]
     fold(net)
     pools_to_sums(net)
@@ -101,6 +103,7 @@ def _decide(
     if options.equalise:
         results = [layer.result for layer in candidates(net, quantised)]
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
+    check_layers(net, quantised)
     samples = Samples(net, quantised.layers, len(few))
     seen, errors = _observe(net, quantised, images, samples, options.ranges(arch)[1], report)
     start = start_plan(net, quantised, seen, errors, arch, options)

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.emit import emit, int8_name
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.observe import batch_size, batches, session
+from tvm_re2na.quantize.observe import batch_size, batches
 from tvm_re2na.quantize.plan import Plan
 
 Int8Array = npt.NDArray[np.int8]

@@ -33,7 +33,7 @@ from tvm_re2na.relax.partition import (
     partition_for_re2na,
     partition_found,
 )
-from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner
+from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner, simulator_errors
 
 __all__ = [
     "build_for_cpu",
@@ -82,7 +82,8 @@ def open_library(library: Any) -> Runner:
     machine = relax.VirtualMachine(library, tvm.cpu())
 
     def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
-        result = machine["main"](tvm.runtime.tensor(np.ascontiguousarray(images)))
+        with simulator_errors():
+            result = machine["main"](tvm.runtime.tensor(np.ascontiguousarray(images)))
         return [output.numpy() for output in ([result] if hasattr(result, "numpy") else result)]
 
     return run

@@ -20,6 +20,7 @@ from tvm_re2na.relay.describe import describe, parts_of
 from tvm_re2na.relay.fake_quantization import to_integers
 from tvm_re2na.relay.names import SourceNames
 from tvm_re2na.relay.patterns import PREFIX, form_table, kind_of
+from tvm_re2na.relay.scales import check_scales
 
 COMPILER = "re2na"
 ARCH_ATTR = "re2na_arch"
@@ -107,10 +108,13 @@ def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModu
     names = SourceNames(mod["main"])
     notes: tuple[str, ...] = ()
     try:
-        mod = to_integers(mod)
+        integers = to_integers(mod)
+        check_scales(integers)
+        mod = integers
     except Exception as error:  # what it does not know then simply runs on the CPU
         notes = (f"FakeQuantizationToInteger failed, the module stays in floating point: {_last_line(error)}",)
         warnings.warn(notes[0], stacklevel=3)
+    check_scales(mod)  # of operators that were integers from the beginning
     mod = tvm.transform.Sequential([passes.FoldConstant(fold_qnn=not notes), passes.InferType()])(mod)
     return mod, names, notes
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
+from tvm.ir import diagnostics
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
@@ -31,7 +33,7 @@ from tvm_re2na.relay.partition import (
     partition_grouped,
     prepare,
 )
-from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner
+from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, Params, Runner, simulator_errors
 
 __all__ = [
     "build_for_cpu",
@@ -49,7 +51,21 @@ logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune 
 
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
-    return importer.import_onnx(model, shape), {}
+    with _diagnostics_raised():
+        return importer.import_onnx(model, shape), {}
+
+
+@contextmanager
+def _diagnostics_raised() -> Iterator[None]:
+    """TVM prints why types do not fit, and raises that it has done so; here the reason is in the exception."""
+    said: list[str] = []
+    diagnostics.override_renderer(lambda context: said.extend(str(item.message) for item in context.diagnostics))
+    try:
+        yield
+    except tvm.error.DiagnosticError as error:
+        raise ValueError("".join(said[:1]) or str(error)) from error
+    finally:
+        diagnostics.override_renderer(None)
 
 
 def import_tflite(content: bytes) -> tuple[tvm.IRModule, Params]:
@@ -73,7 +89,8 @@ def open_library(library: Any) -> Runner:
 
     def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         module.set_input(0, np.ascontiguousarray(images))
-        module.run()
+        with simulator_errors():
+            module.run()
         return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
 
     return run

@@ -17,6 +17,7 @@ from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
 from tvm_re2na.evaluate import count_hits, float_runner
+from tvm_re2na.model_file import ModelError
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 from tvm_re2na.runtime import library
@@ -79,7 +80,7 @@ class Bench:
 def open_bench(model: onnx.ModelProto, images: Dataset, calibration: Dataset, progress: Progress = silent) -> Bench:
     """Check model and images and run the float model. Raises ModelError for a quantised model, DataError for wrong images."""
     if pipeline.is_quantized(model):
-        raise pipeline.ModelError("a survey quantises the model itself: it needs the float one")
+        raise ModelError("a survey quantises the model itself: it needs the float one")
     for data in (images, calibration):
         data.expect_shape(pipeline.model_input(model).image)
     batch = pipeline.model_input(model).batch or min(BATCH, len(images))
