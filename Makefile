@@ -3,6 +3,7 @@
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
 # make fuzz-files FILES=5000   so many damaged files of each kind, through the command (docs/reliability.md)
 # make format   rewrite the Python files in the house style
+# make coverage   which branches of the simulator's C code compiled graphs reach
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
 # PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
 
@@ -27,7 +28,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/
 # damaged files of each kind
 FILES := 2000
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax lint types format generate fuzz-files clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax coverage fuzz-files lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -49,6 +50,10 @@ test-relay: $(GUESTS)
 
 test-relax: $(STAMP) $(RELAX)
 	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python $(PYTEST) $(RELAX_TESTS)
+
+# which branches of the simulator graphs from the compiler reach
+coverage: $(STAMP)
+	$(BIN)/python benchmarks/coverage.py
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

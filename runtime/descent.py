@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from tvm_re2na.runtime import library
 from tvm_re2na.runtime.library import Floats
-from tvm_re2na.runtime.many import processors
+from tvm_re2na.runtime.shares import check, share
 
 
 def descend(gram: Floats, left: Floats, weight: Floats, limits: tuple[int, int], sweeps: int) -> None:
@@ -20,22 +18,7 @@ def descend(gram: Floats, left: Floats, weight: Floats, limits: tuple[int, int],
     float32, of these shapes and contiguous.
     """
     groups, _, inputs = weight.shape
-    shapes = {"gram": (gram, (groups, inputs, inputs)), "left": (left, weight.shape), "weight": (weight, weight.shape)}
-    for name, (value, shape) in shapes.items():
-        if value.shape != shape or value.dtype != np.float32 or not value.flags.c_contiguous:
-            raise ValueError(f"{name}: {value.dtype} {value.shape}, expected contiguous float32 {shape}")
-    with ThreadPoolExecutor(processors()) as pool:  # ctypes lets other threads run
-        parts = [
-            pool.submit(library.descend, *part, limits, sweeps) for part in _parts(gram, left, weight, processors())
-        ]
-    for part in parts:
-        part.result()
-
-
-def _parts(gram: Floats, left: Floats, weight: Floats, count: int) -> list[tuple[Floats, Floats, Floats]]:
-    """Outputs do not know of each other: shares of the groups, or of the outputs of a layer that has one group."""
-    if len(gram) > 1:
-        arrays = (np.array_split(value, count) for value in (gram, left, weight))
-        return [part for part in zip(*arrays, strict=True) if len(part[0])]
-    shares = zip(*(np.array_split(value, count, axis=1) for value in (left, weight)), strict=True)
-    return [(gram, *share) for share in shares if share[0].size]
+    check("gram", gram, (groups, inputs, inputs), np.float32)
+    check("left", left, weight.shape, np.float32)
+    check("weight", weight, weight.shape, np.float32)
+    share(lambda gram, left, weight: library.descend(gram, left, weight, limits, sweeps), gram, left, weight)

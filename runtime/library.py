@@ -114,6 +114,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_machine_source_counters": (POINTER(_Counters), (c_void_p,)),
     "re2na_descend": (None, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32)),
     "re2na_rows": (None, (c_void_p, c_void_p, c_void_p, c_void_p)),
+    "re2na_products": (c_int32, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_uint32)),
     "re2na_execute": (c_int32, (c_void_p, c_int64, POINTER(c_uint64))),
     "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
     "re2na_bridge_last_error": (c_char_p, ()),
@@ -186,6 +187,13 @@ def descend(gram: Floats, left: Floats, weight: Floats, limits: tuple[int, int],
 def rows(*arrays: npt.NDArray[np.generic]) -> None:
     """`re2na_rows` as it is in re2na.h, the window an array of uint32: nothing is checked."""
     _library().re2na_rows(*(value.ctypes.data for value in arrays))
+
+
+def products(rows: Int8Array, weights: Int8Array, sums: Floats) -> None:
+    """`re2na_products` as it is in re2na.h, in this thread: nothing is checked. Others run meanwhile. Raises MemoryError."""
+    addresses = (value.ctypes.data for value in (rows, weights, sums))
+    if _library().re2na_products(*addresses, *rows.shape, weights.shape[2]):
+        raise MemoryError(f"no memory to multiply {rows.shape} by {weights.shape}")
 
 
 class LoadedProgram:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.runtime import library
-from tvm_re2na.runtime.library import Floats
+from tvm_re2na.runtime.result import Int8Array
+from tvm_re2na.runtime.shares import check
 
 Pair = Sequence[int]
 
@@ -25,7 +26,7 @@ class Window:
     pads: Sequence[int] = (0, 0, 0, 0)
 
 
-def gather(source: npt.NDArray[np.int8], pixels: npt.NDArray[np.int64], window: Window, rows: Floats) -> None:
+def gather(source: Int8Array, pixels: npt.NDArray[np.int64], window: Window, rows: Int8Array) -> None:
     """Fill `rows` (groups, N * P, K) with the K inputs of each of the `pixels` (N, P) of the result, in the order of a weight's.
 
     They come from `source` (N, C, H, W); 0 is what lies outside. Raises ValueError for pixels that are not there, and for arrays of
@@ -39,16 +40,11 @@ def gather(source: npt.NDArray[np.int8], pixels: npt.NDArray[np.int64], window: 
         + 1
         for axis, size in enumerate((height, width))
     ]
-    _check("rows", rows, (window.groups, pixels.size, inputs), np.float32)
-    _check("pixels", pixels, (images, pixels.shape[-1]), np.int64)
-    _check("source", source, source.shape, np.int8)
+    check("rows", rows, (window.groups, pixels.size, inputs), np.int8)
+    check("pixels", pixels, (images, pixels.shape[-1]), np.int64)
+    check("source", source, source.shape, np.int8)
     if pixels.size and not 0 <= pixels.min() <= pixels.max() < result[0] * result[1]:
         raise ValueError(f"pixels: {pixels.min()}..{pixels.max()}, expected 0..{result[0] * result[1] - 1}")
     sizes = (images, channels, height, width, window.groups, pixels.shape[1], result[1])
     pairs = (*window.kernel, *window.strides, *window.dilations, *window.pads[:2])
     library.rows(source, pixels, np.array([*sizes, *pairs], np.uint32), rows)
-
-
-def _check(name: str, value: npt.NDArray[np.generic], shape: tuple[int, ...], kind: type) -> None:
-    if value.shape != shape or value.dtype != kind or not value.flags.c_contiguous:
-        raise ValueError(f"{name}: {value.dtype} {value.shape}, expected contiguous {np.dtype(kind)} {shape}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import Architecture, CutOverflow
 from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Cut, Dense, Graph, MaxPool2d, Op, Pad, Reshape, Window
 
 Array = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return np.clip(_windows(args[0], op.window, -128).max((4, 5)), op.lo, op.hi)
     if isinstance(op, Add):
         shifted = [(x + arch.half(s)) >> s for x, s in zip(args, op.shifts, strict=True)]
-        return np.clip(np.clip(shifted[0] + shifted[1], -128, 127), op.lo, op.hi)
+        return _fit(shifted[0] + shifted[1], op.lo, op.hi, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
     if isinstance(op, Pad):
@@ -52,6 +52,15 @@ def _windows(x: Array, window: Window, fill: int) -> Array:
 
 
 def _cut(sums: Array, cut: Cut, arch: Architecture) -> Array:
-    span = 1 << arch.acc_bits
-    wrapped = (sums + arch.half(cut.lsb) + span // 2) % span - span // 2
-    return np.clip(np.clip(wrapped >> cut.lsb, arch.data_min, arch.data_max), cut.lo, cut.hi)
+    return _fit(_wrap(sums + arch.half(cut.lsb), arch.acc_bits) >> cut.lsb, cut.lo, cut.hi, arch)
+
+
+def _fit(values: Array, lo: int, hi: int, arch: Architecture) -> Array:
+    if arch.cut_overflow is CutOverflow.WRAP:
+        values = _wrap(values, arch.data_bits)
+    return np.clip(np.clip(values, arch.data_min, arch.data_max), lo, hi)
+
+
+def _wrap(values: Array, bits: int) -> Array:
+    span = 1 << bits
+    return (values + span // 2) % span - span // 2

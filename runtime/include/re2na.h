@@ -157,7 +157,12 @@ typedef struct re2na_window {
 
 /* `rows` (groups, images * pixels, inputs): the inputs of each of the `pixels` (images, pixels), in the order of a weight's, from
  * `source` (images, channels, height, width); 0 outside. */
-RE2NA_API void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *window, float *rows);
+RE2NA_API void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *window, int8_t *rows);
+
+/* For every group `sums` (pixels, outputs) = `rows` (pixels, inputs) times `weights` (inputs, outputs). Exact up to 2**24, if inputs <=
+ * 2**13; beyond it, or of more inputs, sums are rounded as floats are. RE2NA_ERROR_MEMORY where the host has none. */
+RE2NA_API int32_t re2na_products(const int8_t *rows, const int8_t *weights, float *sums, uint32_t groups, uint32_t pixels,
+                                 uint32_t inputs, uint32_t outputs);
 
 /* ---- the bridge: one plain call for generated code; the only part of the library with state ---- */
 

@@ -18,7 +18,7 @@ enum { RE2NA_NARROW_K = 1 << 16 }; /* steps of k whose sum of int8 products, and
 
 /* Several versions of a loop for several processors, chosen when the library is loaded. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
+    !defined(__SANITIZE_THREAD__) && !defined(RE2NA_ONE_VERSION)
 #define RE2NA_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define RE2NA_CLONES

@@ -1,4 +1,4 @@
-/* The inputs of a layer's outputs, side by side as floats, for the quantiser: what im2col makes of some pixels. */
+/* The inputs of a layer's outputs, side by side, for the quantiser: what im2col makes of some pixels. */
 #include "re2na.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -8,7 +8,7 @@ typedef struct corner { /* of a window; outside of the image where there is padd
 } corner;
 
 /* One channel's inputs under a window; `across` is a constant where this is inlined. */
-INLINE float *gather(const int8_t *plane, const re2na_window *w, corner at, int64_t across, float *row) {
+INLINE int8_t *gather(const int8_t *plane, const re2na_window *w, corner at, int64_t across, int8_t *row) {
   const int64_t height = w->height, width = w->width, down = w->kernel[0], dy = w->dilations[0], dx = w->dilations[1];
   const int inside = at.y >= 0 && at.x >= 0 && at.y + (down - 1) * dy < height && at.x + (across - 1) * dx < width;
   for (int64_t y = at.y, i = 0; i < down; i++, y += dy)
@@ -20,17 +20,17 @@ INLINE float *gather(const int8_t *plane, const re2na_window *w, corner at, int6
   return row;
 }
 
-INLINE void gather_row(const int8_t *planes, const re2na_window *w, corner at, int64_t across, float *row) {
+INLINE void gather_row(const int8_t *planes, const re2na_window *w, corner at, int64_t across, int8_t *row) {
   const uint32_t channels = w->channels / w->groups;
   for (uint32_t c = 0; c < channels; c++) row = gather(planes + (int64_t)c * w->height * w->width, w, at, across, row);
 }
 
-void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, float *rows) {
+void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, int8_t *rows) {
   const int64_t inputs = (int64_t)w->channels / w->groups * w->kernel[0] * w->kernel[1], plane = (int64_t)w->height * w->width;
   for (int64_t n = 0; n < w->images; n++)
     for (int64_t g = 0; g < w->groups; g++) {
       const int8_t *planes = source + (n * w->groups + g) * (w->channels / w->groups) * plane;
-      float *row = rows + (g * w->images + n) * w->pixels * inputs;
+      int8_t *row = rows + (g * w->images + n) * w->pixels * inputs;
       for (uint32_t p = 0; p < w->pixels; p++, row += inputs) {
         const int64_t pixel = pixels[n * w->pixels + p];
         const corner at = {pixel / w->across * w->strides[0] - w->top, pixel % w->across * w->strides[1] - w->left};

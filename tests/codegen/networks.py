@@ -23,7 +23,7 @@ from tvm_re2na.codegen.graph import (
 
 def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
     """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits."""
-    maker = _Maker(rng)
+    maker = Maker(rng)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -32,7 +32,9 @@ def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None
     return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
 
 
-class _Maker:
+class Maker:
+    """Appends random operators."""
+
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.builder = GraphBuilder("random")
@@ -46,20 +48,23 @@ class _Maker:
             if len(shape) == 4
             else ["dense", "add", "clip", "unflatten"]
         )
-        kind = kinds[int(self.rng.integers(len(kinds)))]
+        return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
+
+    def append(self, kind: str, source: str, tensors: list[str]) -> str:
+        """An operator of this kind on `source`; returns its output."""
         self.count += 1
         names = {"name": f"{kind}_{self.count}", "inputs": (source,), "output": f"t{self.count}"}
-        op = getattr(self, f"_{kind}")(names, shape, tensors)
+        op = getattr(self, f"_{kind}")(names, self.builder.shape(source), tensors)
         return self.builder.append(op)
 
     def _int(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
 
-    def _cut(self) -> Cut:
+    def cut(self) -> Cut:
         lo, hi = [(-128, 127), (0, 127), (0, 48), (-20, 90)][self._int(0, 3)]
         return Cut(self._int(0, 9), lo, hi)
 
-    def _weight(self, *shape: int) -> npt.NDArray[np.int8]:
+    def weight(self, *shape: int) -> npt.NDArray[np.int8]:
         limit = [3, 20, 127][self._int(0, 2)]
         return self.rng.integers(-limit, limit + 1, shape).astype(np.int8)
 
@@ -76,16 +81,16 @@ class _Maker:
         _, channels, height, width = shape
         groups = [g for g in (1, 1, 2, channels) if channels % g == 0][self._int(0, 2) % 3] if channels > 1 else 1
         outputs = groups * self._int(1, max(1, 80 // groups // 4))
-        weight = self._weight(outputs, channels // groups, 1, 1)
+        weight = self.weight(outputs, channels // groups, 1, 1)
         window = self._window(height, width, False)
-        weight = self._weight(outputs, channels // groups, *window.kernel)
+        weight = self.weight(outputs, channels // groups, *window.kernel)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
-        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self._cut())
+        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut())
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
-        return Dense(**names, weight=self._weight(outputs, shape[1]), bias=bias, cut=self._cut())
+        return Dense(**names, weight=self.weight(outputs, shape[1]), bias=bias, cut=self.cut())
 
     def _pool(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return MaxPool2d(**names, window=self._window(shape[2], shape[3], True), lo=[-128, 0][self._int(0, 1)], hi=127)

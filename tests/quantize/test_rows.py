@@ -22,7 +22,7 @@ def obvious(source: np.ndarray, pixels: np.ndarray, window: Window) -> np.ndarra
             y, x = pixel // across * window.strides[0], pixel % across * window.strides[1]
             part = image[:, y :: window.dilations[0], x :: window.dilations[1]]
             rows.append(part[:, : window.kernel[0], : window.kernel[1]].reshape(window.groups, -1))
-    return np.array(rows, np.float32).transpose(1, 0, 2)
+    return np.array(rows, np.int8).transpose(1, 0, 2)
 
 
 @settings(max_examples=80, deadline=None)
@@ -52,16 +52,16 @@ def test_it_gathers_what_a_convolution_reads(
     if min(sizes) < 1:
         return
     pixels = rng.integers(0, sizes[0] * sizes[1], (2, 5))
-    rows = np.full((groups, 10, 6 // groups * kernel[0] * kernel[1]), np.nan, np.float32)
+    rows = np.full((groups, 10, 6 // groups * kernel[0] * kernel[1]), 99, np.int8)
     gather(source, pixels, window, rows)
     assert (rows == obvious(source, pixels, window)).all()
 
 
 @pytest.mark.parametrize(
     ("pixel", "shape", "message"),
-    [(9, (1, 1, 4), "pixels: 9..9, expected 0..8"), (-1, (1, 1, 4), "pixels"), (0, (1, 1, 5), "rows: float32")],
+    [(9, (1, 1, 4), "pixels: 9..9, expected 0..8"), (-1, (1, 1, 4), "pixels"), (0, (1, 1, 5), "rows: int8")],
 )
 def test_it_refuses_what_is_not_there(pixel: int, shape: tuple[int, ...], message: str) -> None:
-    rows = np.zeros(shape, np.float32)
+    rows = np.zeros(shape, np.int8)
     with pytest.raises(ValueError, match=message):
         gather(np.zeros((1, 1, 4, 4), np.int8), np.array([[pixel]]), Window(1, (2, 2)), rows)

@@ -35,13 +35,21 @@ class Chain:
 
     def __init__(self, builder: type, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.b = builder((self.pick(1, 1, 2, 3), self.pick(1, 3, 4, 8), self.int(4, 11), self.int(4, 11)), -6)
+        self.b = builder((self.pick(1, 2, 2, 3), self.pick(1, 3, 4, 8, 17), self.size(), self.size()), -6)
 
     def int(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
 
     def pick(self, *options: int) -> int:
         return options[self.int(0, len(options) - 1)]
+
+    def size(self) -> int:
+        """Of a map: one row or column, two, three, or some."""
+        return self.pick(1, 2, 3, *range(4, 12))
+
+    def stride(self, kernel: int, size: int) -> int:
+        """Beyond the kernel, and at times beyond all but the first output."""
+        return self.pick(1, 1, 1, 2, 2, kernel + 1, size)
 
     def grow(self) -> None:
         for position in range(self.pick(1, 1, 1, 2, 2, 3)):
@@ -87,7 +95,7 @@ class Chain:
             self.bias(outputs),
             **self.exponents(x),
             group=groups,
-            strides=[self.int(1, 2), self.int(1, 3)],
+            strides=[self.stride(kernel[0], height), self.stride(kernel[1], width)],
             pads=[self.int(0, 2) for _ in range(4)],
             dilations=[dilation, dilation],
         )
@@ -97,7 +105,9 @@ class Chain:
         _, _, height, width = self.b.current.shape
         kernel = (self.int(1, min(3, height)), self.int(1, min(3, width)))
         pads = [self.int(0, size - 1) for size in (*kernel, *kernel)]
-        self.b.max_pool(kernel, strides=[self.int(1, 2), self.int(1, 2)], pads=pads, ceil_mode=self.int(0, 1))
+        self.b.max_pool(
+            kernel, strides=[self.stride(kernel[0], height), self.int(1, 2)], pads=pads, ceil_mode=self.int(0, 1)
+        )
 
     def residual(self) -> None:
         x = self.b.current

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from tvm_re2na.quantize.ranges import activation_bounds, source_range
 from tvm_re2na.quantize.rounding import Matrix, WeightSearch
 from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest
+from tvm_re2na.runtime.products import multiply
+from tvm_re2na.runtime.result import Int8Array
 
 PART = 2**17  # values: half a megabyte
 
@@ -60,7 +63,7 @@ class _Products:
 
 
 class Bench:
-    """Matrices are one per group: `rows` (G, P, K) are integers, `targets` and `wanted` (G, P, O) the float network's sums and
+    """Matrices are one per group: `rows` (G, P, K) are int8, `targets` and `wanted` (G, P, O) the float network's sums and
     results, weights (G, K, O)."""
 
     def __init__(
@@ -70,7 +73,7 @@ class Bench:
         layer: Layer,
         seen: Extremes,
         samples: Samples,
-        source: npt.NDArray[np.int8],
+        source: Int8Array,
         arch: Architecture,
         options: QuantizeOptions,
     ) -> None:
@@ -80,6 +83,7 @@ class Bench:
         self.groups = groups(layer)
         self.e_x = plan.exponent(layer.source)
         self.weight, self.bias = (net.constants[name].astype(np.float64) for name in layer.node.inputs[1:3])
+        self.samples = samples
         self.rows = samples.rows(layer, source)
         self.targets = samples.targets(layer)
         self.bounds = activation_bounds(net, layer)
@@ -94,7 +98,7 @@ class Bench:
         if not allowed:
             return []
         weight = self._rounded_together(e_w) if together else nearest(self.weight, e_w, self.plan.weights)
-        products = _Products(self.rows @ self._matrix(weight))
+        products = self._products(weight)
         found = []
         for e_y in allowed:
             integers, sums = self._with_bias(weight, products, e_w, e_y - unit)
@@ -112,21 +116,14 @@ class Bench:
     @cached_property
     def _weight_search(self) -> WeightSearch:
         """A bias that is corrected takes up the mean of the error; one that stays is part of the sums."""
-        if self.options.bias_correction:
-            return self._centred_search()
-        return WeightSearch(self.rows, self.targets - self._by_group(self.bias))
-
-    def _centred_search(self) -> WeightSearch:
-        """The rows are centred where they are, since there is no room for two of them, and become integers again. Their sums are
-        exact in any order, and quickest as a product."""
-        pixels = self.rows.shape[1]
-        means = np.ones((1, pixels), np.float32) @ self.rows
+        rows = self.samples.as_floats(self.rows)
+        if not self.options.bias_correction:
+            return WeightSearch(rows, self.targets - self._by_group(self.bias))
+        pixels = rows.shape[1]
+        means = np.ones((1, pixels), np.float32) @ rows  # a product is the quickest way to add integers up, and exact
         means /= np.float32(pixels)
-        self.rows -= means
-        found = WeightSearch(self.rows, _centred(self.targets))
-        self.rows += means
-        np.rint(self.rows, out=self.rows)
-        return found
+        rows -= means
+        return WeightSearch(rows, _centred(self.targets))
 
     def _rounded_together(self, e_w: int) -> IntArray:
         scaled = self._matrix(np.ldexp(self.weight, -e_w))
@@ -140,7 +137,7 @@ class Bench:
         plain = whole_bias(self.bias, unit, lsb, self.arch, self.options)
         if self.options.guarantee is Guarantee.PROVEN:
             weight = self._proven(weight, e_w, plain + half(lsb))
-            products = _Products(self.rows @ self._matrix(weight))
+            products = self._products(weight)
         bias = plain
         if self.options.bias_correction and not is_sum(self.weight):
             missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
@@ -170,10 +167,13 @@ class Bench:
         low, high = sum_range(weight, corrected + rounding, self.source)
         return np.where((low >= self.arch.acc_min) & (high <= self.arch.acc_max), corrected, plain)
 
-    def _matrix(self, weight: npt.NDArray[np.generic]) -> Matrix:
+    def _products(self, weight: IntArray) -> _Products:
+        return _Products(multiply(self.rows, self._matrix(weight, np.int8)))
+
+    def _matrix(self, weight: npt.NDArray[np.generic], kind: type = np.float32) -> npt.NDArray[Any]:
         """(O, ...) as (G, K, O / G)."""
         shaped = weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
-        return np.ascontiguousarray(shaped, np.float32)
+        return np.ascontiguousarray(shaped, kind)
 
     def _by_group(self, bias: npt.NDArray[np.generic]) -> Matrix:
         return bias.astype(np.float32).reshape(self.groups, 1, -1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +11,31 @@ from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.limits import MOST_BYTES, check_values, image_bytes
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.options import Progress, Range
+from tvm_re2na.quantize.options import Progress
 
 BATCH_BYTES = 16 * 2**20  # of input images; keeps all activations of a large network below a gigabyte
 LARGEST_BATCH = 32
-FINEST = 4  # candidate exponents per tensor: the one that clips nothing, and this many less one finer ones
 
 Values = dict[str, npt.NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
 class Extremes:
-    """Smallest and largest value of each tensor."""
+    """Smallest and largest value of each tensor so far, 0 included."""
 
-    low: dict[str, float]
-    high: dict[str, float]
+    def __init__(self, names: list[str]) -> None:
+        self.low = dict.fromkeys(names, 0.0)
+        self.high = dict.fromkeys(names, 0.0)
+
+    def add(self, values: Values) -> None:
+        """A batch. Raises QuantizeError for values beyond the quantiser's limit."""
+        for name in self.low:
+            ends = np.array([values[name].min(), values[name].max()])
+            check_values(f"{name}: values", ends)
+            self.low[name] = min(self.low[name], float(ends[0]))
+            self.high[name] = max(self.high[name], float(ends[1]))
 
     def magnitude(self, name: str) -> float:
-        return max(-self.low[name], self.high[name], 0.0)
+        return max(-self.low[name], self.high[name])
 
 
 def observe(
@@ -72,14 +78,10 @@ def batch_size(net: Net, images: Calibration) -> int:
 
 def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:
     """Over all images."""
-    low, high = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    for values in observe(net, names, images, progress, stage, fast=True):
-        for name, value in values.items():
-            low[name] = float(np.minimum(low[name], value.min()))  # NaN stays, to be told below
-            high[name] = float(np.maximum(high[name], value.max()))
-    for name in names:
-        check_values(f"{name}: values", np.array([low[name], high[name]]))
-    return Extremes(low, high)
+    seen = Extremes(names)
+    for values in observe(net, names, images, progress, stage, fast=True) if len(images) else ():
+        seen.add(values)
+    return seen
 
 
 def largest_by_channel(
@@ -89,33 +91,7 @@ def largest_by_channel(
     largest: dict[str, npt.NDArray[np.float64]] = {}
     for values in observe(net, names, images, progress, stage) if names else ():
         for name in names:
-            value = np.abs(values[name].astype(np.float64))
-            most = value.max(axis=(0, *range(2, value.ndim)))
+            others = (0, *range(2, values[name].ndim))
+            most = np.maximum(values[name].max(others), -values[name].min(others)).astype(np.float64)
             largest[name] = np.maximum(largest.get(name, most), most)
     return largest
-
-
-class ExponentErrors:
-    """Squared error of tensors for the exponents coarsest, coarsest - 1, ..., summed batch by batch."""
-
-    def __init__(self, coarsest: dict[str, int], limits: Range) -> None:
-        self.coarsest = coarsest
-        self.limits = limits
-        self.errors = {name: np.zeros(FINEST) for name in coarsest}
-        self.energy = dict.fromkeys(coarsest, 1e-30)
-
-    def add(self, values: Values) -> None:
-        for name, coarsest in self.coarsest.items():
-            value = values[name]
-            self.energy[name] += float(np.square(value, dtype=np.float64).sum())
-            for index in range(FINEST):
-                step = np.float32(2.0 ** (coarsest - index))
-                error = value / step
-                np.clip(np.rint(error, out=error), *self.limits, out=error)
-                error *= step
-                error -= value
-                self.errors[name][index] += float(np.square(error, out=error).sum(dtype=np.float64))
-
-    def relative(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Shares of each tensor's energy."""
-        return {name: error / self.energy[name] for name, error in self.errors.items()}

@@ -18,19 +18,20 @@ from tvm_re2na.quantize.accumulators import carry_bits, worst_case
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.exponents import ExponentErrors
 from tvm_re2na.quantize.fold import fold
 from tvm_re2na.quantize.layers import Layer, Quantised, find_layers
 from tvm_re2na.quantize.limits import check_layers
 from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.observe import ExponentErrors, Extremes, check_runs, extremes, largest_by_channel, observe
-from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions
+from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
+from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions, Range
 from tvm_re2na.quantize.plan import Plan
 from tvm_re2na.quantize.pool import pools_to_sums
 from tvm_re2na.quantize.ranges import source_range
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
 from tvm_re2na.quantize.samples import Samples
-from tvm_re2na.quantize.scales import coarsest_exponent, start_plan
+from tvm_re2na.quantize.scales import start_plan
 from tvm_re2na.quantize.search import WeightsTooFineError, search
 
 ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
@@ -93,7 +94,6 @@ def _decide(
     options: QuantizeOptions,
     report: Progress,
 ) -> Decision:
-    _, data = options.ranges(arch)
     images = check_calibration(calibration, net)
     check_runs(net, images)
     few = images[: options.search_images]
@@ -104,13 +104,9 @@ def _decide(
         results = [layer.result for layer in candidates(net, quantised)]
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     check_layers(net, quantised)
-    seen = extremes(net, _observed(quantised), images, report, "observing activations")
-    errors = ExponentErrors({name: coarsest_exponent(seen.magnitude(name), data) for name in quantised.group_of}, data)
     samples = Samples(net, quantised.layers, len(few))
-    for values in observe(net, _observed(quantised), few, report, "sampling layers"):
-        errors.add(values)
-        samples.add(values)
-    start = start_plan(net, quantised, seen, errors.relative(), arch, options)
+    seen, errors = _observe(net, quantised, images, samples, options.ranges(arch)[1], report)
+    start = start_plan(net, quantised, seen, errors, arch, options)
     for _ in range(ATTEMPTS):
         plan = copy.deepcopy(start)
         try:
@@ -128,14 +124,32 @@ def _decide(
     raise QuantizeError(f"after {ATTEMPTS} attempts the sums of {full[0]} still do not fit {arch.acc_bits} bits")
 
 
+def _observe(
+    net: Net, quantised: Quantised, images: Calibration, samples: Samples, limits: Range, progress: Progress
+) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
+    """Extremes over all images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
+    for tensors whose extremes the samples' images raise fourfold."""
+    names, stage = (
+        list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)])),
+        "sampling layers",
+    )
+    few = images[: samples.images]
+    seen = extremes(net, names, images[len(few) :], progress, "observing activations")
+    errors = ExponentErrors(list(quantised.group_of), limits, seen)
+    for values in observe(net, names, few, progress, stage):
+        seen.add(values)
+        errors.add(values)
+        samples.add(values)
+    again = ExponentErrors(errors.incomplete(), limits, seen)
+    for values in observe(net, errors.incomplete(), few, progress, stage) if errors.incomplete() else ():
+        again.add(values)
+    return seen, {**errors.relative(), **again.relative()}
+
+
 def _sums(net: Net, plan: Plan, images: Calibration, progress: Progress) -> Extremes:
     """Extremes of the quantised network's own sums."""
     names = [_raw_sums(layer) for layer in plan.quantised.layers]
     return extremes(emit(net, plan), names, images, progress, "checking accumulators")
-
-
-def _observed(quantised: Quantised) -> list[str]:
-    return list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)]))
 
 
 def _raw_sums(layer: Layer) -> str:

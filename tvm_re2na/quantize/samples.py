@@ -6,7 +6,6 @@ one output pixel of one image. P pixels, drawn once, stand for all.
 
 from __future__ import annotations
 
-import math
 import zlib
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Values
+from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.runtime.rows import Window, gather
 
 Rows = npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ class Samples:
         self.layers = layers
         self.images = images
         self.pixels: dict[str, npt.NDArray[np.int64]] = {}
-        self._memory = np.empty(0, np.float32)  # new memory costs more than what is done with it
+        self._memory: Rows = np.empty(0, np.float32)
         self._sums: dict[str, list[Rows]] = {layer.name: [] for layer in layers}
 
     def add(self, values: Values) -> None:
@@ -56,27 +56,29 @@ class Samples:
         sums = np.concatenate(self._sums[layer.name]).reshape(-1, groups(layer), self._outputs(layer) // groups(layer))
         return np.ascontiguousarray(sums.transpose(1, 0, 2))
 
-    def rows(self, layer: Layer, source: npt.NDArray[np.int8]) -> Rows:
-        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K); good until the next layer's are asked for."""
+    def rows(self, layer: Layer, source: Int8Array) -> Int8Array:
+        """(groups, P, K) from the layer's whole int8 input (N, C, H, W) or (N, K)."""
         if source.ndim == 2:
-            return source.astype(np.float32)[None]
+            return np.ascontiguousarray(source)[None]
         weight, attributes = self.net.constants[layer.node.inputs[1]], layer.node.attributes
         names = ("strides", "dilations", "pads")
         given = {name: attributes[name] for name in names if name in attributes}
         pixels = self.pixels[layer.name]
-        rows = self._room((groups(layer), pixels.size, weight[0].size))
+        rows = np.empty((groups(layer), pixels.size, weight[0].size), np.int8)
         gather(np.ascontiguousarray(source), pixels, Window(groups(layer), weight.shape[2:], **given), rows)
         return rows
 
-    def _room(self, shape: tuple[int, int, int]) -> Rows:
-        """The last layer's memory where it fits, and is not far too large: others need it more."""
-        size = math.prod(shape)
-        if not size <= self._memory.size <= 2 * size:
-            self.forget_rows()
-            self._memory = np.empty(size, np.float32)
-        return self._memory[:size].reshape(shape)
+    def as_floats(self, rows: Int8Array) -> Rows:
+        """Good until the next ones are asked for. They take the last ones' memory where they fit it and it is not far too large:
+        new memory costs more than what is done with it, and others need it more."""
+        if not rows.size <= self._memory.size <= 2 * rows.size:
+            self.forget_floats()
+            self._memory = np.empty(rows.size, np.float32)
+        floats = self._memory[: rows.size].reshape(rows.shape)
+        np.copyto(floats, rows)
+        return floats
 
-    def forget_rows(self) -> None:
+    def forget_floats(self) -> None:
         self._memory = np.empty(0, np.float32)
 
     def _outputs(self, layer: Layer) -> int:

@@ -14,18 +14,14 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.accumulators import largest_sum
 from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.exponents import FINEST, coarsest_exponent
 from tvm_re2na.quantize.layers import Layer, Quantised
 from tvm_re2na.quantize.net import Net
-from tvm_re2na.quantize.observe import FINEST, Extremes
+from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, Range, ScaleRule
 from tvm_re2na.quantize.plan import Plan
 
 WEIGHT_CANDIDATES = 4
-
-
-def coarsest_exponent(magnitude: float, limits: Range) -> int:
-    """The smallest exponent with which `magnitude` is not clipped; 0 for a tensor of zeros."""
-    return math.ceil(math.log2(magnitude / limits[1])) if magnitude > 0 else 0
 
 
 def largest_rule(magnitude: float, limits: Range) -> int:

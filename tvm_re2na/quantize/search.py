@@ -57,7 +57,7 @@ def search(
         source = segments.value(layer.source, [other.source for other in layers[index:]])
         _decide(Bench(net, plan, layer, seen, samples, source, arch, options), plan, layer, options)
         progress("searching scales and weights", index + 1, len(layers))
-    samples.forget_rows()
+    samples.forget_floats()
 
 
 def _decide(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> None:
