@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import warnings
@@ -61,9 +62,15 @@ def results_only() -> Iterator[None]:
 
 @contextlib.contextmanager
 def warnings_last() -> Iterator[None]:
-    """Warnings are lines on stderr, once the command has come to its end: a failure is told in one line."""
-    with warnings.catch_warnings(record=True) as told:
-        yield
+    """Warnings are lines on stderr, once the command has come to its end: a failure is told in one line. What libraries log is not
+    told: Pillow logs what is wrong with a picture, and raises it as well."""
+    silence = logging.NullHandler()
+    logging.getLogger().addHandler(silence)
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            yield
+    finally:
+        logging.getLogger().removeHandler(silence)
     for text in dict.fromkeys(str(item.message) for item in told if issubclass(item.category, UserWarning)):
         print(f"re2na: warning: {' '.join(text.split())}", file=sys.stderr)
 
