@@ -90,7 +90,7 @@ def test_a_full_disk_names_the_file(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["RE2NA_KERNEL", "RE2NA_THREADS", "RE2NA_CPU"])
+@pytest.mark.parametrize("name", ["RE2NA_KERNEL", "RE2NA_CPU"])
 def test_settings_that_are_none(
     name: str, re2na: Command, small: Path, small_float: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
