@@ -55,7 +55,7 @@ def test_the_good_models_are_good(folder: Path) -> None:
         )
         assert answer.wrong is None, answer
         results.append(answer.result)
-    assert results.count(False) <= 1, "local functions are not quantised yet"
+    assert results.count(True) >= 3, "local functions are not quantised yet, and today's TVM knows no QLinear operators"
 
 
 def test_cases_follow_from_their_numbers(folder: Path) -> None:
