@@ -1,4 +1,5 @@
 /* The call that generated code makes. The only file of the library with process state: loaded programs, idle machines, sums. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,22 @@ static int32_t kernel_wanted(int32_t *number) {
   return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_KERNEL = '%s' is no kernel, or not one for this processor", name);
 }
 
+/* A limit from the environment, where it is there. */
+static int32_t limit_wanted(const char *name, uint64_t *limit) {
+  const char *text = getenv(name);
+  char *end = NULL;
+  if (!text) return RE2NA_OK;
+  errno = 0;
+  *limit = strtoull(text, &end, 10);
+  if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0) return RE2NA_OK;
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "%s = '%s' is no number in 0..%llu", name, text, (unsigned long long)UINT64_MAX);
+}
+
+static int32_t limits_wanted(re2na_limits *limits) {
+  const int32_t code = limit_wanted("RE2NA_MEMORY_LIMIT", &limits->memory_bytes);
+  return code ? code : limit_wanted("RE2NA_WORK_LIMIT", &limits->work);
+}
+
 static int32_t threads_wanted(uint32_t *threads) {
   const char *text = getenv("RE2NA_THREADS");
   char *end = NULL;
@@ -98,12 +115,14 @@ static int32_t threads_wanted(uint32_t *threads) {
 
 static entry *load(const uint8_t *bytes, uint64_t size, uint32_t checksum) {
   entry *made = calloc(1, sizeof *made);
+  re2na_limits limits = {RE2NA_DEFAULT_MEMORY_BYTES, RE2NA_DEFAULT_WORK};
   int32_t number;
   if (!made) {
     re2na_fail(&last_error, RE2NA_ERROR_MEMORY, "no memory for a program");
     return NULL;
   }
-  if (kernel_wanted(&number) != RE2NA_OK || re2na_program_load_for(bytes, size, number, &made->program, &last_error) != RE2NA_OK) {
+  if (kernel_wanted(&number) != RE2NA_OK || limits_wanted(&limits) != RE2NA_OK ||
+      re2na_program_load_limited(bytes, size, number, &limits, &made->program, &last_error) != RE2NA_OK) {
     free(made);
     return NULL;
   }

@@ -199,8 +199,12 @@ typedef struct columns {
   size_t stride;
 } columns;
 
-/* Whether the inputs already lie as lines: that of pixel `index` at index * step, through the whole output. A stride counts where
- * there is more than one row, or more than one image. */
+/* Whether the inputs already lie as lines: that of pixel `index` at index * step, through the whole output. Pixel (image, y, x) of the
+ * output has index (image * out_h + y) * out_w + x and, with a kernel of 1 x 1 without padding or window, lies at image * in_image_stride
+ * + y * stride_h * in_row_stride + x * step. The two are the same for all (image, y, x) if they are for the steps along each axis: that of
+ * y counts where there is more than one row, that of the image where there is more than one, whatever in_h is. All of these pixels are
+ * within in_h x in_w, which validate.c has found in the SRAM. A kernel reads a line in whole groups of quads, at most RE2NA_QUAD - 1 +
+ * (LARGEST - 1) * RE2NA_QUAD = 63 bytes behind it: within RE2NA_SLACK. */
 static bool lie_ready(const conv *job) {
   const re2na_conv *body = job->body;
   const int64_t step = body->stride_w * body->in_pixel_stride, row = body->out_w * step;
@@ -249,15 +253,14 @@ static void narrow_block(const conv *job, worker *by, const block *part, columns
 
 /* Pieces of so few steps of k that their sums fit 32 bits, which are then added up in 64. */
 static void wide_block(const conv *job, worker *by, const block *part, columns x) {
-  const piece *piece = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
-  const struct piece *end = piece + job->pack->pieces_in_group;
+  const piece *at = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group, *end = at + job->pack->pieces_in_group;
   for (int64_t p = 0; p < part->pixels; p++)
     memcpy(by->partials + p * part->outputs, job->pack->wide_start + part->first, (size_t)part->outputs * sizeof *by->partials);
-  while (piece < end) {
-    const uint64_t stop = (uint64_t)piece->first + RE2NA_WIDE_QUADS;
+  while (at < end) {
+    const uint64_t stop = (uint64_t)at->first + RE2NA_WIDE_QUADS;
     memset(by->sums, 0, (size_t)part->pixels * part->sum_stride * sizeof *by->sums);
-    for (; piece < end && piece->first < stop; piece++)
-      if (piece->quads) multiply(job, by, part, x, piece);
+    for (; at < end && at->first < stop; at++)
+      if (at->quads) multiply(job, by, part, x, at);
     for (int64_t p = 0; p < part->pixels; p++)
       for (int64_t o = 0; o < part->outputs; o++)
         by->partials[p * part->outputs + o] += by->sums[(size_t)p * part->sum_stride + (size_t)o];
@@ -382,10 +385,10 @@ static void conv_saturating(void *shared, re2na_machine *machine, worker *by, in
   for (; part.index < stop * job->window; part.index++, next_pixel(body, &part.at)) {
     re2na_saturating_start(by->sums, job->bias, (size_t)body->out_c, &job->how, &by->overflows);
     for (int64_t group = 0; group < body->groups; group++) {
-      const int8_t *weights = job->weights + group * outputs;
+      const int8_t *line = job->weights + group * outputs;
       gather(job, part.at, group * job->channels, by->columns, 0);
-      for (int64_t k = 0; k < job->lines; k++, weights += body->out_c)
-        re2na_saturating_step(by->sums + group * outputs, (int8_t)by->columns[k], weights, (size_t)outputs, &job->how, &by->overflows);
+      for (int64_t k = 0; k < job->lines; k++, line += body->out_c)
+        re2na_saturating_step(by->sums + group * outputs, (int8_t)by->columns[k], line, (size_t)outputs, &job->how, &by->overflows);
     }
     finish(job, by, &part, &silent);
   }
@@ -422,8 +425,10 @@ void re2na_conv_room(re2na_program *program, const re2na_conv *body, const packe
     need(&program->partial_items, DEPTHWISE_PIXELS * (uint64_t)body->out_c);
     need(&program->blank_bytes, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
   } else {
-    const uint64_t pixels = (uint64_t)most_pixels(pack);
-    need(&program->column_bytes, pixels * line_stride(pack));
+    /* Weights that are packed before each run may turn out to have fewer lines than their form, and then more pixels at once. */
+    const uint64_t pixels = pack->vectors ? (uint64_t)most_pixels(pack) : RE2NA_MOST_PIXELS;
+    const uint64_t most_bytes = re2na_max(FEWEST_PIXELS * line_stride(pack), COLUMNS_BYTES);
+    need(&program->column_bytes, pack->vectors ? pixels * line_stride(pack) : most_bytes);
     need(&program->sum_items, pixels * re2na_round_up(group_outputs, RE2NA_LANES));
     if (pack->wide) need(&program->partial_items, pixels * group_outputs);
   }
