@@ -121,6 +121,23 @@ static void change(parts *of, uint64_t *random) {
   }
 }
 
+size_t draw_program(uint8_t *bytes, size_t room, uint64_t *random) {
+  static parts of;
+  memset(&of, 0, sizeof of);
+  of.arch = (re2na_arch){.array_rows = 16, .array_columns = 16, .sram_bytes = 2048, .acc_bits = 17, .data_bits = 8};
+  of.constants_bytes = 1024;
+  for (uint64_t i = 0; i < of.constants_bytes; i++) of.constants[i] = (uint8_t)next_random(random);
+  of.dram_bytes = 4096;
+  of.tensor_count = 2;
+  of.tensors[1].kind = 1;
+  of.count = 1; /* HALT */
+  of.code[0].engine = RE2NA_ENGINE_ARRAY;
+  for (uint64_t i = 0, count = 2 + below(random, 8); i < count; i++) insert(&of, random);
+  for (int i = 0; i < 4; i++) change(&of, random);
+  repair(&of, random);
+  return put_together(&of, bytes, room);
+}
+
 size_t mutate(uint8_t *data, size_t size, size_t most, unsigned seed) {
   static parts of;
   uint64_t random = seed;
