@@ -126,7 +126,7 @@ RE2NA_API const re2na_timing *re2na_program_timing(const re2na_program *program)
 
 /* ---- machines ---- */
 
-/* The program must outlive the machine. What SRAM and DRAM hold before a program writes them is unspecified. */
+/* A machine keeps its program, which may be freed before it (not its bytes before a run). What SRAM and DRAM hold before a program writes them is unspecified. */
 RE2NA_API int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error);
 RE2NA_API void re2na_machine_free(re2na_machine *machine);
 

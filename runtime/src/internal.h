@@ -49,8 +49,9 @@ struct re2na_program {
   re2na_timing *timing;
   uint64_t cycles;
   const struct kernel *kernel;
-  /* What prepare.c finds out for the first machine; the lock guards it until it is there. */
+  /* What prepare.c finds out for the first machine; the lock guards it until it is there, and the number of holders. */
   pthread_mutex_t lock;
+  uint64_t holders; /* whoever loaded it, and its machines: the last one frees it */
   bool prepared;
   struct operands *operands; /* per instruction */
   struct packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
@@ -93,6 +94,8 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
 int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error);
 /* sequence.c: what an instruction may follow. */
 int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error);
+/* program.c: one more holder, to be given up with re2na_program_free. */
+void re2na_program_hold(re2na_program *program);
 /* limits.c: one more thing that the program asks of the host; refused where all of them together are beyond its limits. */
 int32_t re2na_ask_memory(re2na_program *program, uint64_t bytes, re2na_error *error);
 int32_t re2na_ask_work(re2na_program *program, uint64_t steps, re2na_error *error);

@@ -91,6 +91,7 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
   if (code) return code;
   made = calloc(1, sizeof *made);
   if (!made) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine");
+  re2na_program_hold((re2na_program *)program);
   made->program = program;
   made->counts = true;
   if (!add_memories(made)) {
@@ -116,6 +117,7 @@ void re2na_machine_free(re2na_machine *machine) {
   free(machine->nanoseconds);
   free(machine->instruction_counters);
   free(machine->source_counters);
+  re2na_program_free((re2na_program *)machine->program);
   free(machine);
 }
 

@@ -26,6 +26,7 @@ int32_t re2na_program_load_limited(const void *bytes, uint64_t size, int32_t ker
   made->bytes = bytes;
   made->size = size;
   made->kernel = with;
+  made->holders = 1;
   made->limits = limits ? *limits : (re2na_limits){RE2NA_DEFAULT_MEMORY_BYTES, RE2NA_DEFAULT_WORK};
   pthread_mutex_init(&made->lock, NULL);
   code = re2na_load_container(made, error);
@@ -38,8 +39,19 @@ int32_t re2na_program_load_limited(const void *bytes, uint64_t size, int32_t ker
   return code;
 }
 
+void re2na_program_hold(re2na_program *program) {
+  pthread_mutex_lock(&program->lock);
+  program->holders++;
+  pthread_mutex_unlock(&program->lock);
+}
+
 void re2na_program_free(re2na_program *program) {
+  bool held;
   if (!program) return;
+  pthread_mutex_lock(&program->lock);
+  held = --program->holders > 0;
+  pthread_mutex_unlock(&program->lock);
+  if (held) return;
   free(program->inputs);
   free(program->outputs);
   free(program->names);

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+import tests.fuzz.sanitized  # noqa: F401 - the library that RE2NA_SANITIZED names, if it does
 from tests.runtime.programs import random_program
 from tvm_re2na.codegen.program import Program, ProgramError
 from tvm_re2na.runtime import reference
@@ -42,10 +43,10 @@ def defined_memories() -> Iterator[None]:
         reference.Memory.__init__ = original  # type: ignore[method-assign]
 
 
-def check(data: bytes) -> bool:
+def check(data: bytes, limits: Limits = LIMITS) -> bool:
     """Whether the program is accepted. Raises AssertionError where a kernel and the reference differ."""
     try:
-        simulators = [Simulator(data, kernel=kernel, limits=LIMITS) for kernel in kernels()[1:]]
+        simulators = [Simulator(data, kernel=kernel, limits=limits) for kernel in kernels()[1:]]
     except SimulatorError as error:
         assert str(error), "an error without words"
         return False

@@ -17,15 +17,13 @@ WRAPPED = ("malloc", "calloc", "realloc", "aligned_alloc", "free")
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built under AddressSanitizer, whose leak check then looks as well, where the compiler has it."""
+    """It counts the blocks that are left itself."""
     made = tmp_path_factory.mktemp("faulty") / "faulty_memory"
-    words = ["cc", "-std=c11", "-D_DEFAULT_SOURCE", "-O0", f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
+    words = ["cc", "-std=c11", "-D_DEFAULT_SOURCE", "-O1", f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
     words += [str(path) for path in (Path(__file__).with_suffix("").parent / "faulty_memory.c", *sorted((RUNTIME / "src").glob("*.c")))]
     words += ["-lpthread", *(f"-Wl,--wrap={name}" for name in WRAPPED), "-o", str(made)]
     try:
-        done = subprocess.run([*words, "-fsanitize=address"], capture_output=True)
-        if done.returncode:
-            subprocess.run(words, check=True, capture_output=True, text=True)
+        subprocess.run(words, check=True, capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("no C compiler")
     return made
