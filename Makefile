@@ -2,6 +2,7 @@
 # make demo-relax   the same with Relax
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
 # make format   rewrite the Python files in the house style
+# make fuzz MINUTES=n   fuzzing of the simulator (clang)   make test-sanitized   its tests under sanitizers (gcc)
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
 # PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
 
@@ -16,13 +17,13 @@ RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, in the lane with Relay
 RELAX_TESTS := tests/rooms tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
     tests/models/test_full_size.py $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py start_up.py)
-QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/quantize tests/cache tests/exploration \
+QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/cache tests/exploration \
     tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax lint types format generate clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized fuzz lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -44,6 +45,16 @@ test-relay: $(GUESTS)
 
 test-relax: $(STAMP) $(RELAX)
 	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python $(PYTEST) $(RELAX_TESTS)
+
+# of all campaigns together; what they find lies in build/fuzz/found
+MINUTES ?= 10
+fuzz: $(STAMP)
+	tests/fuzz/campaign.sh $(BIN)/python $(MINUTES)
+
+# generated cases, tests/runtime, and threads: some ten minutes
+CASES ?= 20000
+test-sanitized: $(STAMP)
+	tests/fuzz/sanitize.sh $(BIN)/python $(CASES)
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

@@ -119,7 +119,10 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "re2na_machine_instruction_counters": (POINTER(_Counters), (c_void_p,)),
     "re2na_machine_source_counters": (POINTER(_Counters), (c_void_p,)),
-    "re2na_descend": (c_int32, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32)),
+    "re2na_descend": (
+        c_int32,
+        (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32),
+    ),
     "re2na_rows": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "re2na_execute": (c_int32, (c_void_p, c_int64, POINTER(c_uint64))),
     "re2na_bridge_set_threads": (c_int32, (c_uint32,)),

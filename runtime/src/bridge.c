@@ -208,7 +208,7 @@ static int32_t run(re2na_machine *machine, const re2na_program *program, const u
 }
 
 int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *pointers) {
-  re2na_counters counters;
+  re2na_counters counters = {0, 0, 0};
   idle *machine = NULL;
   entry *at;
   int32_t code;
@@ -221,7 +221,7 @@ int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *poin
   if (!at) return last_error.code;
   if (!machine) machine = make_machine(at->program);
   code = machine ? set_threads(machine->machine) : last_error.code;
-  if (code == RE2NA_OK) code = run(machine->machine, at->program, pointers, &counters);
+  if (machine && code == RE2NA_OK) code = run(machine->machine, at->program, pointers, &counters);
   release(at, machine, code == RE2NA_OK ? &counters : NULL);
   return code;
 }

@@ -1,5 +1,4 @@
-"""Puts another build of the library in the place of the installed one: `use(path)`, or `pytest -p tests.fuzz.sanitized` with the path in
-RE2NA_SANITIZED."""
+"""Puts another build of the library, whose path is in RE2NA_SANITIZED, in the place of the installed one: `pytest -p tests.fuzz.sanitized`."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def seeds(each: int = 3) -> dict[str, Program]:
 
 
 def for_threads() -> dict[str, Program]:
-    """A convolution, a pool and a dense layer of some 100,000 multiply-adds and more; the weights constant, or stored and loaded again."""
+    """A convolution, a pool and a dense layer with much to do; the weights constant, or stored and loaded again."""
     return {
         "constant": _layers(Architecture()),
         "late": _layers(Architecture(), late=True),
@@ -37,8 +37,8 @@ def _layers(arch: Architecture, late: bool = False) -> Program:
     biases = rng.integers(-500, 500, 128).astype("<i4").tobytes()
     constants = biases + rng.integers(-20, 20, WEIGHTS + MAP).astype(np.int8).tobytes()
     weights, maps = len(biases), len(constants)  # in SRAM as in DRAM; then input, output, pooled, scores
-    # apart from each other: kernels read up to 128 bytes behind a run and drop them, which is a race to ThreadSanitizer where another
-    # thread writes there
+    # apart from each other: kernels read up to 128 bytes behind a run and drop them, which is a race to ThreadSanitizer where
+    # another thread writes there
     addresses = [maps + index * (MAP + 128) for index in range(4)]
     images = dict.fromkeys(("n", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1) | {"in_c": CHANNELS}
     images |= dict.fromkeys(("in_h", "in_w", "out_h", "out_w"), SIDE) | dict.fromkeys(("kernel_h", "kernel_w"), 3)
@@ -47,8 +47,23 @@ def _layers(arch: Architecture, late: bool = False) -> Program:
         strides = {"pixel": CHANNELS, "row": SIDE * CHANNELS, "image": 0}
         images |= {f"{side}_{what}_stride": value for what, value in strides.items()}
     cut = {"lo": -128, "hi": 127}
-    conv = {"weight_addr": weights, "bias_addr": 0, "out_c": CHANNELS, "groups": 1, "rows": 64, "lsb": 6, "steps": 9 * CHANNELS}
-    dense = {"in_addr": addresses[2], "weight_addr": weights + WEIGHTS, "bias_addr": 0, "out_addr": addresses[3], "n": 1, "out_c": 1}
+    conv = {
+        "weight_addr": weights,
+        "bias_addr": 0,
+        "out_c": CHANNELS,
+        "groups": 1,
+        "rows": 64,
+        "lsb": 6,
+        "steps": 9 * CHANNELS,
+    }
+    dense = {
+        "in_addr": addresses[2],
+        "weight_addr": weights + WEIGHTS,
+        "bias_addr": 0,
+        "out_addr": addresses[3],
+        "n": 1,
+        "out_c": 1,
+    }
     dense |= {"in_c": MAP, "in_image_stride": 0, "out_image_stride": 0, "first": 1, "last": 1, "lsb": 6, "steps": MAP}
     return Program(
         arch=arch,

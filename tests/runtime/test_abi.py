@@ -35,7 +35,9 @@ def functions() -> list[Function]:
     text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
     found = []
     for result, name, inside in re.findall(r"RE2NA_API ([\w *]+?)\s*(\w+)\(([^)]*)\);", text):
-        split = [re.fullmatch(r"(.*?)(\w+)", " ".join(part.split())) for part in inside.split(",") if part.strip() != "void"]
+        split = [
+            re.fullmatch(r"(.*?)(\w+)", " ".join(part.split())) for part in inside.split(",") if part.strip() != "void"
+        ]
         found.append(Function(name, result.strip(), tuple((m[1].strip(), m[2]) for m in split if m)))
     return found
 

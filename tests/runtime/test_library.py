@@ -105,8 +105,12 @@ def test_a_machine_outlives_its_program() -> None:
     simulator = Simulator(program)
     simulator.program.__del__()
     simulator.program._handle = None  # type: ignore[assignment]
-    others = [LoadedProgram(random_program(seed, length=3)) for seed in range(20)]  # whose memory could be the one that was freed
+    others = [
+        LoadedProgram(random_program(seed, length=3)) for seed in range(20)
+    ]  # whose memory could be the one that was freed
     outputs = [np.empty(port.shape, np.int8) for port in simulator.outputs]
-    code = library._library().re2na_run(simulator._machine, library._addresses(inputs), library._addresses(outputs), None, None)
+    code = library._library().re2na_run(
+        simulator._machine, library._addresses(inputs), library._addresses(outputs), None, None
+    )
     assert code == 0 and len(others) == 20
     np.testing.assert_array_equal(outputs[0], expected.outputs[0])

@@ -42,7 +42,9 @@ def pool(**values: int) -> list[Instruction]:
 
 POOL = dict.fromkeys(("n", "in_h", "in_w", "in_c", "out_h", "out_w", "kernel_h", "kernel_w"), 1)
 POOL |= dict.fromkeys(("stride_h", "stride_w", "dilation_h", "dilation_w"), 1)
-POOL |= {f"{side}_{what}": 0 for side in ("in", "out") for what in ("addr", "pixel_stride", "row_stride", "image_stride")}
+POOL |= {
+    f"{side}_{what}": 0 for side in ("in", "out") for what in ("addr", "pixel_stride", "row_stride", "image_stride")
+}
 POOL |= {"pad_top": 0, "pad_left": 0, "pad_value": 0, "lo": -128, "hi": 127}
 GREEDY = {
     "DRAM of 4 GB": of(dram_bytes=2**32),
@@ -122,7 +124,15 @@ def test_weights_that_a_run_brings_have_room_whatever_their_bitmap_says() -> Non
     places["out_addr"] = places["bias_addr"] + 4 * out_c
     total = places["out_addr"]
     one = dict.fromkeys(("n", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups"), 1)
-    sizes = {"in_h": side, "in_w": side, "in_c": 2048, "kernel_h": 4, "kernel_w": 4, "out_h": side - 3, "out_w": side - 3}
+    sizes = {
+        "in_h": side,
+        "in_w": side,
+        "in_c": 2048,
+        "kernel_h": 4,
+        "kernel_w": 4,
+        "out_h": side - 3,
+        "out_w": side - 3,
+    }
     strides = {"in_pixel_stride": 2048, "in_row_stride": side * 2048, "in_image_stride": 0}
     strides |= {"out_pixel_stride": out_c, "out_row_stride": (side - 3) * out_c, "out_image_stride": 0}
     rest = {"pad_top": 0, "pad_left": 0, "out_c": out_c, "rows": 64, "steps": steps, "lsb": 5, "lo": -128, "hi": 127}
@@ -151,7 +161,9 @@ def test_weights_that_a_run_brings_have_room_whatever_their_bitmap_says() -> Non
     lines = x[places["weight_addr"] :][: steps * out_c].reshape(steps, out_c)[:2048].astype(np.int64)
     maps = x[: side * side * 2048].reshape(side, side, 2048)
     windows = np.lib.stride_tricks.sliding_window_view(maps, (4, 4), (0, 1)).transpose(0, 1, 3, 4, 2)
-    sums = windows.reshape(-1, k)[:, ::16].astype(np.int64) @ lines + x[places["bias_addr"] :][: 4 * out_c].view(np.int32)
+    sums = windows.reshape(-1, k)[:, ::16].astype(np.int64) @ lines + x[places["bias_addr"] :][: 4 * out_c].view(
+        np.int32
+    )
     expected = np.clip((((sums + 2**31) % 2**32) - 2**31) >> 5, -128, 127)
     for kernel in library.kernels():
         result = Simulator(program, kernel=kernel).run([x[None]])
