@@ -19,19 +19,8 @@ from tvm_re2na.runtime.limits import CLimits, Limits
 from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
 
 STATUS = (
-    "ok",
-    "argument",
-    "format",
-    "size",
-    "checksum",
-    "arch",
-    "tensor",
-    "instruction",
-    "access",
-    "sequence",
-    "tokens",
-    "memory",
-    "limit",
+    *("ok", "argument", "format", "size", "checksum", "arch", "tensor"),
+    *("instruction", "access", "sequence", "tokens", "memory", "limit"),
 )
 
 
@@ -214,7 +203,7 @@ class LoadedProgram:
             raise ValueError(f"kernel '{kernel}': this processor has {', '.join(kernels())}")
         self._bytes = _program_bytes(program)  # borrowed by the library as long as the program lives
         error, number = _Error(), KERNELS.index(kernel)
-        bounds, size = CLimits.of(limits or Limits.from_environment()), len(self._bytes)
+        bounds, size = CLimits.of(limits or _limits()), len(self._bytes)
         load = _library().re2na_program_load_limited
         _check(load(self._bytes, size, number, byref(bounds), byref(self._handle), byref(error)), error)
         self.kernel: str = _library().re2na_program_kernel(self._handle).decode()
@@ -389,6 +378,13 @@ def _uint32(name: str, value: int) -> int:
     if not 0 <= value < 1 << 32:  # ctypes would cut it silently
         raise SimulatorError(STATUS.index("argument"), f"{name} = {value} is outside 1..256")
     return value
+
+
+def _limits() -> Limits:
+    try:
+        return Limits.from_environment()
+    except ValueError as error:
+        raise SimulatorError(STATUS.index("argument"), str(error)) from None
 
 
 def _check(code: int, error: _Error) -> None:

@@ -65,8 +65,8 @@ typedef struct re2na_limits {
                           * gathered and looked at */
 } re2na_limits;
 
-#define RE2NA_DEFAULT_MEMORY_BYTES (UINT64_C(1) << 31) /* VGG-16 at 3x224x224 takes 0.16 GB, in batches of 16 about 0.4 GB */
-#define RE2NA_DEFAULT_WORK (UINT64_C(1) << 44)         /* VGG-16 at 3x224x224, in batches of 16: 2^38 */
+#define RE2NA_DEFAULT_MEMORY_BYTES (UINT64_C(1) << 31) /* ResNet-50 at 3x224x224, in batches of 16: 0.16 GB */
+#define RE2NA_DEFAULT_WORK (UINT64_C(1) << 44)         /* ResNet-50 at 3x224x224, in batches of 16: 2^36 */
 
 typedef struct re2na_program re2na_program;
 typedef struct re2na_machine re2na_machine;

@@ -1,4 +1,4 @@
-"""Puts another build of the library, whose path is in RE2NA_SANITIZED, in the place of the installed one: `pytest -p tests.fuzz.sanitized`."""
+"""Puts another build of the library, whose path RE2NA_SANITIZED names, in the place of the installed one (`pytest -p`)."""
 
 from __future__ import annotations
 

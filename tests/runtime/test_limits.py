@@ -101,10 +101,9 @@ def test_the_environment_sets_them_for_all_that_load(monkeypatch: pytest.MonkeyP
             run()
     for text in ("", "-1", "many", "18446744073709551616"):
         monkeypatch.setenv("RE2NA_WORK_LIMIT", text)
-        with pytest.raises(ValueError, match="RE2NA_WORK_LIMIT"):
-            Simulator(program)
-        with pytest.raises(SimulatorError, match="RE2NA_WORK_LIMIT"):
-            library.execute(program, inputs, outputs)
+        for run in (lambda: Simulator(program), lambda: library.execute(program, inputs, outputs)):
+            with pytest.raises(SimulatorError, match=f"RE2NA_WORK_LIMIT = '{text}' is no number"):
+                run()
 
 
 def test_python_and_the_header_have_the_same_defaults() -> None:
