@@ -18,16 +18,24 @@ fi
 : "${LIB_FUZZING_ENGINE:=-fsanitize=fuzzer,address,undefined}"
 objects=$OUT/objects
 mkdir -p "$objects"
-for file in "$root"/runtime/src/*.c "$root"/tests/fuzz/*.c; do
-  object=$objects/$(basename "$file" .c).o
-  if [ -n "$(find "$file" "$root"/runtime/include "$root"/runtime/src/*.h "$root"/tests/fuzz/*.h "$0" -newer "$object" 2>/dev/null)" ] || [ ! -e "$object" ]; then
+
+# Compiles what is older than its source or a header; prints the object.
+compile() {
+  object=$objects/$(basename "$1" .c).o
+  newer=$(find "$1" "$root"/runtime/include "$root"/runtime/src/*.h "$root"/tests/fuzz/*.h "$0" -newer "$object" 2>/dev/null || true)
+  if [ ! -e "$object" ] || [ -n "$newer" ]; then
     # shellcheck disable=SC2086
-    $CC $CFLAGS -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -I"$root/runtime/include" -I"$root/runtime/src" -c "$file" -o "$object"
+    $CC $CFLAGS -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -I"$root/runtime/include" -I"$root/runtime/src" -c "$1" -o "$object" >&2
   fi
+  echo "$object"
+}
+
+shared=
+for file in "$root"/runtime/src/*.c "$root"/tests/fuzz/parts.c "$root"/tests/fuzz/repair.c "$root"/tests/fuzz/mutate.c; do
+  shared="$shared $(compile "$file")"
 done
 for target in fuzz_program fuzz_abi; do
-  others=$(find "$objects" -name '*.o' ! -name 'fuzz_*.o')
   # shellcheck disable=SC2086
-  ${CXX:-$CC} $others "$objects/$target.o" $LIB_FUZZING_ENGINE -lpthread -o "$OUT/$target"
+  ${CXX:-$CC} $shared "$(compile "$root/tests/fuzz/$target.c")" $LIB_FUZZING_ENGINE -lpthread -o "$OUT/$target"
 done
 if command -v zip >/dev/null; then zip -qj "$OUT/fuzz_program_seed_corpus.zip" "$root"/tests/fuzz/seeds/*; fi

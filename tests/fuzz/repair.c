@@ -58,25 +58,37 @@ static int64_t sram_of(const state *by) { return by->of->arch.sram_bytes; }
     fit(by, &(body)->side##_addr, axes_, 3, (run), 0, sram_of(by));                                                \
   } while (0)
 
-/* Sizes of a window that stay small; strides that are too large for the memory are dense ones, mostly. */
-#define CLIP_WINDOW(by, body)                                                                \
-  do {                                                                                       \
-    clip_to(&(body)->n, 1, 4);                                                               \
-    clip_to(&(body)->in_h, 0, 20);                                                           \
-    clip_to(&(body)->in_w, 0, 20);                                                           \
-    clip_to(&(body)->out_h, 1, 12);                                                          \
-    clip_to(&(body)->out_w, 1, 12);                                                          \
-    clip_to(&(body)->kernel_h, 1, 6);                                                        \
-    clip_to(&(body)->kernel_w, 1, 6);                                                        \
-    clip_to(&(body)->stride_h, 1, 255);                                                      \
-    clip_to(&(body)->stride_w, 1, 255);                                                      \
-    clip_to(&(body)->dilation_h, 1, 255);                                                    \
-    clip_to(&(body)->dilation_w, 1, 255);                                                    \
-    if (chance((by)->random, 3)) {                                                           \
-      (body)->in_pixel_stride = (body)->in_c;                                                \
-      (body)->in_row_stride = (body)->in_c * (body)->in_w;                                   \
-      (body)->in_image_stride = (body)->in_row_stride * (body)->in_h;                        \
-    }                                                                                        \
+/* One axis of a window as networks have it: an output for each place of the window, padding smaller than the window, small strides. */
+static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int64_t *stride, int64_t *dilation, int64_t *pad) {
+  *in = 1 + (int64_t)below(by->random, chance(by->random, 2) ? 4 : 20);
+  *stride = 1 + (int64_t)below(by->random, 3);
+  *dilation = 1 + chance(by->random, 4);
+  *pad = (int64_t)below(by->random, (uint64_t)*kernel);
+  const int64_t places = (*in + 2 * *pad - (*kernel - 1) * *dilation - 1) / *stride + 1;
+  *out = places < 1 ? 1 : places > 12 ? 12 : places;
+}
+
+/* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie ready. */
+#define CLIP_WINDOW(by, body)                                                                                                     \
+  do {                                                                                                                            \
+    const bool point = chance((by)->random, 4), real = chance((by)->random, 2);                                                   \
+    clip_to(&(body)->n, 1, 4);                                                                                                    \
+    clip_to(&(body)->in_h, 0, 20);                                                                                                \
+    clip_to(&(body)->in_w, 0, 20);                                                                                                \
+    clip_to(&(body)->out_h, 1, 12);                                                                                               \
+    clip_to(&(body)->out_w, 1, 12);                                                                                               \
+    clip_to(&(body)->kernel_h, 1, point ? 1 : 6);                                                                                 \
+    clip_to(&(body)->kernel_w, 1, point ? 1 : 6);                                                                                 \
+    clip_to(&(body)->stride_h, 1, 255);                                                                                           \
+    clip_to(&(body)->stride_w, 1, 255);                                                                                           \
+    clip_to(&(body)->dilation_h, 1, 255);                                                                                         \
+    clip_to(&(body)->dilation_w, 1, 255);                                                                                         \
+    if (!real) break;                                                                                                             \
+    real_axis(by, &(body)->in_h, &(body)->out_h, &(body)->kernel_h, &(body)->stride_h, &(body)->dilation_h, &(body)->pad_top);    \
+    real_axis(by, &(body)->in_w, &(body)->out_w, &(body)->kernel_w, &(body)->stride_w, &(body)->dilation_w, &(body)->pad_left);   \
+    (body)->in_pixel_stride = (body)->in_c;                                                                                       \
+    (body)->in_row_stride = (body)->in_c * (body)->in_w;                                                                          \
+    (body)->in_image_stride = (body)->in_row_stride * (body)->in_h;                                                               \
   } while (0)
 
 static void order(int64_t *lo, int64_t *hi) {
