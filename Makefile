@@ -4,6 +4,7 @@
 # make fuzz-files FILES=5000   so many damaged files of each kind, through the command (docs/reliability.md)
 # make format   rewrite the Python files in the house style
 # make coverage   which branches of the simulator's C code compiled graphs reach
+# make fuzz MINUTES=n   fuzzing of the simulator (clang)   make test-sanitized   its tests under sanitizers (gcc)
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
 # PYTHON=... chooses the interpreter, JOBS=... the number of test processes.
 
@@ -19,7 +20,7 @@ RELAX  := $(RELAX_VENV)/installed.stamp
 RELAX_TESTS := tests/rooms tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
     tests/models/test_full_size.py tests/fuzz \
     $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py signals.py start_up.py)
-QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/quantize tests/cache tests/exploration \
+QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/cache tests/exploration \
     tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
@@ -28,7 +29,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/
 # damaged files of each kind
 FILES := 2000
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax coverage fuzz-files lint types format generate clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -54,6 +55,16 @@ test-relax: $(STAMP) $(RELAX)
 # which branches of the simulator graphs from the compiler reach
 coverage: $(STAMP)
 	$(BIN)/python benchmarks/coverage.py
+
+# of all campaigns together; what they find lies in build/fuzz/found
+MINUTES ?= 10
+fuzz: $(STAMP)
+	tests/fuzz/campaign.sh $(BIN)/python $(MINUTES)
+
+# generated cases, tests/runtime, and threads: some ten minutes
+CASES ?= 20000
+test-sanitized: $(STAMP)
+	tests/fuzz/sanitize.sh $(BIN)/python $(CASES)
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

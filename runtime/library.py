@@ -15,21 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.limits import CLimits, Limits
 from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
 
 STATUS = (
-    "ok",
-    "argument",
-    "format",
-    "size",
-    "checksum",
-    "arch",
-    "tensor",
-    "instruction",
-    "access",
-    "sequence",
-    "tokens",
-    "memory",
+    *("ok", "argument", "format", "size", "checksum", "arch", "tensor"),
+    *("instruction", "access", "sequence", "tokens", "memory", "limit"),
 )
 
 
@@ -84,7 +75,10 @@ class _Totals(Structure):
 
 
 _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "re2na_program_load_for": (c_int32, (c_void_p, c_uint64, c_int32, POINTER(c_void_p), POINTER(_Error))),
+    "re2na_program_load_limited": (
+        c_int32,
+        (c_void_p, c_uint64, c_int32, POINTER(CLimits), POINTER(c_void_p), POINTER(_Error)),
+    ),
     "re2na_program_free": (None, (c_void_p,)),
     "re2na_kernel_runs": (c_int32, (c_int32,)),
     "re2na_program_kernel": (c_char_p, (c_void_p,)),
@@ -95,6 +89,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_program_instruction_count": (c_uint32, (c_void_p,)),
     "re2na_program_source_count": (c_uint32, (c_void_p,)),
     "re2na_program_cycles": (c_uint64, (c_void_p,)),
+    "re2na_program_memory": (c_uint64, (c_void_p,)),
+    "re2na_program_work": (c_uint64, (c_void_p,)),
     "re2na_program_timing": (POINTER(_Timing), (c_void_p,)),
     "re2na_machine_create": (c_int32, (c_void_p, POINTER(c_void_p), POINTER(_Error))),
     "re2na_machine_free": (None, (c_void_p,)),
@@ -112,8 +108,11 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "re2na_machine_instruction_counters": (POINTER(_Counters), (c_void_p,)),
     "re2na_machine_source_counters": (POINTER(_Counters), (c_void_p,)),
-    "re2na_descend": (None, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32)),
-    "re2na_rows": (None, (c_void_p, c_void_p, c_void_p, c_void_p)),
+    "re2na_descend": (
+        c_int32,
+        (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32),
+    ),
+    "re2na_rows": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "re2na_products": (c_int32, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_uint32)),
     "re2na_execute": (c_int32, (c_void_p, c_int64, POINTER(c_uint64))),
     "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
@@ -199,20 +198,22 @@ def products(rows: Int8Array, weights: Int8Array, sums: Floats) -> None:
 class LoadedProgram:
     """A program that was checked, once, for any number of simulators in any threads; the first lays its weights out.
 
-    Raises SimulatorError where the program is none or breaks a rule of the machine, ValueError for a kernel that is not in
-    `kernels()`.
+    `limits`: what it may ask of the host (None: as the environment says, or the default ones).
+    Raises SimulatorError where the program is none, breaks a rule of the machine or is beyond the limits, ValueError for a kernel
+    that is not in `kernels()`.
     """
 
-    def __init__(self, program: Program | bytes | str | os.PathLike[str], kernel: str = "auto") -> None:
+    def __init__(
+        self, program: Program | bytes | str | os.PathLike[str], kernel: str = "auto", limits: Limits | None = None
+    ) -> None:
         self._handle = c_void_p()
         if kernel not in kernels():
             raise ValueError(f"kernel '{kernel}': this processor has {', '.join(kernels())}")
         self._bytes = _program_bytes(program)  # borrowed by the library as long as the program lives
         error, number = _Error(), KERNELS.index(kernel)
-        _check(
-            _library().re2na_program_load_for(self._bytes, len(self._bytes), number, byref(self._handle), byref(error)),
-            error,
-        )
+        bounds, size = CLimits.of(limits or _limits()), len(self._bytes)
+        load = _library().re2na_program_load_limited
+        _check(load(self._bytes, size, number, byref(bounds), byref(self._handle), byref(error)), error)
         self.kernel: str = _library().re2na_program_kernel(self._handle).decode()
         self.inputs = self._ports("input")
         self.outputs = self._ports("output")
@@ -220,6 +221,11 @@ class LoadedProgram:
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
             _library().re2na_program_free(self._handle)
+
+    @property
+    def asks(self) -> Limits:
+        """What it asks of the host, packed weights once a simulator was made."""
+        return Limits(_library().re2na_program_memory(self._handle), _library().re2na_program_work(self._handle))
 
     @cached_property
     def timing(self) -> Timing:
@@ -243,7 +249,7 @@ class Simulator:
     """A program on a machine of its own, run by the C library. Not to be used by two threads at once; two simulators are.
 
     `threads`: how many work on one run. `count_overflows=False` leaves wrapping accumulators unwatched; the bits are the same.
-    `profile`: take the host's time of every instruction.
+    `profile`: take the host's time of every instruction. `limits`: as of LoadedProgram.
     Raises what LoadedProgram raises.
     """
 
@@ -255,9 +261,10 @@ class Simulator:
         threads: int = 1,
         count_overflows: bool = True,
         profile: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self._machine = c_void_p()
-        self.program = program if isinstance(program, LoadedProgram) else LoadedProgram(program, kernel)
+        self.program = program if isinstance(program, LoadedProgram) else LoadedProgram(program, kernel, limits)
         error = _Error()
         _check(_library().re2na_machine_create(self.program._handle, byref(self._machine), byref(error)), error)
         _library().re2na_machine_set_counting(self._machine, count_overflows)
@@ -379,6 +386,13 @@ def _uint32(name: str, value: int) -> int:
     if not 0 <= value < 1 << 32:  # ctypes would cut it silently
         raise SimulatorError(STATUS.index("argument"), f"{name} = {value} is outside 1..256")
     return value
+
+
+def _limits() -> Limits:
+    try:
+        return Limits.from_environment()
+    except ValueError as error:
+        raise SimulatorError(STATUS.index("argument"), str(error)) from None
 
 
 def _check(code: int, error: _Error) -> None:

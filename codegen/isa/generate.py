@@ -32,6 +32,7 @@ def c_header() -> str:
         *(_enum(kind) for kind in ENUMS),
         _architecture(),
         _opcodes(),
+        _rows(),
         *(_struct(row) for row in INSTRUCTIONS if row.body),
         _instruction(),
         _BITS,
@@ -101,6 +102,9 @@ def _container() -> str:
         f"#define RE2NA_SECTION_ENTRY_BYTES {program.ENTRY.size}\n"
         f"#define RE2NA_SECTION_ALIGNMENT {program.ALIGNMENT}\n\n"
         f"enum re2na_section {{\n{entries}}};\n#define RE2NA_SECTION_KINDS {len(program.SECTIONS)}\n\n"
+        "static inline const char *re2na_section_name(uint32_t kind) {\n  switch (kind) {\n"
+        + "".join(f'    case RE2NA_SECTION_{name}: return "{name}";\n' for name in program.SECTIONS)
+        + '    default: return "?";\n  }\n}\n\n'
     )
 
 
@@ -108,7 +112,12 @@ def _enum(kind: type[enum.IntEnum]) -> str:
     prefix = "RE2NA_" + "".join(f"_{c}" if c.isupper() else c.upper() for c in kind.__name__).lstrip("_")
     members = "".join(f"  {prefix}_{member.name} = {int(member)},\n" for member in kind)
     summary = (kind.__doc__ or "").splitlines()[0]
-    return f"/* {summary} */\nenum {prefix.lower()} {{\n{members}}};\n#define {prefix}_COUNT {len(kind)}\n\n"
+    names = "".join(f'    case {prefix}_{member.name}: return "{member.name.lower()}";\n' for member in kind)
+    return (
+        f"/* {summary} */\nenum {prefix.lower()} {{\n{members}}};\n#define {prefix}_COUNT {len(kind)}\n\n"
+        f"static inline const char *{prefix.lower()}_name(int64_t value) {{\n  switch (value) {{\n{names}"
+        '    default: return "none";\n  }\n}\n\n'
+    )
 
 
 def _architecture() -> str:
@@ -129,6 +138,27 @@ def _architecture() -> str:
 def _opcodes() -> str:
     members = "".join(f"  RE2NA_{row.name} = 0x{row.opcode:02x}, /* {row.doc} */\n" for row in INSTRUCTIONS)
     return f"enum re2na_opcode {{\n{members}}};\n\n"
+
+
+def _rows() -> str:
+    """The table itself, for what works on instructions of any kind."""
+    lines = [f"  X({row.name}, {row.name.lower()}, {row.size}, {row.engine.name})" for row in INSTRUCTIONS]
+    parts = [_macro("X(NAME, name, bytes, ENGINE): all instructions", "RE2NA_INSTRUCTIONS", lines)]
+    for name, fields, bit in [
+        ("HEADER", HEADER, 0),
+        *((row.name, row.body, sum(field.bits for field in HEADER)) for row in INSTRUCTIONS),
+    ]:
+        lines = []
+        for field in fields:
+            lines.append(f"  X({field.name}, {bit}, {field.bits}, {int(field.signed)})")
+            bit += field.bits
+        parts.append(_macro("X(field, first bit, bits, is signed)", f"RE2NA_{name}_FIELDS", lines))
+    return "".join(parts)
+
+
+def _macro(doc: str, name: str, lines: list[str]) -> str:
+    body = " \\\n".join([f"#define {name}(X)", *lines])
+    return f"/* {doc} */\n{body}\n\n"
 
 
 def _struct(row: InstructionFormat) -> str:

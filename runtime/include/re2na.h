@@ -5,7 +5,8 @@
  * which keeps loaded programs between calls and is safe to call from any thread.
  *
  * Every function that can fail returns a re2na_status and, where `error` is not NULL, a message that names the field, the value
- * and the limit. Nothing here aborts, prints or allocates during a run.
+ * and the limit. Nothing here aborts, prints or allocates during a run. A handle or table that is NULL is an error of that call; where
+ * a function returns a number or a pointer, it is 0 or NULL for a handle that is NULL.
  */
 #ifndef RE2NA_H
 #define RE2NA_H
@@ -36,7 +37,8 @@ enum re2na_status {
   RE2NA_ERROR_ACCESS = 8,      /* an instruction reads or writes outside a memory, or writes constants */
   RE2NA_ERROR_SEQUENCE = 9,    /* mode, partial sums, or HALT out of order */
   RE2NA_ERROR_TOKENS = 10,     /* engines wait for each other for ever, or a token is never taken */
-  RE2NA_ERROR_MEMORY = 11      /* the host has no memory left */
+  RE2NA_ERROR_MEMORY = 11,     /* the host has no memory left */
+  RE2NA_ERROR_LIMIT = 12       /* the program asks the host for more than re2na_limits */
 };
 
 typedef struct re2na_error {
@@ -54,6 +56,17 @@ enum re2na_kernel {
 };
 
 enum { RE2NA_MOST_THREADS = 256 };
+
+/* What a program may ask of the host. Programs of a few hundred bytes can ask for gigabytes and for years. */
+typedef struct re2na_limits {
+  uint64_t memory_bytes; /* of the program's tables and one machine: DRAM image, SRAM, packed weights, room for one thread; and of the
+                          * inputs and outputs, which are the caller's */
+  uint64_t work;         /* element steps of one run: multiply-accumulates (those of padding and zeros too), comparisons, bytes moved,
+                          * gathered and looked at */
+} re2na_limits;
+
+#define RE2NA_DEFAULT_MEMORY_BYTES (UINT64_C(1) << 31) /* ResNet-50 at 3x224x224, in batches of 16: 0.16 GB */
+#define RE2NA_DEFAULT_WORK (UINT64_C(1) << 44)         /* ResNet-50 at 3x224x224, in batches of 16: 2^36 */
 
 typedef struct re2na_program re2na_program;
 typedef struct re2na_machine re2na_machine;
@@ -81,11 +94,15 @@ typedef struct re2na_timing {
 /* ---- programs ---- */
 
 /* Check `size` bytes at `bytes` and make a program of them. The bytes are borrowed, constants included: keep them, unchanged, until
- * re2na_program_free. After success no run can fail and none can leave its memories. */
+ * re2na_program_free. After success no run can fail and none can leave its memories. The limits are the default ones. */
 RE2NA_API int32_t re2na_program_load(const void *bytes, uint64_t size, re2na_program **program, re2na_error *error);
 /* The same for a kernel of re2na_kernel, which the processor must have. */
 RE2NA_API int32_t re2na_program_load_for(const void *bytes, uint64_t size, int32_t kernel, re2na_program **program,
                                          re2na_error *error);
+/* The same with limits; NULL: the default ones. What packed weights take is not known before the first machine: it is
+ * re2na_machine_create that refuses those. */
+RE2NA_API int32_t re2na_program_load_limited(const void *bytes, uint64_t size, int32_t kernel, const re2na_limits *limits,
+                                             re2na_program **program, re2na_error *error);
 RE2NA_API void re2na_program_free(re2na_program *program);
 
 /* The number of a kernel's name; -1 if it is none. */
@@ -102,12 +119,14 @@ RE2NA_API uint32_t re2na_program_instruction_count(const re2na_program *program)
 RE2NA_API uint32_t re2na_program_source_count(const re2na_program *program);
 RE2NA_API uint64_t re2na_program_dram_bytes(const re2na_program *program); /* size of the DRAM image */
 RE2NA_API uint64_t re2na_program_cycles(const re2na_program *program);     /* of one run; independent of the data */
+RE2NA_API uint64_t re2na_program_memory(const re2na_program *program);     /* as in re2na_limits, packed weights once they are known */
+RE2NA_API uint64_t re2na_program_work(const re2na_program *program);       /* as in re2na_limits; UINT64_MAX: that or more */
 /* One entry per instruction, in program order; lives as long as the program. */
 RE2NA_API const re2na_timing *re2na_program_timing(const re2na_program *program);
 
 /* ---- machines ---- */
 
-/* The program must outlive the machine. What SRAM and DRAM hold before a program writes them is unspecified. */
+/* A machine keeps its program, which may be freed before it (not its bytes before a run). What SRAM and DRAM hold before a program writes them is unspecified. */
 RE2NA_API int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error);
 RE2NA_API void re2na_machine_free(re2na_machine *machine);
 
@@ -146,8 +165,8 @@ RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machin
  * held, until none moves or all have been seen `sweeps` times. For every group, `gram` is inputs * inputs, symmetric, with a
  * positive diagonal; `weight` (outputs * inputs) is where to begin, and what was found; `left`, of the same shape, is the negative
  * gradient of half the squared error there, and is used up. low and high lie within -2**22..2**22. */
-RE2NA_API void re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs,
-                             float low, float high, uint32_t sweeps);
+RE2NA_API int32_t re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs,
+                                float low, float high, uint32_t sweeps);
 
 /* A convolution over some pixels of its result, as many of each image; `across`: the result's width. */
 typedef struct re2na_window {
@@ -156,8 +175,8 @@ typedef struct re2na_window {
 } re2na_window;
 
 /* `rows` (groups, images * pixels, inputs): the inputs of each of the `pixels` (images, pixels), in the order of a weight's, from
- * `source` (images, channels, height, width); 0 outside. */
-RE2NA_API void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *window, int8_t *rows);
+ * `source` (images, channels, height, width); 0 outside. `groups` divides `channels`; neither it nor `across` is 0. */
+RE2NA_API int32_t re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *window, int8_t *rows);
 
 /* For every group `sums` (pixels, outputs) = `rows` (pixels, inputs) times `weights` (inputs, outputs). Exact up to 2**24, if inputs <=
  * 2**13; beyond it, or of more inputs, sums are rounded as floats are. RE2NA_ERROR_MEMORY where the host has none. */
@@ -178,7 +197,8 @@ typedef struct re2na_totals {
 RE2NA_API int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *pointers);
 /* How many threads work on a call: as re2na_machine_set_threads, for all programs, from the next call on. Until this is called:
  * the environment variable RE2NA_THREADS, or 1. RE2NA_KERNEL (auto, portable, avx2, avx512, neon) chooses the kernel of programs
- * that are loaded from then on. A variable that holds anything else is an error of the next call. */
+ * that are loaded from then on, RE2NA_MEMORY_LIMIT and RE2NA_WORK_LIMIT (whole numbers) are their re2na_limits. A variable that holds
+ * anything else is an error of the next call. */
 RE2NA_API int32_t re2na_bridge_set_threads(uint32_t threads);
 /* Message of this thread's last failed re2na_execute; "" if there was none. */
 RE2NA_API const char *re2na_bridge_last_error(void);

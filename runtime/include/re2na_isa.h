@@ -22,6 +22,19 @@ enum re2na_section {
 };
 #define RE2NA_SECTION_KINDS 7
 
+static inline const char *re2na_section_name(uint32_t kind) {
+  switch (kind) {
+    case RE2NA_SECTION_ARCH: return "ARCH";
+    case RE2NA_SECTION_MEMORY: return "MEMORY";
+    case RE2NA_SECTION_TENSORS: return "TENSORS";
+    case RE2NA_SECTION_CODE: return "CODE";
+    case RE2NA_SECTION_CONST: return "CONST";
+    case RE2NA_SECTION_SOURCES: return "SOURCES";
+    case RE2NA_SECTION_META: return "META";
+    default: return "?";
+  }
+}
+
 /* The three engines; each runs its own instructions in program order. */
 enum re2na_engine {
   RE2NA_ENGINE_LOAD = 0,
@@ -29,6 +42,15 @@ enum re2na_engine {
   RE2NA_ENGINE_STORE = 2,
 };
 #define RE2NA_ENGINE_COUNT 3
+
+static inline const char *re2na_engine_name(int64_t value) {
+  switch (value) {
+    case RE2NA_ENGINE_LOAD: return "load";
+    case RE2NA_ENGINE_ARRAY: return "array";
+    case RE2NA_ENGINE_STORE: return "store";
+    default: return "none";
+  }
+}
 
 /* How the connections between the PBs are set; chosen by RECONFIGURE. */
 enum re2na_mode {
@@ -40,12 +62,31 @@ enum re2na_mode {
 };
 #define RE2NA_MODE_COUNT 5
 
+static inline const char *re2na_mode_name(int64_t value) {
+  switch (value) {
+    case RE2NA_MODE_CONV: return "conv";
+    case RE2NA_MODE_DENSE: return "dense";
+    case RE2NA_MODE_GROUPED: return "grouped";
+    case RE2NA_MODE_POOL: return "pool";
+    case RE2NA_MODE_ELTWISE: return "eltwise";
+    default: return "none";
+  }
+}
+
 /* What the accumulator does when a sum leaves its range. */
 enum re2na_acc_overflow {
   RE2NA_ACC_OVERFLOW_WRAP = 0,
   RE2NA_ACC_OVERFLOW_SATURATE = 1,
 };
 #define RE2NA_ACC_OVERFLOW_COUNT 2
+
+static inline const char *re2na_acc_overflow_name(int64_t value) {
+  switch (value) {
+    case RE2NA_ACC_OVERFLOW_WRAP: return "wrap";
+    case RE2NA_ACC_OVERFLOW_SATURATE: return "saturate";
+    default: return "none";
+  }
+}
 
 /* What the output cut does when the shifted sum leaves the data width. */
 enum re2na_cut_overflow {
@@ -54,12 +95,28 @@ enum re2na_cut_overflow {
 };
 #define RE2NA_CUT_OVERFLOW_COUNT 2
 
+static inline const char *re2na_cut_overflow_name(int64_t value) {
+  switch (value) {
+    case RE2NA_CUT_OVERFLOW_SATURATE: return "saturate";
+    case RE2NA_CUT_OVERFLOW_WRAP: return "wrap";
+    default: return "none";
+  }
+}
+
 /* What the output cut does with the bits below the least significant bit. */
 enum re2na_rounding {
   RE2NA_ROUNDING_HALF_UP = 0,
   RE2NA_ROUNDING_TRUNCATE = 1,
 };
 #define RE2NA_ROUNDING_COUNT 2
+
+static inline const char *re2na_rounding_name(int64_t value) {
+  switch (value) {
+    case RE2NA_ROUNDING_HALF_UP: return "half_up";
+    case RE2NA_ROUNDING_TRUNCATE: return "truncate";
+    default: return "none";
+  }
+}
 
 /* One machine; fields in the order of the program's ARCH section. */
 typedef struct re2na_arch {
@@ -131,6 +188,162 @@ enum re2na_opcode {
   RE2NA_POOL = 0x22, /* maximum over a window, then clamp; a 1 x 1 window with pad_value 0 pads with zeros */
   RE2NA_ELTWISE = 0x23, /* clamp(a >> shift_a + b >> shift_b), each shift rounding as the machine does; b is left out if unary */
 };
+
+/* X(NAME, name, bytes, ENGINE): all instructions */
+#define RE2NA_INSTRUCTIONS(X) \
+  X(HALT, halt, 8, ARRAY) \
+  X(RECONFIGURE, reconfigure, 8, ARRAY) \
+  X(LOAD, load, 40, LOAD) \
+  X(STORE, store, 40, STORE) \
+  X(CONV, conv, 104, ARRAY) \
+  X(DENSE, dense, 48, ARRAY) \
+  X(POOL, pool, 56, ARRAY) \
+  X(ELTWISE, eltwise, 32, ARRAY)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_HEADER_FIELDS(X) \
+  X(opcode, 0, 8, 0) \
+  X(wait, 8, 3, 0) \
+  X(signal, 11, 3, 0) \
+  X(flags, 14, 2, 0) \
+  X(source, 16, 16, 0)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_HALT_FIELDS(X)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_RECONFIGURE_FIELDS(X) \
+  X(mode, 32, 8, 0) \
+  X(rows, 40, 16, 0)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_LOAD_FIELDS(X) \
+  X(dram_addr, 32, 32, 0) \
+  X(sram_addr, 64, 32, 0) \
+  X(bytes, 96, 32, 0) \
+  X(rows, 128, 32, 0) \
+  X(dram_row_stride, 160, 32, 0) \
+  X(sram_row_stride, 192, 32, 0) \
+  X(planes, 224, 16, 0) \
+  X(dram_plane_stride, 240, 32, 0) \
+  X(sram_plane_stride, 272, 32, 0)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_STORE_FIELDS(X) \
+  X(dram_addr, 32, 32, 0) \
+  X(sram_addr, 64, 32, 0) \
+  X(bytes, 96, 32, 0) \
+  X(rows, 128, 32, 0) \
+  X(dram_row_stride, 160, 32, 0) \
+  X(sram_row_stride, 192, 32, 0) \
+  X(planes, 224, 16, 0) \
+  X(dram_plane_stride, 240, 32, 0) \
+  X(sram_plane_stride, 272, 32, 0)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_CONV_FIELDS(X) \
+  X(in_addr, 32, 32, 0) \
+  X(weight_addr, 64, 32, 0) \
+  X(bias_addr, 96, 32, 0) \
+  X(out_addr, 128, 32, 0) \
+  X(n, 160, 16, 0) \
+  X(in_h, 176, 16, 0) \
+  X(in_w, 192, 16, 0) \
+  X(in_c, 208, 16, 0) \
+  X(in_pixel_stride, 224, 16, 0) \
+  X(in_row_stride, 240, 32, 0) \
+  X(in_image_stride, 272, 32, 0) \
+  X(out_h, 304, 16, 0) \
+  X(out_w, 320, 16, 0) \
+  X(out_pixel_stride, 336, 16, 0) \
+  X(out_row_stride, 352, 32, 0) \
+  X(out_image_stride, 384, 32, 0) \
+  X(kernel_h, 416, 8, 0) \
+  X(kernel_w, 424, 8, 0) \
+  X(stride_h, 432, 8, 0) \
+  X(stride_w, 440, 8, 0) \
+  X(dilation_h, 448, 8, 0) \
+  X(dilation_w, 456, 8, 0) \
+  X(pad_top, 464, 8, 0) \
+  X(pad_left, 472, 8, 0) \
+  X(out_c, 480, 16, 0) \
+  X(groups, 496, 16, 0) \
+  X(rows, 512, 16, 0) \
+  X(lsb, 528, 8, 0) \
+  X(lo, 536, 8, 1) \
+  X(hi, 544, 8, 1) \
+  X(steps, 552, 32, 0) \
+  X(mask_addr, 584, 32, 0) \
+  X(pool_h, 616, 8, 0) \
+  X(pool_w, 624, 8, 0) \
+  X(add, 632, 1, 0) \
+  X(add_addr, 633, 32, 0) \
+  X(add_pixel_stride, 665, 16, 0) \
+  X(add_row_stride, 681, 32, 0) \
+  X(add_image_stride, 713, 32, 0) \
+  X(shift_a, 745, 8, 0) \
+  X(shift_b, 753, 8, 0) \
+  X(add_lo, 761, 8, 1) \
+  X(add_hi, 769, 8, 1)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_DENSE_FIELDS(X) \
+  X(in_addr, 32, 32, 0) \
+  X(weight_addr, 64, 32, 0) \
+  X(bias_addr, 96, 32, 0) \
+  X(out_addr, 128, 32, 0) \
+  X(n, 160, 16, 0) \
+  X(in_c, 176, 32, 0) \
+  X(out_c, 208, 16, 0) \
+  X(in_image_stride, 224, 32, 0) \
+  X(out_image_stride, 256, 32, 0) \
+  X(first, 288, 1, 0) \
+  X(last, 289, 1, 0) \
+  X(lsb, 290, 8, 0) \
+  X(lo, 298, 8, 1) \
+  X(hi, 306, 8, 1) \
+  X(steps, 314, 32, 0) \
+  X(mask_addr, 346, 32, 0)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_POOL_FIELDS(X) \
+  X(in_addr, 32, 32, 0) \
+  X(out_addr, 64, 32, 0) \
+  X(n, 96, 16, 0) \
+  X(in_h, 112, 16, 0) \
+  X(in_w, 128, 16, 0) \
+  X(in_c, 144, 16, 0) \
+  X(in_pixel_stride, 160, 16, 0) \
+  X(in_row_stride, 176, 32, 0) \
+  X(in_image_stride, 208, 32, 0) \
+  X(out_h, 240, 16, 0) \
+  X(out_w, 256, 16, 0) \
+  X(out_pixel_stride, 272, 16, 0) \
+  X(out_row_stride, 288, 32, 0) \
+  X(out_image_stride, 320, 32, 0) \
+  X(kernel_h, 352, 8, 0) \
+  X(kernel_w, 360, 8, 0) \
+  X(stride_h, 368, 8, 0) \
+  X(stride_w, 376, 8, 0) \
+  X(dilation_h, 384, 8, 0) \
+  X(dilation_w, 392, 8, 0) \
+  X(pad_top, 400, 8, 0) \
+  X(pad_left, 408, 8, 0) \
+  X(pad_value, 416, 8, 1) \
+  X(lo, 424, 8, 1) \
+  X(hi, 432, 8, 1)
+
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_ELTWISE_FIELDS(X) \
+  X(a_addr, 32, 32, 0) \
+  X(b_addr, 64, 32, 0) \
+  X(out_addr, 96, 32, 0) \
+  X(bytes, 128, 32, 0) \
+  X(shift_a, 160, 8, 0) \
+  X(shift_b, 168, 8, 0) \
+  X(unary, 176, 1, 0) \
+  X(lo, 177, 8, 1) \
+  X(hi, 185, 8, 1)
 
 /* RECONFIGURE: switch the connections between the PBs */
 typedef struct re2na_reconfigure {

@@ -1,4 +1,5 @@
 /* The call that generated code makes. The only file of the library with process state: loaded programs, idle machines, sums. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,22 @@ static int32_t kernel_wanted(int32_t *number) {
   return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_KERNEL = '%s' is no kernel, or not one for this processor", name);
 }
 
+/* A limit from the environment, where it is there. */
+static int32_t limit_wanted(const char *name, uint64_t *limit) {
+  const char *text = getenv(name);
+  char *end = NULL;
+  if (!text) return RE2NA_OK;
+  errno = 0;
+  *limit = strtoull(text, &end, 10);
+  if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0) return RE2NA_OK;
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "%s = '%s' is no number in 0..%llu", name, text, (unsigned long long)UINT64_MAX);
+}
+
+static int32_t limits_wanted(re2na_limits *limits) {
+  const int32_t code = limit_wanted("RE2NA_MEMORY_LIMIT", &limits->memory_bytes);
+  return code ? code : limit_wanted("RE2NA_WORK_LIMIT", &limits->work);
+}
+
 static int32_t threads_wanted(uint32_t *threads) {
   const char *text = getenv("RE2NA_THREADS");
   char *end = NULL;
@@ -98,12 +115,14 @@ static int32_t threads_wanted(uint32_t *threads) {
 
 static entry *load(const uint8_t *bytes, uint64_t size, uint32_t checksum) {
   entry *made = calloc(1, sizeof *made);
+  re2na_limits limits = {RE2NA_DEFAULT_MEMORY_BYTES, RE2NA_DEFAULT_WORK};
   int32_t number;
   if (!made) {
     re2na_fail(&last_error, RE2NA_ERROR_MEMORY, "no memory for a program");
     return NULL;
   }
-  if (kernel_wanted(&number) != RE2NA_OK || re2na_program_load_for(bytes, size, number, &made->program, &last_error) != RE2NA_OK) {
+  if (kernel_wanted(&number) != RE2NA_OK || limits_wanted(&limits) != RE2NA_OK ||
+      re2na_program_load_limited(bytes, size, number, &limits, &made->program, &last_error) != RE2NA_OK) {
     free(made);
     return NULL;
   }
@@ -189,7 +208,7 @@ static int32_t run(re2na_machine *machine, const re2na_program *program, const u
 }
 
 int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *pointers) {
-  re2na_counters counters;
+  re2na_counters counters = {0, 0, 0};
   idle *machine = NULL;
   entry *at;
   int32_t code;
@@ -202,7 +221,7 @@ int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *poin
   if (!at) return last_error.code;
   if (!machine) machine = make_machine(at->program);
   code = machine ? set_threads(machine->machine) : last_error.code;
-  if (code == RE2NA_OK) code = run(machine->machine, at->program, pointers, &counters);
+  if (machine && code == RE2NA_OK) code = run(machine->machine, at->program, pointers, &counters);
   release(at, machine, code == RE2NA_OK ? &counters : NULL);
   return code;
 }

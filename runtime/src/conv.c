@@ -3,44 +3,13 @@
  * the results of a pixel stands in `landing` and `deliver`. */
 #include <string.h>
 
-#include "array.h"
+#include "conv.h"
 
 enum {
   COLUMNS_BYTES = 128 << 10, /* of a block's inputs, so that they stay in the second cache */
   FEWEST_PIXELS = 6,
   DEPTHWISE_PIXELS = 8, /* of a block; their sums stay in the first cache */
-  SHORT_RUN = 32 /* bytes that are copied whether all are wanted or not */
 };
-
-typedef struct conv {
-  const re2na_conv *body;
-  const packed *pack; /* NULL: saturating */
-  const kernel *with;
-  const int8_t *input;
-  cut how;
-  target to;
-  int64_t channels;        /* input channels of a group */
-  int64_t lines;           /* steps of k that have a line of weights */
-  const uint32_t *present; /* which; NULL: all */
-  /* Saturating accumulators only. */
-  const int8_t *weights;
-  const uint8_t *bias;
-  /* The output path. */
-  int64_t window; /* pixels whose maximum is kept */
-  target operand; /* to be added */
-  cut sum;
-  scaling by;
-} conv;
-
-/* A pixel of the convolution: (i, j) of the window that becomes the output (y, x). */
-typedef struct pixel {
-  int64_t image, y, x, i, j;
-} pixel;
-
-/* Where the top left position of the kernel lies in the input. */
-typedef struct corner {
-  int64_t image, y, x;
-} corner;
 
 /* Window after window, in the order of the output. */
 static pixel pixel_at(const conv *job, int64_t index) {
@@ -49,40 +18,7 @@ static pixel pixel_at(const conv *job, int64_t index) {
   return (pixel){row / body->out_h, row % body->out_h, output % body->out_w, inside / body->pool_w, inside % body->pool_w};
 }
 
-static void next_pixel(const re2na_conv *body, pixel *at) {
-  if (++at->j < body->pool_w) return;
-  at->j = 0;
-  if (++at->i < body->pool_h) return;
-  at->i = 0;
-  if (++at->x < body->out_w) return;
-  at->x = 0;
-  if (++at->y < body->out_h) return;
-  at->y = 0;
-  at->image++;
-}
-
 static int8_t *place(const target *of, pixel at) { return of->base + at.image * of->image + at.y * of->row + at.x * of->pixel; }
-
-static corner corner_of(const re2na_conv *body, pixel at) {
-  return (corner){at.image, (at.y * body->pool_h + at.i) * body->stride_h - body->pad_top,
-                  (at.x * body->pool_w + at.j) * body->stride_w - body->pad_left};
-}
-
-/* The input under a position of the kernel, or NULL in the padding. */
-static const int8_t *under(const conv *job, corner at, int64_t ky, int64_t kx) {
-  const re2na_conv *body = job->body;
-  const int64_t y = at.y + ky * body->dilation_h, x = at.x + kx * body->dilation_w;
-  if (y < 0 || y >= body->in_h || x < 0 || x >= body->in_w) return NULL;
-  return job->input + at.image * body->in_image_stride + y * body->in_row_stride + x * body->in_pixel_stride;
-}
-
-/* Some pixels, and some outputs of each. */
-typedef struct block {
-  pixel at; /* the first */
-  int64_t index, pixels;
-  int64_t group, first, outputs; /* output channels */
-  size_t sum_stride;
-} block;
 
 /* Where results go first: to their place, unless the output path has something to do with them. */
 static void find_places(const conv *job, const worker *by, const block *part) {
@@ -121,114 +57,6 @@ static void finish_wide(const conv *job, worker *by, const block *part) {
   deliver(job, by, part);
 }
 
-/* ---- inputs ---- */
-
-RE2NA_CLONES
-static void shift_up(const int8_t *restrict from, uint8_t *restrict to, size_t count) {
-  for (size_t i = 0; i < count; i++) to[i] = (uint8_t)from[i] ^ 0x80;
-}
-
-/* `words` of eight bytes; a constant where this is inlined. */
-static inline void copy_words(const int8_t *from, uint8_t *to, uint64_t offsets, const size_t words) {
-  for (size_t i = 0; i < words; i++) {
-    uint64_t word;
-    memcpy(&word, from + 8 * i, sizeof word);
-    word ^= offsets;
-    memcpy(to + 8 * i, &word, sizeof word);
-  }
-}
-
-/* A run of inputs to its place in a line; may write SHORT_RUN bytes whatever `count` is: what comes next overwrites them. */
-static inline uint8_t *copy_run(const int8_t *from, uint8_t *to, size_t count, uint8_t offset) {
-  const uint64_t offsets = offset * UINT64_C(0x0101010101010101);
-  if (count <= 8) copy_words(from, to, offsets, 1);
-  else if (count <= SHORT_RUN) copy_words(from, to, offsets, SHORT_RUN / 8);
-  else if (offset) shift_up(from, to, count);
-  else memcpy(to, from, count);
-  return to + count;
-}
-
-/* A row of the kernel, where some of its columns may lie in the padding. */
-static uint8_t *gather_row(const conv *job, corner at, int64_t ky, int64_t first_channel, uint8_t *line, uint8_t offset) {
-  const size_t channels = (size_t)job->channels;
-  for (int64_t kx = 0; kx < job->body->kernel_w; kx++) {
-    const int8_t *from = under(job, at, ky, kx);
-    if (from) {
-      line = copy_run(from + first_channel, line, channels, offset);
-    } else {
-      memset(line, offset, channels);
-      line += channels;
-    }
-  }
-  return line;
-}
-
-/* The inputs of one pixel and group in the order of k, padding where there is none. */
-static void gather_all(const conv *job, corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
-  const re2na_conv *body = job->body;
-  const size_t run = (size_t)(body->kernel_w * job->channels);
-  const bool in_one_run = body->dilation_w == 1 && body->in_pixel_stride == job->channels && at.x >= 0 &&
-                          at.x + body->kernel_w <= body->in_w;
-  const int64_t start = at.image * body->in_image_stride + at.x * body->in_pixel_stride + first_channel;
-  for (int64_t ky = 0; ky < body->kernel_h; ky++) {
-    const int64_t y = at.y + ky * body->dilation_h;
-    if (in_one_run && y >= 0 && y < body->in_h) line = copy_run(job->input + start + y * body->in_row_stride, line, run, offset);
-    else line = gather_row(job, at, ky, first_channel, line, offset);
-  }
-}
-
-/* The same for the steps that have a line of weights. */
-static void gather_present(const conv *job, corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
-  const uint32_t *step = job->present, *end = step + job->lines;
-  while (step < end) {
-    const int64_t position = *step / job->channels, first = position * job->channels, behind = first + job->channels;
-    const int8_t *from = under(job, at, position / job->body->kernel_w, position % job->body->kernel_w);
-    for (; step < end && *step < behind; step++)
-      *line++ = (uint8_t)((from ? from[first_channel + *step - first] : 0) ^ offset);
-  }
-}
-
-static void gather(const conv *job, pixel at, int64_t first_channel, uint8_t *line, uint8_t offset) {
-  if (job->present) gather_present(job, corner_of(job->body, at), first_channel, line, offset);
-  else gather_all(job, corner_of(job->body, at), first_channel, line, offset);
-}
-
-/* Lines of inputs: one for each pixel of a block, `stride` apart. */
-typedef struct columns {
-  const uint8_t *first;
-  size_t stride;
-} columns;
-
-/* Whether the inputs already lie as lines: that of pixel `index` at index * step, through the whole output. A stride counts where
- * there is more than one row, or more than one image. */
-static bool lie_ready(const conv *job) {
-  const re2na_conv *body = job->body;
-  const int64_t step = body->stride_w * body->in_pixel_stride, row = body->out_w * step;
-  return body->kernel_h == 1 && body->kernel_w == 1 && !job->present && body->groups == 1 && job->window == 1 && body->pad_top == 0 &&
-         body->pad_left == 0 && (body->out_h - 1) * body->stride_h < body->in_h && (body->out_w - 1) * body->stride_w < body->in_w &&
-         (body->out_h == 1 || body->stride_h * body->in_row_stride == row) &&
-         (body->n == 1 || body->in_image_stride == body->out_h * row);
-}
-
-static size_t line_stride(const packed *pack) { return (size_t)re2na_round_up(pack->line_bytes, 64) + 64; }
-
-static columns lines_of(const conv *job, const worker *by, const block *part) {
-  const size_t stride = line_stride(job->pack);
-  pixel at = part->at;
-  if (lie_ready(job)) {
-    const int64_t step = job->body->stride_w * job->body->in_pixel_stride;
-    const int8_t *first = job->input + part->index * step;
-    if (!job->pack->offset) return (columns){(const uint8_t *)first, (size_t)step};
-    if (step == job->channels) { /* all of them at once */
-      shift_up(first, by->columns, (size_t)(part->pixels * step));
-      return (columns){by->columns, (size_t)step};
-    }
-  }
-  for (int64_t p = 0; p < part->pixels; p++, next_pixel(job->body, &at))
-    gather(job, at, part->group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);
-  return (columns){by->columns, stride};
-}
-
 /* ---- sums ---- */
 
 static void multiply(const conv *job, const worker *by, const block *part, columns x, const piece *at) {
@@ -249,15 +77,14 @@ static void narrow_block(const conv *job, worker *by, const block *part, columns
 
 /* Pieces of so few steps of k that their sums fit 32 bits, which are then added up in 64. */
 static void wide_block(const conv *job, worker *by, const block *part, columns x) {
-  const piece *piece = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
-  const struct piece *end = piece + job->pack->pieces_in_group;
+  const piece *at = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group, *end = at + job->pack->pieces_in_group;
   for (int64_t p = 0; p < part->pixels; p++)
     memcpy(by->partials + p * part->outputs, job->pack->wide_start + part->first, (size_t)part->outputs * sizeof *by->partials);
-  while (piece < end) {
-    const uint64_t stop = (uint64_t)piece->first + RE2NA_WIDE_QUADS;
+  while (at < end) {
+    const uint64_t stop = (uint64_t)at->first + RE2NA_WIDE_QUADS;
     memset(by->sums, 0, (size_t)part->pixels * part->sum_stride * sizeof *by->sums);
-    for (; piece < end && piece->first < stop; piece++)
-      if (piece->quads) multiply(job, by, part, x, piece);
+    for (; at < end && at->first < stop; at++)
+      if (at->quads) multiply(job, by, part, x, at);
     for (int64_t p = 0; p < part->pixels; p++)
       for (int64_t o = 0; o < part->outputs; o++)
         by->partials[p * part->outputs + o] += by->sums[(size_t)p * part->sum_stride + (size_t)o];
@@ -289,7 +116,7 @@ static void conv_blocks(void *shared, re2na_machine *machine, worker *by, int64_
     part.at = pixel_at(job, part.index);
     part.pixels = end - part.index < most ? end - part.index : most;
     for (part.group = 0; part.group < body->groups; part.group++) {
-      const columns x = lines_of(job, by, &part);
+      const columns x = re2na_conv_lines(job, by, &part);
       part.first = part.group * part.outputs;
       if (job->pack->wide) wide_block(job, by, &part, x);
       else narrow_block(job, by, &part, x);
@@ -382,10 +209,10 @@ static void conv_saturating(void *shared, re2na_machine *machine, worker *by, in
   for (; part.index < stop * job->window; part.index++, next_pixel(body, &part.at)) {
     re2na_saturating_start(by->sums, job->bias, (size_t)body->out_c, &job->how, &by->overflows);
     for (int64_t group = 0; group < body->groups; group++) {
-      const int8_t *weights = job->weights + group * outputs;
-      gather(job, part.at, group * job->channels, by->columns, 0);
-      for (int64_t k = 0; k < job->lines; k++, weights += body->out_c)
-        re2na_saturating_step(by->sums + group * outputs, (int8_t)by->columns[k], weights, (size_t)outputs, &job->how, &by->overflows);
+      const int8_t *line = job->weights + group * outputs;
+      re2na_gather(job, part.at, group * job->channels, by->columns, 0);
+      for (int64_t k = 0; k < job->lines; k++, line += body->out_c)
+        re2na_saturating_step(by->sums + group * outputs, (int8_t)by->columns[k], line, (size_t)outputs, &job->how, &by->overflows);
     }
     finish(job, by, &part, &silent);
   }
@@ -422,8 +249,10 @@ void re2na_conv_room(re2na_program *program, const re2na_conv *body, const packe
     need(&program->partial_items, DEPTHWISE_PIXELS * (uint64_t)body->out_c);
     need(&program->blank_bytes, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
   } else {
-    const uint64_t pixels = (uint64_t)most_pixels(pack);
-    need(&program->column_bytes, pixels * line_stride(pack));
+    /* Weights that are packed before each run may turn out to have fewer lines than their form, and then more pixels at once. */
+    const uint64_t pixels = pack->vectors ? (uint64_t)most_pixels(pack) : RE2NA_MOST_PIXELS;
+    const uint64_t most_bytes = re2na_max(FEWEST_PIXELS * line_stride(pack), COLUMNS_BYTES);
+    need(&program->column_bytes, pack->vectors ? pixels * line_stride(pack) : most_bytes);
     need(&program->sum_items, pixels * re2na_round_up(group_outputs, RE2NA_LANES));
     if (pack->wide) need(&program->partial_items, pixels * group_outputs);
   }

@@ -14,19 +14,19 @@ void re2na_cut_wide_line(const int64_t *sums, int8_t *out, size_t count, const c
 }
 
 RE2NA_CLONES
-static void saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
+static void saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict line, size_t count,
                             const cut *how, uint64_t *overflows) {
   uint32_t clipped = 0;
   if (how->acc_spare == 0) { /* the sum itself may not fit 32 bits */
     for (size_t o = 0; o < count; o++) {
-      int64_t sum = (int64_t)sums[o] + x * weights[o];
+      int64_t sum = (int64_t)sums[o] + x * line[o];
       clipped += sum < INT32_MIN || sum > INT32_MAX;
       sums[o] = sum < INT32_MIN ? INT32_MIN : sum > INT32_MAX ? INT32_MAX : (int32_t)sum;
     }
   } else {
     const int32_t acc_min = (int32_t)how->acc_min, acc_max = (int32_t)how->acc_max;
     for (size_t o = 0; o < count; o++) {
-      int32_t sum = sums[o] + x * weights[o];
+      int32_t sum = sums[o] + x * line[o];
       clipped += (uint32_t)((sum < acc_min) | (sum > acc_max));
       sums[o] = re2na_clamp(sum, acc_min, acc_max);
     }
@@ -34,9 +34,9 @@ static void saturating_step(int32_t *restrict sums, int32_t x, const int8_t *res
   *overflows += clipped;
 }
 
-void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict weights, size_t count,
+void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict line, size_t count,
                            const cut *how, uint64_t *overflows) {
-  saturating_step(sums, x, weights, count, how, overflows);
+  saturating_step(sums, x, line, count, how, overflows);
 }
 
 void re2na_saturating_start(int32_t *restrict sums, const uint8_t *restrict bias, size_t count, const cut *how,

@@ -142,8 +142,9 @@ static int has_fused(void) { return 1; }
 static int has_fused(void) { return 0; }
 #endif
 
-void re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs, float low,
-                   float high, uint32_t sweeps) {
+int32_t re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs, float low,
+                      float high, uint32_t sweeps) {
+  if (!gram || !left || !weight) return RE2NA_ERROR_ARGUMENT;
   void (*const run)(const problem *, uint32_t) = has_fused() ? descend_fused : descend_portable;
   for (uint32_t g = 0; g < groups; g++)
     for (uint32_t o = 0; o < outputs; o += OUTPUTS) {
@@ -152,4 +153,5 @@ void re2na_descend(const float *gram, float *left, float *weight, uint32_t group
       const problem p = {gram + (size_t)g * inputs * inputs, left + at, weight + at, inputs, count, low, high};
       run(&p, sweeps);
     }
+  return RE2NA_OK;
 }

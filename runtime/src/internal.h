@@ -14,6 +14,8 @@ enum { RE2NA_SLACK = 128 };
 
 enum { RE2NA_LINE = 128 }; /* bytes that processors pass between them: a line of their caches, and the one that is fetched with it */
 
+enum { RE2NA_INSTRUCTION_ROOM = 768 }; /* bytes that all tables together hold for an instruction, at most */
+
 enum { RE2NA_NARROW_K = 1 << 16 }; /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
 
 /* Several versions of a loop for several processors, chosen when the library is loaded. */
@@ -42,12 +44,14 @@ struct re2na_program {
   uint32_t count;
   uint32_t source_count;
   re2na_counters *fixed; /* per instruction: what does not depend on the data */
+  re2na_limits limits, asks; /* what it may ask of the host, and what it does */
   uint8_t *aside;        /* per instruction: 1 where the output overlaps what is read, or itself */
   re2na_timing *timing;
   uint64_t cycles;
   const struct kernel *kernel;
-  /* What prepare.c finds out for the first machine; the lock guards it until it is there. */
+  /* What prepare.c finds out for the first machine; the lock guards it until it is there, and the number of holders. */
   pthread_mutex_t lock;
+  uint64_t holders; /* whoever loaded it, and its machines: the last one frees it */
   bool prepared;
   struct operands *operands; /* per instruction */
   struct packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
@@ -90,6 +94,13 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
 int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error);
 /* sequence.c: what an instruction may follow. */
 int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error);
+/* program.c: one more holder, to be given up with re2na_program_free. */
+void re2na_program_hold(re2na_program *program);
+/* limits.c: one more thing that the program asks of the host; refused where all of them together are beyond its limits. */
+int32_t re2na_ask_memory(re2na_program *program, uint64_t bytes, re2na_error *error);
+int32_t re2na_ask_work(re2na_program *program, uint64_t steps, re2na_error *error);
+/* limits.c: what is known of a validated program: its memories, its tensors, and the work of a run. */
+int32_t re2na_check_limits(re2na_program *program, re2na_error *error);
 /* prepare.c: all that a run needs and that does not depend on its data; done once, whoever asks first. */
 int32_t re2na_prepare(re2na_program *program, re2na_error *error);
 void re2na_unprepare(re2na_program *program);

@@ -10,11 +10,6 @@ typedef struct section {
   bool there;
 } section;
 
-static const char *section_name(uint32_t kind) {
-  static const char *const names[] = {"", "ARCH", "MEMORY", "TENSORS", "CODE", "CONST", "SOURCES", "META"};
-  return names[kind];
-}
-
 static int32_t check_header(const re2na_program *program, re2na_error *error) {
   const uint8_t *bytes = program->bytes;
   uint64_t size = program->size;
@@ -51,13 +46,13 @@ static int32_t read_table(const re2na_program *program, section *sections, re2na
       return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %u: reserved word is %u, must be 0", i, re2na_u32(entry + 4));
     if (offset % RE2NA_SECTION_ALIGNMENT != 0 || offset > program->size || size > program->size - offset)
       return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %s: %llu bytes at %llu, the file has %llu; offsets are multiples of %d",
-                        section_name(kind), (unsigned long long)size, (unsigned long long)offset,
+                        re2na_section_name(kind), (unsigned long long)size, (unsigned long long)offset,
                         (unsigned long long)program->size, RE2NA_SECTION_ALIGNMENT);
     sections[kind] = (section){program->bytes + offset, size, true};
   }
   for (uint32_t kind = 1; kind <= RE2NA_SECTION_KINDS; kind++)
     if (!sections[kind].there)
-      return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %s is missing", section_name(kind));
+      return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %s is missing", re2na_section_name(kind));
   return RE2NA_OK;
 }
 
@@ -129,6 +124,8 @@ static int32_t read_code(re2na_program *program, const section *part, re2na_erro
     if (size < 0) return RE2NA_ERROR_INSTRUCTION;
     offset += (uint64_t)size;
   }
+  /* Tables of the program, of its preparation and of its machine: a file of small instructions takes many times its size. */
+  if (re2na_ask_memory(program, count * RE2NA_INSTRUCTION_ROOM, error)) return RE2NA_ERROR_LIMIT;
   program->code = calloc(count, sizeof *program->code);
   if (!program->code) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for %llu instructions", (unsigned long long)count);
   program->count = (uint32_t)count;

@@ -26,21 +26,22 @@ static bool add_worker(const re2na_program *program, worker *made) {
   return made->columns && made->sums && made->partials && made->lines && made->places && made->taps && made->pointers;
 }
 
-static void free_workers(re2na_machine *machine) {
-  const uint32_t count = re2na_machine_threads(machine);
-  for (uint32_t i = 0; machine->workers && i < count; i++) {
-    free(machine->workers[i].columns);
-    free(machine->workers[i].sums);
-    free(machine->workers[i].partials);
-    free(machine->workers[i].lines);
-    free(machine->workers[i].places);
-    free(machine->workers[i].taps);
-    free(machine->workers[i].pointers);
+static void free_workers(worker *workers, uint32_t count) {
+  for (uint32_t i = 0; workers && i < count; i++) {
+    free(workers[i].columns);
+    free(workers[i].sums);
+    free(workers[i].partials);
+    free(workers[i].lines);
+    free(workers[i].places);
+    free(workers[i].taps);
+    free(workers[i].pointers);
   }
-  free(machine->workers);
+  free(workers);
+}
+
+static void free_help(re2na_machine *machine) {
+  free_workers(machine->workers, re2na_machine_threads(machine));
   re2na_team_free(machine->team);
-  machine->workers = NULL;
-  machine->team = NULL;
 }
 
 /* Room for the weights that are not known before a run. */
@@ -69,7 +70,7 @@ static void free_late(re2na_machine *machine) {
 static bool add_memories(re2na_machine *made) {
   const re2na_program *program = made->program;
   made->sram = room(program->sram_used, 1);
-  made->dram = room(program->dram_bytes - program->constants_bytes, 1);
+  made->dram = calloc((size_t)(program->dram_bytes - program->constants_bytes) + RE2NA_SLACK, 1); /* pages that nobody needs stay away */
   made->dense = room(program->dense_items, sizeof *made->dense);
   made->results = room(program->result_bytes, 1);
   made->present = room(program->present_items, sizeof *made->present);
@@ -90,6 +91,7 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
   if (code) return code;
   made = calloc(1, sizeof *made);
   if (!made) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine");
+  re2na_program_hold((re2na_program *)program);
   made->program = program;
   made->counts = true;
   if (!add_memories(made)) {
@@ -104,7 +106,7 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
 
 void re2na_machine_free(re2na_machine *machine) {
   if (!machine) return;
-  free_workers(machine);
+  free_help(machine);
   free_late(machine);
   free(machine->sram);
   free(machine->dram);
@@ -115,12 +117,16 @@ void re2na_machine_free(re2na_machine *machine) {
   free(machine->nanoseconds);
   free(machine->instruction_counters);
   free(machine->source_counters);
+  re2na_program_free((re2na_program *)machine->program);
   free(machine);
 }
 
 /* ---- threads ---- */
 
-uint32_t re2na_machine_threads(const re2na_machine *machine) { return machine->team ? re2na_team_members(machine->team) : 1; }
+uint32_t re2na_machine_threads(const re2na_machine *machine) {
+  if (!machine) return 0;
+  return machine->team ? re2na_team_members(machine->team) : 1;
+}
 
 int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2na_error *error) {
   bool enough = true;
@@ -131,19 +137,22 @@ int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2n
   worker *workers = room(threads, sizeof *workers);
   for (uint32_t i = 0; workers && enough && i < threads; i++) enough = add_worker(machine->program, &workers[i]);
   if (workers && enough && (team || threads == 1)) {
-    free_workers(machine);
+    free_help(machine);
     machine->team = team;
     machine->workers = workers;
     return RE2NA_OK;
   }
-  re2na_machine unused = {.workers = workers, .team = team};
-  free_workers(&unused);
+  free_workers(workers, threads);
+  re2na_team_free(team);
   return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory, or no threads left, for %u workers", threads);
 }
 
-void re2na_machine_set_counting(re2na_machine *machine, int32_t counts) { machine->counts = counts != 0; }
+void re2na_machine_set_counting(re2na_machine *machine, int32_t counts) {
+  if (machine) machine->counts = counts != 0;
+}
 
 int32_t re2na_machine_set_profiling(re2na_machine *machine, int32_t profiles, re2na_error *error) {
+  if (!machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_set_profiling: machine is NULL");
   free(machine->nanoseconds);
   machine->nanoseconds = NULL;
   if (profiles) machine->nanoseconds = room(machine->program->count, sizeof *machine->nanoseconds);
@@ -151,7 +160,7 @@ int32_t re2na_machine_set_profiling(re2na_machine *machine, int32_t profiles, re
   return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for the times of %u instructions", machine->program->count);
 }
 
-const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine) { return machine->nanoseconds; }
+const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine) { return machine ? machine->nanoseconds : NULL; }
 
 enum { LITTLE_WORK = 50000 }; /* multiply-accumulates: microseconds, no more than it takes to ask for help */
 
@@ -325,5 +334,8 @@ int32_t re2na_run_many(re2na_machine *machine, uint64_t count, const int8_t *con
   return RE2NA_OK;
 }
 
-const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine) { return machine->instruction_counters; }
-const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine) { return machine->source_counters; }
+const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *machine) {
+  return machine ? machine->instruction_counters : NULL;
+}
+
+const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine) { return machine ? machine->source_counters : NULL; }

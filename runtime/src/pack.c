@@ -88,8 +88,8 @@ static void measure(const packed *made, const place *at, reach *quads) {
     for (int64_t lane = 0; lane < at->outputs; lane++)
       for (int i = 0; i < RE2NA_QUAD; i++) {
         const int weight = of.line[i][lane];
-        quads[quad].up[2 * lane + i / 2] += (uint16_t)(weight > 0 ? weight : 0);
-        quads[quad].down[2 * lane + i / 2] += (uint16_t)(weight < 0 ? -weight : 0);
+        uint16_t *way = weight > 0 ? quads[quad].up : quads[quad].down;
+        way[2 * lane + i / 2] = (uint16_t)(way[2 * lane + i / 2] + abs(weight));
       }
   }
 }
@@ -239,11 +239,16 @@ static uint8_t offset_for(const weights *of, const kernel *with) {
   return with->unsigned_inputs && of->bound == RE2NA_SIGNED ? 128 : 0;
 }
 
-/* Everything but the vectors, whose number the pieces tell. */
-static bool reserve(packed *made, const weights *of) {
+/* Large weights take two pieces each. */
+static uint64_t pieces_in_group(const weights *of) {
   const uint64_t blocks = re2na_ceil((uint64_t)(of->outputs / of->groups), RE2NA_LANES);
   const uint64_t chunks = re2na_ceil((uint64_t)of->steps, CHUNK * RE2NA_QUAD);
-  made->pieces_in_group = (uint32_t)(of->depthwise ? 0 : 2 * blocks * chunks);
+  return of->depthwise ? 0 : 2 * blocks * chunks;
+}
+
+/* Everything but the vectors, whose number the pieces tell. */
+static bool reserve(packed *made, const weights *of) {
+  made->pieces_in_group = (uint32_t)pieces_in_group(of);
   made->start = calloc(re2na_round_up((uint64_t)of->outputs, RE2NA_CHANNELS) + RE2NA_LANES, sizeof *made->start);
   made->wide_start = malloc((uint64_t)of->outputs * sizeof *made->wide_start);
   made->pieces = calloc(made->pieces_in_group * (uint64_t)of->groups + 1, sizeof *made->pieces);
@@ -271,6 +276,14 @@ static uint64_t most_vectors(const packed *made) {
 void re2na_pack_form(packed *made, const weights *of, const kernel *with) {
   *made = (packed){.of = *of, .wide = true, .offset = offset_for(of, with)};
   made->line_bytes = (uint32_t)(re2na_round_up((uint64_t)of->steps, RE2NA_QUAD) + LARGEST * RE2NA_QUAD);
+}
+
+uint64_t re2na_pack_bytes(const weights *of, const kernel *with) {
+  const uint64_t outputs = (uint64_t)of->outputs, steps = (uint64_t)of->steps;
+  packed made;
+  re2na_pack_form(&made, of, with);
+  return most_vectors(&made) + pieces_in_group(of) * (uint64_t)of->groups * sizeof *made.pieces +
+         outputs * (sizeof *made.start + sizeof *made.wide_start) + 5 * steps * sizeof *made.taps + 2048;
 }
 
 bool re2na_pack_room(packed *made, const weights *of, const kernel *with) {

@@ -54,6 +54,7 @@ bool re2na_pack(packed *made, const weights *of, const kernel *with);
 void re2na_pack_form(packed *made, const weights *of, const kernel *with);
 bool re2na_pack_room(packed *made, const weights *of, const kernel *with);
 void re2na_pack_again(packed *made, const weights *of, const kernel *with);
+uint64_t re2na_pack_bytes(const weights *of, const kernel *with); /* what packing takes at most, room included */
 void re2na_pack_free(packed *made);
 
 #endif

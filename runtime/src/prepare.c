@@ -18,13 +18,18 @@ static packed *find(const re2na_program *program, const weights *of) {
   return NULL;
 }
 
-static packed *pack(re2na_program *program, const weights *of) {
+static int32_t pack(re2na_program *program, const weights *of, packed **found, re2na_error *error) {
   packed *made = find(program, of);
-  if (made) return made;
+  int32_t code;
+  *found = made;
+  if (made) return RE2NA_OK;
+  code = re2na_ask_memory(program, re2na_pack_bytes(of, program->kernel), error);
+  if (code) return code;
   made = calloc(1, sizeof *made);
-  if (!made) return NULL;
+  if (!made) return no_memory(error);
   program->packs[program->pack_count++] = made; /* freed with the program, whole or not */
-  return re2na_pack(made, of, program->kernel) ? made : NULL;
+  *found = made;
+  return re2na_pack(made, of, program->kernel) ? RE2NA_OK : no_memory(error);
 }
 
 static bool all_known(const weights *of) { return of->lines && of->bias && (of->mask || of->steps == of->k); }
@@ -33,30 +38,38 @@ static int32_t prepare_conv(re2na_program *program, uint32_t index, re2na_error 
   const re2na_conv *body = &program->code[index].body.conv;
   const weights of = re2na_conv_weights(body, &program->operands[index]);
   packed room = {0};
+  int32_t code = RE2NA_OK;
   if (program->arch.acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE) {
     re2na_conv_room(program, body, NULL);
   } else if (all_known(&of)) {
-    program->packed[index] = pack(program, &of);
-    if (!program->packed[index]) return no_memory(error);
-    re2na_conv_room(program, body, program->packed[index]);
+    code = pack(program, &of, &program->packed[index], error);
+    if (!code) re2na_conv_room(program, body, program->packed[index]);
   } else {
+    code = re2na_ask_memory(program, re2na_pack_bytes(&of, program->kernel), error);
     re2na_pack_form(&room, &of, program->kernel);
     re2na_conv_room(program, body, &room);
   }
-  return RE2NA_OK;
+  return code;
+}
+
+/* What a machine with one worker allocates besides its memories. */
+static uint64_t workspace(const re2na_program *program) {
+  return program->column_bytes + program->line_bytes + program->blank_bytes + 4 * (program->sum_items + program->present_items) +
+         8 * (program->partial_items + program->dense_items) + (sizeof(tap) + sizeof(uint8_t *)) * program->tap_items;
 }
 
 static int32_t prepare(re2na_program *program, re2na_error *error) {
-  program->operands = re2na_trace_operands(program);
+  int32_t code = re2na_trace_operands(program, &program->operands, error);
+  if (code) return code;
   program->packed = calloc(program->count, sizeof *program->packed);
   program->packs = calloc(program->count, sizeof *program->packs);
-  if (!program->operands || !program->packed || !program->packs) return no_memory(error);
-  for (uint32_t i = 0; i < program->count; i++) {
+  if (!program->packed || !program->packs) return no_memory(error);
+  for (uint32_t i = 0; i < program->count && !code; i++) {
     const re2na_instruction *at = &program->code[i];
-    if (at->opcode == RE2NA_CONV && prepare_conv(program, i, error) != RE2NA_OK) return RE2NA_ERROR_MEMORY;
+    if (at->opcode == RE2NA_CONV) code = prepare_conv(program, i, error);
     if (at->opcode == RE2NA_DENSE) re2na_dense_room(program, &at->body.dense);
   }
-  return RE2NA_OK;
+  return code ? code : re2na_ask_memory(program, workspace(program), error);
 }
 
 void re2na_unprepare(re2na_program *program) {
@@ -76,9 +89,14 @@ void re2na_unprepare(re2na_program *program) {
 int32_t re2na_prepare(re2na_program *program, re2na_error *error) {
   int32_t code = RE2NA_OK;
   pthread_mutex_lock(&program->lock);
+  const re2na_limits asks = program->asks;
   if (!program->prepared) code = prepare(program, error);
-  if (code == RE2NA_OK) program->prepared = true;
-  else re2na_unprepare(program);
+  if (code == RE2NA_OK) {
+    program->prepared = true;
+  } else {
+    re2na_unprepare(program);
+    program->asks = asks;
+  }
   pthread_mutex_unlock(&program->lock);
   return code;
 }

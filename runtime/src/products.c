@@ -72,14 +72,14 @@ static bool multiply_group(const matrices *of, const kernel *with, const room *i
   return done;
 }
 
-int32_t re2na_products(const int8_t *rows, const int8_t *weights, float *sums, uint32_t groups, uint32_t pixels, uint32_t inputs,
+int32_t re2na_products(const int8_t *rows, const int8_t *lines, float *sums, uint32_t groups, uint32_t pixels, uint32_t inputs,
                        uint32_t outputs) {
-  if (!rows || !weights || !sums) return RE2NA_ERROR_ARGUMENT;
+  if (!rows || !lines || !sums) return RE2NA_ERROR_ARGUMENT;
   const kernel *with = re2na_find_kernel(RE2NA_KERNEL_AUTO);
   room in = {0};
   bool done = reserve(&in, inputs, outputs);
   for (uint64_t g = 0; done && g < groups; g++) {
-    const matrices of = {rows + g * pixels * inputs, weights + g * inputs * outputs, sums + g * pixels * outputs, pixels, inputs, outputs};
+    const matrices of = {rows + g * pixels * inputs, lines + g * inputs * outputs, sums + g * pixels * outputs, pixels, inputs, outputs};
     done = multiply_group(&of, with, &in);
   }
   free(in.lines);

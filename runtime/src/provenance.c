@@ -20,8 +20,10 @@ typedef struct tracer {
   operands *found;
   copied *copies; /* in no order; none overlaps another */
   uint64_t count, room;
-  bool failed; /* the host has no memory */
-  re2na_machine largest; /* its memories hold, for each byte, the largest value it can have; above INT8_MAX: it may be negative */
+  uint64_t looks; /* at copies */
+  bool failed;    /* the host has no memory */
+  re2na_machine spare; /* its memories hold, for each byte, RE2NA_SIGNED less the largest value it can have: nothing is 0, so that
+                        * pages nobody writes need not be there */
 } tracer;
 
 /* ---- constants ---- */
@@ -42,6 +44,7 @@ static void add_copy(tracer *to, copied copy) {
 
 /* Something is written to start..stop, to every byte if `all`. */
 static void overwrite(tracer *of, uint64_t start, uint64_t stop, bool all) {
+  of->looks += of->count;
   for (uint64_t i = of->count; i-- > 0;) {
     const copied copy = of->copies[i];
     if (copy.stop <= start || stop <= copy.start) continue;
@@ -54,11 +57,13 @@ static void overwrite(tracer *of, uint64_t start, uint64_t stop, bool all) {
 
 /* SRAM is read from start to stop, where constants may lie. */
 static void read_sram(tracer *of, uint64_t start, uint64_t stop) {
+  of->looks += of->count;
   for (uint64_t i = 0; i < of->count; i++)
     if (of->copies[i].start < stop && start < of->copies[i].stop) of->found[of->copies[i].load].needless = false;
 }
 
-static const copied *copy_at(const tracer *of, uint64_t address) {
+static const copied *copy_at(tracer *of, uint64_t address) {
+  of->looks += of->count;
   for (uint64_t i = 0; i < of->count; i++)
     if (of->copies[i].start <= address && address < of->copies[i].stop) return &of->copies[i];
   return NULL;
@@ -84,14 +89,14 @@ static const uint8_t *constant(tracer *of, int64_t address, uint64_t bytes, uint
 
 /* ---- values ---- */
 
-static uint8_t *bound_at(const tracer *of, int64_t sram) { return of->largest.sram + sram; }
+static uint8_t *spare_at(const tracer *of, int64_t sram) { return of->spare.sram + sram; }
 
 static uint8_t larger(uint8_t a, uint8_t b) { return a > b ? a : b; }
 
-static uint8_t largest_of(const uint8_t *bytes, int64_t count) {
-  uint8_t largest = 0;
-  for (int64_t i = 0; i < count; i++) largest = larger(largest, bytes[i]);
-  return largest;
+static uint8_t largest_of(const uint8_t *spare, int64_t count) {
+  uint8_t least = RE2NA_SIGNED;
+  for (int64_t i = 0; i < count; i++) least = spare[i] < least ? spare[i] : least;
+  return (uint8_t)(RE2NA_SIGNED - least);
 }
 
 /* Along three axes, as in the instructions. */
@@ -104,7 +109,7 @@ static uint8_t largest_in(const tracer *of, const region *at) {
   for (int64_t i = 0; i < at->images; i++)
     for (int64_t y = 0; y < at->rows && largest <= INT8_MAX; y++)
       for (int64_t x = 0; x < at->pixels; x++)
-        largest = larger(largest, largest_of(bound_at(of, at->start + i * at->image + y * at->row + x * at->pixel), at->run));
+        largest = larger(largest, largest_of(spare_at(of, at->start + i * at->image + y * at->row + x * at->pixel), at->run));
   return largest > INT8_MAX ? RE2NA_SIGNED : largest;
 }
 
@@ -130,7 +135,7 @@ static void write_region(tracer *of, const region *at, uint8_t bound) {
   for (int64_t i = 0; i < at->images; i++)
     for (int64_t y = 0; y < at->rows; y++)
       for (int64_t x = 0; x < at->pixels; x++)
-        memset(bound_at(of, at->start + i * at->image + y * at->row + x * at->pixel), bound, (size_t)at->run);
+        memset(spare_at(of, at->start + i * at->image + y * at->row + x * at->pixel), RE2NA_SIGNED - bound, (size_t)at->run);
 }
 
 /* Of results that are clamped to lo..hi. */
@@ -148,10 +153,14 @@ static region transfer_of(const re2na_load *body) {
   return (region){body->sram_addr, body->bytes, body->rows, body->sram_row_stride, body->planes, body->sram_plane_stride, 1, 0};
 }
 
-static bool is_constant(const re2na_program *program, const re2na_load *body) {
-  const uint64_t start = (uint64_t)body->dram_addr, behind = program->constants_address + program->constants_bytes;
+/* How much of what is loaded lies among the constants. */
+typedef enum share { NONE, SOME, ALL } share;
+
+static share constant_share(const re2na_program *program, const re2na_load *body) {
+  const uint64_t start = (uint64_t)body->dram_addr, first = program->constants_address, behind = first + program->constants_bytes;
   const uint64_t stop = start + (uint64_t)((body->planes - 1) * body->dram_plane_stride + (body->rows - 1) * body->dram_row_stride + body->bytes);
-  return start >= program->constants_address && stop <= behind;
+  if (start >= first && stop <= behind) return ALL;
+  return start < behind && first < stop ? SOME : NONE;
 }
 
 enum { MANY_RUNS = 64 };
@@ -180,18 +189,21 @@ static void copy_constants(tracer *of, uint32_t index, const re2na_load *body) {
 
 static void trace_load(tracer *of, uint32_t index, const re2na_load *body) {
   const region to = transfer_of(body);
-  if (is_constant(of->program, body)) {
+  const share constants = constant_share(of->program, body);
+  if (constants == ALL) {
     copy_constants(of, index, body);
-    return;
+  } else if (constants == SOME) {
+    write_region(of, &to, RE2NA_SIGNED);
+  } else {
+    overwrite(of, (uint64_t)to.start, end_of(&to), !has_gaps(&to));
+    re2na_run_transfer(&of->spare, body, true);
   }
-  overwrite(of, (uint64_t)to.start, end_of(&to), !has_gaps(&to));
-  re2na_run_transfer(&of->largest, body, true);
 }
 
 static void trace_store(tracer *of, const re2na_load *body) {
   const region from = transfer_of(body);
   read_sram(of, (uint64_t)from.start, end_of(&from));
-  re2na_run_transfer(&of->largest, body, false);
+  re2na_run_transfer(&of->spare, body, false);
 }
 
 static void trace_conv(tracer *of, operands *found, const re2na_conv *body) {
@@ -216,8 +228,8 @@ static void trace_dense(tracer *of, operands *found, const re2na_dense *body) {
 }
 
 /* Whether each window has a row, or column, that is not padding. */
-static bool always_sees(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad) {
-  return dilation == 1 && in > 0 && pad < kernel && (out - 1) * stride - pad < in;
+static bool always_sees(int64_t in, int64_t out, int64_t window, int64_t stride, int64_t dilation, int64_t pad) {
+  return dilation == 1 && in > 0 && pad < window && (out - 1) * stride - pad < in;
 }
 
 /* A maximum is as large as what it is taken of. */
@@ -259,22 +271,24 @@ static void trace(tracer *of, uint32_t index) {
   }
 }
 
-operands *re2na_trace_operands(const re2na_program *program) {
+int32_t re2na_trace_operands(re2na_program *program, operands **found, re2na_error *error) {
   const uint64_t dram = program->dram_bytes - program->constants_bytes;
   tracer of = {.program = program, .found = calloc(program->count, sizeof *of.found)};
-  of.largest.program = program;
-  of.largest.sram = malloc((size_t)program->sram_used + RE2NA_SLACK);
-  of.largest.dram = malloc((size_t)dram + RE2NA_SLACK);
-  of.failed = !of.found || !of.largest.sram || !of.largest.dram;
-  if (!of.failed) {
-    memset(of.largest.sram, RE2NA_SIGNED, program->sram_used);
-    memset(of.largest.dram, RE2NA_SIGNED, dram);
+  int32_t code = RE2NA_OK;
+  of.spare.program = program;
+  of.spare.sram = calloc((size_t)program->sram_used + RE2NA_SLACK, 1);
+  of.spare.dram = calloc((size_t)dram + RE2NA_SLACK, 1);
+  of.failed = !of.found || !of.spare.sram || !of.spare.dram;
+  for (uint32_t i = 0; i < program->count && !of.failed && !code; i++) {
+    of.looks = 0;
+    trace(&of, i);
+    code = re2na_ask_work(program, of.looks, error);
   }
-  for (uint32_t i = 0; i < program->count && !of.failed; i++) trace(&of, i);
   free(of.copies);
-  free(of.largest.sram);
-  free(of.largest.dram);
-  if (!of.failed) return of.found;
-  free(of.found);
-  return NULL;
+  free(of.spare.sram);
+  free(of.spare.dram);
+  if (of.failed) code = re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for what is known of %u instructions", program->count);
+  if (!code) *found = of.found;
+  else free(of.found);
+  return code;
 }

@@ -12,7 +12,8 @@ typedef struct operands {
   bool needless; /* a LOAD of constants that nobody reads in SRAM */
 } operands;
 
-/* provenance.c: one entry for each instruction; NULL where the host has no memory. Accesses have been validated. */
-operands *re2na_trace_operands(const re2na_program *program);
+/* provenance.c: one entry for each instruction, to be freed. Accesses have been validated; looking for them is work of its own, which
+ * is asked for as it is done. */
+int32_t re2na_trace_operands(re2na_program *program, operands **found, re2na_error *error);
 
 #endif

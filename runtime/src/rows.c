@@ -25,7 +25,8 @@ INLINE void gather_row(const int8_t *planes, const re2na_window *w, corner at, i
   for (uint32_t c = 0; c < channels; c++) row = gather(planes + (int64_t)c * w->height * w->width, w, at, across, row);
 }
 
-void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, int8_t *rows) {
+int32_t re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, int8_t *rows) {
+  if (!source || !pixels || !w || !rows || !w->across || !w->groups || w->channels % w->groups) return RE2NA_ERROR_ARGUMENT;
   const int64_t inputs = (int64_t)w->channels / w->groups * w->kernel[0] * w->kernel[1], plane = (int64_t)w->height * w->width;
   for (int64_t n = 0; n < w->images; n++)
     for (int64_t g = 0; g < w->groups; g++) {
@@ -40,4 +41,5 @@ void re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window 
         else gather_row(planes, w, at, w->kernel[1], row);
       }
     }
+  return RE2NA_OK;
 }

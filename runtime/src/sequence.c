@@ -6,11 +6,6 @@ typedef struct sequence {
   const re2na_dense *unfinished; /* whose sums are in the PEs */
 } sequence;
 
-static const char *mode_name(int64_t mode) {
-  static const char *const names[] = {"none", "conv", "dense", "grouped", "pool", "eltwise"};
-  return names[mode + 1];
-}
-
 static int64_t mode_of(const re2na_instruction *at) {
   switch (at->opcode) {
     case RE2NA_CONV: return at->body.conv.groups > 1 ? RE2NA_MODE_GROUPED : RE2NA_MODE_CONV;
@@ -51,7 +46,7 @@ static int32_t check_step(const re2na_program *program, sequence *state, uint32_
   }
   if (mode >= 0 && mode != state->mode)
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): needs mode %s, the array is in mode %s", index, name,
-                      mode_name(mode), mode_name(state->mode));
+                      re2na_mode_name(mode), re2na_mode_name(state->mode));
   if (at->opcode == RE2NA_CONV && at->body.conv.rows != state->rows)
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (CONV): rows = %lld, the array's shape has %lld", index,
                       (long long)at->body.conv.rows, (long long)state->rows);

@@ -68,7 +68,6 @@ static int32_t execute(replay *state, uint32_t engine, uint64_t start, re2na_err
 }
 
 static int32_t deadlock(const replay *state, re2na_error *error) {
-  static const char *const names[] = {"load", "array", "store"};
   for (uint32_t engine = 0; engine < RE2NA_ENGINE_COUNT; engine++) {
     uint64_t index = state->next[engine];
     if (index == state->program->count) continue;
@@ -76,18 +75,17 @@ static int32_t deadlock(const replay *state, re2na_error *error) {
     for (uint32_t from = 0; from < RE2NA_ENGINE_COUNT; from++)
       if (at->wait >> from & 1 && state->taken[from][engine] == state->given[from][engine])
         return re2na_fail(error, RE2NA_ERROR_TOKENS, "instruction %llu (%s): waits for ever for a token from the %s engine",
-                          (unsigned long long)index, re2na_opcode_name(at->opcode), names[from]);
+                          (unsigned long long)index, re2na_opcode_name(at->opcode), re2na_engine_name(from));
   }
   return re2na_fail(error, RE2NA_ERROR_TOKENS, "the engines wait for each other for ever");
 }
 
 static int32_t check_tokens_left(const replay *state, re2na_error *error) {
-  static const char *const names[] = {"load", "array", "store"};
   for (int from = 0; from < RE2NA_ENGINE_COUNT; from++)
     for (int to = 0; to < RE2NA_ENGINE_COUNT; to++)
       if (state->given[from][to] != state->taken[from][to])
         return re2na_fail(error, RE2NA_ERROR_TOKENS, "%llu tokens from the %s engine to the %s engine are never taken",
-                          (unsigned long long)(state->given[from][to] - state->taken[from][to]), names[from], names[to]);
+                          (unsigned long long)(state->given[from][to] - state->taken[from][to]), re2na_engine_name(from), re2na_engine_name(to));
   return RE2NA_OK;
 }
 

@@ -14,7 +14,7 @@ from tests.runtime import oracle
 from tvm_re2na import __version__
 from tvm_re2na.codegen.compiler import STAGES
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.library import Simulator
+from tvm_re2na.runtime.library import LoadedProgram, Simulator
 
 pytestmark = pytest.mark.usefixtures("shared")  # LeNet-5 is compared again and again
 
@@ -231,11 +231,16 @@ def test_any_number_of_threads_gives_the_same(
 def test_check(re2na: Command, program: Path) -> None:
     found = re2na("check", program, "--json")
     assert found.code == 0, found.stderr
-    check(found.json, {"program": str, "instructions": int, "cycles": int, "tokens": int})
+    check(
+        found.json,
+        {"program": str, "instructions": int, "cycles": int, "tokens": int, "memory_bytes": int, "work": int},
+    )
     instructions = Program.open(program).instructions
     assert found.json["instructions"] == len(instructions)
     assert found.json["cycles"] == Simulator(program).timing.cycles
     assert found.json["tokens"] == len(oracle.tokens(instructions))
+    asks = LoadedProgram(program).asks
+    assert (found.json["memory_bytes"], found.json["work"]) == (asks.memory_bytes, asks.work)
     table = re2na("check", program)
     assert table.code == 0
     assert f"none, {found.json['tokens']} tokens" in table.stdout

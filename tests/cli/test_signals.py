@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Outcome
 from tests.cli.test_failures import assert_failure
 from tvm_re2na.cli import commands
 
@@ -98,3 +98,13 @@ def test_settings_that_are_none(
     monkeypatch.setenv(name, "mmx")
     found = re2na("compare", small, "--data", small_float[1], "--limit", 1)
     assert_failure(found, 2 if name == "RE2NA_CPU" else 3, name, "mmx")
+
+
+def test_a_number_of_threads_that_is_none(
+    small: Path, small_float: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a fresh process: in one where `--threads` was given once, the variable is not asked."""
+    monkeypatch.setenv("RE2NA_THREADS", "mmx")
+    command = [sys.executable, "-m", "tvm_re2na.cli", "compare", small, "--data", small_float[1], "--limit", "1"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert_failure(Outcome(found.returncode, found.stdout, found.stderr), 3, "RE2NA_THREADS", "mmx")

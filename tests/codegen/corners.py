@@ -8,7 +8,8 @@ compares all bits and counters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,11 @@ def trial(seed: int) -> Trial:
     """A machine that has no room for one of the layers refuses all of them."""
     rng = np.random.default_rng(seed)
     arch = corner_arch(rng)
-    graph = wide_graph(rng, arch) if seed % WIDE == 0 else corner_graph(rng, arch, 10 if seed % LARGE == 0 else 1)
+    if seed % WIDE == 0:
+        arch = replace(arch, sram_bytes=max(SRAM))
+        graph = wide_graph(rng, arch)
+    else:
+        graph = corner_graph(rng, arch, 10 if seed % LARGE == 0 else 1)
     try:
         program = compile_graph(graph, arch)
     except CompileError as error:
@@ -94,11 +99,12 @@ def wide_graph(rng: np.random.Generator, arch: Architecture) -> Graph:
     channels, outputs = 7300, maker.pick((1, 2, 17))
     x = maker.builder.input("x", (maker.pick((1, 2)), channels, 3, 3))
     y = maker.builder.input("y", (maker.pick((1, 5)), 9 * channels))
-    parts = {"bias": maker.bias(outputs), "cut": maker.cut()}
     window = Window((3, 3))
     ends = [
-        Conv2d("conv", (x,), "c", maker.weight(outputs, channels, 3, 3), window=window, groups=1, **parts),
-        Dense("dense", (y,), "d", maker.weight(outputs, 9 * channels), **parts),
+        Conv2d(
+            "conv", (x,), "c", maker.weight(outputs, channels, 3, 3), window=window, groups=1, **maker.sums(outputs)
+        ),
+        Dense("dense", (y,), "d", maker.weight(outputs, 9 * channels), **maker.sums(outputs)),
     ]
     return maker.builder.build([maker.builder.append(end) for end in ends])
 
@@ -166,10 +172,13 @@ class Corners(Maker):
             return (rng.integers(-128, 128, shape) * kept).astype(np.int8)
         return rng.integers(-(limit := self.pick((1, 20, 128))), limit, shape).astype(np.int8)
 
-    def bias(self, outputs: int) -> npt.NDArray[np.int32]:
-        """What the accumulator holds beside the largest half, or little."""
-        most = (self.arch.acc_max + 1) // 2 if self.rng.random() < 0.2 else 100
-        return self.rng.integers(-most, most, outputs).astype(np.int32)
+    def sums(self, outputs: int) -> dict[str, Any]:
+        """A cut, and biases: all that the accumulator holds beside the half, or little."""
+        cut = self.cut()
+        low, high = self.arch.acc_min, self.arch.acc_max - self.arch.half(cut.lsb)
+        if self.rng.random() < 0.8:
+            low, high = max(low, -100), min(high, 100)
+        return {"bias": self.rng.integers(low, high, outputs, endpoint=True).astype(np.int32), "cut": cut}
 
     def _window(self, height: int, width: int, pool: bool) -> Window:
         """Strides beyond the kernel; padding on any side, an output of nothing else included; one row or column of outputs."""
@@ -201,11 +210,11 @@ class Corners(Maker):
             * groups
         )
         weight = self.weight(outputs, channels // groups, *window.kernel)
-        return Conv2d(**names, weight=weight, bias=self.bias(outputs), window=window, groups=groups, cut=self.cut())
+        return Conv2d(**names, weight=weight, window=window, groups=groups, **self.sums(outputs))
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self.pick((1, 2, 10, 15, 16, 17, 63, 64, 65, 130))
-        return Dense(**names, weight=self.weight(outputs, shape[1]), bias=self.bias(outputs), cut=self.cut())
+        return Dense(**names, weight=self.weight(outputs, shape[1]), **self.sums(outputs))
 
     def _pool(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         """Half of them as the array's output path takes them: windows side by side."""
@@ -219,17 +228,9 @@ class Corners(Maker):
         """Of a tensor and what a convolution makes of it, or of a tensor and itself."""
         other = tensors[0]
         if self.rng.random() < 0.7:
+            own = {"name": f"{names['name']}_conv", "inputs": (other,), "output": f"{names['output']}_conv"}
             weight = self.weight(shape[1], shape[1], 1, 1)
-            conv = Conv2d(
-                f"{names['name']}_conv",
-                (other,),
-                f"{names['output']}_conv",
-                weight,
-                self.bias(shape[1]),
-                Window((1, 1)),
-                1,
-                self.cut(),
-            )
+            conv = Conv2d(**own, weight=weight, window=Window((1, 1)), groups=1, **self.sums(shape[1]))
             other = self.builder.append(conv)
             self.count += 1
         cut = self.cut()

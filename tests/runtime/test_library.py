@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import library, reference
-from tvm_re2na.runtime.library import Simulator, SimulatorError
+from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.runtime.trace import write_trace
 
@@ -96,3 +96,21 @@ def test_a_trace_has_a_slice_for_every_instruction(tmp_path: Path) -> None:
     slices = [event for event in events if event["ph"] == "X"]
     assert len(slices) == len(program.instructions)
     assert max(event["args"]["finish"] for event in slices) == Simulator(program).timing.cycles
+
+
+def test_a_machine_outlives_its_program() -> None:
+    """As the garbage collector may have it, which frees those of a cycle in any order."""
+    program = random_program(4, length=3)
+    inputs, expected = random_input(program, 0), Simulator(program).run(random_input(program, 0))
+    simulator = Simulator(program)
+    simulator.program.__del__()
+    simulator.program._handle = None  # type: ignore[assignment]
+    others = [
+        LoadedProgram(random_program(seed, length=3)) for seed in range(20)
+    ]  # whose memory could be the one that was freed
+    outputs = [np.empty(port.shape, np.int8) for port in simulator.outputs]
+    code = library._library().re2na_run(
+        simulator._machine, library._addresses(inputs), library._addresses(outputs), None, None
+    )
+    assert code == 0 and len(others) == 20
+    np.testing.assert_array_equal(outputs[0], expected.outputs[0])

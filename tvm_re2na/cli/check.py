@@ -22,12 +22,15 @@ def check_program(path: Path) -> dict[str, Any]:
     Raises ProgramError, SimulatorError, TimingError or HazardError; each names the instruction, and what is wrong with it.
     """
     program = Program.open(path)
-    cycles = _same(program, LoadedProgram(path).timing, timing(program))
+    loaded = LoadedProgram(path)
+    cycles = _same(program, loaded.timing, timing(program))
     hazards.check(program)
     return {
         "instructions": len(program.instructions),
         "cycles": cycles,
         "tokens": sum(at.signal.bit_count() for at in program.instructions),
+        "memory_bytes": loaded.asks.memory_bytes,
+        "work": loaded.asks.work,
     }
 
 

@@ -1,0 +1,309 @@
+/* From any fields to a program that is accepted: what is too large is halved until it fits, addresses are drawn where the bytes fit, as
+ * often as not flush with the memory's end. What is refused stays possible: the mutator leaves this out at times. */
+#include <string.h>
+
+#include "parts.h"
+
+typedef struct axis {
+  int64_t *count, *stride;
+} axis;
+
+typedef struct state {
+  parts *of;
+  uint64_t *random;
+  int64_t rows; /* of the array's shape */
+  re2na_dense *unfinished;
+} state;
+
+static int64_t clip(int64_t value, int64_t low, int64_t high) {
+  const int64_t size = high - low + 1;
+  if (size <= 0) return low;
+  return value >= low && value <= high ? value : low + (int64_t)((uint64_t)value % (uint64_t)size);
+}
+
+static void clip_to(int64_t *value, int64_t low, int64_t high) { *value = clip(*value, low, high); }
+
+static void halve(int64_t *value) { *value = (*value + 1) / 2; }
+
+static int64_t span(const axis *axes, int count, int64_t run) {
+  int64_t size = run;
+  for (int i = 0; i < count; i++) {
+    if (*axes[i].count == 0) return 0;
+    size += (*axes[i].count - 1) * *axes[i].stride;
+  }
+  return size;
+}
+
+/* Where `size` bytes fit into low..high. */
+static void place(state *by, int64_t *address, int64_t size, int64_t low, int64_t high) {
+  if (*address >= low && *address <= high - size && !chance(by->random, 8)) return;
+  *address = chance(by->random, 2) ? high - size : low + (int64_t)below(by->random, (uint64_t)(high - size - low + 1));
+}
+
+static void fit(state *by, int64_t *address, axis *axes, int count, int64_t run, int64_t low, int64_t high) {
+  while (span(axes, count, run) > high - low) {
+    for (int i = 0; i < count; i++) {
+      *axes[i].stride /= 2;
+      if (*axes[i].stride == 0 && *axes[i].count > 1) *axes[i].count /= 2;
+    }
+  }
+  place(by, address, span(axes, count, run), low, high);
+}
+
+static int64_t sram_of(const state *by) { return by->of->arch.sram_bytes; }
+
+#define FIT_SIDE(by, body, side, height, width, run)                                                               \
+  do {                                                                                                             \
+    axis axes_[] = {{&(height), &(body)->side##_row_stride}, {&(width), &(body)->side##_pixel_stride}, {&(body)->n, &(body)->side##_image_stride}}; \
+    fit(by, &(body)->side##_addr, axes_, 3, (run), 0, sram_of(by));                                                \
+  } while (0)
+
+/* One axis of a window as networks have it: an output for each place of the window, padding smaller than the window, small strides. */
+static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int64_t *stride, int64_t *dilation, int64_t *pad) {
+  *in = 1 + (int64_t)below(by->random, chance(by->random, 2) ? 4 : 20);
+  *stride = 1 + (int64_t)below(by->random, 3);
+  *dilation = 1 + chance(by->random, 4);
+  *pad = (int64_t)below(by->random, (uint64_t)*kernel);
+  const int64_t places = (*in + 2 * *pad - (*kernel - 1) * *dilation - 1) / *stride + 1;
+  *out = places < 1 ? 1 : places > 12 ? 12 : places;
+}
+
+/* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie ready. */
+#define CLIP_WINDOW(by, body)                                                                                                     \
+  do {                                                                                                                            \
+    const bool point = chance((by)->random, 4), real = chance((by)->random, 2);                                                   \
+    clip_to(&(body)->n, 1, 4);                                                                                                    \
+    clip_to(&(body)->in_h, 0, 20);                                                                                                \
+    clip_to(&(body)->in_w, 0, 20);                                                                                                \
+    clip_to(&(body)->out_h, 1, 12);                                                                                               \
+    clip_to(&(body)->out_w, 1, 12);                                                                                               \
+    clip_to(&(body)->kernel_h, 1, point ? 1 : 6);                                                                                 \
+    clip_to(&(body)->kernel_w, 1, point ? 1 : 6);                                                                                 \
+    clip_to(&(body)->stride_h, 1, 255);                                                                                           \
+    clip_to(&(body)->stride_w, 1, 255);                                                                                           \
+    clip_to(&(body)->dilation_h, 1, 255);                                                                                         \
+    clip_to(&(body)->dilation_w, 1, 255);                                                                                         \
+    if (!real) break;                                                                                                             \
+    real_axis(by, &(body)->in_h, &(body)->out_h, &(body)->kernel_h, &(body)->stride_h, &(body)->dilation_h, &(body)->pad_top);    \
+    real_axis(by, &(body)->in_w, &(body)->out_w, &(body)->kernel_w, &(body)->stride_w, &(body)->dilation_w, &(body)->pad_left);   \
+    (body)->in_pixel_stride = (body)->in_c;                                                                                       \
+    (body)->in_row_stride = (body)->in_c * (body)->in_w;                                                                          \
+    (body)->in_image_stride = (body)->in_row_stride * (body)->in_h;                                                               \
+  } while (0)
+
+static void order(int64_t *lo, int64_t *hi) {
+  const int64_t low = *lo < *hi ? *lo : *hi, high = *lo < *hi ? *hi : *lo;
+  *lo = low;
+  *hi = high;
+}
+
+static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, int64_t *weights, int64_t *mask, int64_t *bias) {
+  if (chance(by->random, 2)) *steps = k;
+  clip_to(steps, 0, k);
+  while (*steps * out_c > sram_of(by)) *steps /= 2;
+  place(by, weights, *steps * out_c, 0, sram_of(by));
+  if (*steps < k) place(by, mask, (k + 7) / 8, 0, sram_of(by));
+  place(by, bias, 4 * out_c, 0, sram_of(by));
+}
+
+static void repair_groups(state *by, re2na_conv *body) {
+  const int64_t most = body->rows < 70 ? body->rows : 70;
+  clip_to(&body->out_c, 1, most);
+  clip_to(&body->in_c, 1, chance(by->random, 8) ? 300 : 70);
+  clip_to(&body->groups, 1, body->out_c);
+  if (body->out_c % body->groups == 0 && body->in_c % body->groups == 0) return;
+  if (chance(by->random, 2)) { /* depthwise, or nearly */
+    body->groups = body->out_c;
+    body->in_c = body->groups * (int64_t)(1 + chance(by->random, 4));
+  } else {
+    body->groups = 1;
+  }
+}
+
+static void repair_conv(state *by, re2na_conv *body) {
+  const re2na_arch *arch = &by->of->arch;
+  const int64_t columns = arch->array_rows * arch->array_columns / by->rows;
+  body->rows = by->rows;
+  repair_groups(by, body);
+  CLIP_WINDOW(by, body);
+  clip_to(&body->lsb, 0, arch->acc_bits - 1);
+  clip_to(&body->shift_a, 0, arch->acc_bits - 1);
+  clip_to(&body->shift_b, 0, arch->acc_bits - 1);
+  order(&body->lo, &body->hi);
+  order(&body->add_lo, &body->add_hi);
+  clip_to(&body->pool_h, 1, 3);
+  clip_to(&body->pool_w, 1, 3);
+  if (body->add || body->pool_h * body->pool_w > columns) body->pool_h = body->pool_w = 1;
+  while (body->n * body->out_h * body->out_w * body->out_c > sram_of(by)) halve(&body->out_h), halve(&body->out_w);
+  FIT_SIDE(by, body, in, body->in_h, body->in_w, body->in_c);
+  FIT_SIDE(by, body, out, body->out_h, body->out_w, body->out_c);
+  if (body->add) FIT_SIDE(by, body, add, body->out_h, body->out_w, body->out_c);
+  FIT_SIDE(by, body, out, body->out_h, body->out_w, body->out_c);
+  FIT_SIDE(by, body, in, body->in_h, body->in_w, body->in_c);
+  repair_weights(by, &body->steps, body->kernel_h * body->kernel_w * (body->in_c / body->groups), body->out_c, &body->weight_addr,
+                 &body->mask_addr, &body->bias_addr);
+}
+
+static void repair_pool(state *by, re2na_pool *body) {
+  clip_to(&body->in_c, 1, 70);
+  CLIP_WINDOW(by, body);
+  order(&body->lo, &body->hi);
+  while (body->n * body->out_h * body->out_w * body->in_c > sram_of(by)) halve(&body->out_h), halve(&body->out_w);
+  FIT_SIDE(by, body, out, body->out_h, body->out_w, body->in_c);
+  FIT_SIDE(by, body, in, body->in_h, body->in_w, body->in_c);
+}
+
+static void repair_dense(state *by, re2na_dense *body) {
+  const re2na_arch *arch = &by->of->arch;
+  const int64_t pes = arch->array_rows * arch->array_columns;
+  clip_to(&body->n, 1, 8);
+  clip_to(&body->out_c, 1, 100);
+  clip_to(&body->in_c, 1, chance(by->random, 8) ? 3000 : 90);
+  if (by->unfinished) body->n = by->unfinished->n, body->out_c = by->unfinished->out_c;
+  else if (body->n * body->out_c > pes) body->n = 1, body->out_c = clip(body->out_c, 1, pes);
+  body->first = !by->unfinished;
+  clip_to(&body->lsb, 0, arch->acc_bits - 1);
+  order(&body->lo, &body->hi);
+  if (body->in_c > sram_of(by)) body->in_c = sram_of(by);
+  int64_t n = body->n;
+  axis in[] = {{&n, &body->in_image_stride}}, out[] = {{&n, &body->out_image_stride}};
+  while (span(in, 1, body->in_c) > sram_of(by)) body->in_image_stride /= 2;
+  while (span(out, 1, body->out_c) > sram_of(by)) body->out_image_stride /= 2;
+  place(by, &body->in_addr, span(in, 1, body->in_c), 0, sram_of(by));
+  place(by, &body->out_addr, span(out, 1, body->out_c), 0, sram_of(by));
+  repair_weights(by, &body->steps, body->in_c, body->out_c, &body->weight_addr, &body->mask_addr, &body->bias_addr);
+  by->unfinished = body->last ? NULL : body;
+}
+
+static void repair_eltwise(state *by, re2na_eltwise *body) {
+  clip_to(&body->bytes, 1, sram_of(by) < 1500 ? sram_of(by) : 1500);
+  clip_to(&body->shift_a, 0, by->of->arch.acc_bits - 1);
+  clip_to(&body->shift_b, 0, by->of->arch.acc_bits - 1);
+  order(&body->lo, &body->hi);
+  place(by, &body->a_addr, body->bytes, 0, sram_of(by));
+  place(by, &body->b_addr, body->bytes, 0, sram_of(by));
+  place(by, &body->out_addr, body->bytes, 0, sram_of(by));
+}
+
+static void repair_transfer(state *by, re2na_load *body, bool is_load) {
+  const parts *of = by->of;
+  const int64_t behind = (int64_t)(of->constants_address + of->constants_bytes), dram = (int64_t)of->dram_bytes;
+  const bool above = behind < dram || of->constants_address == 0;
+  const int64_t low = is_load || !above ? 0 : behind, high = is_load || above ? dram : (int64_t)of->constants_address;
+  axis near[] = {{&body->rows, &body->sram_row_stride}, {&body->planes, &body->sram_plane_stride}};
+  axis far[] = {{&body->rows, &body->dram_row_stride}, {&body->planes, &body->dram_plane_stride}};
+  clip_to(&body->bytes, 1, sram_of(by));
+  clip_to(&body->rows, 1, 12);
+  clip_to(&body->planes, 1, 5);
+  if (body->bytes > high - low) body->bytes = high > low ? high - low : 1;
+  while (body->bytes * body->rows * body->planes > sram_of(by)) halve(&body->rows), halve(&body->planes), halve(&body->bytes);
+  if (high <= low) return;
+  fit(by, &body->sram_addr, near, 2, body->bytes, 0, sram_of(by));
+  fit(by, &body->dram_addr, far, 2, body->bytes, low, high);
+  fit(by, &body->sram_addr, near, 2, body->bytes, 0, sram_of(by));
+}
+
+static void repair_arch(re2na_arch *arch, uint64_t *random) {
+#define CLIP(name, low, high) clip_to(&arch->name, low, high);
+  RE2NA_ARCH_FIELDS(CLIP)
+#undef CLIP
+  const int64_t pes = arch->array_rows * arch->array_columns;
+  if (arch->sram_bytes > 1 << 16) arch->sram_bytes = INT64_C(1024) << below(random, 5);
+  for (int64_t rows = 1; rows <= arch->array_shapes; rows *= 2)
+    if ((arch->array_shapes & rows) && pes % rows) arch->array_shapes &= ~rows;
+}
+
+static void repair_memory(parts *of) {
+  if (of->constants_address > 1 << 16) of->constants_address %= 1 << 12;
+  if (of->dram_bytes > 1 << 18) of->dram_bytes %= 1 << 18;
+  if (of->dram_bytes < of->constants_address + of->constants_bytes + 64) of->dram_bytes = of->constants_address + of->constants_bytes + 64;
+  for (uint32_t i = 0; i < of->tensor_count; i++) {
+    fuzz_tensor *tensor = &of->tensors[i];
+    const uint64_t behind = of->constants_address + of->constants_bytes, left = of->dram_bytes - behind;
+    uint64_t size = 1;
+    tensor->kind &= 1;
+    tensor->rank = tensor->rank == 2 ? 2 : 4;
+    for (int axis = 0; axis < 4; axis++) {
+      if (tensor->rank == 2 && axis > 1) tensor->shape[axis] = 1;
+      tensor->shape[axis] = (uint32_t)clip(tensor->shape[axis], 1, 1 << 12);
+      while (size * tensor->shape[axis] > left) tensor->shape[axis] = (tensor->shape[axis] + 1) / 2;
+      size *= tensor->shape[axis];
+    }
+    uint64_t stored = 1;
+    for (int axis = 0; axis < 4; axis++) stored *= tensor->stored[axis] ? tensor->stored[axis] : 7919;
+    if (stored != size) memcpy(tensor->stored, tensor->shape, sizeof tensor->shape);
+    if (tensor->address < behind || tensor->address + size > of->dram_bytes) tensor->address = of->dram_bytes - size;
+  }
+}
+
+static int64_t mode_of(const re2na_instruction *at) {
+  switch (at->opcode) {
+    case RE2NA_CONV: return at->body.conv.groups > 1 ? RE2NA_MODE_GROUPED : RE2NA_MODE_CONV;
+    case RE2NA_DENSE: return RE2NA_MODE_DENSE;
+    case RE2NA_POOL: return RE2NA_MODE_POOL;
+    case RE2NA_ELTWISE: return RE2NA_MODE_ELTWISE;
+    default: return -1;
+  }
+}
+
+/* One of the shapes. */
+static int64_t draw_rows(state *by, bool any) {
+  const int64_t shapes = by->of->arch.array_shapes, rows = INT64_C(1) << below(by->random, 13);
+  return any && (shapes & rows) ? rows : by->of->arch.array_rows;
+}
+
+static void repair_body(state *by, re2na_instruction *at) {
+  switch (at->opcode) {
+    case RE2NA_LOAD:
+    case RE2NA_STORE: repair_transfer(by, &at->body.load, at->opcode == RE2NA_LOAD); break;
+    case RE2NA_CONV: repair_conv(by, &at->body.conv); break;
+    case RE2NA_DENSE: repair_dense(by, &at->body.dense); break;
+    case RE2NA_POOL: repair_pool(by, &at->body.pool); break;
+    case RE2NA_ELTWISE: repair_eltwise(by, &at->body.eltwise); break;
+    default: break;
+  }
+}
+
+/* The instruction, and before it the RECONFIGURE that it needs; returns how many there are. Between the parts of a sum stands none. */
+static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *code) {
+  const bool array = at.engine == RE2NA_ENGINE_ARRAY, goes_on = at.opcode == RE2NA_DENSE && by->unfinished;
+  re2na_instruction *to = array && !goes_on ? code + 1 : code;
+  if (array && at.opcode != RE2NA_DENSE && by->unfinished) {
+    by->unfinished->last = 1;
+    by->unfinished = NULL;
+  }
+  if (array && !goes_on) by->rows = draw_rows(by, at.opcode == RE2NA_CONV);
+  *to = at;
+  repair_body(by, to);
+  if (to == code) return 1;
+  *code = (re2na_instruction){.opcode = RE2NA_RECONFIGURE, .engine = RE2NA_ENGINE_ARRAY};
+  code->body.reconfigure = (re2na_reconfigure){mode_of(to), by->rows};
+  return 2;
+}
+
+static void repair_tokens(parts *of, uint64_t *random) {
+  const bool between_neighbours = chance(random, 4);
+  for (uint32_t i = 0; i < of->count; i++) of->code[i].source = of->code[i].wait = of->code[i].signal = of->code[i].flags = 0;
+  for (uint32_t i = 0; between_neighbours && i + 1 < of->count; i++)
+    if (of->code[i].engine != of->code[i + 1].engine) {
+      of->code[i].signal = 1u << of->code[i + 1].engine;
+      of->code[i + 1].wait = 1u << of->code[i].engine;
+    }
+}
+
+void repair(parts *of, uint64_t *random) {
+  static re2na_instruction code[MOST_INSTRUCTIONS];
+  state by = {of, random, of->arch.array_rows, NULL};
+  uint32_t count = 0;
+  repair_arch(&of->arch, random);
+  repair_memory(of);
+  for (uint32_t i = 0; i < of->count && count < MOST_INSTRUCTIONS - 2; i++) {
+    const uint32_t opcode = of->code[i].opcode;
+    if (opcode != RE2NA_HALT && opcode != RE2NA_RECONFIGURE) count += repair_one(&by, of->code[i], code + count);
+  }
+  if (by.unfinished) by.unfinished->last = 1;
+  code[count++] = (re2na_instruction){.opcode = RE2NA_HALT, .engine = RE2NA_ENGINE_ARRAY};
+  memcpy(of->code, code, sizeof code);
+  of->count = count;
+  repair_tokens(of, random);
+}

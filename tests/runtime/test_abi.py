@@ -1,0 +1,116 @@
+"""Every exported function, as the header lists them, with NULL for each of its pointers and for all: a status, never a crash."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+import sys
+from ctypes import byref, c_char, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.runtime.programs import random_input, random_program
+from tvm_re2na.runtime.library import STATUS, library_path
+
+HEADER = Path(__file__).parents[2] / "runtime/include/re2na.h"
+PLAIN = {"uint64_t": c_uint64, "int64_t": c_int64, "uint32_t": c_uint32, "int32_t": c_int32, "float": c_float}
+OPTIONAL = {"error", "totals", "instructions", "sources", "limits"}  # pointers that may be NULL
+QUIET = {"re2na_kernel_number": -1}  # no status: what a NULL gives instead
+
+
+@dataclass(frozen=True)
+class Function:
+    name: str
+    result: str
+    parameters: tuple[tuple[str, str], ...]  # type, name
+
+    @property
+    def pointers(self) -> list[str]:
+        return [name for kind, name in self.parameters if "*" in kind]
+
+
+def functions() -> list[Function]:
+    """Those of re2na.h."""
+    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
+    found = []
+    for result, name, inside in re.findall(r"RE2NA_API ([\w *]+?)\s*(\w+)\(([^)]*)\);", text):
+        split = [
+            re.fullmatch(r"(.*?)(\w+)", " ".join(part.split())) for part in inside.split(",") if part.strip() != "void"
+        ]
+        found.append(Function(name, result.strip(), tuple((m[1].strip(), m[2]) for m in split if m)))
+    return found
+
+
+def names() -> set[str]:
+    return {function.name for function in functions()}
+
+
+def test_the_header_lists_what_the_library_exports() -> None:
+    listed = subprocess.run(["nm", "-D", "--defined-only", library_path()], capture_output=True, text=True, check=True)
+    assert names() == set(re.findall(r" T (re2na_\w+)", listed.stdout))
+
+
+def test_null_is_a_status() -> None:
+    """In a process of its own, which says what it calls: one that crashes says it last."""
+    done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout[-200:]}{done.stderr[-2000:]}"
+    assert set(done.stdout.split("\n")) >= {f"{function.name} ()" for function in functions()}
+
+
+class Caller:
+    """Real handles and buffers for a program, by the parameters' types."""
+
+    def __init__(self) -> None:
+        self.library = ctypes.CDLL(str(library_path()))
+        program = random_program(4, length=2)
+        self.data, self.input = program.to_bytes(), random_input(program, 0)[0]
+        self.buffer = (c_char * (1 << 16))()
+        self.program, self.machine = c_void_p(), c_void_p()
+        self.tables = {
+            "inputs": (c_void_p * 1)(self.input.ctypes.data),
+            "outputs": (c_void_p * 1)(ctypes.addressof(self.buffer)),
+            "pointers": (c_uint64 * 2)(self.input.ctypes.data, ctypes.addressof(self.buffer)),
+        }
+        size = c_uint64(len(self.data))
+        assert self.library.re2na_program_load(self.data, size, byref(self.program), None) == 0
+        assert self.library.re2na_machine_create(self.program, byref(self.machine), None) == 0
+
+    def value(self, kind: str, name: str) -> object:
+        if kind in PLAIN:
+            return PLAIN[kind](len(self.data) if name == "size" else 1)
+        if "re2na_program *" in kind and "**" not in kind:
+            return self.program
+        if "re2na_machine *" in kind and "**" not in kind:
+            return self.machine
+        if name in ("bytes", "program") and "**" not in kind:
+            return self.data
+        if name == "limits":
+            return None
+        return self.tables.get(name, self.buffer)
+
+    def call(self, function: Function, nulls: set[str]) -> int | None:
+        target = getattr(self.library, function.name)
+        target.restype = c_void_p if "*" in function.result else PLAIN.get(function.result)
+        values = [None if name in nulls else self.value(kind, name) for kind, name in function.parameters]
+        return target(*values)  # type: ignore[no-any-return]
+
+
+def check(caller: Caller, function: Function) -> None:
+    needed = [name for name in function.pointers if name not in OPTIONAL]
+    for nulls in [{name} for name in needed] + [set(needed), set(function.pointers)] if needed else []:
+        print(function.name, nulls, flush=True)
+        result = caller.call(function, nulls)
+        if function.result == "int32_t":
+            assert result == QUIET.get(function.name, STATUS.index("argument")), f"{function.name} {nulls}: {result}"
+        elif function.result != "void":
+            assert not result, f"{function.name} {nulls}: {result}"
+    print(function.name, "()", flush=True)
+    if not function.name.endswith("_free"):
+        caller.call(function, {name for name in function.pointers if name in OPTIONAL})
+
+
+if __name__ == "__main__":
+    CALLER = Caller()
+    for each in functions():
+        check(CALLER, each)
