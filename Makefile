@@ -61,7 +61,7 @@ MINUTES ?= 10
 fuzz: $(STAMP)
 	tests/fuzz/campaign.sh $(BIN)/python $(MINUTES)
 
-# generated cases, tests/runtime, and threads: some ten minutes
+# generated cases, tests/runtime, and threads: five minutes
 CASES ?= 20000
 test-sanitized: $(STAMP)
 	tests/fuzz/sanitize.sh $(BIN)/python $(CASES)

@@ -97,6 +97,7 @@ static int32_t read_memory(re2na_program *program, const section *part, const se
     return re2na_fail(error, RE2NA_ERROR_FORMAT, "constants: %llu bytes at %llu do not fit the DRAM of %llu",
                       (unsigned long long)constants->size, (unsigned long long)program->constants_address,
                       (unsigned long long)program->dram_bytes);
+  if (!constants->size) program->constants_address = 0; /* no constants lie nowhere: they part no tensor */
   return RE2NA_OK;
 }
 

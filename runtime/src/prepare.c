@@ -24,6 +24,7 @@ static int32_t pack(re2na_program *program, const weights *of, packed **found, r
   *found = made;
   if (made) return RE2NA_OK;
   code = re2na_ask_memory(program, re2na_pack_bytes(of, program->kernel), error);
+  if (!code) code = re2na_ask_work(program, program->pack_count, error); /* that were looked at */
   if (code) return code;
   made = calloc(1, sizeof *made);
   if (!made) return no_memory(error);

@@ -76,11 +76,11 @@ static const uint8_t *constant(tracer *of, int64_t address, uint64_t bytes, uint
   const copied *copy = copy_at(of, start);
   const uint8_t *from = copy ? copy->from + (start - copy->start) : NULL;
   uint64_t at = start;
-  while (copy && copy->from + (at - copy->start) == from + (at - start) && copy->stop < stop) {
+  while (copy && copy->from + (at - copy->start) == from + (at - start) && copy->stop < stop && of->looks <= of->program->limits.work) {
     at = copy->stop;
     copy = copy_at(of, at);
   }
-  if (copy && bytes && copy->from + (at - copy->start) == from + (at - start) &&
+  if (copy && bytes && stop <= copy->stop && copy->from + (at - copy->start) == from + (at - start) &&
       (uint64_t)(of->program->bytes + of->program->size - from) >= bytes + slack)
     return from;
   read_sram(of, start, stop);

@@ -46,7 +46,7 @@ static void insert(parts *of, uint64_t *random) {
   }
 }
 
-static void delete (parts *of, uint64_t *random) {
+static void drop_one(parts *of, uint64_t *random) {
   const uint32_t at = (uint32_t)below(random, of->count);
   if (of->count < 2) return;
   of->count--;
@@ -111,7 +111,7 @@ static void change(parts *of, uint64_t *random) {
   re2na_instruction *at = &of->code[below(random, of->count)];
   switch (below(random, 16)) {
     case 0: insert(of, random); break;
-    case 1: delete (of, random); break;
+    case 1: drop_one(of, random); break;
     case 2: swap(of, random); break;
     case 3: change_arch(&of->arch, random); break;
     case 4: change_constants(of, random); break;
