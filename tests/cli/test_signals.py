@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from tvm_re2na.cli import commands
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_ignored() -> Iterator[None]:
+    """As a shell ignores SIGINT for what it starts in the background, these tests with it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("kind", CODES)
 def test_a_command_that_is_stopped(kind: signal.Signals, small_float: tuple[Path, Path], tmp_path: Path) -> None:
     """It waits for its calibration images, which never come."""
@@ -27,8 +36,10 @@ def test_a_command_that_is_stopped(kind: signal.Signals, small_float: tuple[Path
     started = subprocess.Popen([*command, "--output", output], stderr=subprocess.PIPE, text=True)
     with started as running, images.open("wb"):  # which waits until the command has opened it, too
         running.send_signal(kind)
-        assert running.stderr is not None
-        said = running.stderr.read()
+        try:
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
     code, word = CODES[kind]
     assert (running.returncode, said) == (code, f"re2na: error: {word}\n")
     assert list(tmp_path.iterdir()) == [images]
