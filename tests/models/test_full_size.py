@@ -7,11 +7,10 @@ import os
 import numpy as np
 import pytest
 
-from tests.models.topologies import TOPOLOGIES, synthetic_images
-from tvm_re2na import pipeline
+from tests.models.topologies import TOPOLOGIES, quickly_quantized, synthetic_images
+from tvm_re2na import pipeline, rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import Dataset
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
@@ -26,9 +25,8 @@ slow = pytest.mark.skipif(
 )
 def test_full_size(name: str) -> None:
     x = synthetic_images(5, 3, 224, seed=1)
-    calibration = Dataset("synthetic", (3, 224, 224), None, 4, lambda start, stop: x[start:stop])
     arch = Architecture()
-    model = pipeline.quantized_model(TOPOLOGIES[name](), calibration, arch)
+    model = quickly_quantized(TOPOLOGIES[name](), x[:4], arch)
     mod, params = pipeline.import_into_tvm(model)
     on_cpu = [row for row in pipeline.explain(mod, params, arch) if not row.offloaded]
     assert not [row for row in on_cpu if any(kind in row.op for kind in OFFLOADED)]
@@ -36,7 +34,7 @@ def test_full_size(name: str) -> None:
     assert re2na.offloaded_macs_share == 1.0
     got, expected = re2na.executor()(x[4:]), pipeline.build_for_cpu(mod, params).executor()(x[4:])
     np.testing.assert_array_equal(got[0], expected[0])
-    for _, program in re2na.programs:
+    for _, program in re2na.programs if rooms.installed() == "relay" else ():  # of Relax it is the same program
         assert_same_everywhere(program)
     assert len(np.unique(got[0])) > 10, "the outputs must not be trivial"
 

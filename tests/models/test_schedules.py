@@ -11,12 +11,11 @@ import pytest
 
 from tests.codegen.test_bounds import dram_bytes
 from tests.models.pruning import prune_convolutions
-from tests.models.topologies import TOPOLOGIES, synthetic_images
+from tests.models.topologies import TOPOLOGIES, quickly_quantized, synthetic_images
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import duration_parts
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import Dataset
 from tvm_re2na.runtime import hazards
 
 
@@ -31,8 +30,7 @@ class Case:
 def compiled(case: Case, *, exact: bool = True) -> Program:
     """Quantised and built; the program must be free of hazards and, if `exact`, the outputs those of TVM's CPU."""
     x = synthetic_images(4 + case.batch, 3, case.size, seed=1)
-    calibration = Dataset("synthetic", x.shape[1:], None, 4, lambda start, stop: x[start:stop])
-    quantized = pipeline.quantized_model(case.model, calibration, case.arch)
+    quantized = quickly_quantized(case.model, x[:4], case.arch)
     if case.batch > 1:
         for value in (quantized.graph.input[0], quantized.graph.output[0]):
             value.type.tensor_type.shape.dim[0].Clear()

@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.models.topologies import TOPOLOGIES, synthetic_images
-from tvm_re2na import Architecture, Dataset, Program, load_dataset, pipeline
+from tests.models.topologies import TOPOLOGIES, quickly_quantized, synthetic_images
+from tvm_re2na import Architecture, Program, load_dataset, pipeline
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,7 @@ def demo_lenet5(folder: Path) -> onnx.ModelProto:
 
 
 def full_size(name: str) -> onnx.ModelProto:
-    x = synthetic_images(2, 3, 224, seed=1)
-    calibration = Dataset("synthetic", (3, 224, 224), None, 2, lambda start, stop: x[start:stop])
-    return pipeline.quantized_model(TOPOLOGIES[name](), calibration, Architecture())
+    return quickly_quantized(TOPOLOGIES[name](), synthetic_images(2, 3, 224, seed=1), Architecture())
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet18", "alexnet"])

@@ -60,6 +60,15 @@ def _relu(call: relay.Call, types: Types) -> list[Any]:
     return [relay.maximum(data, relay.const(zero, types[data].dtype)), types[data]]
 
 
-RULES: dict[str, Rule] = {"nn.conv2d": _conv2d, "nn.dense": _dense, "nn.relu": _relu}
+def _pad(call: relay.Call, types: Types) -> list[Any]:
+    data, value = call.args
+    zero = array_of(types[data].zero_point)
+    padding = None if value in types else array_of(value)
+    if zero is None or zero.size != 1 or padding is None or padding.any():
+        return list(tvms.pad(call, types))
+    return [relay.nn.pad(data, pad_value=relay.const(zero, types[data].dtype), **call.attrs), types[data]]
+
+
+RULES: dict[str, Rule] = {"nn.conv2d": _conv2d, "nn.dense": _dense, "nn.relu": _relu, "nn.pad": _pad}
 for _name, _rule in RULES.items():
     register_fake_quantization_to_integer(_name, _rule, LEVEL)
