@@ -87,7 +87,7 @@ generate: $(STAMP)
 	$(BIN)/python -m tvm_re2na.codegen.isa.generate
 	$(BIN)/python docs/make_hardware.py
 
-# editable: changes of Python files count at once, a change of a C file or of the build re-runs this
+# editable: changes of Python files count at once, a change of a C file or of the build re-runs this; each builds in a folder of its own
 $(STAMP): EXTRAS := relay,dev
 $(RELAX): EXTRAS := relax,dev,pt2e
 $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
@@ -95,12 +95,12 @@ $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
 	    || { echo "make: Python 3.10 to 3.13 is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $*/bin/python || $(PYTHON) -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$*/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	$*/bin/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$* -e '.[$(EXTRAS)]'
 	touch $@
 
 # PyTorch and the quantisers whose models the tests take through
 $(GUESTS): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[relay,dev,guests]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$(VENV) -e '.[relay,dev,guests]'
 	touch $@
 
 fuzz-files: $(GUESTS)
