@@ -15,14 +15,14 @@ from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
 OFFLOADED = ("conv2d", "dense", "pool", "add")
+NETWORK = "mobilenet_v2" if rooms.installed() == "relay" else "resnet18"  # both rooms make one program of a model
+OTHERS = [name for name in ("resnet18", "mobilenet_v2", "alexnet", "vgg16") if name != NETWORK]
 slow = pytest.mark.skipif(
     "RE2NA_SLOW" not in os.environ, reason="set RE2NA_SLOW=1; benchmarks/full_size.py runs it too"
 )
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "mobilenet_v2", pytest.param("alexnet", marks=slow), pytest.param("vgg16", marks=slow)]
-)
+@pytest.mark.parametrize("name", [NETWORK, *(pytest.param(name, marks=slow) for name in OTHERS)])
 def test_full_size(name: str) -> None:
     x = synthetic_images(5, 3, 224, seed=1)
     arch = Architecture()
@@ -34,7 +34,7 @@ def test_full_size(name: str) -> None:
     assert re2na.offloaded_macs_share == 1.0
     got, expected = re2na.executor()(x[4:]), pipeline.build_for_cpu(mod, params).executor()(x[4:])
     np.testing.assert_array_equal(got[0], expected[0])
-    for _, program in re2na.programs if rooms.installed() == "relay" else ():  # of Relax it is the same program
+    for _, program in re2na.programs:
         assert_same_everywhere(program)
     assert len(np.unique(got[0])) > 10, "the outputs must not be trivial"
 

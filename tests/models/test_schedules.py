@@ -71,7 +71,6 @@ def test_pruned_steps_are_dropped() -> None:
 
 def test_a_batch_reuses_the_weights() -> None:
     model, arch = TOPOLOGIES["mobilenet_v2"](64, 10), Architecture()
-    one = compiled(Case(model, 64, arch), exact=False)  # as in test_full_size.py, at 224x224
-    four = compiled(Case(model, 64, arch, batch=4))
+    one, four = (compiled(Case(model, 64, arch, batch), exact=False) for batch in (1, 4))  # bits: test_batches.py
     border = 3 * 64 * 64 + 10
     assert dram_bytes(four) - dram_bytes(one) == 3 * border

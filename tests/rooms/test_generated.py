@@ -1,6 +1,6 @@
 """2,000 generated cases: TVM's CPU, the C simulator and the reference simulator give the same bits.
 
-Every second pack of cases goes to TVM with Relay, the others to TVM with Relax; RE2NA_SLOW=1 gives both all of them.
+Each pack of cases is judged by one of the two TVMs.
 A case is a chain of one to three layers with its own shapes, strides, pads, groups, dilations, shifts, clips and batch. One in ten
 comes through TVM's ONNX importer, the others are built in TVM as the importer would, in a third of the time. TVM builds the
 functions of twenty cases for the CPU at once; everything else is each case's own.
@@ -8,7 +8,6 @@ functions of twenty cases for the CPU at once; everything else is each case's ow
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.rooms.harness import Region, Room, case, random_inputs, run_plain
+from tests.rooms.harness import Region, Room, case, random_inputs, run_plain, share_of_this_room
 from tests.rooms.qdq import QdqBuilder
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
@@ -170,12 +169,7 @@ def check_function(graph: Graph, arch: Architecture, inputs: list[np.ndarray], o
             np.testing.assert_array_equal(mine, theirs, err_msg=f"{kernel}: {graph}")
 
 
-def packs() -> range:
-    """The first seed of each."""
-    return range(0 if rooms.installed() == "relay" else PACK, CASES, 2 * PACK)
-
-
-@pytest.mark.parametrize("first", range(0, CASES, PACK) if "RE2NA_SLOW" in os.environ else packs())
+@pytest.mark.parametrize("first", share_of_this_room(range(0, CASES, PACK)))
 def test_cpu_simulator_and_reference_agree(room: Room, first: int) -> None:
     cases: list[Case] = []
     for seed in range(first, first + PACK):
@@ -189,7 +183,7 @@ def test_cpu_simulator_and_reference_agree(room: Room, first: int) -> None:
     assert kinds["conv2d"] >= 8
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", share_of_this_room(range(60)))
 def test_what_is_offloaded_to_a_tiny_machine_compiles(room: Room, seed: int) -> None:
     chain = Chain(room.Builder, np.random.default_rng(seed))
     chain.grow()

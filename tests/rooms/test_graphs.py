@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.rooms.harness import Room, compare
+from tests.rooms.harness import Room, compare, share_of_this_room
 from tests.rooms.qdq import QdqBuilder, Tensor, biases, small_weights
 
 OPERATORS = 8
@@ -75,7 +75,7 @@ class Branches:
         self.b.conv(small_weights(self.rng, 4, 4, 3, 3), None, exponent=self.exponent(x) + self.int(0, 3))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", share_of_this_room(range(24)))
 def test_random_graph(room: Room, seed: int) -> None:
     rng = np.random.default_rng(seed)
     module = room.load(Branches(rng).grow())
