@@ -68,8 +68,9 @@ def trial(seed: int) -> Trial:
             result = Simulator(LoadedProgram(program, kernel)).run(inputs)
             _same(result.outputs, expected.outputs, f"{kernel}\n{graph}")
             assert result.counters == expected.counters, f"counters of {kernel}\n{graph}"
-        for result in Simulator(program, threads=3, count_overflows=False, profile=True).run_all([inputs, inputs]):
-            _same(result.outputs, expected.outputs, f"three threads that do not count\n{graph}")
+        if seed % LARGE == 0:
+            for result in Simulator(program, threads=3, count_overflows=False, profile=True).run_all([inputs, inputs]):
+                _same(result.outputs, expected.outputs, f"three threads that do not count\n{graph}")
     except Exception as error:  # a program that does not run is a disagreement too
         return Trial(len(graph.ops), problem=f"{type(error).__name__}: {error}")
     return Trial(len(graph.ops))
