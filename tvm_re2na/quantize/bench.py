@@ -14,6 +14,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bounds import sum_range
 from tvm_re2na.codegen.constraints import half
 from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
+from tvm_re2na.quantize.exponents import PART
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
@@ -25,8 +26,6 @@ from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
-
-PART = 2**17  # values: half a megabyte
 
 
 @dataclass(frozen=True)

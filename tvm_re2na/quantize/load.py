@@ -30,7 +30,8 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelPro
         if not path.is_file():
             raise QuantizeError(f"{path}: no such file")
         model = _as_quantize_error(read_model, path)
-    _as_quantize_error(check_model, model)
+    else:
+        _as_quantize_error(check_model, model)
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < LOWEST_OPSET:
         try:

@@ -129,19 +129,17 @@ def _observe(
 ) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
     """Extremes over all images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
     for tensors whose extremes the samples' images raise fourfold."""
-    names, stage = (
-        list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)])),
-        "sampling layers",
-    )
+    names = list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)]))
     few = images[: samples.images]
     seen = extremes(net, names, images[len(few) :], progress, "observing activations")
     errors = ExponentErrors(list(quantised.group_of), limits, seen)
-    for values in observe(net, names, few, progress, stage):
+    for values in observe(net, names, few, progress, "sampling layers"):
         seen.add(values)
         errors.add(values)
         samples.add(values)
-    again = ExponentErrors(errors.incomplete(), limits, seen)
-    for values in observe(net, errors.incomplete(), few, progress, stage) if errors.incomplete() else ():
+    late = errors.incomplete()
+    again = ExponentErrors(late, limits, seen)
+    for values in observe(net, late, few, progress, "sampling layers") if late else ():
         again.add(values)
     return seen, {**errors.relative(), **again.relative()}
 
