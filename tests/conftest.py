@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 # before TVM is imported: no search for tuned schedules on the network, and one thread per test process
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
@@ -22,6 +22,7 @@ from tvm_re2na import rooms
 if TYPE_CHECKING:
     from tests.rooms.harness import Room
 
+FIRST_STATES: dict[str, Any] = {}  # of the modules' random numbers
 DEMO = Path(__file__).parent.parent / "tvm_re2na" / "demo"
 
 
@@ -50,6 +51,14 @@ def room() -> Room:
     if name is None:
         pytest.skip("needs the extra [relay] or [relax]")
     return cast("Room", import_module(f"tests.{name}.harness"))
+
+
+@pytest.fixture(autouse=True)
+def same_numbers(request: pytest.FixtureRequest) -> None:
+    """Each test draws from its module's RNG as if it were the first: which tests ran before it in its process changes nothing."""
+    generator = getattr(request.module, "RNG", None)
+    if generator is not None:
+        generator.bit_generator.state = FIRST_STATES.setdefault(request.module.__name__, generator.bit_generator.state)
 
 
 @pytest.fixture

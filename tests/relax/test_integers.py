@@ -21,12 +21,6 @@ RNG = np.random.default_rng(7)
 STEP = 2.0**-5
 
 
-@pytest.fixture(autouse=True)
-def same_numbers() -> None:
-    """In each test, whatever ran before it in its process."""
-    RNG.bit_generator.state = np.random.default_rng(7).bit_generator.state
-
-
 def steps_apart(model: onnx.ModelProto, shape: tuple[int, ...], step: float = STEP) -> npt.NDArray[np.float64]:
     """By how many steps of the result integers exceed floats."""
     module = load(model)
