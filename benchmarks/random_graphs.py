@@ -14,13 +14,12 @@ import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from campaign import tally_of
 from rich.console import Console
 
-from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.cli.render import facts_table
 from tvm_re2na.runtime.library import kernels
 
@@ -59,17 +58,6 @@ def chunk(seeds: range) -> Tally:
     return tally
 
 
-def tally_of(seeds: range, jobs: int) -> Tally:
-    """All trials, in several processes."""
-    total = Tally()
-    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    with ProcessPoolExecutor(jobs) as pool, progress_bar() as progress:
-        for done in as_completed([pool.submit(chunk, part) for part in chunks]):
-            total.add(done.result())
-            progress("graphs", total.graphs, len(seeds))
-    return total
-
-
 def part_of(text: str) -> tuple[int, int]:
     """`2/4`."""
     part, parts = (int(number) for number in text.split("/"))
@@ -95,7 +83,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     started, seeds = time.perf_counter(), seeds_of(options)
-    tally = tally_of(seeds, options.jobs)
+    tally = tally_of(chunk, Tally(), seeds, CHUNK, options.jobs, "graphs")
     found = {
         "seeds": f"{seeds.start}..{seeds.stop - 1}",
         "graphs": tally.graphs,

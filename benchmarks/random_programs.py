@@ -13,14 +13,13 @@ import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from campaign import tally_of
 from rich.console import Console
 
-from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.cli.render import facts_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -62,17 +61,6 @@ def chunk(seeds: range) -> Tally:
     return tally
 
 
-def tally_of(seeds: range, jobs: int) -> Tally:
-    """All trials, in several processes."""
-    total = Tally()
-    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    with ProcessPoolExecutor(jobs) as pool, progress_bar() as progress:
-        for done in as_completed([pool.submit(chunk, part) for part in chunks]):
-            total.add(done.result())
-            progress("programs", total.programs, len(seeds))
-    return total
-
-
 def report(tally: Tally, seconds: float) -> dict[str, Any]:
     return {
         "programs": tally.programs,
@@ -93,7 +81,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     started = time.perf_counter()
-    tally = tally_of(range(options.seed, options.seed + options.programs), options.jobs)
+    tally = tally_of(
+        chunk, Tally(), range(options.seed, options.seed + options.programs), CHUNK, options.jobs, "programs"
+    )
     found = report(tally, time.perf_counter() - started)
     if options.json:
         print(json.dumps(found | {"problems": {str(seed): tally.problems[seed] for seed in sorted(tally.problems)}}))
