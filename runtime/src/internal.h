@@ -93,6 +93,8 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
 /* validate.c: every instruction by itself; fills in `fixed` and the machine's sizes. */
 int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error);
 /* sequence.c: what an instruction may follow. */
+/* The array mode that an instruction runs in; -1 for one that runs in any. */
+int64_t re2na_mode_needed(const re2na_instruction *at);
 int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error);
 /* program.c: one more holder, to be given up with re2na_program_free. */
 void re2na_program_hold(re2na_program *program);

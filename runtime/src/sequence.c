@@ -6,7 +6,7 @@ typedef struct sequence {
   const re2na_dense *unfinished; /* whose sums are in the PEs */
 } sequence;
 
-static int64_t mode_of(const re2na_instruction *at) {
+int64_t re2na_mode_needed(const re2na_instruction *at) {
   switch (at->opcode) {
     case RE2NA_CONV: return at->body.conv.groups > 1 ? RE2NA_MODE_GROUPED : RE2NA_MODE_CONV;
     case RE2NA_DENSE: return RE2NA_MODE_DENSE;
@@ -32,7 +32,7 @@ static int32_t check_dense(sequence *state, const re2na_dense *body, uint32_t in
 static int32_t check_step(const re2na_program *program, sequence *state, uint32_t index, re2na_error *error) {
   const re2na_instruction *at = &program->code[index];
   const char *name = re2na_opcode_name(at->opcode);
-  int64_t mode = mode_of(at);
+  int64_t mode = re2na_mode_needed(at);
   bool is_last = index + 1 == program->count;
   if ((at->opcode == RE2NA_HALT) != is_last)
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): HALT must be the last instruction, %u, and no other",

@@ -2,6 +2,7 @@
  * often as not flush with the memory's end. What is refused stays possible: the mutator leaves this out at times. */
 #include <string.h>
 
+#include "internal.h"
 #include "parts.h"
 
 typedef struct axis {
@@ -236,16 +237,6 @@ static void repair_memory(parts *of) {
   }
 }
 
-static int64_t mode_of(const re2na_instruction *at) {
-  switch (at->opcode) {
-    case RE2NA_CONV: return at->body.conv.groups > 1 ? RE2NA_MODE_GROUPED : RE2NA_MODE_CONV;
-    case RE2NA_DENSE: return RE2NA_MODE_DENSE;
-    case RE2NA_POOL: return RE2NA_MODE_POOL;
-    case RE2NA_ELTWISE: return RE2NA_MODE_ELTWISE;
-    default: return -1;
-  }
-}
-
 /* One of the shapes. */
 static int64_t draw_rows(state *by, bool any) {
   const int64_t shapes = by->of->arch.array_shapes, rows = INT64_C(1) << below(by->random, 13);
@@ -277,7 +268,7 @@ static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *c
   repair_body(by, to);
   if (to == code) return 1;
   *code = (re2na_instruction){.opcode = RE2NA_RECONFIGURE, .engine = RE2NA_ENGINE_ARRAY};
-  code->body.reconfigure = (re2na_reconfigure){mode_of(to), by->rows};
+  code->body.reconfigure = (re2na_reconfigure){re2na_mode_needed(to), by->rows};
   return 2;
 }
 
