@@ -118,6 +118,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
     "re2na_bridge_last_error": (c_char_p, ()),
     "re2na_bridge_totals": (None, (POINTER(_Totals),)),
+    "re2na_bridge_forget": (None, (c_char_p, c_uint64)),
     "re2na_bridge_reset": (None, ()),
 }
 
@@ -353,7 +354,7 @@ def execute(program: Program | bytes, inputs: Sequence[Int8Array], outputs: Sequ
 def bridge_set_threads(threads: int) -> None:
     """How many threads work on a call of the bridge, from the next one on; raises SimulatorError outside 1..256."""
     if _library().re2na_bridge_set_threads(_uint32("threads", threads)):
-        raise SimulatorError(STATUS.index("argument"), _library().re2na_bridge_last_error().decode(errors="replace"))
+        raise SimulatorError(STATUS.index("argument"), f"threads = {threads} is outside 1..256")
 
 
 def bridge_totals() -> dict[str, int]:

@@ -99,8 +99,8 @@ RE2NA_API int32_t re2na_program_load(const void *bytes, uint64_t size, re2na_pro
 /* The same for a kernel of re2na_kernel, which the processor must have. */
 RE2NA_API int32_t re2na_program_load_for(const void *bytes, uint64_t size, int32_t kernel, re2na_program **program,
                                          re2na_error *error);
-/* The same with limits; NULL: the default ones. What packed weights take is not known before the first machine: it is
- * re2na_machine_create that refuses those. */
+/* The same with limits; NULL: the default ones. What packed weights, and following constants through the SRAM, take is not known before the first
+ * machine: it is re2na_machine_create that refuses those. */
 RE2NA_API int32_t re2na_program_load_limited(const void *bytes, uint64_t size, int32_t kernel, const re2na_limits *limits,
                                              re2na_program **program, re2na_error *error);
 RE2NA_API void re2na_program_free(re2na_program *program);
@@ -164,7 +164,7 @@ RE2NA_API const re2na_counters *re2na_machine_source_counters(const re2na_machin
 /* Integer weights of least squared error by coordinate descent: each in turn becomes the best integer within low..high, the others
  * held, until none moves or all have been seen `sweeps` times. For every group, `gram` is inputs * inputs, symmetric, with a
  * positive diagonal; `weight` (outputs * inputs) is where to begin, and what was found; `left`, of the same shape, is the negative
- * gradient of half the squared error there, and is used up. low and high lie within -2**22..2**22. */
+ * gradient of half the squared error there, and is used up. low <= high lie within -2**22..2**22. */
 RE2NA_API int32_t re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs,
                                 float low, float high, uint32_t sweeps);
 
@@ -175,7 +175,8 @@ typedef struct re2na_window {
 } re2na_window;
 
 /* `rows` (groups, images * pixels, inputs): the inputs of each of the `pixels` (images, pixels), in the order of a weight's, from
- * `source` (images, channels, height, width); 0 outside. `groups` divides `channels`; neither it nor `across` is 0. */
+ * `source` (images, channels, height, width); 0 outside. `groups` divides `channels`; neither it nor `across` is 0, no
+ * pixel is negative, and sizes and places stay below 2**61. */
 RE2NA_API int32_t re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *window, int8_t *rows);
 
 /* For every group `sums` (pixels, outputs) = `rows` (pixels, inputs) times `weights` (inputs, outputs). Exact up to 2**24, if inputs <=
@@ -192,8 +193,8 @@ typedef struct re2na_totals {
 } re2na_totals;
 
 /* Run the program at `program` (`size` bytes, 64-byte aligned or not). `pointers`: addresses of the inputs' int8 data, then the
- * outputs', in program order. The program is validated at its first call and recognised by address, size and checksum after
- * that, so the bytes must not change while they are in use. Returns a re2na_status. */
+ * outputs', in program order. The program is validated at its first call and recognised by address, size and the checksum it
+ * carries after that, so the bytes must not change while they are in use, nor others take their place (re2na_bridge_forget). Returns a re2na_status. */
 RE2NA_API int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *pointers);
 /* How many threads work on a call: as re2na_machine_set_threads, for all programs, from the next call on. Until this is called:
  * the environment variable RE2NA_THREADS, or 1. RE2NA_KERNEL (auto, portable, avx2, avx512, neon) chooses the kernel of programs
@@ -204,6 +205,8 @@ RE2NA_API int32_t re2na_bridge_set_threads(uint32_t threads);
 RE2NA_API const char *re2na_bridge_last_error(void);
 /* Sums over all successful calls of all threads since the last reset. */
 RE2NA_API void re2na_bridge_totals(re2na_totals *totals);
+/* Forget the program at `program`, whose bytes are about to go or to change: nothing of it stays, once the calls that run it have ended. */
+RE2NA_API void re2na_bridge_forget(const uint8_t *program, uint64_t size);
 /* Forget the sums, and all programs that are not running. */
 RE2NA_API void re2na_bridge_reset(void);
 

@@ -109,7 +109,7 @@ static int32_t threads_wanted(uint32_t *threads) {
   if (*threads) return RE2NA_OK;
   if (text) number = strtol(text, &end, 10);
   *threads = (uint32_t)number;
-  if (!text || (end != text && *end == '\0' && number >= 1 && number <= RE2NA_MOST_THREADS)) return RE2NA_OK;
+  if (!text || (*text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= RE2NA_MOST_THREADS)) return RE2NA_OK;
   return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_THREADS = '%s' is no number in 1..%d", text, RE2NA_MOST_THREADS);
 }
 
@@ -227,8 +227,7 @@ int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *poin
 }
 
 int32_t re2na_bridge_set_threads(uint32_t threads) {
-  if (threads < 1 || threads > RE2NA_MOST_THREADS)
-    return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
+  if (threads < 1 || threads > RE2NA_MOST_THREADS) return RE2NA_ERROR_ARGUMENT;
   pthread_mutex_lock(&lock);
   wanted_threads = threads;
   pthread_mutex_unlock(&lock);
@@ -241,6 +240,13 @@ void re2na_bridge_totals(re2na_totals *totals) {
   if (!totals) return;
   pthread_mutex_lock(&lock);
   *totals = sums;
+  pthread_mutex_unlock(&lock);
+}
+
+void re2na_bridge_forget(const uint8_t *program, uint64_t size) {
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < RE2NA_BRIDGE_PROGRAMS; i++)
+    if (table[i] && table[i]->bytes == program && table[i]->size == size) leave_table(i);
   pthread_mutex_unlock(&lock);
 }
 

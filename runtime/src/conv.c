@@ -230,7 +230,7 @@ weights re2na_conv_weights(const re2na_conv *body, const operands *known) {
       .steps = body->steps,
       .outputs = body->out_c,
       .groups = body->groups,
-      .depthwise = channels == 1 && body->groups > 1 && body->groups == body->out_c,
+      .depthwise = re2na_is_depthwise(body),
       .bound = known->bound,
   };
 }

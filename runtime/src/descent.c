@@ -25,6 +25,7 @@ enum {
 
 #define INLINE static inline __attribute__((always_inline))
 #define ROUNDING 12582912.0f /* 1.5 * 2**23: added and taken away again, it rounds small numbers to integers, ties to even */
+#define LARGEST 4194304.0f   /* 2**22: what it rounds */
 
 typedef struct moves {
   uint32_t count;
@@ -144,12 +145,12 @@ static int has_fused(void) { return 0; }
 
 int32_t re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs, float low,
                       float high, uint32_t sweeps) {
-  if (!gram || !left || !weight) return RE2NA_ERROR_ARGUMENT;
+  if (!gram || !left || !weight || !(low >= -LARGEST && low <= high && high <= LARGEST)) return RE2NA_ERROR_ARGUMENT;
   void (*const run)(const problem *, uint32_t) = has_fused() ? descend_fused : descend_portable;
   for (uint32_t g = 0; g < groups; g++)
-    for (uint32_t o = 0; o < outputs; o += OUTPUTS) {
+    for (size_t o = 0; o < outputs; o += OUTPUTS) {
       const size_t at = ((size_t)g * outputs + o) * inputs;
-      const uint32_t count = outputs - o < OUTPUTS ? outputs - o : OUTPUTS;
+      const uint32_t count = outputs - o < OUTPUTS ? (uint32_t)(outputs - o) : OUTPUTS;
       const problem p = {gram + (size_t)g * inputs * inputs, left + at, weight + at, inputs, count, low, high};
       run(&p, sweeps);
     }

@@ -16,6 +16,12 @@ enum { RE2NA_LINE = 128 }; /* bytes that processors pass between them: a line of
 
 enum { RE2NA_INSTRUCTION_ROOM = 768 }; /* bytes that all tables together hold for an instruction, at most */
 
+enum { RE2NA_MOST_SOURCES = 1 << 16 }; /* what an instruction's `source` can name */
+
+enum { RE2NA_MOST_COPIES = 1 << 14 }; /* pieces of constants that are followed through the SRAM, at most */
+
+enum { RE2NA_PAIR_LOOKS = 32 }; /* at each weight of a depthwise convolution while it is packed, at most: its taps have less than 2^16 */
+
 enum { RE2NA_NARROW_K = 1 << 16 }; /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
 
 /* Several versions of a loop for several processors, chosen when the library is loaded. */
@@ -83,6 +89,18 @@ static inline uint32_t re2na_u32(const uint8_t *at) {
   return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 static inline uint64_t re2na_u64(const uint8_t *at) { return (uint64_t)re2na_u32(at) | (uint64_t)re2na_u32(at + 4) << 32; }
+
+/* A STORE's body is read as a LOAD's. */
+#define RE2NA_ALIKE(field) (offsetof(re2na_load, field) == offsetof(re2na_store, field))
+_Static_assert(sizeof(re2na_load) == sizeof(re2na_store) && RE2NA_ALIKE(dram_addr) && RE2NA_ALIKE(sram_addr) && RE2NA_ALIKE(bytes) &&
+                   RE2NA_ALIKE(rows) && RE2NA_ALIKE(dram_row_stride) && RE2NA_ALIKE(sram_row_stride) && RE2NA_ALIKE(planes) &&
+                   RE2NA_ALIKE(dram_plane_stride) && RE2NA_ALIKE(sram_plane_stride),
+               "the two bodies are alike");
+
+/* One input and one output channel in each of several groups. */
+static inline bool re2na_is_depthwise(const re2na_conv *body) {
+  return body->groups > 1 && body->in_c == body->groups && body->out_c == body->groups;
+}
 
 static inline uint64_t re2na_round_up(uint64_t a, uint64_t to) { return re2na_ceil(a, to) * to; }
 

@@ -10,11 +10,12 @@ static uint64_t product(const int64_t *factors, int count) {
 #define PRODUCT(...) product((const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
 
 /* Every pixel's inputs are gathered whether they have weights or not; what may lie in the inputs, the weights and the bitmap are looked
- * at once. */
+ * at once, the weights of a depthwise one a few times. */
 static uint64_t conv_work(const re2na_conv *at) {
+  const int64_t looks = re2na_is_depthwise(at) ? RE2NA_PAIR_LOOKS : 1;
   const uint64_t pixels = PRODUCT(at->n, at->out_h, at->out_w, at->pool_h, at->pool_w);
   const uint64_t each = re2na_plus(PRODUCT(at->out_c, at->steps + 1), PRODUCT(at->kernel_h, at->kernel_w, at->in_c));
-  const uint64_t seen = re2na_plus(PRODUCT(at->n, at->in_h, at->in_w, at->in_c), PRODUCT(at->steps, at->out_c));
+  const uint64_t seen = re2na_plus(PRODUCT(at->n, at->in_h, at->in_w, at->in_c), PRODUCT(at->steps, at->out_c, looks));
   return re2na_plus(re2na_plus(re2na_times(pixels, each), seen), PRODUCT(at->kernel_h, at->kernel_w, at->in_c));
 }
 
@@ -70,7 +71,7 @@ int32_t re2na_check_limits(re2na_program *program, re2na_error *error) {
   const uint64_t tensors =
       re2na_plus(bytes_of(program->inputs, program->input_count), bytes_of(program->outputs, program->output_count));
   const uint64_t memories = program->dram_bytes - program->constants_bytes + program->sram_used + program->result_bytes;
-  uint64_t work = tensors;
+  uint64_t work = re2na_plus(tensors, program->source_count);
   int32_t code = re2na_ask_memory(program, re2na_plus(tensors, memories), error);
   for (uint32_t i = 0; i < program->count; i++) work = re2na_plus(work, work_of(&program->code[i]));
   return code ? code : re2na_ask_work(program, work, error);

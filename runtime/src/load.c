@@ -136,8 +136,8 @@ static int32_t read_code(re2na_program *program, const section *part, re2na_erro
 }
 
 /* Objects in a JSON list of objects; all that the machine wants to know of the source operators is how many there are. */
-static uint32_t count_objects(const section *part) {
-  uint32_t count = 0;
+static uint64_t count_objects(const section *part) {
+  uint64_t count = 0;
   int64_t depth = 0;
   bool quoted = false;
   for (uint64_t i = 0; i < part->size; i++) {
@@ -157,6 +157,15 @@ static uint32_t count_objects(const section *part) {
   return count;
 }
 
+static int32_t read_sources(re2na_program *program, const section *part, re2na_error *error) {
+  const uint64_t count = count_objects(part);
+  if (count > RE2NA_MOST_SOURCES)
+    return re2na_fail(error, RE2NA_ERROR_FORMAT, "section SOURCES has %llu operators, instructions can name %d", (unsigned long long)count,
+                      RE2NA_MOST_SOURCES);
+  program->source_count = (uint32_t)count;
+  return re2na_ask_memory(program, count * sizeof(re2na_counters), error);
+}
+
 int32_t re2na_load_container(re2na_program *program, re2na_error *error) {
   section sections[RE2NA_SECTION_KINDS + 1] = {{0}};
   int32_t code = check_header(program, error);
@@ -166,6 +175,6 @@ int32_t re2na_load_container(re2na_program *program, re2na_error *error) {
   if (!code)
     code = re2na_load_tensors(program, sections[RE2NA_SECTION_TENSORS].bytes, sections[RE2NA_SECTION_TENSORS].size, error);
   if (!code) code = read_code(program, &sections[RE2NA_SECTION_CODE], error);
-  if (!code) program->source_count = count_objects(&sections[RE2NA_SECTION_SOURCES]);
+  if (!code) code = read_sources(program, &sections[RE2NA_SECTION_SOURCES], error);
   return code;
 }

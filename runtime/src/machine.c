@@ -1,4 +1,5 @@
 /* A machine: its memories, and a run from the inputs to the outputs. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -6,6 +7,10 @@
 #include "array.h"
 
 enum { POISON = 0xA5 };
+
+_Static_assert(sizeof(re2na_instruction) + sizeof(operands) + 2 * sizeof(re2na_counters) + sizeof(re2na_timing) + sizeof(uint64_t) +
+                       3 * sizeof(void *) + 1 <= RE2NA_INSTRUCTION_ROOM,
+               "an instruction's entries in all tables");
 
 /* Zeros, from the beginning of a cache line on. */
 static void *room(uint64_t items, size_t size) {
@@ -275,7 +280,7 @@ static void execute(re2na_machine *machine, uint32_t index, uint64_t *overflows)
 
 static uint64_t now(void) {
   struct timespec time;
-  timespec_get(&time, TIME_UTC);
+  clock_gettime(CLOCK_MONOTONIC, &time);
   return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 

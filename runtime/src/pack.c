@@ -168,6 +168,17 @@ static bool pairs_fit(const packed *made, uint32_t together) {
   return true;
 }
 
+/* Pairs in each of as few runs as fit, or nearly: numbers of runs are tried that soon grow by half (RE2NA_PAIR_LOOKS). 0 where not even
+ * one pair fits. */
+static uint32_t most_together(const packed *made) {
+  uint32_t together = made->pairs ? made->pairs : 1;
+  for (uint32_t runs = 1; !pairs_fit(made, together); together = (uint32_t)re2na_ceil(made->pairs, runs)) {
+    if (together == 1) return 0;
+    runs += runs < 4 ? 1 : runs / 2;
+  }
+  return together;
+}
+
 static void fill_pairs(packed *made, uint32_t first, uint32_t stop, part which) {
   const int64_t blocks = (int64_t)re2na_ceil((uint64_t)made->of.outputs, RE2NA_CHANNELS);
   for (int64_t block = 0; block < blocks; block++)
@@ -192,8 +203,7 @@ static void list_taps(packed *made, bool twice) {
 
 static void pack_taps(packed *made, const kernel *with) {
   list_taps(made, false);
-  made->together = made->pairs ? made->pairs : 1;
-  while (with->narrow_pairs && made->together && !pairs_fit(made, made->together)) made->together--;
+  made->together = with->narrow_pairs ? most_together(made) : made->pairs ? made->pairs : 1;
   if (made->together) {
     fill_pairs(made, 0, made->pairs, WHOLE);
   } else {
@@ -209,7 +219,7 @@ static void pack_taps(packed *made, const kernel *with) {
 static void list_present(packed *made) {
   const weights *of = &made->of;
   made->lines = of->steps;
-  if (of->steps == of->k) return;
+  if (of->steps >= of->k) return;
   made->lines = 0;
   for (int64_t step = 0; step < of->k && made->lines < of->steps; step++)
     if (of->mask[step / 8] >> (step % 8) & 1) made->present[made->lines++] = (uint32_t)step;
@@ -247,14 +257,15 @@ static uint64_t pieces_in_group(const weights *of) {
 }
 
 /* Everything but the vectors, whose number the pieces tell. */
-static bool reserve(packed *made, const weights *of) {
+static bool reserve(packed *made) {
+  const weights *of = &made->of;
   made->pieces_in_group = (uint32_t)pieces_in_group(of);
   made->start = calloc(re2na_round_up((uint64_t)of->outputs, RE2NA_CHANNELS) + RE2NA_LANES, sizeof *made->start);
   made->wide_start = malloc((uint64_t)of->outputs * sizeof *made->wide_start);
   made->pieces = calloc(made->pieces_in_group * (uint64_t)of->groups + 1, sizeof *made->pieces);
   made->taps = calloc(of->depthwise ? 4 * ((uint64_t)of->steps + 1) : 1, sizeof *made->taps);
   if (of->steps < of->k) made->present = calloc((uint64_t)of->steps + 1, sizeof *made->present);
-  return made->start && made->wide_start && made->pieces && made->taps && (made->present || of->steps == of->k);
+  return made->start && made->wide_start && made->pieces && made->taps && (made->present || of->steps >= of->k);
 }
 
 static bool reserve_vectors(packed *made, uint64_t bytes) {
@@ -288,7 +299,7 @@ uint64_t re2na_pack_bytes(const weights *of, const kernel *with) {
 
 bool re2na_pack_room(packed *made, const weights *of, const kernel *with) {
   re2na_pack_form(made, of, with);
-  return reserve(made, of) && reserve_vectors(made, most_vectors(made));
+  return reserve(made) && reserve_vectors(made, most_vectors(made));
 }
 
 void re2na_pack_again(packed *made, const weights *of, const kernel *with) {
@@ -303,7 +314,7 @@ void re2na_pack_again(packed *made, const weights *of, const kernel *with) {
 
 bool re2na_pack(packed *made, const weights *of, const kernel *with) {
   re2na_pack_form(made, of, with);
-  if (!reserve(made, of)) return false;
+  if (!reserve(made)) return false;
   if (of->depthwise) {
     if (!reserve_vectors(made, most_vectors(made))) return false;
   } else {

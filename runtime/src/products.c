@@ -49,8 +49,8 @@ static void multiply(const matrices *of, const packed *pack, const kernel *with,
 static bool reserve(room *in, int64_t inputs, int64_t outputs) {
   const size_t most = (size_t)re2na_round_up((uint64_t)(inputs < INPUTS ? inputs : INPUTS), RE2NA_VECTOR) + 2 * RE2NA_VECTOR;
   in->lines = calloc(RE2NA_MOST_PIXELS, most); /* what lies behind a line is multiplied by weights of 0 */
-  in->bias = calloc((size_t)outputs, sizeof(int32_t));
-  in->sums = malloc(RE2NA_MOST_PIXELS * (size_t)re2na_round_up((uint64_t)outputs, RE2NA_LANES) * sizeof *in->sums);
+  in->bias = calloc((size_t)outputs, 4); /* int32 little-endian */
+  in->sums = calloc(RE2NA_MOST_PIXELS * (size_t)re2na_round_up((uint64_t)outputs, RE2NA_LANES), sizeof *in->sums);
   return in->lines && in->bias && in->sums;
 }
 
@@ -75,6 +75,11 @@ static bool multiply_group(const matrices *of, const kernel *with, const room *i
 int32_t re2na_products(const int8_t *rows, const int8_t *lines, float *sums, uint32_t groups, uint32_t pixels, uint32_t inputs,
                        uint32_t outputs) {
   if (!rows || !lines || !sums) return RE2NA_ERROR_ARGUMENT;
+  if (!groups || !pixels || !outputs) return RE2NA_OK;
+  if (!inputs) {
+    memset(sums, 0, (size_t)groups * pixels * outputs * sizeof *sums);
+    return RE2NA_OK;
+  }
   const kernel *with = re2na_find_kernel(RE2NA_KERNEL_AUTO);
   room in = {0};
   bool done = reserve(&in, inputs, outputs);

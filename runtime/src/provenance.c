@@ -21,7 +21,6 @@ typedef struct tracer {
   copied *copies; /* in no order; none overlaps another */
   uint64_t count, room;
   uint64_t looks; /* at copies */
-  bool failed;    /* the host has no memory */
   re2na_machine spare; /* its memories hold, for each byte, RE2NA_SIGNED less the largest value it can have: nothing is 0, so that
                         * pages nobody writes need not be there */
 } tracer;
@@ -30,16 +29,8 @@ typedef struct tracer {
 
 static void add_copy(tracer *to, copied copy) {
   if (copy.start == copy.stop) return;
-  if (to->count == to->room) {
-    copied *larger = realloc(to->copies, 2 * (to->room + 8) * sizeof *larger);
-    if (!larger) {
-      to->failed = true;
-      return;
-    }
-    to->copies = larger;
-    to->room = 2 * (to->room + 8);
-  }
-  to->copies[to->count++] = copy;
+  if (to->count < to->room) to->copies[to->count++] = copy;
+  else to->found[copy.load].needless = false; /* it is in SRAM, and only there does anyone look for it */
 }
 
 /* Something is written to start..stop, to every byte if `all`. */
@@ -165,6 +156,12 @@ static share constant_share(const re2na_program *program, const re2na_load *body
 
 enum { MANY_RUNS = 64 };
 
+/* No compiled program comes near. */
+static uint64_t most_copies(const re2na_program *program) {
+  const uint64_t most = (uint64_t)program->count * MANY_RUNS;
+  return most < RE2NA_MOST_COPIES ? most : RE2NA_MOST_COPIES;
+}
+
 /* Run after run; one copy where all lie side by side. Many short runs are no weights: they are not followed. */
 static void copy_constants(tracer *of, uint32_t index, const re2na_load *body) {
   const region to = transfer_of(body);
@@ -273,13 +270,17 @@ static void trace(tracer *of, uint32_t index) {
 
 int32_t re2na_trace_operands(re2na_program *program, operands **found, re2na_error *error) {
   const uint64_t dram = program->dram_bytes - program->constants_bytes;
-  tracer of = {.program = program, .found = calloc(program->count, sizeof *of.found)};
-  int32_t code = RE2NA_OK;
+  tracer of = {.program = program, .room = most_copies(program)};
+  int32_t code = re2na_ask_memory(program, of.room * sizeof *of.copies, error);
+  if (code) return code;
+  of.found = calloc(program->count, sizeof *of.found);
+  of.copies = malloc(of.room * sizeof *of.copies);
   of.spare.program = program;
   of.spare.sram = calloc((size_t)program->sram_used + RE2NA_SLACK, 1);
   of.spare.dram = calloc((size_t)dram + RE2NA_SLACK, 1);
-  of.failed = !of.found || !of.spare.sram || !of.spare.dram;
-  for (uint32_t i = 0; i < program->count && !of.failed && !code; i++) {
+  const bool enough = of.found && of.copies && of.spare.sram && of.spare.dram;
+  if (!enough) code = re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for what is known of %u instructions", program->count);
+  for (uint32_t i = 0; enough && i < program->count && !code; i++) {
     of.looks = 0;
     trace(&of, i);
     code = re2na_ask_work(program, of.looks, error);
@@ -287,7 +288,6 @@ int32_t re2na_trace_operands(re2na_program *program, operands **found, re2na_err
   free(of.copies);
   free(of.spare.sram);
   free(of.spare.dram);
-  if (of.failed) code = re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for what is known of %u instructions", program->count);
   if (!code) *found = of.found;
   else free(of.found);
   return code;

@@ -1,6 +1,7 @@
 /* The inputs of a layer's outputs, side by side, for the quantiser: what im2col makes of some pixels. */
 #include "re2na.h"
 
+#define SIZE_LIMIT (UINT64_C(1) << 61)
 #define INLINE static inline __attribute__((always_inline))
 
 typedef struct corner { /* of a window; outside of the image where there is padding */
@@ -25,8 +26,22 @@ INLINE void gather_row(const int8_t *planes, const re2na_window *w, corner at, i
   for (uint32_t c = 0; c < channels; c++) row = gather(planes + (int64_t)c * w->height * w->width, w, at, across, row);
 }
 
+static int fits(uint64_t a, uint64_t b) { return re2na_times(a, b) <= SIZE_LIMIT; }
+
+/* Whether sizes and places can be computed with 64 bits. */
+static int is_sound(const re2na_window *w, const int64_t *pixels) {
+  if (!w->across || !w->groups || w->channels % w->groups) return 0;
+  const uint64_t most = re2na_max(w->pixels, 1), images = re2na_max(w->images, 1);
+  const uint64_t plane = (uint64_t)w->height * w->width, window = (uint64_t)w->kernel[0] * w->kernel[1];
+  if (!fits(plane, re2na_times(w->channels, images)) || !fits(window, re2na_times(w->channels, re2na_times(images, most)))) return 0;
+  if (!fits(w->kernel[0], w->dilations[0]) || !fits(w->kernel[1], w->dilations[1]) || !fits(w->across, w->strides[1])) return 0;
+  for (uint64_t p = 0; p < (uint64_t)w->images * w->pixels; p++)
+    if (pixels[p] < 0 || !fits((uint64_t)pixels[p] / w->across, w->strides[0])) return 0;
+  return 1;
+}
+
 int32_t re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, int8_t *rows) {
-  if (!source || !pixels || !w || !rows || !w->across || !w->groups || w->channels % w->groups) return RE2NA_ERROR_ARGUMENT;
+  if (!source || !pixels || !w || !rows || !is_sound(w, pixels)) return RE2NA_ERROR_ARGUMENT;
   const int64_t inputs = (int64_t)w->channels / w->groups * w->kernel[0] * w->kernel[1], plane = (int64_t)w->height * w->width;
   for (int64_t n = 0; n < w->images; n++)
     for (int64_t g = 0; g < w->groups; g++) {

@@ -75,6 +75,7 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
   if (size < 4 || count > (size - 4) / RECORD_BYTES)
     return re2na_fail(error, RE2NA_ERROR_TENSOR, "tensor table of %u entries does not fit %llu bytes", count,
                       (unsigned long long)size);
+  if (re2na_ask_memory(program, 2 * (uint64_t)count * sizeof(re2na_tensor) + size + count, error)) return RE2NA_ERROR_LIMIT;
   program->inputs = calloc((size_t)count + 1, sizeof *program->inputs);
   program->outputs = calloc((size_t)count + 1, sizeof *program->outputs);
   program->names = calloc(1, (size_t)size + count);

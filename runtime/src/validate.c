@@ -243,7 +243,7 @@ static int32_t check_dense(const checker *check, const re2na_dense *body) {
   if (!code && body->first) code = in_sram(check, "biases", run_of(body->bias_addr, 4 * body->out_c));
   if (!code && body->last)
     code = in_sram(check, "output", touched(body->out_addr, body->out_c, (axis){body->n, body->out_image_stride}, one, one));
-  program->fixed[check->index].macs = (uint64_t)(body->n * body->out_c) * (uint64_t)body->steps;
+  if (!code) program->fixed[check->index].macs = (uint64_t)(body->n * body->out_c) * (uint64_t)body->steps;
   return code;
 }
 
@@ -264,7 +264,7 @@ static int32_t check_pool(const checker *check, const re2na_pool *body) {
   if (code) return code;
   code = in_sram(check, "input", input);
   if (!code) code = in_sram(check, "output", output);
-  if (overlap(output, input) || !NESTED(body, body->in_c)) run_aside(check, outputs);
+  if (!code && (overlap(output, input) || !NESTED(body, body->in_c))) run_aside(check, outputs);
   return code;
 }
 
@@ -283,7 +283,7 @@ static int32_t check_eltwise(const checker *check, const re2na_eltwise *body) {
   if (!code) code = in_sram(check, "output", output);
   partly = (overlap(output, a) && output.start != a.start) ||
            (!body->unary && overlap(output, b) && output.start != b.start);
-  if (partly) run_aside(check, (uint64_t)body->bytes);
+  if (!code && partly) run_aside(check, (uint64_t)body->bytes);
   return code;
 }
 

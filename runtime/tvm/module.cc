@@ -43,7 +43,8 @@ std::vector<Port> ports_of(const ffi::Bytes &bytes) {
   re2na_program *program = nullptr;
   std::vector<Port> ports;
   re2na_tensor tensor;
-  if (re2na_program_load(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), &program, &error) != RE2NA_OK)
+  const re2na_limits any = {UINT64_MAX, UINT64_MAX}; // a call holds it to those of the environment
+  if (re2na_program_load_limited(bytes.data(), bytes.size(), RE2NA_KERNEL_AUTO, &any, &program, &error) != RE2NA_OK)
     TVM_FFI_THROW(ValueError) << "Re2Na: " << error.message;
   for (uint32_t i = 0; re2na_program_input(program, i, &tensor) == RE2NA_OK; i++) ports.push_back(port_of(tensor));
   for (uint32_t i = 0; re2na_program_output(program, i, &tensor) == RE2NA_OK; i++) ports.push_back(port_of(tensor));
@@ -69,6 +70,8 @@ struct Runner {
   std::vector<Port> ports;
 
   explicit Runner(ffi::Bytes bytes) : program(std::move(bytes)), ports(ports_of(program)) {}
+  Runner(const Runner &) = delete;
+  ~Runner() { re2na_bridge_forget(reinterpret_cast<const uint8_t *>(program.data()), program.size()); }
 
   void Run(ffi::PackedArgs arguments) const {
     if (arguments.size() != static_cast<int32_t>(ports.size()))

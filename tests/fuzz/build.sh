@@ -25,7 +25,7 @@ compile() {
   newer=$(find "$1" "$root"/runtime/include "$root"/runtime/src/*.h "$root"/tests/fuzz/*.h "$0" -newer "$object" 2>/dev/null || true)
   if [ ! -e "$object" ] || [ -n "$newer" ]; then
     # shellcheck disable=SC2086
-    $CC $CFLAGS -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -I"$root/runtime/include" -I"$root/runtime/src" -c "$1" -o "$object" >&2
+    $CC $CFLAGS -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror=incompatible-pointer-types -I"$root/runtime/include" -I"$root/runtime/src" -c "$1" -o "$object" >&2
   fi
   echo "$object"
 }

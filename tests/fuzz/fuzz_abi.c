@@ -1,6 +1,7 @@
 /* libFuzzer target: the C ABI call by call. The input's bytes choose functions and arguments, right ones and wrong ones: NULL, truncated
  * and damaged programs, kernels, threads and indices that are not there, limits of any size. Whatever is called, the answer is a status
  * that is in re2na.h; what was made is freed, in any order. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,19 +150,26 @@ static void bridge(const slot *of, input *from) {
   const int32_t code = re2na_execute(rarely(from) ? NULL : of->bytes, rarely(from) ? -1 : (int64_t)of->size, rarely(from) ? NULL : pointers);
   expect((status(code) == RE2NA_OK) == (*re2na_bridge_last_error() == '\0'));
   re2na_bridge_totals(rarely(from) ? NULL : &totals);
+  if (take(from) % 2) re2na_bridge_forget(rarely(from) ? NULL : of->bytes, of->size);
   re2na_bridge_reset();
 }
 
 static void quantise(input *from) {
   enum { MOST = 12 };
-  float gram[MOST * MOST], left[MOST], weight[MOST], rows[512];
-  const uint32_t inputs = 1 + take(from) % MOST;
-  const re2na_window window = {1, take(from) % 5, 4, 4, take(from) % 4, 2, take(from) % 3, {3, 3}, {1, 1}, {1, 1}, 1, 1};
-  const int64_t pixels[2] = {0, 1};
+  static const float limits[] = {-128, 127, 0, 3e38f, -3e38f, NAN, 4194304, -4194305};
+  float gram[MOST * MOST], left[MOST], weight[MOST], sums[MOST * MOST];
+  int8_t rows[512];
+  const uint32_t inputs = 1 + take(from) % MOST, groups = take(from) % 3, pixels_each = take(from) % 3, outputs = take(from) % 3;
+  const uint32_t kernel = 1 + take(from) % 5, huge = rarely(from) ? UINT32_MAX >> take(from) % 32 : 1;
+  const re2na_window window = {1, take(from) % 5, 4, 4, take(from) % 4, 2, take(from) % 3, {kernel, 3}, {huge, 1}, {1, huge}, 1, 1};
+  const int64_t pixels[2] = {rarely(from) ? -1 : 0, rarely(from) ? INT64_MAX : 1};
+  const float low = rarely(from) ? limits[take(from) % 8] : -128, high = rarely(from) ? limits[take(from) % 8] : 127;
   for (int i = 0; i < MOST * MOST; i++) gram[i] = i % (int)(inputs + 1) ? 0.1f : 2.0f;
   for (int i = 0; i < MOST; i++) left[i] = (float)take(from), weight[i] = (float)(int8_t)take(from);
-  status(re2na_descend(rarely(from) ? NULL : gram, left, weight, take(from) % 2, 1, inputs, -128, 127, take(from) % 4));
+  status(re2na_descend(rarely(from) ? NULL : gram, left, weight, take(from) % 2, 1, inputs, low, high, take(from) % 4));
   status(re2na_rows(port, rarely(from) ? NULL : pixels, rarely(from) ? NULL : &window, rows));
+  status(re2na_products(rarely(from) ? NULL : port, port + 64, rarely(from) ? NULL : sums, groups, pixels_each,
+                        rarely(from) ? 0 : inputs, outputs));
   expect(re2na_kernel_number(rarely(from) ? NULL : "avx2") <= RE2NA_KERNEL_NEON);
   (void)re2na_kernel_runs((int32_t)take(from) - 4);
 }

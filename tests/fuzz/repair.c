@@ -72,14 +72,14 @@ static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int
 /* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie ready. */
 #define CLIP_WINDOW(by, body)                                                                                                     \
   do {                                                                                                                            \
-    const bool point = chance((by)->random, 4), real = chance((by)->random, 2);                                                   \
+    const bool point = chance((by)->random, 4), real = chance((by)->random, 2), large = chance((by)->random, 32);                 \
     clip_to(&(body)->n, 1, 4);                                                                                                    \
     clip_to(&(body)->in_h, 0, 20);                                                                                                \
     clip_to(&(body)->in_w, 0, 20);                                                                                                \
     clip_to(&(body)->out_h, 1, 12);                                                                                               \
     clip_to(&(body)->out_w, 1, 12);                                                                                               \
-    clip_to(&(body)->kernel_h, 1, point ? 1 : 6);                                                                                 \
-    clip_to(&(body)->kernel_w, 1, point ? 1 : 6);                                                                                 \
+    clip_to(&(body)->kernel_h, 1, point ? 1 : large ? 255 : 6);                                                                   \
+    clip_to(&(body)->kernel_w, 1, point ? 1 : large ? 255 : 6);                                                                   \
     clip_to(&(body)->stride_h, 1, 255);                                                                                           \
     clip_to(&(body)->stride_w, 1, 255);                                                                                           \
     clip_to(&(body)->dilation_h, 1, 255);                                                                                         \

@@ -15,6 +15,7 @@ from tvm.relax.backend import get_patterns_with_prefix
 from tests.relax.harness import integers, load, run_cpu
 from tests.rooms.qdq import QdqBuilder, lenet, small_weights
 from tests.rooms.qlinear import qlinear_network
+from tests.runtime.test_limits import GREEDY
 from tvm_re2na.pipeline import ModelError, import_into_tvm
 from tvm_re2na.relax import (
     collect_programs,
@@ -105,6 +106,16 @@ def test_a_module_refuses_what_does_not_fit(module: tvm.IRModule) -> None:
         function(tvm.runtime.tensor(np.zeros((2, 1, 12), np.int8)), y)
     with pytest.raises(ValueError, match="of int8"):
         function(tvm.runtime.tensor(np.zeros((2, 1, 12, 12), np.float32)), y)
+
+
+def test_a_module_is_held_to_the_limits_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is called: it is made, saved and loaded whatever it asks for."""
+    function = tvm_ffi.get_global_func("re2na.module")("run", GREEDY["DRAM of 4 GB"].to_bytes())["run"]
+    x, y = (tvm.runtime.tensor(np.zeros((1, 1), np.int8)) for _ in range(2))
+    with pytest.raises(RuntimeError, match="bytes of the host's memory, the limit is"):
+        function(x, y)
+    monkeypatch.setenv("RE2NA_MEMORY_LIMIT", str(2**33))
+    function(x, y)
 
 
 def test_the_target_is_tvms_llvm_with_a_tag() -> None:

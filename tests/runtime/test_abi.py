@@ -1,14 +1,19 @@
-"""Every exported function, as the header lists them, with NULL for each of its pointers and for all: a status, never a crash."""
+"""Every exported function, as the header lists them, with NULL for each of its pointers and for all, and numbers out of range:
+a status, never a crash."""
 
 from __future__ import annotations
 
 import ctypes
+import itertools
+import math
 import re
 import subprocess
 import sys
 from ctypes import byref, c_char, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from tests.runtime.programs import random_input, random_program
 from tvm_re2na.runtime.library import STATUS, library_path
@@ -56,6 +61,91 @@ def test_null_is_a_status() -> None:
     done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.returncode}: {done.stdout[-200:]}{done.stderr[-2000:]}"
     assert set(done.stdout.split("\n")) >= {f"{function.name} ()" for function in functions()}
+
+
+def test_numbers_out_of_range_are_a_status() -> None:
+    """Indices, kernels, threads, sizes; and what the quantiser's functions compute with, which programs do not bring."""
+    caller = Caller()
+    library, program = caller.library, caller.program
+    floats, rows, pixels = (c_float * 64)(*[1.0] * 64), (c_char * 64)(), (c_int64 * 1)(0)
+    calls = {
+        "input": [library.re2na_program_input(program, index, caller.buffer) for index in (1, 2**32 - 1)],
+        "output": [library.re2na_program_output(program, index, caller.buffer) for index in (1, 2**32 - 1)],
+        "kernel": [
+            library.re2na_program_load_for(caller.data, c_uint64(len(caller.data)), kernel, byref(c_void_p()), None)
+            for kernel in (-1, 5, 2**31 - 1)
+        ],
+        "threads": [
+            library.re2na_machine_set_threads(caller.machine, threads, None) for threads in (0, 257, 2**32 - 1)
+        ],
+        "bridge": [library.re2na_bridge_set_threads(threads) for threads in (0, 257, 2**32 - 1)],
+        "size": [library.re2na_execute(caller.data, c_int64(-1), caller.tables["pointers"])],
+        "descend": [
+            library.re2na_descend(floats, floats, floats, 1, 1, 1, c_float(low), c_float(high), 1)
+            for low, high in [
+                (1, 0),
+                (-(2.0**23), 0),
+                (0, 2.0**23),
+                (math.nan, 1),
+                (0, math.nan),
+                (-math.inf, math.inf),
+            ]
+        ],
+        "rows": [
+            library.re2na_rows(rows, (c_int64 * 1)(pixel), byref(Window(**GOOD | bad)), rows)
+            for pixel, bad in [
+                (-1, {}),
+                (2**63 - 1, {"strides": (2**32 - 1, 1)}),
+                (0, {"across": 0}),
+                (0, {"groups": 0}),
+                (0, {"groups": 3}),
+                (0, {"images": 0, "height": 2**32 - 1, "width": 2**32 - 1}),
+                (0, {"images": 0, "kernel": (2**32 - 1, 2**32 - 1)}),
+                (0, {"kernel": (2**31 + 1, 1), "dilations": (2**32 - 1, 1)}),
+            ]
+        ],
+    }
+    assert library.re2na_rows(rows, pixels, byref(Window(**GOOD)), rows) == 0
+    assert library.re2na_descend(floats, floats, floats, 1, 2**32 - 1, 0, c_float(0), c_float(0), 0) == 0
+    for name, statuses in calls.items():
+        assert set(statuses) == {STATUS.index("argument")}, f"{name}: {statuses}"
+
+
+def test_products_of_nothing() -> None:
+    library = Caller().library
+    for groups, pixels, inputs, outputs in itertools.product((0, 2), (0, 3), (0, 5), (0, 4)):
+        sums = np.full(max(1, groups * pixels * outputs), 7, np.float32)
+        ones = np.ones(64, np.int8)
+        at = [c_void_p(array.ctypes.data) for array in (ones, ones, sums)]
+        assert library.re2na_products(*at, groups, pixels, inputs, outputs) == 0
+        expected = inputs if groups * pixels * outputs else 7
+        assert set(sums) == {expected}, (groups, pixels, inputs, outputs)
+
+
+def test_the_bridge_forgets_a_program_whose_bytes_change() -> None:
+    caller = Caller()
+    data = ctypes.create_string_buffer(caller.data, len(caller.data))
+
+    def execute() -> int:
+        return int(caller.library.re2na_execute(data, c_int64(len(caller.data)), caller.tables["pointers"]))
+
+    assert execute() == 0
+    data[len(caller.data) - 1] = bytes([data.raw[-1] ^ 1])
+    assert execute() == 0  # it carries the same checksum
+    caller.library.re2na_bridge_forget(data, c_uint64(len(caller.data)))
+    assert execute() == STATUS.index("checksum")
+
+
+class Window(ctypes.Structure):
+    """re2na_window."""
+
+    _fields_ = [(name, c_uint32) for name in ("images", "channels", "height", "width", "groups", "pixels", "across")]
+    _fields_ += [(name, c_uint32 * 2) for name in ("kernel", "strides", "dilations")]  # type: ignore[misc]
+    _fields_ += [(name, c_uint32) for name in ("top", "left")]
+
+
+GOOD = dict.fromkeys(("images", "groups", "pixels", "across"), 1) | {"channels": 4, "height": 2, "width": 2}
+GOOD |= dict.fromkeys(("kernel", "strides", "dilations"), (1, 1)) | {"top": 0, "left": 0}  # type: ignore[dict-item]
 
 
 class Caller:

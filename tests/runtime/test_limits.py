@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runtime.programs import changed, random_input, random_program
+from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction, Mode, make
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
@@ -86,9 +86,9 @@ def test_packed_weights_are_refused_by_the_machine_and_not_kept() -> None:
 
 
 def test_work_counts_what_is_done() -> None:
-    """Of a pool: comparisons, the inputs that are looked at, and both tensors."""
+    """Of a pool: comparisons, the inputs that are looked at, both tensors, and the counters of its operator."""
     loaded = LoadedProgram(of(*pool(n=2, in_h=3, in_w=5, in_c=7, out_h=4, out_w=6, kernel_h=8, kernel_w=9)))
-    assert loaded.asks.work == 2 * 4 * 6 * 7 * 8 * 9 + 2 * 3 * 5 * 7 + 2 + 2
+    assert loaded.asks.work == 2 * 4 * 6 * 7 * 8 * 9 + 2 * 3 * 5 * 7 + 2 + 2 + 1
 
 
 def test_the_environment_sets_them_for_all_that_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,10 +169,91 @@ def test_weights_that_a_run_brings_have_room_whatever_their_bitmap_says() -> Non
         np.testing.assert_array_equal(result.outputs[0].reshape(-1, out_c), expected, kernel)
 
 
-def test_a_changed_field_cannot_ask_for_years() -> None:
-    program = random_program(2, ("POOL",), length=1)
-    index = next(i for i, at in enumerate(program.instructions) if at.name == "POOL")
-    try:
-        Simulator(changed(program, index, in_h=65535, in_w=65535, in_row_stride=0, in_pixel_stride=0))
-    except SimulatorError as error:
-        assert error.kind in ("limit", "access")
+def test_tables_of_operators_and_tensors_are_counted() -> None:
+    program = of()
+    few = LoadedProgram(program).asks
+    many = LoadedProgram(dataclasses.replace(program, sources=program.sources * 2**16)).asks
+    assert many.memory_bytes >= few.memory_bytes + (2**16 - 1) * 24
+    assert many.work == few.work + 2**16 - 1
+    with pytest.raises(SimulatorError, match="SOURCES has 65537 operators, instructions can name 65536"):
+        LoadedProgram(dataclasses.replace(program, sources=program.sources * (2**16 + 1)))
+    ports = dataclasses.replace(program, outputs=program.outputs * 1000)
+    assert LoadedProgram(ports).asks.memory_bytes >= few.memory_bytes + 2 * 999 * 52
+
+
+def test_constants_that_are_scattered_are_followed_so_far_and_no_further() -> None:
+    """64 pieces a LOAD, more in all than are followed. What is not followed has to be in SRAM."""
+    loads, runs = 2**14 // 64 + 4, 64
+    size = loads * runs
+    flat = {f"{memory}_{step}_stride": 0 for memory in ("dram", "sram") for step in ("row", "plane")}
+    apart = flat | {"dram_row_stride": 1, "sram_row_stride": 2, "bytes": 1, "rows": runs, "planes": 1}
+    program = dataclasses.replace(
+        of(
+            *(make("LOAD", **apart, dram_addr=i * runs, sram_addr=2 * i * runs) for i in range(loads)),
+            make("STORE", **apart | {"dram_row_stride": 1, "rows": size}, dram_addr=size, sram_addr=0),
+        ),
+        inputs=(),
+        outputs=(ProgramTensor("y", (1, size), (1, size, 1, 1), size),),
+        constants=np.arange(size).astype(np.uint8).tobytes(),
+        dram_bytes=2 * size,
+    )
+    np.testing.assert_array_equal(Simulator(program).run([]).outputs[0][0], np.arange(size).astype(np.int8))
+    with pytest.raises(SimulatorError, match="bytes of the host's memory, the limit is"):
+        Simulator(program, limits=LoadedProgram(program).asks)
+
+
+@pytest.mark.parametrize("kernel", library.kernels()[1:])
+def test_packing_the_largest_depthwise_window_ends(kernel: str) -> None:
+    """All weights 0 but those of the last two taps of the last channel, whose sum does not fit 16 bits: however many taps are added
+    together are too many, and finding that out took minutes."""
+    channels, side = 64, 255
+    taps = side * side
+    weights = np.zeros((taps, channels), np.int8)
+    weights[-2:, -1] = 127
+    x = np.full((taps, channels), -128, np.int8)
+    places = {"in_addr": 0, "weight_addr": taps * channels, "bias_addr": 2 * taps * channels}
+    places |= {"mask_addr": 0, "out_addr": 2 * taps * channels + 4 * channels}
+    strides = {"in_pixel_stride": channels, "in_row_stride": side * channels, "in_image_stride": 0}
+    strides |= {"out_pixel_stride": channels, "out_row_stride": 0, "out_image_stride": 0}
+    ones = dict.fromkeys(("n", "stride_h", "stride_w", "dilation_h", "dilation_w", "out_h", "out_w"), 1)
+    sizes = dict.fromkeys(("in_h", "in_w", "kernel_h", "kernel_w"), side) | dict.fromkeys(
+        ("in_c", "out_c", "groups"), channels
+    )
+    flat = {f"{memory}_{step}_stride": 0 for memory in ("dram", "sram") for step in ("row", "plane")} | {
+        "rows": 1,
+        "planes": 1,
+    }
+    constants = weights.tobytes() + bytes(4 * channels)
+    base = x.size + channels
+    program = Program(
+        arch=Architecture(sram_bytes=2**24, acc_bits=32),
+        inputs=(ProgramTensor("x", (1, x.size), (1, x.size, 1, 1), 0),),
+        outputs=(ProgramTensor("y", (1, channels), (1, channels, 1, 1), x.size),),
+        instructions=(
+            make("LOAD", dram_addr=0, sram_addr=0, bytes=x.size, **flat),
+            make("LOAD", dram_addr=base, sram_addr=x.size, bytes=len(constants), **flat),
+            make("RECONFIGURE", mode=Mode.GROUPED, rows=64),
+            make(
+                "CONV",
+                **ones,
+                **sizes,
+                **strides,
+                **places,
+                pad_top=0,
+                pad_left=0,
+                rows=64,
+                steps=taps,
+                lsb=8,
+                lo=-128,
+                hi=127,
+            ),
+            make("STORE", dram_addr=x.size, sram_addr=places["out_addr"], bytes=channels, **flat),
+            make("HALT"),
+        ),
+        constants=constants,
+        constants_address=base,
+        dram_bytes=base + len(constants),
+        sources=(Source("conv", "conv2d", 0),),
+    )
+    result = Simulator(program, kernel=kernel).run([x.reshape(1, -1)]).outputs[0][0]
+    np.testing.assert_array_equal(result, [0] * (channels - 1) + [max(-128, (2 * -128 * 127) >> 8)])
