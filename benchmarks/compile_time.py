@@ -27,7 +27,7 @@ from tests.models.resnets import DEPTHS, resnet_graph  # noqa: E402
 from tests.models.topologies import TOPOLOGIES, synthetic_images  # noqa: E402
 from tvm_re2na import Architecture, Dataset, pipeline  # noqa: E402
 from tvm_re2na.codegen.compiler import compile_graph  # noqa: E402
-from tvm_re2na.codegen.graph import Graph  # noqa: E402
+from tvm_re2na.codegen.graph.graph import Graph  # noqa: E402
 
 LIMITS = {"resnet18": 2.0, "vgg16": 4.0, "mobilenet_v2": 3.0}  # seconds
 MODELS = ("resnet18", "alexnet", "mobilenet_v2", "vgg16")

@@ -29,7 +29,7 @@ from tests.models.pruning import prune_convolutions  # noqa: E402
 from tests.models.topologies import TOPOLOGIES, synthetic_images  # noqa: E402
 from tvm_re2na import Architecture, Dataset, pipeline  # noqa: E402
 from tvm_re2na.codegen.compiler import compile_graph  # noqa: E402
-from tvm_re2na.codegen.graph import Graph  # noqa: E402
+from tvm_re2na.codegen.graph.graph import Graph  # noqa: E402
 from tvm_re2na.codegen.isa import duration_parts  # noqa: E402
 from tvm_re2na.codegen.program import Program  # noqa: E402
 from tvm_re2na.runtime import hazards  # noqa: E402

@@ -11,18 +11,18 @@ import time
 from collections.abc import Callable
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import Bounds, network_bounds
+from tvm_re2na.codegen.emit.tokens import Step, add_tokens
 from tvm_re2na.codegen.errors import CompileError, UnitTooLarge
-from tvm_re2na.codegen.fold import fold
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.bounds import Bounds, network_bounds
+from tvm_re2na.codegen.graph.fold import fold
+from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.encoding import EncodeError
 from tvm_re2na.codegen.layout import DramLayout, lay_out
+from tvm_re2na.codegen.passes import STAGES
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
-from tvm_re2na.codegen.stages import STAGES
-from tvm_re2na.codegen.sync import Step, add_tokens
-from tvm_re2na.codegen.units import ConvUnit, make_units
+from tvm_re2na.codegen.schedule.units import ConvUnit, make_units
 
 Dump = Callable[[str, str], None]
 

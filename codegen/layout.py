@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
-from tvm_re2na.codegen.constants import Block, Bytes
-from tvm_re2na.codegen.memory import aligned
+from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.plan import Plan
-from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit
+from tvm_re2na.codegen.schedule.blocks import Block, Bytes
+from tvm_re2na.codegen.schedule.units import DenseUnit, RelayoutUnit
 
 
 @dataclass(frozen=True)

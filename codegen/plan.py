@@ -11,17 +11,17 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.cost import CostModel
-from tvm_re2na.codegen.draft import Draft, Schedule
-from tvm_re2na.codegen.emit import emit
+from tvm_re2na.codegen.emit.draft import Draft, Schedule
+from tvm_re2na.codegen.emit.stages import emit
 from tvm_re2na.codegen.errors import UnitTooLarge
-from tvm_re2na.codegen.memory import Group, Region, Segment, distance, live_bytes, place
-from tvm_re2na.codegen.prefetch import plan_loads
-from tvm_re2na.codegen.regions import live_regions
-from tvm_re2na.codegen.search import SHRINK, Search
-from tvm_re2na.codegen.stage import Stage
-from tvm_re2na.codegen.tensors import Tensors
-from tvm_re2na.codegen.units import Unit, UnitGraph
+from tvm_re2na.codegen.memory.live_ranges import live_regions
+from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance, live_bytes, place
+from tvm_re2na.codegen.memory.prefetch import plan_loads
+from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.search import SHRINK, Search
+from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.units import Unit, UnitGraph
 
 MOST_TRIALS = 8  # of moving a tensor to DRAM because it might be cheaper
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from tvm_re2na.codegen.arch import Architecture, ArchitectureError
 from tvm_re2na.codegen.files import naming, write_atomically
-from tvm_re2na.codegen.graph import Shape
+from tvm_re2na.codegen.graph.ops import Shape
 from tvm_re2na.codegen.isa import DecodeError, Instruction, decode, encode
 
 MAGIC = b"RE2NAPRG"

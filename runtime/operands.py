@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import BIAS_BYTES
+from tvm_re2na.codegen.bytes import BIAS_BYTES
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.durations import duration_parts
 

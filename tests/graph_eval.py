@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow
-from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Cut, Dense, Graph, MaxPool2d, Op, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Window
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.constraints import Operator, Rescale, Tensor
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor
 
 Array = npt.NDArray[Any]
 INT32 = (-(2**31), 2**31 - 1)

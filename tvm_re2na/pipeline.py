@@ -17,7 +17,7 @@ import onnx
 
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.explanation import Explanation
+from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import Dataset
 from tvm_re2na.model_file import ModelError, read_model
 from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.explanation import Explanation
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import STATUS, SimulatorError
 

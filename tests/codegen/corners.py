@@ -19,7 +19,8 @@ from tests.graph_eval import evaluate
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.errors import CompileError
-from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Cut, Dense, Graph, MaxPool2d, Op, Reshape, Window
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Reshape, Window
 from tvm_re2na.runtime import library, reference
 from tvm_re2na.runtime.library import LoadedProgram, Simulator
 

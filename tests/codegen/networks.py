@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.graph import (
-    Add,
-    Clip,
-    Conv2d,
-    Cut,
-    Dense,
-    Graph,
-    GraphBuilder,
-    MaxPool2d,
-    Op,
-    Pad,
-    Reshape,
-    Window,
-)
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Window
 
 
 def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:

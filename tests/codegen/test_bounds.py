@@ -8,9 +8,10 @@ import pytest
 from tests.codegen.networks import random_graph
 from tests.codegen.test_compiler import conv_graph
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import network_bounds
 from tvm_re2na.codegen.compiler import CompileError, compile_graph
-from tvm_re2na.codegen.graph import Conv2d, Cut, Graph, GraphBuilder, MaxPool2d, Window
+from tvm_re2na.codegen.graph.bounds import network_bounds
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, MaxPool2d, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import Simulator
 

@@ -13,7 +13,8 @@ from tests.graph_eval import evaluate
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import STAGES, CompileError, compile_graph
 from tvm_re2na.codegen.errors import UnitTooLarge
-from tvm_re2na.codegen.graph import Conv2d, Cut, Dense, Graph, GraphBuilder, GraphError, MaxPool2d, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, GraphError, MaxPool2d, Pad, Reshape, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tvm_re2na.codegen.compiler import STAGES, compile_graph
-from tvm_re2na.codegen.graph import Add, Conv2d, Cut, Dense, Graph, GraphBuilder, MaxPool2d, Reshape, Window
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Reshape, Window
 
 GOLDEN = Path(__file__).parent / "golden"
 

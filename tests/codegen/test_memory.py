@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from tvm_re2na.codegen.memory import Group, Region, Segment, aligned, distance, live_bytes, lowest_address, place
-from tvm_re2na.codegen.timeline import NEVER, Timeline
+from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
+from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance, live_bytes, lowest_address, place
 
 TICKS = 24
 

@@ -12,7 +12,8 @@ from tests.codegen.test_compiler import check, conv_graph
 from tests.models.resnets import resnet_graph
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.graph import Add, Conv2d, Cut, Graph, GraphBuilder, MaxPool2d, Window
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, MaxPool2d, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import Simulator
 

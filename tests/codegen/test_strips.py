@@ -7,10 +7,10 @@ import pytest
 
 from tests.codegen.networks import random_graph
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.fold import fold
-from tvm_re2na.codegen.strips import Cascade, cut_strips, needed_rows, strip_heights, unroll
-from tvm_re2na.codegen.tensors import Tensors
-from tvm_re2na.codegen.units import make_units
+from tvm_re2na.codegen.graph.fold import fold
+from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, needed_rows, strip_heights, unroll
+from tvm_re2na.codegen.schedule.units import make_units
 
 
 def check_cascade(cascade: Cascade) -> None:

@@ -12,13 +12,13 @@ from tests.runtime import oracle
 from tests.runtime.programs import long_sum_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import bind, compile_graph
+from tvm_re2na.codegen.emit.tokens import Access, Step, add_tokens
 from tvm_re2na.codegen.errors import CompileError
-from tvm_re2na.codegen.fold import fold
+from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.layout import lay_out
 from tvm_re2na.codegen.plan import make_plan
-from tvm_re2na.codegen.sync import Access, Step, add_tokens
-from tvm_re2na.codegen.units import make_units
+from tvm_re2na.codegen.schedule.units import make_units
 from tvm_re2na.runtime import hazards
 
 

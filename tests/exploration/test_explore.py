@@ -20,7 +20,8 @@ import pytest
 from tests.codegen.networks import random_graph
 from tvm_re2na import Architecture, Exploration, explore, load_dataset, pipeline, rooms
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.graph import Conv2d, Cut, Graph, GraphBuilder, Window
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Window
 from tvm_re2na.exploration.point import compile_point
 from tvm_re2na.exploration.run import COLUMNS, COSTS
 from tvm_re2na.parallel.parcel import Here

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvm_re2na.codegen.graph import Add, Conv2d, Cut, Dense, Graph, GraphBuilder, MaxPool2d, Reshape, Window
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Reshape, Window
 
 # depth: blocks of each of the four stages, and whether they are bottlenecks
 DEPTHS = {

@@ -14,7 +14,7 @@ from tests.codegen.networks import random_graph
 from tests.parallel import work
 from tvm_re2na import Exploration, explore
 from tvm_re2na.cli import main
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.exploration import run as exploring
 
 SWEEP = {"clock_mhz": [100, 200, 300, 400, 500, 600], "dram_bytes_per_cycle": [8, 24]}

@@ -18,7 +18,7 @@ from tvm import relax
 from tests.kernel_cases import data_of, expected, linear, operators
 from tests.relax.harness import load, run_cpu
 from tests.rooms.qdq import QdqBuilder, biases, weights
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.kernels.instructions import PORTABLE, instructions_of
 from tvm_re2na.processor import instruction_sets
 from tvm_re2na.relax.host import host_target, target_of

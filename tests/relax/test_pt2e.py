@@ -27,7 +27,7 @@ from tvm import relax
 
 from tests.relax.pt2e_network import QUANTIZE, HalvesUp, Residual, quantised
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.explanation import Explanation
+from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.relax import explain, lower, offloaded_functions, partition_for_re2na
 from tvm_re2na.relax.partition import find, for_cpu
 from tvm_re2na.relax.pt2e import Pt2eError, from_exported_program

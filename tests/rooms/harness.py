@@ -16,8 +16,8 @@ import onnx
 from tests.graph_eval import WIDE, evaluate
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.explanation import Explanation
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.offload.explanation import Explanation
 
 Arrays = list[npt.NDArray[Any]]
 

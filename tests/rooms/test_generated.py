@@ -21,7 +21,7 @@ from tests.rooms.qdq import QdqBuilder
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 

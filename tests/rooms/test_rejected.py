@@ -11,9 +11,9 @@ from onnx import TensorProto, helper
 
 from tests.rooms.harness import Room
 from tests.rooms.qdq import QdqBuilder, biases, weights
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
-from tvm_re2na.codegen.explanation import Explanation
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.explanation import Explanation
 
 RNG = np.random.default_rng(1)
 
@@ -76,7 +76,7 @@ def test_rule_value_and_limit(room: Room, case: str) -> None:
     module = room.load(make())
     row = next(row for row in room.explain(module) if row.op == op and not row.offloaded)
     assert row.rule == rule
-    assert row.reason == constraints.reason(getattr(constraints, rule))
+    assert row.reason == rules.reason(getattr(rules, rule))
     assert row.limit is not None
     if value is not None:
         assert row.value == value
@@ -175,8 +175,8 @@ def test_what_is_constant_or_of_another_rank_still_computes(room: Room) -> None:
 
 
 def test_every_rule_has_a_reason() -> None:
-    for _, rule in constraints.RULES:
-        assert constraints.reason(rule).endswith("."), rule.__name__
+    for _, rule in rules.RULES:
+        assert rules.reason(rule).endswith("."), rule.__name__
 
 
 def only(rows: list[Explanation], op: str) -> Explanation:

@@ -19,7 +19,8 @@ from tests.models.resnets import resnet_graph
 from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.graph import Clip, Conv2d, Cut, Dense, GraphBuilder, Reshape, Window
+from tvm_re2na.codegen.graph.graph import GraphBuilder
+from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Cut, Dense, Reshape, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import library, reference
 from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError

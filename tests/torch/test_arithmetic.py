@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.constraints import half
-from tvm_re2na.codegen.graph import Conv2d, Cut, Dense, GraphBuilder, Window
+from tvm_re2na.codegen.graph.graph import GraphBuilder
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Window
 from tvm_re2na.runtime.library import Simulator
 from tvm_re2na.torch import QAdd, QConv2d, QInput, QLinear, QReLU
 from tvm_re2na.torch.layers import QLinearLayer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tvm_re2na import __version__
-from tvm_re2na.codegen.stages import STAGES
+from tvm_re2na.codegen.passes import STAGES
 
 TYPE_CHECKING = False  # typing and pathlib cost a tenth of what help may take
 if TYPE_CHECKING:

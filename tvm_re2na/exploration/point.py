@@ -7,7 +7,7 @@ from typing import Any
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.errors import CompileError
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.runtime.report import compile_report
 

@@ -16,7 +16,7 @@ import onnx
 
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import Graph
+from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.data import Dataset
 from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import FIGURES, compile_point

@@ -7,7 +7,7 @@ import math
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import half
+from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.guests.dequantise import PASSING, Float
 from tvm_re2na.guests.encoding import Encoding
 from tvm_re2na.quantize.load import Calibration, check_calibration

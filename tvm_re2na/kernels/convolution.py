@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.kernels.instructions import Instructions
 
 MOST_VECTORS = 4  # of pixels in a tile

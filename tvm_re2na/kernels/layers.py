@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.constraints import Operator
+from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.kernels.convolution import Convolution
 from tvm_re2na.kernels.dense import Dense, dense_function
 from tvm_re2na.kernels.dialect import tir

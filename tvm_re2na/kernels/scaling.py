@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.constraints import Operator, Rescale
+from tvm_re2na.codegen.offload.operator import Operator, Rescale
 from tvm_re2na.kernels.dialect import tir
 from tvm_re2na.kernels.instructions import Expr, Instructions
 

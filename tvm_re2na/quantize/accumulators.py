@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import sum_range
-from tvm_re2na.codegen.constraints import half
+from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.graph.bounds import sum_range
 from tvm_re2na.quantize.options import Range
 from tvm_re2na.quantize.plan import Integers
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bounds import sum_range
-from tvm_re2na.codegen.constraints import half
+from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.graph.bounds import sum_range
 from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
 from tvm_re2na.quantize.exponents import PART
 from tvm_re2na.quantize.layers import Layer

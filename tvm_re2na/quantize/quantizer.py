@@ -13,7 +13,7 @@ import onnx
 from threadpoolctl import threadpool_limits
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import half
+from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.quantize.accumulators import carry_bits, worst_case
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise

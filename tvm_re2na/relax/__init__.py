@@ -1,6 +1,6 @@
 """Room 2: today's TVM with Relax. Importing it registers the patterns, the target tag "re2na" and its code generator."""
 
-from tvm_re2na.codegen.explanation import Explanation
+from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.relax import backend as _backend  # registers with TVM
 from tvm_re2na.relax.backend import collect_programs, export_library
 from tvm_re2na.relax.explain import explain, offloaded_macs_share

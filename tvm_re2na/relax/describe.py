@@ -1,4 +1,4 @@
-"""Relax -> `constraints.Operator`: reads the attributes, constants and types of one matched form.
+"""Relax -> `codegen.offload.operator.Operator`: reads the attributes, constants and types of one matched form.
 
 Relax keeps the QDQ form: an operator in floating point between `dequantize` and `quantize`. What is described is the integer
 operator that it stands for, the same that TVM's FakeQuantizationToInteger makes of it in Relay.
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.attributes import four, rounded_up, spatial_padding, two
-from tvm_re2na.codegen.constraints import INT32, Operator, Rescale, Tensor, compose
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.arithmetic import compose
+from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.offload.attributes import padding_of, rounded_up, spatial_padding, two
+from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor
 from tvm_re2na.relax.walk import Expr, Values, array_of, dtype_of, is_constant, op_name, scalar_of, shape_of, value_of
 
 Bounds = tuple[int, int]
@@ -142,7 +143,7 @@ def _quantity(expr: Expr, values: Values) -> Quantity:
 
 
 def _conv2d(parts: Parts, values: Values) -> Operator:
-    attrs, padding = parts.main.attrs, four(parts.main.attrs.padding)
+    attrs, padding = parts.main.attrs, padding_of(parts.main.attrs.padding)
     pad = _padding_before(parts.main, values)
     if pad is not None:
         extra = _widths(value_of(pad.args[0], values)) or (0, 0, 0, 0)
@@ -229,7 +230,7 @@ def _on_grid(
 
 def _max_pool2d(parts: Parts, values: Values) -> Operator:
     attrs, data = parts.main.attrs, _quantity(parts.main.args[0], values)
-    window = Window(two(attrs.pool_size), two(attrs.strides), four(attrs.padding), two(attrs.dilation))
+    window = Window(two(attrs.pool_size), two(attrs.strides), padding_of(attrs.padding), two(attrs.dilation))
     layouts = (str(attrs.layout), str(attrs.out_layout))
     if attrs.ceil_mode and layouts[0] == "NCHW":
         window = rounded_up(window, shape_of(data.data), shape_of(parts.main))

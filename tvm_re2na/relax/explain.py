@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.explanation import Explanation, foreign, offloaded
+from tvm_re2na.codegen.offload.explanation import Explanation, foreign, offloaded
 from tvm_re2na.relax.kernels import macs_of
 from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.partition import (

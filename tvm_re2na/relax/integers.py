@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from tvm_re2na.codegen.constraints import LINEAR, Operator, Rescale
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale
 from tvm_re2na.kernels.scaling import fixed_point, is_computable, scaling_of
 from tvm_re2na.relax.kernels import Kernels
 

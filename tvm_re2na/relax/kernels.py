@@ -7,7 +7,7 @@ from typing import Any
 import tvm
 from tvm import relax, tirx
 
-from tvm_re2na.codegen.constraints import Operator
+from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.kernels.convolution import Convolution
 from tvm_re2na.kernels.dense import Dense
 from tvm_re2na.kernels.instructions import Instructions

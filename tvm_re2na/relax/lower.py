@@ -7,8 +7,9 @@ from typing import Any
 from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import Graph, GraphBuilder, GraphError
-from tvm_re2na.codegen.operators import append_operator
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import GraphError
+from tvm_re2na.codegen.offload.lowering import append_operator
 from tvm_re2na.relax.partition import NAME_ATTR, architecture_of, composites, operator_of
 from tvm_re2na.relax.walk import attribute, bindings_of, result_of, shape_of
 

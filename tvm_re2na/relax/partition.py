@@ -11,11 +11,12 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import Operator, Rejection
-from tvm_re2na.codegen.explanation import Explanation, kept
-from tvm_re2na.codegen.names import UniqueNames
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.explanation import Explanation, kept
+from tvm_re2na.codegen.offload.names import UniqueNames
+from tvm_re2na.codegen.offload.operator import Operator
+from tvm_re2na.codegen.offload.rules import Rejection
 from tvm_re2na.kernels.instructions import instructions_of
 from tvm_re2na.relax.describe import describe
 from tvm_re2na.relax.integers import integer_function
@@ -103,7 +104,7 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
 
 def judge(found: Found, arch: Architecture) -> dict[str, Rejection | None]:
     """What a machine does not take of the operators that were found, and why."""
-    checked = {name: constraints.check(operator, arch) for name, operator in found.operators.items()}
+    checked = {name: rules.check(operator, arch) for name, operator in found.operators.items()}
     return {name: rejection for name, rejection in checked.items() if rejection is not None}
 
 
@@ -166,7 +167,7 @@ def _merged(found: Found, rejections: Mapping[str, Rejection | None], target: tv
 
 def _names_if_trivial(function: relax.Function) -> list[str]:
     parts = [part for _, _, part in composites(function)]
-    worthwhile = constraints.worthwhile({composite_kind(part) for part in parts})
+    worthwhile = rules.worthwhile({composite_kind(part) for part in parts})
     return [] if worthwhile else [attribute(part, NAME_ATTR) for part in parts]
 
 

@@ -1,6 +1,6 @@
 """The patterns "re2na.*": which Relax expressions make one operator of the machine.
 
-The patterns are about form only; whether the machine takes an operator is decided by `codegen.constraints`.
+The patterns are about form only; whether the machine takes an operator is decided by `codegen.offload.rules`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from tvm.relax.backend.pattern_registry import register_patterns
 from tvm.relax.dpl import is_const, is_op, wildcard
 from tvm.relax.transform import FusionPattern, PatternCheckContext
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload import rules
 from tvm_re2na.relax.describe import describe, is_form
 from tvm_re2na.relax.names import source_name
 from tvm_re2na.relax.walk import Values
@@ -71,7 +71,7 @@ def _accepted(kind: str, arch: Architecture | None) -> Callable[[PatternCheckCon
         values = dict(context.matched_bindings.items())
         if not _is_closed(context, values) or not is_form(kind, context.matched_expr, values):
             return False
-        return arch is None or constraints.check(describe(kind, context.matched_expr, values), arch) is None
+        return arch is None or rules.check(describe(kind, context.matched_expr, values), arch) is None
 
     return accepted
 

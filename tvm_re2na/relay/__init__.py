@@ -5,7 +5,7 @@ import os
 # Without it, TVM looks for tuned schedules on the network and prints its failures.
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 
-from tvm_re2na.codegen.explanation import Explanation
+from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.relay import backend as _backend  # registers with TVM
 from tvm_re2na.relay.backend import collect_programs, export_library
 from tvm_re2na.relay.explain import explain, offloaded_macs_share

@@ -1,4 +1,4 @@
-"""Relay -> `constraints.Operator`: reads the attributes, constants and types of one matched form."""
+"""Relay -> `codegen.offload.operator.Operator`: reads the attributes, constants and types of one matched form."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen.attributes import four, rounded_up, spatial_padding, two
-from tvm_re2na.codegen.constraints import INT32, Operator, Rescale, Tensor, compose
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.arithmetic import compose
+from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.offload.attributes import padding_of, rounded_up, spatial_padding, two
+from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor
 
 Bounds = tuple[int, int]
 EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
@@ -94,7 +95,7 @@ def dtype_of(expr: relay.Expr) -> str:
 def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     parts = parts_of(expr)
     attrs = parts.main.attrs
-    padding = four(attrs.padding)
+    padding = padding_of(attrs.padding)
     if parts.pad is not None:
         extra = _spatial_padding(parts.pad) or (0, 0, 0, 0)
         padding = tuple(a + b for a, b in zip(padding, extra, strict=True))  # type: ignore[assignment]
@@ -164,7 +165,7 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
 def _max_pool2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     attrs = main.attrs
-    window = Window(two(attrs.pool_size), two(attrs.strides), four(attrs.padding), two(attrs.dilation))
+    window = Window(two(attrs.pool_size), two(attrs.strides), padding_of(attrs.padding), two(attrs.dilation))
     data, layouts = main.args[0], (str(attrs.layout), str(attrs.out_layout))
     if attrs.ceil_mode and layouts[0] == "NCHW":
         window = rounded_up(window, shape_of(data), shape_of(main))

@@ -8,7 +8,7 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.explanation import Explanation, foreign, kept, offloaded
+from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, offloaded
 from tvm_re2na.relay.describe import op_name, shape_of
 from tvm_re2na.relay.names import span_name
 from tvm_re2na.relay.partition import (

@@ -6,8 +6,9 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import Graph, GraphBuilder, GraphError
-from tvm_re2na.codegen.operators import append_operator
+from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
+from tvm_re2na.codegen.graph.ops import GraphError
+from tvm_re2na.codegen.offload.lowering import append_operator
 from tvm_re2na.relay.describe import describe, shape_of
 from tvm_re2na.relay.partition import architecture_of, composite_kind, composite_name, composites
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen.constraints import LINEAR, Operator
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator
 from tvm_re2na.kernels.convolution import Convolution
 from tvm_re2na.kernels.dense import Dense
 from tvm_re2na.kernels.instructions import LEVEL, Instructions, instructions_of

@@ -12,10 +12,11 @@ from typing import Any
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import Operator, Rejection
-from tvm_re2na.codegen.names import UniqueNames
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.names import UniqueNames
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.codegen.offload.rules import Rejection
 from tvm_re2na.relay.describe import describe, parts_of
 from tvm_re2na.relay.fake_quantization import to_integers
 from tvm_re2na.relay.names import SourceNames
@@ -141,7 +142,7 @@ def find(mod: tvm.IRModule, params: Params | None) -> Found:
 
 def judge(found: Found, arch: Architecture) -> Grouped:
     """What a machine takes of the operators that were found."""
-    checked = {name: constraints.check(operator, arch) for name, operator in found.operators.items()}
+    checked = {name: rules.check(operator, arch) for name, operator in found.operators.items()}
     rejections = {name: rejection for name, rejection in checked.items() if rejection is not None}
     return Grouped(found.module, rejections, found.notes)
 
@@ -182,7 +183,7 @@ def architecture_of(function: relay.Function) -> Architecture:
 
 
 def _is_worthwhile(function: relay.Function) -> bool:
-    return constraints.worthwhile({composite_kind(call) for call in composites(function.body)})
+    return rules.worthwhile({composite_kind(call) for call in composites(function.body)})
 
 
 def _without(mod: tvm.IRModule, symbols: set[str]) -> tvm.IRModule:
@@ -213,7 +214,7 @@ class _Naming(relay.ExprMutator):  # type: ignore[misc]
 
 def _witnesses(kind: str, body: relay.Expr) -> tuple[list[relay.Call], list[relay.Expr]]:
     """The calls of a composite's body, and its own constants, that can tell its name; the most telling first."""
-    if kind in constraints.LINEAR:
+    if kind in LINEAR:
         parts = parts_of(body)
         found = (parts.main, parts.bias, parts.requantize, *parts.before, *parts.after)
         constants = [parts.main.args[1], *(list(parts.requantize.args)[3:4] if parts.requantize is not None else [])]

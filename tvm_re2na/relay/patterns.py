@@ -1,6 +1,6 @@
 """The pattern table "re2na": which Relay expressions make one operator of the machine.
 
-The patterns are about form only; whether the machine takes an operator is decided by `codegen.constraints`.
+The patterns are about form only; whether the machine takes an operator is decided by `codegen.offload.rules`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from tvm import relay
 from tvm.relay.dataflow_pattern import is_constant, is_op, wildcard
 from tvm.relay.op.contrib.register import register_pattern_table
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload import rules
 from tvm_re2na.relay.describe import CLAMPS, describe, foldable_padding
 
 PREFIX = "re2na."
@@ -57,7 +57,7 @@ def kind_of(composite: str) -> str:
 
 def _both(form: Callable[[relay.Expr], bool], name: str) -> Callable[[relay.Expr], bool]:
     def accepted(expr: relay.Expr) -> bool:
-        return form(expr) and constraints.check(describe(kind_of(name), expr), Architecture()) is None
+        return form(expr) and rules.check(describe(kind_of(name), expr), Architecture()) is None
 
     return accepted
 

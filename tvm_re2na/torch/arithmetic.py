@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow
-from tvm_re2na.codegen.constraints import half
+from tvm_re2na.codegen.arithmetic import half
 
 EXACT_FLOAT32 = 2.0**24  # integers below it are float32 numbers
 SLACK = 0.5  # of a step beyond the range: so far, values still move

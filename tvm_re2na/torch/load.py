@@ -15,7 +15,7 @@ import torch
 from torch import fx, nn
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import exponent
+from tvm_re2na.codegen.arithmetic import exponent
 from tvm_re2na.quantize.load import load_model
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.net import from_onnx as read_net

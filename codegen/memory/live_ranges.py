@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from tvm_re2na.codegen.draft import Schedule
-from tvm_re2na.codegen.memory import Region, Segment
+from tvm_re2na.codegen.emit.draft import Schedule
+from tvm_re2na.codegen.memory.placement import Region, Segment
 
 MOST_SEGMENTS = 64  # of one region; beyond it, neighbours are merged
 

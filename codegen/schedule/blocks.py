@@ -1,4 +1,4 @@
-"""Stage `constants`: weights and biases in the order in which the array wants them.
+"""Weights and biases in the order in which the array wants them.
 
 Output channels are cut into blocks of at most as many as the array's shape has rows. A block is one record in DRAM: its biases
 (int32, rounding half included), then one line of weights for each step k. A step whose weights are zero for the whole block is
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import Cut, Int8Array, Int32Array
-from tvm_re2na.codegen.units import ConvStep, DenseUnit
+from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
+from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
+from tvm_re2na.codegen.schedule.units import ConvStep, DenseUnit
 
-BIAS_BYTES = 4
 Bytes: TypeAlias = bytes | memoryview
 
 
@@ -104,11 +104,6 @@ def dense_blocks(unit: DenseUnit, chunk: int, arch: Architecture) -> list[list[B
         ]
         blocks.append(parts)
     return blocks
-
-
-def mask_bytes(k: int) -> int:
-    """Bytes of a bitmap of k steps."""
-    return -(-k // 8)
 
 
 def _bias(bias: Int32Array, cut: Cut, arch: Architecture) -> Int32Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import SupportsInt
 
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.graph.ops import Window
 
 Sizes = tuple[int | None, ...]
 
@@ -15,7 +15,7 @@ def two(sizes: Sequence[SupportsInt]) -> tuple[int, int]:
     return int(sizes[0]), int(sizes[-1])
 
 
-def four(sizes: Sequence[SupportsInt]) -> tuple[int, int, int, int]:
+def padding_of(sizes: Sequence[SupportsInt]) -> tuple[int, int, int, int]:
     """TVM's padding (one, two or four numbers) as (top, left, bottom, right)."""
     given = [int(size) for size in sizes]
     top, left, bottom, right = given if len(given) == 4 else (given[0], given[-1], given[0], given[-1])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from tvm_re2na.codegen.graph import Window
-from tvm_re2na.codegen.units import ConvUnit, PoolUnit, Shape4, Unit
+from tvm_re2na.codegen.graph.ops import Shape4, Window
+from tvm_re2na.codegen.schedule.units import ConvUnit, PoolUnit, Unit
 
 Rows: TypeAlias = tuple[int, int]  # first, behind the last
 

@@ -7,22 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tvm_re2na.codegen import constraints
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constraints import Operator
-from tvm_re2na.codegen.graph import (
-    Add,
-    Clip,
-    Conv2d,
-    Cut,
-    Dense,
-    GraphBuilder,
-    GraphError,
-    MaxPool2d,
-    Pad,
-    Reshape,
-    Window,
-)
+from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.graph.graph import GraphBuilder
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, GraphError, MaxPool2d, Pad, Reshape, Window
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.operator import Operator
 
 
 class Source(NamedTuple):
@@ -38,7 +28,7 @@ def append_operator(builder: GraphBuilder, name: str, inputs: tuple[str, ...], o
 
     Raises GraphError where it breaks a rule of `arch`.
     """
-    rejection = constraints.check(op, arch)
+    rejection = rules.check(op, arch)
     if rejection is not None:
         raise GraphError(f"{name}: {rejection.reason} Found {rejection.value}, limit {rejection.limit}.")
     return _LOWER[op.kind](builder, Source(name, inputs, f"{name}:0"), op, arch)
@@ -52,7 +42,7 @@ def _linear(builder: GraphBuilder, source: Source, op: Operator, arch: Architect
     """
     cut = op.cut()
     # a machine that truncates finds the rounding half in the bias
-    more = constraints.half(cut.lsb) - arch.half(cut.lsb)
+    more = half(cut.lsb) - arch.half(cut.lsb)
     if not op.splits_ties:
         return builder.append(_linear_op(source, op, cut, more))
     positive, negative = (

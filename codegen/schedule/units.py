@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph import (
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
     Conv2d,
     Cut,
     Dense,
-    Graph,
     Int8Array,
     Int32Array,
     MaxPool2d,
@@ -29,10 +28,11 @@ from tvm_re2na.codegen.graph import (
     Pad,
     Reshape,
     Shape,
+    Shape4,
     Window,
+    four_axes,
 )
 
-Shape4: TypeAlias = tuple[int, int, int, int]
 TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
 
 
@@ -174,12 +174,6 @@ def make_units(graph: Graph, arch: Architecture, separate: frozenset[int] = froz
     return _Lowering(graph, arch, separate).run()
 
 
-def four(shape: Shape) -> Shape4:
-    """(N, C) seen as (N, C, 1, 1)."""
-    n, c, h, w = (*shape, 1, 1)[:4]
-    return n, c, h, w
-
-
 def same_bytes(first: Shape4, second: Shape4) -> bool:
     """Whether the same elements, stored channels-last for either shape, lie in the same order."""
     if first == second:
@@ -219,8 +213,8 @@ class _Lowering:
         consumers = self.consumers.get(name, [])
         shapes = {op.shape for op in consumers if isinstance(op, Reshape)}
         if len(shapes) == 1 and all(isinstance(op, Reshape) for op in consumers):
-            return four(shapes.pop())
-        return four(self.graph.shapes[name])
+            return four_axes(shapes.pop())
+        return four_axes(self.graph.shapes[name])
 
     def _store(self, name: str, shape: Shape4) -> None:
         self.stored[name] = Stored(name, shape)
@@ -238,7 +232,7 @@ class _Lowering:
     def _materialise(self, index: int, tensor: str) -> str:
         """The stored tensor that holds `tensor` in the byte order of its own shape, made by a copy if there is none."""
         name, shape = self.views[tensor]
-        wanted = four(self.graph.shapes[tensor])
+        wanted = four_axes(self.graph.shapes[tensor])
         if same_bytes(shape, wanted):
             return name
         copy = f"{tensor}.relayout"
@@ -248,7 +242,7 @@ class _Lowering:
         return copy
 
     def _spatial(self, index: int, op: Op, inputs: tuple[str, ...]) -> None:
-        in_shape, out_shape = four(self.graph.shapes[op.inputs[0]]), four(self.graph.shapes[op.output])
+        in_shape, out_shape = four_axes(self.graph.shapes[op.inputs[0]]), four_axes(self.graph.shapes[op.output])
         if isinstance(op, Conv2d):
             self._conv(index, op, inputs, in_shape, out_shape)
             return
@@ -274,7 +268,7 @@ class _Lowering:
             step, pool, add = _conv_step(index, op), (1, 1), self._add_step(behind, op.output)
         else:
             behind, step, pool, add = op, _conv_step(index, op), (1, 1), None
-        out_shape = four(self.graph.shapes[behind.output]) if behind is not op else conv_shape
+        out_shape = four_axes(self.graph.shapes[behind.output]) if behind is not op else conv_shape
         self._store(behind.output, out_shape)
         self.done.add(behind.output)
         self.units.append(ConvUnit(index, inputs, behind.output, in_shape, out_shape, step, pool, add))
@@ -288,7 +282,7 @@ class _Lowering:
         others = [name for name in op.inputs if name != tensor]
         if len(others) != 1 or others[0] not in self.views:
             return None
-        return others[0] if self.views[others[0]][1] == four(self.graph.shapes[others[0]]) else None
+        return others[0] if self.views[others[0]][1] == four_axes(self.graph.shapes[others[0]]) else None
 
     def _add_step(self, op: Add, tensor: str) -> AddStep:
         mine = op.inputs.index(tensor)
@@ -297,7 +291,7 @@ class _Lowering:
     def _dense(self, index: int, op: Dense) -> None:
         name, (batch, channels, height, width) = self.views[op.inputs[0]]
         pixels = height * width
-        flat, out_shape = (batch, op.weight.shape[1], 1, 1), four(self.graph.shapes[op.output])
+        flat, out_shape = (batch, op.weight.shape[1], 1, 1), four_axes(self.graph.shapes[op.output])
         self._store(op.output, out_shape)
         head = (index, (name,), op.output, flat, out_shape)
         if self._better_as_conv(op, batch):

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import BIAS_BYTES, Block, conv_blocks, dense_blocks, dense_rows
-from tvm_re2na.codegen.strips import Cascade
-from tvm_re2na.codegen.units import ConvUnit, DenseUnit, EltwiseUnit, PoolUnit, Unit
+from tvm_re2na.codegen.bytes import BIAS_BYTES
+from tvm_re2na.codegen.schedule.blocks import Block, conv_blocks, dense_blocks, dense_rows
+from tvm_re2na.codegen.schedule.strips import Cascade
+from tvm_re2na.codegen.schedule.units import ConvUnit, DenseUnit, EltwiseUnit, PoolUnit, Unit
 
 DENSE_CHUNK_BYTES = 128 * 1024  # of a dense layer's weights: a transfer that hides the latency of the next one
 

@@ -13,10 +13,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.draft import Draft, Part, Place, Schedule, copy
+from tvm_re2na.codegen.emit.draft import Draft, Part, Place, Schedule, copy
 from tvm_re2na.codegen.isa.durations import duration_parts
-from tvm_re2na.codegen.memory import Region
-from tvm_re2na.codegen.timeline import NEVER, Timeline
+from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
+from tvm_re2na.codegen.memory.placement import Region
 
 PIECE_BYTES = 32 * 1024  # of one load: long enough to hide the latency of the next one
 WINDOW = 24  # pieces that the bus may choose among

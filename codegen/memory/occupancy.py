@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.memory import ALIGNMENT, Ints, Region, Segment
+from tvm_re2na.codegen.bytes import ALIGNMENT
+from tvm_re2na.codegen.memory.placement import Ints, Region, Segment
 
 NEVER = 2**62  # a tick that does not come
 

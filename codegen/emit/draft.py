@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
+from tvm_re2na.codegen.emit.tokens import Access, Step
 from tvm_re2na.codegen.isa.encoding import make
-from tvm_re2na.codegen.sync import Access, Step
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Dense, Graph, MaxPool2d, Op, Pad, Window
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Dense, MaxPool2d, Op, Pad, Window
 
 
 def fold(graph: Graph) -> Graph:

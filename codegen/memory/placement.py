@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ALIGNMENT = 64
+from tvm_re2na.codegen.bytes import aligned
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -84,10 +85,6 @@ class Placement:
     addresses: dict[Hashable, int]
     peak: int
     failed: tuple[Region, ...] = ()
-
-
-def aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def live_bytes(regions: Iterable[Region], ticks: int) -> Ints:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.graph import Add, Clip, Conv2d, Graph, MaxPool2d, Op, Pad, Reshape, Shape, Window
-from tvm_re2na.codegen.units import four
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, MaxPool2d, Op, Pad, Reshape, Shape, Window, four_axes
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
@@ -49,7 +49,7 @@ def needs(graph: Graph) -> dict[str, Need]:
     """For every tensor, walking back from the outputs; an input that is given back under another name is not read."""
     root, found = roots(graph), {}
     for name, shape in graph.shapes.items():
-        _, _, height, width = four(shape)
+        _, _, height, width = four_axes(shape)
         given_back = name in graph.outputs and root[name] not in graph.inputs
         read = np.full(height, given_back), np.full(width, given_back)
         found[name] = Need(shape, *read)

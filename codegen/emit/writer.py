@@ -6,11 +6,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import Block
-from tvm_re2na.codegen.draft import Draft, Place, Schedule, Touch
-from tvm_re2na.codegen.graph import Window
+from tvm_re2na.codegen.emit.draft import Draft, Place, Schedule, Touch
+from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.units import AddStep, ConvUnit, DenseUnit, EltwiseUnit, PoolStep
+from tvm_re2na.codegen.schedule.blocks import Block
+from tvm_re2na.codegen.schedule.units import AddStep, ConvUnit, DenseUnit, EltwiseUnit, PoolStep
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tvm_re2na.codegen.memory import aligned
-from tvm_re2na.codegen.stage import Stage
-from tvm_re2na.codegen.units import ConvUnit, DenseUnit, RelayoutUnit, Unit, UnitGraph
+from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.units import ConvUnit, DenseUnit, RelayoutUnit, Unit, UnitGraph
 
 
 class Tensors:

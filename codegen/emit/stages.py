@@ -6,15 +6,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import Block
-from tvm_re2na.codegen.cost import CostModel
-from tvm_re2na.codegen.draft import Draft, Loaded, Part, Place, Schedule, copy
-from tvm_re2na.codegen.emitter import Emitter, Geometry, View, dense_view
-from tvm_re2na.codegen.graph import Window
-from tvm_re2na.codegen.stage import Stage, inner_bytes
-from tvm_re2na.codegen.strips import Rows, Strip, cut_strips, needed_rows
-from tvm_re2na.codegen.tensors import Tensors
-from tvm_re2na.codegen.units import ConvUnit, DenseUnit, EltwiseUnit, PoolUnit, RelayoutUnit, Shape4, Unit
+from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Place, Schedule, copy
+from tvm_re2na.codegen.emit.writer import Emitter, Geometry, View, dense_view
+from tvm_re2na.codegen.graph.ops import Shape4, Window
+from tvm_re2na.codegen.schedule.blocks import Block
+from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes
+from tvm_re2na.codegen.schedule.strips import Rows, Strip, cut_strips, needed_rows
+from tvm_re2na.codegen.schedule.units import ConvUnit, DenseUnit, EltwiseUnit, PoolUnit, RelayoutUnit, Unit
 
 MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 

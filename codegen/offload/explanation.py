@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from tvm_re2na.codegen import constraints
-from tvm_re2na.codegen.constraints import Rejection, Scalar
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.operator import KINDS, Scalar
+from tvm_re2na.codegen.offload.rules import Rejection
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,22 @@ def offloaded(name: str, kind: str) -> Explanation:
 
 def kept(name: str, kind: str, rejection: Rejection | None) -> Explanation:
     """An operator of the machine that stays on the CPU; without a rejection, because its surroundings are not worth moving."""
-    rejection = rejection or _rejected(constraints.worthwhile, kind, "a linear operator, pooling or addition")
+    rejection = rejection or _rejected(rules.worthwhile, kind, "a linear operator, pooling or addition")
     return Explanation(name, kind, False, rejection.rule, rejection.reason, rejection.value, rejection.limit)
 
 
 def foreign(name: str, op: str, dtypes: Collection[str], unquantised: bool) -> Explanation:
     """An operator that matched no form of the machine's; `unquantised`: it is one, on integers, but its result is not int8."""
-    if constraints.host_boundary(op):
-        return kept(name, op, _rejected(constraints.host_boundary, op, "int8"))
-    if unquantised and constraints.requantised(op):
-        return kept(name, op, _rejected(constraints.requantised, "int32", "int8"))
+    if rules.host_boundary(op):
+        return kept(name, op, _rejected(rules.host_boundary, op, "int8"))
+    if unquantised and rules.requantised(op):
+        return kept(name, op, _rejected(rules.requantised, "int32", "int8"))
     if "float32" in dtypes and "int8" not in dtypes:
-        return kept(name, op, _rejected(constraints.quantised, "float32", "int8"))
-    if constraints.exact_average(op):
-        return kept(name, op, _rejected(constraints.exact_average, op, "depthwise conv2d"))
-    return kept(name, op, _rejected(constraints.known_operator, op, ", ".join(constraints.KINDS)))
+        return kept(name, op, _rejected(rules.quantised, "float32", "int8"))
+    if rules.exact_average(op):
+        return kept(name, op, _rejected(rules.exact_average, op, "depthwise conv2d"))
+    return kept(name, op, _rejected(rules.known_operator, op, ", ".join(KINDS)))
 
 
 def _rejected(rule: Callable[..., object], value: Scalar, limit: Scalar) -> Rejection:
-    return Rejection(rule.__name__, constraints.reason(rule), value, limit)
+    return Rejection(rule.__name__, rules.reason(rule), value, limit)

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import BIAS_BYTES, mask_bytes
-from tvm_re2na.codegen.graph import Conv2d, Dense, Graph, Int8Array, Int32Array, Op, Reshape
-from tvm_re2na.codegen.needs import Need, needs, roots
+from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import Conv2d, Dense, Int8Array, Int32Array, Op, Reshape
+from tvm_re2na.codegen.graph.reads import Need, needs, roots
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
 FEWEST_SLICES = 32  # of a layer

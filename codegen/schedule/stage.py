@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm_re2na.codegen.cost import Weights
-from tvm_re2na.codegen.memory import aligned
-from tvm_re2na.codegen.strips import Cascade, Strip
-from tvm_re2na.codegen.units import Shape4
+from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.graph.ops import Shape4
+from tvm_re2na.codegen.schedule.cost import Weights
+from tvm_re2na.codegen.schedule.strips import Cascade, Strip
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.constants import BIAS_BYTES, dense_rows
-from tvm_re2na.codegen.cost import CostModel, Weights, dense_bytes, tiles_of
-from tvm_re2na.codegen.memory import aligned
-from tvm_re2na.codegen.stage import Stage, inner_bytes, row_bytes
-from tvm_re2na.codegen.strips import Cascade, cut_strips, strip_heights, unroll
-from tvm_re2na.codegen.tensors import Tensors
-from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit, Unit
+from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
+from tvm_re2na.codegen.schedule.blocks import dense_rows
+from tvm_re2na.codegen.schedule.cost import CostModel, Weights, dense_bytes, tiles_of
+from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes, row_bytes
+from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, strip_heights, unroll
+from tvm_re2na.codegen.schedule.units import DenseUnit, RelayoutUnit, Unit
 
 MOST_STRIPS = 64  # of a stage, unless only more would fit
 

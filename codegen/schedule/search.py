@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.cost import CostModel
-from tvm_re2na.codegen.stage import Stage
-from tvm_re2na.codegen.tensors import Tensors
-from tvm_re2na.codegen.units import DenseUnit, RelayoutUnit, UnitGraph
-from tvm_re2na.codegen.ways import Ways
+from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.units import DenseUnit, RelayoutUnit, UnitGraph
+from tvm_re2na.codegen.schedule.ways import Ways
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
 SHRINK = (

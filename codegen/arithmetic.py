@@ -1,0 +1,21 @@
+"""The integers of power-of-two quantisation, as front ends, the compiler and the quantiser need them."""
+
+from __future__ import annotations
+
+import math
+
+
+def half(lsb: int) -> int:
+    """What a requantisation adds before it cuts off `lsb` bits: TVM rounds halves up."""
+    return 1 << (lsb - 1) if lsb > 0 else 0
+
+
+def exponent(scale: float) -> int:
+    """`e` of a scale 2**e."""
+    return math.frexp(scale)[1] - 1
+
+
+def compose(first: tuple[int, int], then: tuple[int, int]) -> tuple[int, int]:
+    """The bounds that clamp to `first` and then to `then` at once."""
+    low, high = (min(max(bound, then[0]), then[1]) for bound in first)
+    return low, high

@@ -1,0 +1,83 @@
+"""An operator as a front end found it: nothing of TVM in it, everything that the rules ask about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arithmetic import compose, exponent, half
+from tvm_re2na.codegen.graph.ops import Cut, Window
+
+Scalar: TypeAlias = int | float | str
+IntArray: TypeAlias = npt.NDArray[np.signedinteger]
+INT32 = np.iinfo(np.int32)
+LINEAR = ("conv2d", "dense")
+WINDOWED = ("conv2d", "max_pool2d")
+KINDS = ("conv2d", "dense", "max_pool2d", "add", "reshape", "pad", "clip")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An operand or result. A size that is not known before the model runs is None."""
+
+    shape: tuple[int | None, ...]
+    dtype: str = "int8"
+    constant: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape of a static tensor."""
+        return tuple(size or 0 for size in self.shape)
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """A change of scale: of a sum to the result, or of one operand of an addition to the result.
+
+    Several scales belong to one channel each; an empty tuple is a scale that is not constant. `ties_away` rounds exact
+    halves away from zero; otherwise they go up.
+    """
+
+    source: tuple[float, ...]
+    target: tuple[float, ...]
+    ties_away: bool = False
+
+    @property
+    def shift(self) -> int:
+        """Bits cut off below the result; the scales must be powers of two."""
+        return exponent(self.target[0]) - exponent(self.source[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number."""
+
+    kind: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    rescales: tuple[Rescale, ...] = ()
+    zero_points: tuple[int | None, ...] = ()
+    weight: IntArray | None = None
+    bias: IntArray | None = None
+    window: Window | None = None
+    groups: int = 1
+    layouts: tuple[str, ...] = ()
+    before: tuple[int, int] | None = (int(INT32.min), int(INT32.max))
+    after: tuple[int, int] | None = (-128, 127)
+    pad_value: float | None = 0
+
+    @property
+    def splits_ties(self) -> bool:
+        """Whether ties are rounded away from zero where that shows: below zero, with bits cut off."""
+        ties_away = bool(self.rescales) and self.rescales[0].ties_away
+        return ties_away and self.rescales[0].shift > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
+
+    def cut(self) -> Cut:
+        """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""
+        lsb = self.rescales[0].shift
+        bounds = [(bound + half(lsb)) >> lsb for bound in self.before or ()]
+        low, high = compose((bounds[0], bounds[1]), compose((-128, 127), self.after or (-128, 127)))
+        return Cut(lsb, low, high)
