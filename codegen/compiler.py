@@ -1,4 +1,4 @@
-"""The compiler: a list of stages, each a function of the one before, with its dump.
+"""The compiler: a list of passes, each a function of the one before, with its dump.
 
 graph   what the front end handed over            units   units of work on stored tensors
 fold    padding and clips folded                  plan    stages, strips, SRAM addresses, when to load
@@ -19,27 +19,27 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.encoding import EncodeError
 from tvm_re2na.codegen.layout import DramLayout, lay_out
-from tvm_re2na.codegen.passes import STAGES
+from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
 from tvm_re2na.codegen.schedule.units import ConvUnit, make_units
 
 Dump = Callable[[str, str], None]
 
-__all__ = ["STAGES", "CompileError", "compile_graph"]
+__all__ = ["PASSES", "CompileError", "compile_graph"]
 
 
 def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump | None = None) -> Program:
     """Compile a graph for a machine (the default one if `arch` is None).
 
-    `dump(stage, text)` is called after each stage. Raises GraphError for a graph that breaks the graph's rules, and CompileError
+    `dump(name, text)` is called after each pass. Raises GraphError for a graph that breaks the graph's rules, and CompileError
     for one that does not fit the machine.
     """
     arch = arch or Architecture()
 
-    def show(stage: str, text: Callable[[], str]) -> None:
+    def show(name: str, text: Callable[[], str]) -> None:
         if dump is not None:
-            dump(stage, text())
+            dump(name, text())
 
     started = time.perf_counter()
     graph.verify(arch)

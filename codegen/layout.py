@@ -1,4 +1,4 @@
-"""Stage `layout`: where constants, inputs, outputs and spilled tensors lie in DRAM."""
+"""Pass `layout`: where constants, inputs, outputs and spilled tensors lie in DRAM."""
 
 from __future__ import annotations
 

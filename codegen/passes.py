@@ -1,3 +1,3 @@
-"""The names of the compiler's stages, in order, for those who want no more of it."""
+"""The names of the compiler's passes, in order, for those who want no more of it."""
 
-STAGES = ("graph", "fold", "units", "plan", "layout", "listing")
+PASSES = ("graph", "fold", "units", "plan", "layout", "listing")

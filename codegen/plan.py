@@ -1,7 +1,7 @@
-"""Stage `plan`: stages are chosen, become drafts, and every buffer gets an address and every load its moment.
+"""Pass `plan`: stages are chosen, become drafts, and every buffer gets an address and every load its moment.
 
 Tensors, inner buffers and pinned weights are placed first, by their live ranges; what streams through fits itself into what is left
-(`codegen/prefetch.py`). Where fragmentation leaves no room, the stage in the way first gives up its early loads, then a part of its
+(`codegen/memory/prefetch.py`). Where fragmentation leaves no room, the stage in the way first gives up its early loads, then a part of its
 bytes, then a tensor moves to DRAM; so that whatever fits at all is compiled.
 """
 

@@ -2,7 +2,7 @@
 
 A draft names the buffer of SRAM or the piece of DRAM that each of its addresses lies in, and the bytes it touches there. Live
 ranges of buffers, and so their addresses, follow from the drafts alone. Loads are not among them: what a buffer is loaded with
-is noted beside it (`Loaded`), and `codegen/prefetch.py` decides when.
+is noted beside it (`Loaded`), and `codegen/memory/prefetch.py` decides when.
 """
 
 from __future__ import annotations

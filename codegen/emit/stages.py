@@ -1,4 +1,4 @@
-"""Stage `emit`: the stages become drafts of instructions, in program order, and notes of what has to be loaded."""
+"""Pass `emit`: the stages become drafts of instructions, in program order, and notes of what has to be loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage `sync`: dependency tokens.
+"""Pass `sync`: dependency tokens.
 
 The engines run side by side; what must not overtake is found from the bytes that instructions read and write: a later
 instruction that touches what an earlier one of another engine wrote (or writes what it read) waits for a token from it. Engines

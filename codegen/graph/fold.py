@@ -1,4 +1,4 @@
-"""Stage `fold`: zero padding moves into the convolution behind it, a clip into the operator before it; what nobody reads goes."""
+"""Pass `fold`: zero padding moves into the convolution behind it, a clip into the operator before it; what nobody reads goes."""
 
 from __future__ import annotations
 

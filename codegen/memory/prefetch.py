@@ -1,4 +1,4 @@
-"""Stage `prefetch`: where what streams through the SRAM lies, and in which order and when it is loaded.
+"""Pass `prefetch`: where what streams through the SRAM lies, and in which order and when it is loaded.
 
 The DRAM must never wait while there is room. So weights are not loaded layer by layer, but as far ahead as the SRAM holds: each
 buffer, in the order of first use, gets the address whose bytes become free first, and is loaded in pieces, each of which waits for

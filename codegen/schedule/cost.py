@@ -1,7 +1,7 @@
 """The cost model of the search: cycles of a unit's work, and the weights it needs, for each shape of the array.
 
 Cycles follow the simulator's model (docs/timing.md) but for what depends on neighbours: waiting for transfers, and switching the
-array's connections. Both are added by `codegen/ways.py` where a choice causes them.
+array's connections. Both are added by `codegen/schedule/ways.py` where a choice causes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage `stages`: dynamic programming over the units finds the cheapest sequence of stages that fits the SRAM.
+"""Pass `stages`: dynamic programming over the units finds the cheapest sequence of stages that fits the SRAM.
 
 Every tensor is first assumed to stay in SRAM from its producer to its last consumer; where nothing fits, the one whose absence
 helps most moves to DRAM, and so does one whose absence makes the total cheaper (`codegen/plan.py`). A unit that fits as a whole

@@ -1,4 +1,4 @@
-"""Stage `units`: the graph becomes a list of units of work on stored tensors.
+"""Pass `units`: the graph becomes a list of units of work on stored tensors.
 
 A stored tensor lies in memory as (N, H, W, C). A reshape only changes how one is looked at, because the elements keep their
 (N, C, H, W) order; it costs a copy only where the bytes really have to move. A unit is a convolution with what the array's output

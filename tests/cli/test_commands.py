@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.runtime import oracle
 from tvm_re2na import __version__
-from tvm_re2na.codegen.compiler import STAGES
+from tvm_re2na.codegen.compiler import PASSES
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import LoadedProgram, Simulator
 
@@ -163,11 +163,11 @@ def test_compile_writes_beside_the_user(
     assert "by cause" not in found.stdout  # that takes --report
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_dump_after(re2na: Command, small: Path, tmp_path: Path, stage: str) -> None:
-    found = re2na("compile", small, "--output", tmp_path / "net.re2na", "--dump-after", stage, "--json")
+@pytest.mark.parametrize("name", PASSES)
+def test_dump_after(re2na: Command, small: Path, tmp_path: Path, name: str) -> None:
+    found = re2na("compile", small, "--output", tmp_path / "net.re2na", "--dump-after", name, "--json")
     assert found.code == 0
-    assert f"== after {stage}" in found.stderr
+    assert f"== after {name}" in found.stderr
     assert found.json
 
 

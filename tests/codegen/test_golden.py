@@ -1,4 +1,4 @@
-"""Golden dumps of one small network at every stage. `pytest --update-golden` rewrites them; read the diff before committing it."""
+"""Golden dumps of one small network after every pass. `pytest --update-golden` rewrites them; read the diff first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvm_re2na.codegen.compiler import STAGES, compile_graph
+from tvm_re2na.codegen.compiler import PASSES, compile_graph
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Reshape, Window
 
@@ -35,12 +35,12 @@ def residual_network() -> Graph:
     return builder.build([builder.append(Dense("fc", (flat,), "y", weight, np.zeros(10, np.int32), Cut(4)))])
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_dump_is_as_recorded(stage: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", PASSES)
+def test_dump_is_as_recorded(name: str, request: pytest.FixtureRequest) -> None:
     dumps: dict[str, str] = {}
     compile_graph(residual_network(), dump=dumps.__setitem__)
-    path = GOLDEN / f"residual.{stage}.txt"
+    path = GOLDEN / f"residual.{name}.txt"
     if request.config.getoption("--update-golden"):
         path.parent.mkdir(exist_ok=True)
-        path.write_text(dumps[stage])
-    assert dumps[stage] == path.read_text()
+        path.write_text(dumps[name])
+    assert dumps[name] == path.read_text()

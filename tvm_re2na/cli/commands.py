@@ -237,9 +237,9 @@ def _dump(options: argparse.Namespace) -> Callable[[str, str], None] | None:
     if options.dump_after is None:
         return None
 
-    def dump(stage: str, text: str) -> None:
-        if stage == options.dump_after:
-            print(f"== after {stage}\n{text}", file=sys.stderr)
+    def dump(name: str, text: str) -> None:
+        if name == options.dump_after:
+            print(f"== after {name}\n{text}", file=sys.stderr)
 
     return dump
 

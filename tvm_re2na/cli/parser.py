@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tvm_re2na import __version__
-from tvm_re2na.codegen.passes import STAGES
+from tvm_re2na.codegen.passes import PASSES
 
 TYPE_CHECKING = False  # typing and pathlib cost a tenth of what help may take
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ def _plot(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _dump(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--dump-after", choices=STAGES, metavar="STAGE", help=f"print what a stage made to stderr: {', '.join(STAGES)}"
+        "--dump-after",
+        choices=PASSES,
+        metavar="PASS",
+        help=f"print what a pass of the compiler made to stderr: {', '.join(PASSES)}",
     )
 
 

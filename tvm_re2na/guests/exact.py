@@ -8,8 +8,9 @@ import onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
-from tvm_re2na.guests.dequantise import PASSING, Float
+from tvm_re2na.guests.dequantise import Float
 from tvm_re2na.guests.encoding import Encoding
+from tvm_re2na.guests.reader import PASSING
 from tvm_re2na.quantize.load import Calibration, check_calibration
 from tvm_re2na.quantize.net import Net, Node, from_onnx
 from tvm_re2na.quantize.observe import extremes

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.float_runner import float_runner
 from tvm_re2na.guests.dequantise import Float, dequantise
 from tvm_re2na.guests.encoding import Encoding
 from tvm_re2na.guests.exact import Forms, is_exact, overflowing
@@ -19,6 +20,7 @@ from tvm_re2na.guests.qonnx import to_qdq
 from tvm_re2na.guests.report import Cost, Form, RequantizationReport, TensorChange
 from tvm_re2na.quantize import QuantizeOptions, quantize
 from tvm_re2na.quantize.options import Progress
+from tvm_re2na.tally import count_hits
 
 if TYPE_CHECKING:
     from tvm_re2na.data import Dataset
@@ -88,8 +90,6 @@ def _differs(before: Encoding | None, after: Encoding | None) -> bool:
 
 
 def _cost(guest: onnx.ModelProto, twin: onnx.ModelProto, data: Dataset, progress: Progress) -> Cost:
-    from tvm_re2na.evaluate import count_hits, float_runner
-
     runners = [float_runner(guest), float_runner(twin)]
     fixed = guest.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     agreed, done, signal, noise, hits = 0, 0, 0.0, 0.0, np.zeros((2, 2), np.int64)
