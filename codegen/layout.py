@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.plan import Plan
 from tvm_re2na.codegen.schedule.blocks import Block, Bytes
-from tvm_re2na.codegen.schedule.units import DenseUnit, RelayoutUnit
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ def lay_out(plan: Plan) -> DramLayout:
             addresses[("tensor", name)] = end
             end += aligned(stored.bytes)
     for index, unit in enumerate(graph.units):
-        if isinstance(unit, RelayoutUnit):
+        if unit.scratch_bytes:
             addresses[("scratch", index)] = end
-            end += aligned(graph.stored[unit.output].bytes)
+            end += aligned(unit.scratch_bytes)
     return DramLayout(b"".join(parts), addresses, end)
 
 
@@ -55,9 +54,5 @@ def _is_spilled(plan: Plan, name: str) -> bool:
 def _blocks(plan: Plan) -> Iterator[tuple[int, Block]]:
     for stage in plan.stages:
         for position, weights in enumerate(stage.weights):
-            unit = stage.cascade.units[position]
-            if isinstance(unit, DenseUnit):
-                for parts in plan.cost.dense_parts(stage.first, stage.chunk):
-                    yield from ((stage.first, block) for block in parts)
-            else:
-                yield from ((stage.first + position, block) for block in weights.blocks)
+            index = stage.first + position
+            yield from ((index, block) for block in plan.cost.records(index, weights, stage.chunk))

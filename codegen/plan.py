@@ -1,8 +1,8 @@
 """Pass `plan`: stages are chosen, become drafts, and every buffer gets an address and every load its moment.
 
 Tensors, inner buffers and pinned weights are placed first, by their live ranges; what streams through fits itself into what is left
-(`codegen/memory/prefetch.py`). Where fragmentation leaves no room, the stage in the way first gives up its early loads, then a part of its
-bytes, then a tensor moves to DRAM; so that whatever fits at all is compiled.
+(`codegen/memory/prefetch.py`). Where fragmentation leaves no room, the stage in the way first gives up its early loads, then a
+part of its bytes, then a tensor moves to DRAM; so that whatever fits at all is compiled.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Schedule
-from tvm_re2na.codegen.emit.stages import emit
 from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.memory.live_ranges import live_regions
 from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance, live_bytes, place
 from tvm_re2na.codegen.memory.prefetch import plan_loads
 from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.drafts import emit
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.search import SHRINK, Search
 from tvm_re2na.codegen.schedule.stage import Stage
-from tvm_re2na.codegen.schedule.units import Unit, UnitGraph
+from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.units import UnitGraph
 
 MOST_TRIALS = 8  # of moving a tensor to DRAM because it might be cheaper
 

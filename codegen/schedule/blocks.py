@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
-from tvm_re2na.codegen.schedule.units import ConvStep, DenseUnit
 
 Bytes: TypeAlias = bytes | memoryview
 
@@ -68,49 +67,33 @@ class Block:
         return parts
 
 
-def conv_blocks(conv: ConvStep, rows: int, arch: Architecture) -> list[Block]:
-    """Blocks of a convolution for a shape of `rows` rows: whole groups share a block where several fit, large groups are cut."""
-    outputs, depth = conv.weight.shape[:2]
-    per_group = outputs // conv.groups
-    at_once = max(1, min(conv.groups, rows // per_group))
-    blocks = []
-    for group in range(0, conv.groups, at_once):
-        groups = min(at_once, conv.groups - group)
-        first, last = group * per_group, (group + groups) * per_group
-        for start in range(first, last, rows if groups == 1 else last - first):
-            channels = slice(start, min(start + rows, last) if groups == 1 else last)
-            weight = conv.weight[channels]
-            lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
-            bias = _bias(conv.bias[channels], conv.cut, arch)
-            blocks.append(_block(group * depth, groups * depth, groups, start, bias, lines))
-    return blocks
+@dataclass(frozen=True)
+class Weights:
+    """The blocks of a unit for one shape of the array."""
+
+    rows: int
+    blocks: tuple[Block, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(block.bytes for block in self.blocks)
+
+    @property
+    def largest(self) -> int:
+        return max((block.bytes for block in self.blocks), default=0)
+
+    @property
+    def steps(self) -> int:
+        return sum(block.steps for block in self.blocks)
 
 
-def dense_rows(unit: DenseUnit, arch: Architecture) -> int:
-    """Outputs of a full block; a batch shares the PEs."""
-    return max(1, min(len(unit.weight), arch.pe_count // unit.in_shape[0], 2**16 - 1))
-
-
-def dense_blocks(unit: DenseUnit, chunk: int, arch: Architecture) -> list[list[Block]]:
-    """Blocks of a dense layer, each as its parts of at most `chunk` steps."""
-    size, outputs, inputs = dense_rows(unit, arch), len(unit.weight), unit.in_shape[1]
-    blocks = []
-    for start in range(0, outputs, size):
-        lines = unit.lines(start, min(start + size, outputs))
-        bias = _bias(unit.bias[start : start + size], unit.cut, arch)
-        parts = [
-            _block(k, min(chunk, inputs - k), 1, start, None if k else bias, lines[k : k + chunk])
-            for k in range(0, inputs, chunk)
-        ]
-        blocks.append(parts)
-    return blocks
-
-
-def _bias(bias: Int32Array, cut: Cut, arch: Architecture) -> Int32Array:
+def biases(bias: Int32Array, cut: Cut, arch: Architecture) -> Int32Array:
+    """With the half added that the machine rounds by."""
     return (bias + arch.half(cut.lsb)).astype(np.int32)
 
 
-def _block(in_c0: int, in_c: int, groups: int, out_c0: int, bias: Int32Array | None, lines: Int8Array) -> Block:
+def pack(in_c0: int, in_c: int, groups: int, out_c0: int, bias: Int32Array | None, lines: Int8Array) -> Block:
+    """Lines (k, out_c) as a block, without those that are zero where that makes it smaller."""
     k, out_c = lines.shape
     present = lines.any(axis=1)
     missing = k - int(np.count_nonzero(present))

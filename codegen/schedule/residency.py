@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.schedule.stage import Stage
-from tvm_re2na.codegen.schedule.units import ConvUnit, DenseUnit, RelayoutUnit, Unit, UnitGraph
+from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.units import UnitGraph
 
 
 class Tensors:
@@ -56,7 +57,7 @@ class Tensors:
     def is_cascade(self, first: int, last: int) -> bool:
         """Whether only the last of the units makes something that others use, and all see every tensor in one shape."""
         units = self.graph.units[first : last + 1]
-        plain = all(not isinstance(unit, DenseUnit | RelayoutUnit) for unit in units)
+        plain = all(unit.joins_cascades for unit in units)
         return plain and all(self.is_inner(unit.output, first, last) for unit in units[:-1]) and self._seen_alike(units)
 
     def homes(self, stages: Sequence[Stage]) -> dict[str, str]:
@@ -75,8 +76,7 @@ class Tensors:
         if len(unit.inputs) != 2 or unit.inputs[0] == unit.inputs[1] or unit.output in self.spilled:
             return None
         kept = self.inputs | self.border | self.spilled
-        operands = unit.inputs[1:] if isinstance(unit, ConvUnit) else unit.inputs
-        return next((name for name in operands if self.lives[name][1] == index and name not in kept), None)
+        return next((name for name in unit.replaceable if self.lives[name][1] == index and name not in kept), None)
 
     def _seen_alike(self, units: Sequence[Unit]) -> bool:
         return all(

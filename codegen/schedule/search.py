@@ -14,7 +14,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
-from tvm_re2na.codegen.schedule.units import DenseUnit, RelayoutUnit, UnitGraph
+from tvm_re2na.codegen.schedule.units import UnitGraph
 from tvm_re2na.codegen.schedule.ways import Ways
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
@@ -74,7 +74,7 @@ class Search:
             yield single
         tight = single is None or len(single.strips) > 1 or not single.overlap
         for last in range(first + 1, min(first + MOST_UNITS, len(self.graph.units))):
-            if isinstance(self.graph.units[last], DenseUnit | RelayoutUnit):
+            if not self.graph.units[last].joins_cascades:
                 return
             tight = tight or not self._fits_whole(tensors, last)
             if tight and tensors.is_cascade(first, last):

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
-from tvm_re2na.codegen.graph.ops import Shape4, Window
-from tvm_re2na.codegen.schedule.units import ConvUnit, PoolUnit, Unit
-
-Rows: TypeAlias = tuple[int, int]  # first, behind the last
+from tvm_re2na.codegen.graph.ops import Shape4
+from tvm_re2na.codegen.schedule.unit.base import Rows, Unit
 
 
 @dataclass(frozen=True)
@@ -50,23 +47,6 @@ def strip_heights(shape: Shape4) -> list[int]:
     images = {-(-batch // parts) for parts in range(1, batch + 1)}
     rows = {-(-height // parts) for parts in range(1, height + 1)}
     return [count * height for count in sorted(images, reverse=True)] + sorted(rows - {height}, reverse=True)
-
-
-def seen_rows(window: Window, rows: Rows, height: int) -> Rows:
-    """Input rows that the output rows see, inside an image of `height` rows; empty where only padding is seen."""
-    start = rows[0] * window.stride[0] - window.padding[0]
-    stop = (rows[1] - 1) * window.stride[0] - window.padding[0] + window.reach[0]
-    first = min(max(start, 0), height)
-    return first, max(min(stop, height), first)
-
-
-def needed_rows(unit: Unit, operand: int, rows: Rows) -> Rows:
-    """Rows of an input that a unit needs for some (not no) rows of its output."""
-    if isinstance(unit, ConvUnit) and operand == 0:
-        return seen_rows(unit.conv.window, (rows[0] * unit.pool[0], rows[1] * unit.pool[0]), unit.in_shape[2])
-    if isinstance(unit, PoolUnit):
-        return seen_rows(unit.pool.window, rows, unit.in_shape[2])
-    return rows
 
 
 @dataclass(frozen=True)
@@ -138,9 +118,9 @@ def _strip_work(units: Sequence[Unit], inner: set[str], strip: Strip, done: dict
         computed.append(rows)
         for operand, name in enumerate(unit.inputs):
             if rows[0] < rows[1]:
-                _widen(windows, name, needed_rows(unit, operand, rows))
+                _widen(windows, name, unit.needed_rows(operand, rows))
             elif rows[1] < unit.out_shape[2]:
-                floor = needed_rows(unit, operand, (rows[1], rows[1] + 1))[0]
+                floor = unit.needed_rows(operand, (rows[1], rows[1] + 1))[0]
                 floors[name] = min(floors.get(name, floor), floor)
     return StripWork(strip, tuple(reversed(computed)), windows)
 

@@ -21,8 +21,6 @@ from tvm_re2na.codegen.graph.ops import (
     Conv2d,
     Cut,
     Dense,
-    Int8Array,
-    Int32Array,
     MaxPool2d,
     Op,
     Pad,
@@ -32,8 +30,12 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
-
-TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
+from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, pools_in_output_path
+from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
+from tvm_re2na.codegen.schedule.unit.eltwise import EltwiseUnit
+from tvm_re2na.codegen.schedule.unit.pool import PoolStep, PoolUnit
+from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 
 @dataclass(frozen=True)
@@ -49,106 +51,6 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class ConvStep:
-    """A convolution on the array. weight (O, C / groups, kh, kw)."""
-
-    source: int
-    weight: Int8Array
-    bias: Int32Array
-    window: Window
-    groups: int
-    cut: Cut
-
-
-@dataclass(frozen=True)
-class PoolStep:
-    """A maximum over windows; `pad_value` is what positions outside the image count as."""
-
-    source: int
-    window: Window
-    pad_value: int
-    lo: int
-    hi: int
-
-
-@dataclass(frozen=True)
-class AddStep:
-    """A residual addition in the output path: result >> shift_a plus operand >> shift_b, clamped."""
-
-    source: int
-    shift_a: int
-    shift_b: int
-    lo: int
-    hi: int
-
-
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W). All inputs have the shape `in_shape`, but for
-    the operand of a residual addition, which has the output's."""
-
-    source: int
-    inputs: tuple[str, ...]
-    output: str
-    in_shape: Shape4
-    out_shape: Shape4
-
-    def operand_shape(self, operand: int) -> Shape4:
-        """How the unit sees an input; a stored tensor may be seen in several shapes of the same byte order."""
-        return self.in_shape if operand == 0 or not isinstance(self, ConvUnit) else self.out_shape
-
-
-@dataclass(frozen=True, eq=False)
-class ConvUnit(Unit):
-    """A convolution, with the maximum over `pool` (rows, columns) of neighbouring results, or with the addition of inputs[1]."""
-
-    conv: ConvStep
-    pool: tuple[int, int] = (1, 1)
-    add: AddStep | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class PoolUnit(Unit):
-    """A pooling or a padding."""
-
-    pool: PoolStep
-
-
-@dataclass(frozen=True, eq=False)
-class DenseUnit(Unit):
-    """A fully connected layer. weight (O, C); the elements of the stored input are (channels, pixels) in the order of C."""
-
-    weight: Int8Array
-    bias: Int32Array
-    cut: Cut
-    pixels: int = 1
-
-    def lines(self, first: int, last: int) -> Int8Array:
-        """(k, outputs first..last) weights in the order of the stored input's bytes, which lies channels-last."""
-        lines = np.empty((self.weight.shape[1], last - first), np.int8)
-        for start in range(first, last, TRANSPOSED_AT_ONCE):
-            stop = min(start + TRANSPOSED_AT_ONCE, last)
-            lines[:, start - first : stop - first] = self.weight[start:stop].T
-        if self.pixels == 1:
-            return lines
-        return lines.reshape(-1, self.pixels, last - first).transpose(1, 0, 2).reshape(lines.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class EltwiseUnit(Unit):
-    """Sum of shifted operands, or one operand alone, clamped."""
-
-    shifts: tuple[int, ...]
-    lo: int
-    hi: int
-
-
-@dataclass(frozen=True, eq=False)
-class RelayoutUnit(Unit):
-    """The same elements in (N, C, H, W) order, stored for another shape: bytes move through DRAM."""
-
-
-@dataclass(frozen=True)
 class UnitGraph:
     """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor)."""
 
@@ -159,9 +61,7 @@ class UnitGraph:
 
     def __str__(self) -> str:
         lines = [f"input  {name} {shape} = {stored}" for name, shape, stored in self.inputs]
-        lines += [
-            f"{_describe(unit)}: {', '.join(unit.inputs)} -> {unit.output} {unit.out_shape}" for unit in self.units
-        ]
+        lines += [f"{unit.kind}: {', '.join(unit.inputs)} -> {unit.output} {unit.out_shape}" for unit in self.units]
         lines += [f"output {name} {shape} = {stored}" for name, shape, stored in self.outputs]
         return "\n".join(lines) + "\n"
 
@@ -191,7 +91,6 @@ class _Lowering:
         self.stored: dict[str, Stored] = {}
         self.views: dict[str, tuple[str, Shape4]] = {}  # tensor -> stored tensor, whose elements it has in order
         self.done: set[str] = set()
-        self.indices = {op.output: index for index, op in enumerate(graph.ops)}
         self.consumers: dict[str, list[Op]] = {}
         for op in graph.ops:
             for name in dict.fromkeys(op.inputs):
@@ -249,7 +148,7 @@ class _Lowering:
         self._store(op.output, out_shape)
         head = (index, inputs, op.output, in_shape, out_shape)
         if isinstance(op, MaxPool2d | Pad):
-            self.units.append(PoolUnit(*head, pool=_pool_step(index, op)))
+            self.units.append(PoolUnit(*head, pool=_pool_step(op)))
         elif isinstance(op, Add):
             self.units.append(EltwiseUnit(*head, shifts=op.shifts, lo=op.lo, hi=op.hi))
         elif isinstance(op, Clip):
@@ -260,14 +159,14 @@ class _Lowering:
     def _conv(self, index: int, op: Conv2d, inputs: tuple[str, ...], in_shape: Shape4, conv_shape: Shape4) -> None:
         behind = None if index in self.separate else self._only_consumer(op.output)
         if isinstance(behind, MaxPool2d) and pools_in_output_path(behind.window, self.arch):
-            step = _conv_step(index, replace(op, cut=_clamped(op.cut, behind.lo, behind.hi)))
+            step = replace(op, cut=_clamped(op.cut, behind.lo, behind.hi))
             pool, add = behind.window.kernel, None
         elif isinstance(behind, Add) and self._other_operand(behind, op.output) is not None:
             other = self._other_operand(behind, op.output) or ""
             inputs = (*inputs, self.views[other][0])
-            step, pool, add = _conv_step(index, op), (1, 1), self._add_step(behind, op.output)
+            step, pool, add = op, (1, 1), _add_step(behind, op.output)
         else:
-            behind, step, pool, add = op, _conv_step(index, op), (1, 1), None
+            behind, step, pool, add = op, op, (1, 1), None
         out_shape = four_axes(self.graph.shapes[behind.output]) if behind is not op else conv_shape
         self._store(behind.output, out_shape)
         self.done.add(behind.output)
@@ -284,10 +183,6 @@ class _Lowering:
             return None
         return others[0] if self.views[others[0]][1] == four_axes(self.graph.shapes[others[0]]) else None
 
-    def _add_step(self, op: Add, tensor: str) -> AddStep:
-        mine = op.inputs.index(tensor)
-        return AddStep(self.indices[op.output], op.shifts[mine], op.shifts[1 - mine], op.lo, op.hi)
-
     def _dense(self, index: int, op: Dense) -> None:
         name, (batch, channels, height, width) = self.views[op.inputs[0]]
         pixels = height * width
@@ -297,7 +192,8 @@ class _Lowering:
         if self._better_as_conv(op, batch):
             weight = op.weight.reshape(-1, channels, pixels).transpose(0, 2, 1).reshape(op.weight.shape)
             kernel = np.ascontiguousarray(weight)[:, :, None, None]
-            self.units.append(ConvUnit(*head, ConvStep(index, kernel, op.bias, Window((1, 1)), 1, op.cut)))
+            conv = Conv2d(op.name, op.inputs, op.output, kernel, op.bias, Window((1, 1)), 1, op.cut)
+            self.units.append(ConvUnit(*head, conv))
         else:
             self.units.append(DenseUnit(*head, op.weight, op.bias, op.cut, 1 if 1 in (channels, pixels) else pixels))
 
@@ -311,29 +207,18 @@ class _Lowering:
         return bool(fits and conv_steps < dense_steps)
 
 
-def pools_in_output_path(window: Window, arch: Architecture) -> bool:
-    """Whether the array can pool as results leave it: windows tile the image, and fill the columns almost as well as pixels."""
-    size = window.kernel[0] * window.kernel[1]
-    tiles = window.kernel == window.stride and window.padding == (0, 0, 0, 0) and window.dilation == (1, 1)
-    return tiles and 16 * (arch.array_columns // size * size) >= 15 * arch.array_columns
-
-
-def _conv_step(index: int, op: Conv2d) -> ConvStep:
-    return ConvStep(index, op.weight, op.bias, op.window, op.groups, op.cut)
-
-
 def _clamped(cut: Cut, lo: int, hi: int) -> Cut:
     """Clamping keeps the order, so that what clamps a maximum may clamp what it is taken of."""
     return replace(cut, lo=min(max(cut.lo, lo), hi), hi=min(max(cut.hi, lo), hi))
 
 
-def _pool_step(index: int, op: MaxPool2d | Pad) -> PoolStep:
+def _pool_step(op: MaxPool2d | Pad) -> PoolStep:
     if isinstance(op, Pad):
-        return PoolStep(index, Window((1, 1), padding=op.padding), 0, -128, 127)
-    return PoolStep(index, op.window, -128, op.lo, op.hi)
+        return PoolStep(Window((1, 1), padding=op.padding), 0, -128, 127)
+    return PoolStep(op.window, -128, op.lo, op.hi)
 
 
-def _describe(unit: Unit) -> str:
-    if isinstance(unit, ConvUnit):
-        return "conv+pool" if unit.pool != (1, 1) else "conv+add" if unit.add else "conv"
-    return type(unit).__name__.removesuffix("Unit").lower()
+def _add_step(op: Add, tensor: str) -> AddStep:
+    """`tensor` is the convolution's."""
+    mine = op.inputs.index(tensor)
+    return AddStep(op.shifts[mine], op.shifts[1 - mine], op.lo, op.hi)

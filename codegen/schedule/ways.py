@@ -11,12 +11,15 @@ from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
-from tvm_re2na.codegen.schedule.blocks import dense_rows
-from tvm_re2na.codegen.schedule.cost import CostModel, Weights, dense_bytes, tiles_of
+from tvm_re2na.codegen.schedule.blocks import Weights
+from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes, row_bytes
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, strip_heights, unroll
-from tvm_re2na.codegen.schedule.units import DenseUnit, RelayoutUnit, Unit
+from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
+from tvm_re2na.codegen.schedule.unit.pool import PoolUnit
+from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 MOST_STRIPS = 64  # of a stage, unless only more would fit
 
@@ -43,7 +46,7 @@ class Ways:
             return
         for height in _heights(unit, fine):
             yield from self._weights_outer(tensors, index, height)
-            if not isinstance(unit, RelayoutUnit):
+            if unit.joins_cascades:
                 yield from self._strips_outer(tensors, index, index, height)
 
     def cascades(self, tensors: Tensors, first: int, last: int, fine: bool) -> Iterator[Stage]:
@@ -87,12 +90,12 @@ class Ways:
             if not tensors.resident(name)
         )
         cycles = self.cost.unit_cycles(index, Weights(0, ()), [])
-        chunk, rows = self.cost.dense_chunk(unit), dense_rows(unit, self.arch)
+        chunk, rows = unit.largest_part(self.arch), unit.outputs_at_once(self.arch)
         while chunk:
             part = aligned(chunk * rows + BIAS_BYTES * rows)
             chunks = -(-unit.in_shape[1] // chunk) * -(-len(unit.weight) // rows)
             for buffers in sorted({1, min(2, chunks)}, reverse=True):
-                exposed = self.cost.transfer_cycles(dense_bytes(unit)) if buffers < min(2, chunks) else 0
+                exposed = self.cost.transfer_cycles(unit.weight_bytes) if buffers < min(2, chunks) else 0
                 cost = cycles + exposed + chunks * self.cost.overhead + self._spill_cost(tensors, cascade, 1)
                 stage = Stage(index, index, cascade, (Weights(0, ()),), chunk=chunk, overlap=buffers == 2)
                 yield replace(stage, bytes=border + buffers * part, cost=cost)
@@ -178,7 +181,7 @@ class Ways:
     def _switches(self, stage: Stage) -> int:
         """Reconfigurations in a strip: between kinds of units, and for moving rows up where tensors lie between."""
         units = stage.cascade.units
-        kinds = [type(unit).__name__ for unit in units] + (["PoolUnit"] if stage.cascade.inner else [])
+        kinds = [type(unit) for unit in units] + ([PoolUnit] if stage.cascade.inner else [])
         return sum(kind != kinds[position - 1] for position, kind in enumerate(kinds))
 
     def _exposed(self, tensors: Tensors, stage: Stage) -> int:

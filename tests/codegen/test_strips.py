@@ -9,7 +9,7 @@ from tests.codegen.networks import random_graph
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.schedule.residency import Tensors
-from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, needed_rows, strip_heights, unroll
+from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, strip_heights, unroll
 from tvm_re2na.codegen.schedule.units import make_units
 
 
@@ -25,7 +25,7 @@ def check_cascade(cascade: Cascade) -> None:
             held[name] &= set(range(*work.windows[name]))
         for unit, rows in zip(cascade.units, work.computed, strict=True):
             for operand, name in enumerate(unit.inputs if rows[0] < rows[1] else ()):
-                needed = set(range(*needed_rows(unit, operand, rows)))
+                needed = set(range(*unit.needed_rows(operand, rows)))
                 assert needed <= held.get(name, needed), f"{unit.output} rows {rows} lack rows of {name}"
                 assert needed <= set(range(*work.windows.get(name, (0, 0)))), "every row that is read is in the window"
             made.setdefault(unit.output, []).extend(range(*rows))

@@ -7,27 +7,31 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Place, Schedule, copy
-from tvm_re2na.codegen.emit.writer import Emitter, Geometry, View, dense_view
-from tvm_re2na.codegen.graph.ops import Shape4, Window
+from tvm_re2na.codegen.emit.views import View, dense_view
+from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.schedule.blocks import Block
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes
-from tvm_re2na.codegen.schedule.strips import Rows, Strip, cut_strips, needed_rows
-from tvm_re2na.codegen.schedule.units import ConvUnit, DenseUnit, EltwiseUnit, PoolUnit, RelayoutUnit, Unit
+from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
+from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work
+from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
+from tvm_re2na.codegen.schedule.unit.pool import move_rows
+from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 
 
 def emit(stages: Sequence[Stage], tensors: Tensors, cost: CostModel, arch: Architecture) -> Schedule:
     """All stages' drafts and the final HALT."""
-    emitter = Emitter(arch)
+    writer = Writer(arch)
     homes = tensors.homes(stages)
     for index, stage in enumerate(stages):
-        emitter.stage = index
-        _StageEmitter(emitter, stage, index, tensors, homes, cost).run()
-    emitter.append(Draft("HALT", 0, {}))
-    return emitter.schedule
+        writer.stage = index
+        _StageWriter(writer, stage, index, tensors, homes, cost).run()
+    writer.append(Draft("HALT", 0, {}))
+    return writer.schedule
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,11 @@ class _Target:
     channels: int
 
 
-class _StageEmitter:
+class _StageWriter:
     def __init__(
-        self, emitter: Emitter, stage: Stage, index: int, tensors: Tensors, homes: dict[str, str], cost: CostModel
+        self, writer: Writer, stage: Stage, index: int, tensors: Tensors, homes: dict[str, str], cost: CostModel
     ) -> None:
-        self.emitter = emitter
+        self.writer = writer
         self.stage = stage
         self.index = index
         self.tensors = tensors
@@ -56,7 +60,7 @@ class _StageEmitter:
     def run(self) -> None:
         unit = self.cascade.units[0]
         if isinstance(unit, DenseUnit):
-            self._dense(unit)
+            self._in_parts(unit)
         elif isinstance(unit, RelayoutUnit):
             self._relayout(unit)
         elif self.stage.strips_outer:
@@ -66,6 +70,13 @@ class _StageEmitter:
         self._flush()
 
     # -- ways of working
+
+    def _in_parts(self, unit: Unit) -> None:
+        """Part after part of the sums, as the weights come."""
+        target = self._target(0, (), 0)
+        parts = self.cost.records(self.stage.first, self.stage.weights[0], self.stage.chunk)
+        self._compute(unit, 0, 0, parts, target.view, 0)
+        self._send(0, target)
 
     def _weights_outer(self, unit: Unit) -> None:
         blocks = self.stage.weights[0].blocks
@@ -94,65 +105,19 @@ class _StageEmitter:
 
     def _compute(self, unit: Unit, position: int, strip: int, blocks: Sequence[Block], target: View, turn: int) -> None:
         """The rows of one strip, for some blocks of weights; `target` is where channel 0 of the first row lies."""
-        work = self.cascade.work[strip]
+        work, index, chosen = self.cascade.work[strip], self.stage.first + position, self.stage.weights[position]
         rows = work.computed[position]
-        views = [
-            self._input(name, unit.operand_shape(operand), strip, needed_rows(unit, operand, rows), turn)
+        sources = [
+            self._input(name, unit.operand_shape(operand), strip, unit.needed_rows(operand, rows), turn)
             for operand, name in enumerate(unit.inputs)
         ]
-        if isinstance(unit, EltwiseUnit):
-            self._eltwise(unit, work.strip, rows, views, target)
-        elif isinstance(unit, PoolUnit):
-            geometry = _geometry(unit, unit.pool.window, work.strip, views[0], target, rows)
-            self.emitter.pool(unit.pool, unit.out_shape[1], geometry)
-        elif isinstance(unit, ConvUnit):
-            geometry = _geometry(unit, unit.conv.window, work.strip, views[0], target, rows)
-            self._conv(unit, position, blocks, geometry, views[1] if len(views) > 1 else None, turn)
 
-    def _conv(
-        self,
-        unit: ConvUnit,
-        position: int,
-        blocks: Sequence[Block],
-        geometry: Geometry,
-        operand: View | None,
-        turn: int,
-    ) -> None:
-        index = self.stage.first + position
-        for block in blocks:
-            key = ("weights", index, block.out_c0, turn)
-            self._load_block(key, unit.conv.source, index, block, self.stage.pinned)
-            placed = Geometry(
-                geometry.source.at(block.in_c0),
-                geometry.target.at(block.out_c0),
-                geometry.images,
-                geometry.in_rows,
-                geometry.in_width,
-                geometry.out_rows,
-                geometry.out_width,
-                geometry.pad_top,
-            )
-            added = operand.at(block.out_c0) if operand is not None else None
-            self.emitter.conv(unit, block, self.stage.weights[position].rows, key, placed, added)
+        def record(block: Block) -> Hashable:
+            key = ("weights", index, block.out_c0, turn if chosen.blocks else block.in_c0)  # parts come once
+            self._load_block(key, unit.source, index, block, self.stage.pinned)
+            return key
 
-    def _eltwise(self, unit: EltwiseUnit, strip: Strip, rows: Rows, views: list[View], target: View) -> None:
-        size = (rows[1] - rows[0]) * target.row
-        if all(view.image == size for view in (*views, target)):
-            self.emitter.eltwise(unit, views, target, size * strip.images)
-            return
-        for image in range(strip.images):
-            moved = [View(v.key, v.offset + image * v.image, v.pixel, v.row, v.image) for v in (*views, target)]
-            self.emitter.eltwise(unit, moved[:-1], moved[-1], size)
-
-    def _dense(self, unit: DenseUnit) -> None:
-        source = self._input(unit.inputs[0], unit.in_shape, 0, (0, 1), 0)
-        target = self._target(0, (), 0)
-        for parts in self.cost.dense_parts(self.stage.first, self.stage.chunk):
-            for block in parts:
-                key = ("weights", self.stage.first, block.out_c0, block.in_c0)
-                self._load_block(key, unit.source, self.stage.first, block, False)
-                self.emitter.dense(unit, block, block is parts[-1], key, source, target.view)
-        self._send(0, target)
+        unit.draft(Work(work.strip.images, rows, tuple(sources), target, blocks, chosen.rows, record), self.writer)
 
     # -- where things lie
 
@@ -197,7 +162,7 @@ class _StageEmitter:
         start = self._inner_view(name, strip - 1, None, first)
         target = self._inner_view(name, strip, None, first)
         source = self.cascade.inner[name].source
-        self.emitter.move(source, start, target, last - first, self.stored[name].shape[3])
+        move_rows(self.writer, source, start, target, last - first, self.stored[name].shape[3])
 
     def _target(self, strip: int, blocks: Sequence[Block], turn: int) -> _Target:
         """Where the strip's output rows go: their place in SRAM, or a buffer on the way to DRAM."""
@@ -226,14 +191,14 @@ class _StageEmitter:
         else:
             draft = copy("STORE", source, dram, view.place, pixels, target.channels, total, view.pixel, 1, 0, 0)
         if not self.stage.overlap or self.tensors.resident(output):
-            self.emitter.append(draft)
+            self.writer.append(draft)
             return
         self._flush()
         self.waiting.append(draft)
 
     def _flush(self) -> None:
         for draft in self.waiting:
-            self.emitter.append(draft)
+            self.writer.append(draft)
         self.waiting.clear()
 
     # -- what is loaded
@@ -261,7 +226,7 @@ class _StageEmitter:
         self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))
 
     def _note(self, loaded: Loaded) -> None:
-        self.emitter.schedule.loaded.setdefault(loaded.key, loaded)
+        self.writer.schedule.loaded.setdefault(loaded.key, loaded)
 
     # -- another byte order
 
@@ -305,13 +270,4 @@ class _StageEmitter:
                 dram = Place("dram", scratch, start + first)
                 sram = Place("sram", view.key, view.offset + image * view.image + first * channels)
                 strides = (height * width, 1, count, 1, channels)
-                self.emitter.append(copy(name, unit.source, dram, sram, channels, 1, *strides))
-
-
-def _geometry(unit: Unit, window: Window, strip: Strip, source: View, target: View, rows: Rows) -> Geometry:
-    """The window slid over the input rows that are there to make the output rows `rows`; `source` starts at the first."""
-    first, last = needed_rows(unit, 0, rows)
-    top = rows[0] * (unit.pool[0] if isinstance(unit, ConvUnit) else 1) * window.stride[0] - window.padding[0]
-    pad_top = first - top if last > first else 0
-    width, out_width = unit.in_shape[3], unit.out_shape[3]
-    return Geometry(source, target, strip.images, last - first, width, rows[1] - rows[0], out_width, pad_top)
+                self.writer.append(copy(name, unit.source, dram, sram, channels, 1, *strides))

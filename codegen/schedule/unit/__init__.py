@@ -1,0 +1,1 @@
+"""Units of work, one kind in each file: what it needs, what it costs, which instructions it becomes."""

@@ -1,0 +1,115 @@
+"""A unit of work on stored tensors, and what every kind of it says of itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.views import Geometry, View
+from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.graph.ops import Shape4, Window
+from tvm_re2na.codegen.schedule.blocks import Block, Weights
+
+Rows: TypeAlias = tuple[int, int]  # first, behind the last
+
+
+@dataclass(frozen=True)
+class Work:
+    """Some rows of a unit's output, of some images, for some blocks of weights. `target`: where channel 0 of the first row lies."""
+
+    images: int
+    rows: Rows
+    sources: tuple[View, ...]
+    target: View
+    blocks: Sequence[Block]
+    array_rows: int  # of the shape
+    record: Callable[[Block], Hashable]  # the buffer that holds a block's bytes, which are loaded there
+
+
+@dataclass(frozen=True, eq=False)
+class Unit(ABC):
+    """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W). `source` is the operator's index in the graph."""
+
+    source: int
+    inputs: tuple[str, ...]
+    output: str
+    in_shape: Shape4
+    out_shape: Shape4
+
+    joins_cascades: ClassVar[bool] = (
+        True  # it works strip by strip, and sees tensors in the shape in which they are stored
+    )
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """In dumps."""
+
+    @abstractmethod
+    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
+        """On the array, for tiles of that many outputs (without channels)."""
+
+    @abstractmethod
+    def draft(self, work: Work, writer: Writer) -> None:
+        """The instructions for some work."""
+
+    def operand_shape(self, operand: int) -> Shape4:
+        """How the unit sees an input; a stored tensor may be seen in several shapes of the same byte order."""
+        del operand
+        return self.in_shape
+
+    def needed_rows(self, operand: int, rows: Rows) -> Rows:
+        """Rows of an input that are needed for some (not no) rows of the output."""
+        del operand
+        return rows
+
+    @property
+    def replaceable(self) -> tuple[str, ...]:
+        """Inputs whose bytes the output may take as it is written."""
+        return self.inputs
+
+    def shapes(self, arch: Architecture) -> list[int]:
+        """Rows of the array's shapes that the unit can work in; none where it has no weights to spread over them."""
+        del arch
+        return []
+
+    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+        """Of its weights, for one of those shapes."""
+        del rows, arch
+        return []
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Of DRAM, that the unit itself needs."""
+        return 0
+
+    def geometry(self, window: Window, work: Work, pooled: int = 1) -> Geometry:
+        """The window slid over the input rows that are there to make the output's, each `pooled` rows of results."""
+        (first, last), (start, stop) = self.needed_rows(0, work.rows), work.rows
+        top = start * pooled * window.stride[0] - window.padding[0]
+        pad_top = first - top if last > first else 0
+        widths = self.in_shape[3], self.out_shape[3]
+        return Geometry(
+            work.sources[0], work.target, work.images, last - first, widths[0], stop - start, widths[1], pad_top
+        )
+
+    def alu_cycles(self, operands: int, tiles: Sequence[int], arch: Architecture) -> int:
+        """Of a unit that does not multiply: any PE takes any result."""
+        passes = sum(-(-tile * self.out_shape[1] // arch.pe_count) for tile in tiles)
+        return passes * operands * arch.alu_interval + len(tiles) * overhead(arch)
+
+
+def overhead(arch: Architecture) -> int:
+    """Cycles of one instruction beside its steps."""
+    return arch.array_fill_cycles + arch.mac_latency + 1
+
+
+def seen_rows(window: Window, rows: Rows, height: int) -> Rows:
+    """Input rows that the output rows see, inside an image of `height` rows; empty where only padding is seen."""
+    start = rows[0] * window.stride[0] - window.padding[0]
+    stop = (rows[1] - 1) * window.stride[0] - window.padding[0] + window.reach[0]
+    first = min(max(start, 0), height)
+    return first, max(min(stop, height), first)

@@ -1,0 +1,148 @@
+"""A convolution on the array, and what the output path does with its results."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.draft import Draft, Place, Touch
+from tvm_re2na.codegen.emit.views import Geometry, View
+from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.graph.ops import Conv2d, Shape4, Window
+from tvm_re2na.codegen.isa import Mode
+from tvm_re2na.codegen.schedule.blocks import Block, Weights, biases, pack
+from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, overhead, seen_rows
+
+
+@dataclass(frozen=True)
+class AddStep:
+    """A residual addition in the output path: result >> shift_a plus operand >> shift_b, clamped."""
+
+    shift_a: int
+    shift_b: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class ConvUnit(Unit):
+    """A convolution, with the maximum over `pool` (rows, columns) of neighbouring results, or with the addition of inputs[1], which
+    has the output's shape."""
+
+    conv: Conv2d
+    pool: tuple[int, int] = (1, 1)
+    add: AddStep | None = None
+
+    @property
+    def kind(self) -> str:
+        return "conv+pool" if self.pooled > 1 else "conv+add" if self.add else "conv"
+
+    @property
+    def pooled(self) -> int:
+        """Results that become one output."""
+        return self.pool[0] * self.pool[1]
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether it holds more than the convolution."""
+        return self.pooled > 1 or self.add is not None
+
+    def operand_shape(self, operand: int) -> Shape4:
+        return self.in_shape if operand == 0 else self.out_shape
+
+    def needed_rows(self, operand: int, rows: Rows) -> Rows:
+        if operand:
+            return rows
+        return seen_rows(self.conv.window, (rows[0] * self.pool[0], rows[1] * self.pool[0]), self.in_shape[2])
+
+    @property
+    def replaceable(self) -> tuple[str, ...]:
+        return self.inputs[1:]
+
+    def shapes(self, arch: Architecture) -> list[int]:
+        return [rows for rows, columns in arch.shapes if self.pooled <= columns]
+
+    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+        """Whole groups share a block where several fit, large groups are cut."""
+        conv = self.conv
+        outputs, depth = conv.weight.shape[:2]
+        per_group = outputs // conv.groups
+        at_once = max(1, min(conv.groups, rows // per_group))
+        found = []
+        for group in range(0, conv.groups, at_once):
+            groups = min(at_once, conv.groups - group)
+            first, last = group * per_group, (group + groups) * per_group
+            for start in range(first, last, rows if groups == 1 else last - first):
+                channels = slice(start, min(start + rows, last) if groups == 1 else last)
+                weight = conv.weight[channels]
+                lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
+                bias = biases(conv.bias[channels], conv.cut, arch)
+                found.append(pack(group * depth, groups * depth, groups, start, bias, lines))
+        return found
+
+    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
+        at_once = arch.pe_count // weights.rows // self.pooled
+        counts = [tile for tile in tiles if tile]
+        passes = sum(-(-tile // at_once) for tile in counts)
+        return passes * weights.steps * arch.mac_interval + len(counts) * len(weights.blocks) * overhead(arch)
+
+    def draft(self, work: Work, writer: Writer) -> None:
+        geometry = self.geometry(self.conv.window, work, self.pool[0])
+        for block in work.blocks:
+            record = work.record(block)
+            placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
+            operand = work.sources[1].at(block.out_c0) if self.add is not None else None
+            writer.configure(Mode.GROUPED if block.groups > 1 else Mode.CONV, self.source, work.array_rows)
+            writer.append(self._draft(block, work.array_rows, record, placed, operand))
+
+    def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
+        values = {
+            "out_c": block.out_c,
+            "groups": block.groups,
+            "rows": rows,
+            "steps": block.steps,
+            "pool_h": self.pool[0],
+            "pool_w": self.pool[1],
+            "lsb": self.conv.cut.lsb,
+            "lo": self.conv.cut.lo,
+            "hi": self.conv.cut.hi,
+            **geometry.fields(self.conv.window, block.in_c),
+        }
+        places = {**geometry.places, **record_places(block, record)}
+        reads = (*geometry.reads(block.in_c), Touch("sram", record, 0, block.bytes))
+        if self.add is not None and operand is not None:
+            values |= _add_fields(self.add, operand)
+            places["add_addr"] = operand.place
+            reads += (operand.touch(geometry.images, geometry.out_rows, geometry.out_width, block.out_c),)
+        return Draft("CONV", self.source, values, places, reads, geometry.writes(block.out_c))
+
+
+def record_places(block: Block, record: Hashable) -> dict[str, Place]:
+    """Addresses of a block's biases, bitmap and lines of weights in the buffer that holds its record."""
+    # the address of no lines must be one all the same
+    lines = block.bias_bytes + block.mask_bytes if block.steps else 0
+    places = {"bias_addr": Place("sram", record, 0), "weight_addr": Place("sram", record, lines)}
+    return places if block.mask is None else {**places, "mask_addr": Place("sram", record, block.bias_bytes)}
+
+
+def pools_in_output_path(window: Window, arch: Architecture) -> bool:
+    """Whether the array can pool as results leave it: windows tile the image, and fill the columns almost as well as pixels."""
+    size = window.kernel[0] * window.kernel[1]
+    tiles = window.kernel == window.stride and window.padding == (0, 0, 0, 0) and window.dilation == (1, 1)
+    return tiles and 16 * (arch.array_columns // size * size) >= 15 * arch.array_columns
+
+
+def _add_fields(add: AddStep, operand: View) -> dict[str, int]:
+    return {
+        "add": 1,
+        "add_pixel_stride": operand.pixel,
+        "add_row_stride": operand.row,
+        "add_image_stride": operand.image,
+        "shift_a": add.shift_a,
+        "shift_b": add.shift_b,
+        "add_lo": add.lo,
+        "add_hi": add.hi,
+    }

@@ -1,0 +1,104 @@
+"""A fully connected layer: each PE an output, the sum in as many parts as the weights are loaded in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.bytes import BIAS_BYTES
+from tvm_re2na.codegen.emit.draft import Draft, Touch
+from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
+from tvm_re2na.codegen.isa import Mode
+from tvm_re2na.codegen.schedule.blocks import Block, Weights, biases, pack
+from tvm_re2na.codegen.schedule.unit.base import Unit, Work, overhead
+from tvm_re2na.codegen.schedule.unit.conv import record_places
+
+PART_BYTES = 128 * 1024  # of weights: a transfer that hides the latency of the next one
+TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
+
+
+@dataclass(frozen=True, eq=False)
+class DenseUnit(Unit):
+    """weight (O, C); the elements of the stored input are (channels, pixels) in the order of C."""
+
+    weight: Int8Array
+    bias: Int32Array
+    cut: Cut
+    pixels: int = 1
+
+    joins_cascades = False
+
+    @property
+    def kind(self) -> str:
+        return "dense"
+
+    def outputs_at_once(self, arch: Architecture) -> int:
+        """Outputs of a full block; a batch shares the PEs."""
+        return max(1, min(len(self.weight), arch.pe_count // self.in_shape[0], 2**16 - 1))
+
+    def largest_part(self, arch: Architecture) -> int:
+        """Steps of the sum whose weights are worth one transfer."""
+        return max(1, min(self.in_shape[1], PART_BYTES // self.outputs_at_once(arch)))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights and biases, all steps counted."""
+        return int(self.weight.size) + BIAS_BYTES * len(self.weight)
+
+    def parts(self, steps: int, arch: Architecture) -> list[Block]:
+        """The blocks, each in parts of at most so many steps; the first part of each has the biases."""
+        size, outputs, inputs = self.outputs_at_once(arch), len(self.weight), self.in_shape[1]
+        found = []
+        for start in range(0, outputs, size):
+            lines = self._lines(start, min(start + size, outputs))
+            bias = biases(self.bias[start : start + size], self.cut, arch)
+            for k in range(0, inputs, steps):
+                part = min(steps, inputs - k)
+                found.append(pack(k, part, 1, start, None if k else bias, lines[k : k + steps]))
+        return found
+
+    def _lines(self, first: int, last: int) -> Int8Array:
+        """(k, outputs first..last) weights in the order of the stored input's bytes, which lies channels-last."""
+        lines = np.empty((self.weight.shape[1], last - first), np.int8)
+        for start in range(first, last, TRANSPOSED_AT_ONCE):
+            stop = min(start + TRANSPOSED_AT_ONCE, last)
+            lines[:, start - first : stop - first] = self.weight[start:stop].T
+        if self.pixels == 1:
+            return lines
+        return lines.reshape(-1, self.pixels, last - first).transpose(1, 0, 2).reshape(lines.shape)
+
+    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
+        blocks = -(-len(self.weight) // self.outputs_at_once(arch))
+        return self.in_shape[0] * self.in_shape[1] * blocks * arch.mac_interval + blocks * overhead(arch)
+
+    def draft(self, work: Work, writer: Writer) -> None:
+        """`work.blocks` are all parts, in order; `work` is the whole input and output."""
+        for block, behind in zip(work.blocks, [*work.blocks[1:], None], strict=True):
+            record = work.record(block)
+            writer.configure(Mode.DENSE, self.source)
+            writer.append(self._draft(block, behind is None or behind.bias is not None, record, work))
+
+    def _draft(self, block: Block, last: bool, record: Hashable, work: Work) -> Draft:
+        source, target, batch = work.sources[0], work.target, self.in_shape[0]
+        values = {
+            "n": batch,
+            "in_c": block.in_c,
+            "out_c": block.out_c,
+            "steps": block.steps,
+            "in_image_stride": source.image,
+            "out_image_stride": target.image,
+            "first": int(block.bias is not None),
+            "last": int(last),
+            "lsb": self.cut.lsb,
+            "lo": self.cut.lo,
+            "hi": self.cut.hi,
+        }
+        source, target = source.at(block.in_c0), target.at(block.out_c0)
+        places = {"in_addr": source.place, "out_addr": target.place, **record_places(block, record)}
+        reads = (source.touch(batch, 1, 1, block.in_c), Touch("sram", record, 0, block.bytes))
+        writes = (target.touch(batch, 1, 1, block.out_c),) if last else ()
+        return Draft("DENSE", self.source, values, places, reads, writes)

@@ -1,0 +1,59 @@
+"""A pooling, a padding, or rows that move: a maximum over windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.draft import Draft
+from tvm_re2na.codegen.emit.views import Geometry, View
+from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.isa import Mode
+from tvm_re2na.codegen.schedule.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, seen_rows
+
+
+@dataclass(frozen=True)
+class PoolStep:
+    """`pad_value` is what positions outside the image count as."""
+
+    window: Window
+    pad_value: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class PoolUnit(Unit):
+    """A pooling or a padding."""
+
+    pool: PoolStep
+
+    @property
+    def kind(self) -> str:
+        return "pool"
+
+    def needed_rows(self, operand: int, rows: Rows) -> Rows:
+        return seen_rows(self.pool.window, rows, self.in_shape[2])
+
+    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
+        kernel = self.pool.window.kernel
+        return self.alu_cycles(kernel[0] * kernel[1], tiles, arch)
+
+    def draft(self, work: Work, writer: Writer) -> None:
+        _pool(writer, self.source, self.pool, self.out_shape[1], self.geometry(self.pool.window, work))
+
+
+def move_rows(writer: Writer, source: int, start: View, target: View, rows: int, width: int) -> None:
+    """Within SRAM, by a pooling of single pixels."""
+    step = PoolStep(Window((1, 1)), 0, -128, 127)
+    _pool(writer, source, step, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
+
+
+def _pool(writer: Writer, source: int, step: PoolStep, channels: int, geometry: Geometry) -> None:
+    writer.configure(Mode.POOL, source)
+    values = {"pad_value": step.pad_value, "lo": step.lo, "hi": step.hi, **geometry.fields(step.window, channels)}
+    reads, writes = geometry.reads(channels), geometry.writes(channels)
+    writer.append(Draft("POOL", source, values, geometry.places, reads, writes))
