@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.operands import Operands, operands
+from tvm_re2na.runtime.instructions import Operands, meaning
 
 PARTS = ("mac", "sram", "dram", "idle")
 OPERATIONS_PER_MAC = 2  # a multiplication and an addition, as TOPS are counted everywhere
@@ -25,7 +25,7 @@ def counted(program: Program) -> list[Operands]:
     """What the instructions of each source operator count in one run."""
     found = [Operands()] * len(program.sources)
     for at in program.instructions if found else ():
-        found[at.source] += operands(program.arch, at)
+        found[at.source] += meaning(at).operands(program.arch, at)
     return found
 
 

@@ -1,7 +1,7 @@
 """Do the tokens imply program order? Two instructions of different engines that touch the same byte, one of them writing, must be
 ordered by tokens; otherwise the machine might run them the other way round.
 
-Nothing is simulated: what an instruction touches follows from its fields (`runtime/accesses.py`), and what is over when it starts
+Nothing is simulated: what an instruction touches follows from its fields (`runtime/instructions`), and what is over when it starts
 from the tokens. Only pairs that no token orders are looked at.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from tvm_re2na.codegen.isa import ENGINES, Engine, Instruction
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.accesses import Access, accesses
+from tvm_re2na.runtime.instructions import Access, accesses
 
 Clock: TypeAlias = dict[Engine, int]
 

@@ -18,7 +18,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.operands import mapping
+from tvm_re2na.runtime.instructions import meaning
 from tvm_re2na.runtime.timeline import Share
 
 ON_THE_BUS = {
@@ -41,9 +41,10 @@ class Usage:
 
     def add(self, arch: Architecture, at: Instruction) -> None:
         self.instructions[at.name] = self.instructions.get(at.name, 0) + 1
-        if at.name not in ("CONV", "DENSE"):
+        lies = meaning(at).mapping(arch, at)
+        if lies is None:
             return
-        lies, cycles = mapping(arch, at), duration_parts(arch, at.name, at.values)["mac"]
+        cycles = duration_parts(arch, at.name, at.values)["mac"]
         self.multiply += cycles
         self.starved += cycles - lies.passes * at["steps"] * arch.mac_interval
         for kept, used, there in (

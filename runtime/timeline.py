@@ -16,6 +16,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import ENGINES, Engine, Instruction
 from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.instructions import meaning
 from tvm_re2na.runtime.result import Timing
 
 CAUSES = {
@@ -26,7 +27,6 @@ CAUSES = {
     "wait_load": "the array is idle until a LOAD has finished",
     "wait_store": "the array is idle until a STORE has finished",
 }
-WORK = {"CONV": "mac", "DENSE": "mac", "POOL": "alu", "ELTWISE": "alu"}  # as parts of a duration are named too
 WAITS = {Engine.LOAD: "wait_load", Engine.STORE: "wait_store"}
 BUS = (
     "weights",
@@ -96,11 +96,14 @@ def _tokens(instructions: Sequence[Instruction]) -> dict[Engine, deque[int]]:
 
 def _busy(arch: Architecture, at: Instruction, start: int, finish: int) -> list[Piece]:
     """The working part first, then the rest; in truth the fill comes before it."""
-    if at.name == "RECONFIGURE":
-        return [Piece(at.source, "reconfigure", start, finish - start)]
-    cause = WORK[at.name]
-    work = duration_parts(arch, at.name, at.values)[cause]
-    return [Piece(at.source, cause, start, work), Piece(at.source, "overhead", start + work, finish - start - work)]
+    means = meaning(at)
+    if means.cause is None:
+        return []
+    work = duration_parts(arch, at.name, at.values)[means.work]
+    found = [Piece(at.source, means.cause, start, work)]
+    return (
+        found if means.work == "cycles" else [*found, Piece(at.source, "overhead", start + work, finish - start - work)]
+    )
 
 
 def _tail(program: Program, timing: Timing, free: int) -> list[Piece]:

@@ -60,7 +60,7 @@ def documentation() -> str:
         "",
         *_field_table(HEADER, 0),
         "",
-        "What an instruction does, to the bit, is `runtime/reference.py`: one short function per instruction. How long it takes is",
+        "What an instruction does, to the bit, is `runtime/instructions/`: one short class per instruction. How long it takes is",
         "[timing.md](timing.md).",
         "",
         "| instruction | opcode | engine | bytes | meaning |",

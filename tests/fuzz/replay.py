@@ -19,6 +19,7 @@ import tests.fuzz.sanitized  # noqa: F401 - the library that RE2NA_SANITIZED nam
 from tests.runtime.programs import random_program
 from tvm_re2na.codegen.program import Program, ProgramError
 from tvm_re2na.runtime import reference
+from tvm_re2na.runtime.instructions import machine
 from tvm_re2na.runtime.library import Simulator, SimulatorError, kernels
 from tvm_re2na.runtime.limits import Limits
 
@@ -30,18 +31,18 @@ POISON = -91  # 0xA5: what the C library's SRAM holds before a program writes it
 @contextmanager
 def defined_memories() -> Iterator[None]:
     """The reference refuses to read what was never written; here it is given what the C library has there."""
-    original = reference.Memory.__init__
+    original = machine.Memory.__init__
 
-    def init(self: reference.Memory, name: str, size: int) -> None:
+    def init(self: machine.Memory, name: str, size: int) -> None:
         original(self, name, size)
         self.written[:] = True
         self.bytes[:] = POISON if name == "SRAM" else 0
 
-    reference.Memory.__init__ = init  # type: ignore[method-assign]
+    machine.Memory.__init__ = init  # type: ignore[method-assign]
     try:
         yield
     finally:
-        reference.Memory.__init__ = original  # type: ignore[method-assign]
+        machine.Memory.__init__ = original  # type: ignore[method-assign]
 
 
 def check(data: bytes, limits: Limits = LIMITS) -> bool:

@@ -1,6 +1,6 @@
 """Hazards found in the slowest and most obvious way, for the hazard check to be compared with.
 
-Knows nothing of runtime/hazards.py and runtime/accesses.py: order is a transitive closure, and what an instruction touches is a
+Knows nothing of runtime/hazards.py and runtime/instructions: order is a transitive closure, and what an instruction touches is a
 plain set of addresses.
 """
 

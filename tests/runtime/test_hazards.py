@@ -18,7 +18,8 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.encoding import make
 from tvm_re2na.runtime import hazards, reference
-from tvm_re2na.runtime.accesses import Access, accesses
+from tvm_re2na.runtime.instructions import MEANINGS, Access, Meaning, accesses
+from tvm_re2na.runtime.instructions import machine as state
 
 Touched = dict[tuple[str, str], set[int]]  # addresses by memory and what is done there
 
@@ -41,25 +42,25 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Touched]]:
     seen: list[Touched] = []
 
     def recorded(does: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def access(memory: reference.Memory, addresses: reference.Ints, *values: reference.Ints) -> Any:
+        def access(memory: state.Memory, addresses: state.Ints, *values: state.Ints) -> Any:
             if seen and addresses.size:
                 seen[-1][memory.name, does] |= set(addresses.reshape(-1).tolist())
             return method(memory, addresses, *values)
 
         return access
 
-    def counted(meaning: Callable[..., Any]) -> Callable[..., Any]:
-        def execute(machine: reference.Machine, at: Instruction) -> Any:
+    def counted(run: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(meaning: Meaning, machine: state.Machine, at: Instruction) -> Any:
             seen.append(defaultdict(set))
-            return meaning(machine, at)
+            return run(meaning, machine, at)
 
         return execute
 
     with monkeypatch.context() as patch:
-        patch.setattr(reference.Memory, "read", recorded("reads", reference.Memory.read))
-        patch.setattr(reference.Memory, "write", recorded("writes", reference.Memory.write))
-        for name, meaning in reference.MEANING.items():
-            patch.setitem(reference.MEANING, name, counted(meaning))
+        patch.setattr(state.Memory, "read", recorded("reads", state.Memory.read))
+        patch.setattr(state.Memory, "write", recorded("writes", state.Memory.write))
+        for kind in map(type, MEANINGS.values()):
+            patch.setattr(kind, "run", counted(kind.run))
         yield seen
 
 

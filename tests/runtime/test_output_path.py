@@ -10,6 +10,7 @@ from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Round
 from tvm_re2na.codegen.isa import Mode, make
 from tvm_re2na.codegen.program import Program, ProgramTensor, Source
 from tvm_re2na.runtime import reference
+from tvm_re2na.runtime.instructions import machine
 from tvm_re2na.runtime.library import Simulator
 from tvm_re2na.runtime.result import Counter
 
@@ -134,8 +135,8 @@ def test_a_second_operand_is_added_as_eltwise_does(arch: Architecture, shift_a: 
     results, counter = run(program_of(arch, b"", WEIGHTS, add=1, **fields))
     apart, full = run(program_of(arch, b"", WEIGHTS))
     operand = OPERANDS.transpose(2, 0, 1)[None].astype(np.int64)
-    total = reference.shift_right(arch, apart, shift_a) + reference.shift_right(arch, operand, shift_b)
-    np.testing.assert_array_equal(results, reference.fit(arch, total, -100, 90))
+    total = machine.shift_right(arch, apart, shift_a) + machine.shift_right(arch, operand, shift_b)
+    np.testing.assert_array_equal(results, machine.fit(arch, total, -100, 90))
     assert counter.overflows == full.overflows
 
 

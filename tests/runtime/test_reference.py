@@ -12,6 +12,7 @@ from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.hazards import HazardError
+from tvm_re2na.runtime.instructions import machine
 
 
 def run(program: Program) -> None:
@@ -20,27 +21,27 @@ def run(program: Program) -> None:
 
 def test_unwritten_sram_cannot_be_read() -> None:
     program = changed(random_program(1, ("ELTWISE",), length=1), 0, bytes=100)
-    with pytest.raises(reference.UninitialisedRead, match=r"instruction \d+ \([A-Z]+\): reads SRAM address 100, "):
+    with pytest.raises(machine.UninitialisedRead, match=r"instruction \d+ \([A-Z]+\): reads SRAM address 100, "):
         run(dataclasses.replace(program, instructions=(program.instructions[0], *program.instructions[-2:])))
 
 
 def test_unwritten_dram_cannot_be_read() -> None:
     program = random_program(1, ("ELTWISE",), length=1)
     where = program.outputs[0].address
-    with pytest.raises(reference.UninitialisedRead, match=rf"instruction 0 \(LOAD\): reads DRAM address {where}, "):
+    with pytest.raises(machine.UninitialisedRead, match=rf"instruction 0 \(LOAD\): reads DRAM address {where}, "):
         run(changed(program, 0, dram_addr=where))
 
 
 def test_an_output_that_was_never_stored_is_named() -> None:
     program = random_program(1, ("ELTWISE",), length=1)
-    with pytest.raises(reference.UninitialisedRead, match="output 'sram': reads DRAM address"):
+    with pytest.raises(machine.UninitialisedRead, match="output 'sram': reads DRAM address"):
         run(dataclasses.replace(program, instructions=program.instructions[-1:]))
 
 
 def test_bounds() -> None:
     program = random_program(1, ("ELTWISE",), length=1)
     with pytest.raises(
-        reference.OutOfBounds, match=rf"instruction 0 \(LOAD\): touches SRAM address {SRAM}, it has {SRAM}"
+        machine.OutOfBounds, match=rf"instruction 0 \(LOAD\): touches SRAM address {SRAM}, it has {SRAM}"
     ):
         run(changed(program, 0, sram_addr=1))
 
@@ -48,7 +49,7 @@ def test_bounds() -> None:
 def test_the_mode_must_suit() -> None:
     program = random_program(1, ("POOL",), length=1)
     code = tuple(at for at in program.instructions if at.name != "RECONFIGURE")
-    with pytest.raises(reference.SimulationError, match="needs mode POOL, the array is in none"):
+    with pytest.raises(machine.SimulationError, match="needs mode POOL, the array is in none"):
         run(dataclasses.replace(program, instructions=code))
 
 
@@ -66,7 +67,7 @@ def test_the_mode_must_suit() -> None:
 )
 def test_shapes_windows_and_steps_have_limits(index: int, values: dict[str, int], message: str) -> None:
     program = long_sum_program(Architecture(array_shapes=32), 1, 1)
-    with pytest.raises(reference.SimulationError, match=message):
+    with pytest.raises(machine.SimulationError, match=message):
         run(changed(program, index, **values))
 
 

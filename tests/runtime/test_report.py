@@ -12,12 +12,12 @@ from tests.codegen.networks import random_graph
 from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
-from tvm_re2na.codegen.isa import Engine, Mode, make
+from tvm_re2na.codegen.isa import Engine, Instruction, Mode, make
 from tvm_re2na.codegen.program import Program, Source
 from tvm_re2na.runtime.energy import PARTS, counted, efficiency, energies, peak
+from tvm_re2na.runtime.instructions import Operands, meaning
 from tvm_re2na.runtime.library import Simulator
 from tvm_re2na.runtime.losses import Usage, largest_loss, usages
-from tvm_re2na.runtime.operands import Operands, operands
 from tvm_re2na.runtime.report import compile_report
 from tvm_re2na.runtime.timeline import CAUSES, Share, pieces, shares
 from tvm_re2na.runtime.timing import timing as timing_by_the_reference
@@ -145,6 +145,10 @@ def test_what_is_counted_is_what_the_simulator_executes(program: Program) -> Non
     assert [(count.macs, count.dram) for count in counts] == [(item.macs, item.dram_bytes) for item in counters.sources]
     total = sum(counts, Operands())
     assert (total.macs, total.dram) == (counters.total.macs, counters.total.dram_bytes)
+
+
+def operands(arch: Architecture, at: Instruction) -> Operands:
+    return meaning(at).operands(arch, at)
 
 
 def test_operands_by_hand() -> None:

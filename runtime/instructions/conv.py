@@ -1,0 +1,105 @@
+"""CONV: a convolution, and what the output path does with its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.bytes import BIAS_BYTES
+from tvm_re2na.codegen.isa import Instruction, Mode
+from tvm_re2na.codegen.isa.durations import duration_parts
+from tvm_re2na.runtime.instructions import access
+from tvm_re2na.runtime.instructions.access import Access
+from tvm_re2na.runtime.instructions.addresses import output, present, seen, weights
+from tvm_re2na.runtime.instructions.base import Mapping, Meaning, Operands, bitmap_bytes
+from tvm_re2na.runtime.instructions.machine import (
+    Ints,
+    Machine,
+    SimulationError,
+    accumulate,
+    cut,
+    fit,
+    need,
+    shift_right,
+    start,
+)
+from tvm_re2na.runtime.result import Counter
+
+
+class Conv(Meaning):
+    cause = work = "mac"
+
+    def run(self, machine: Machine, at: Instruction) -> Counter:
+        need(machine, Mode.CONV if at["groups"] == 1 else Mode.GROUPED)
+        _need_shape(machine, at)
+        channels, outputs = at["in_c"] // at["groups"], at["out_c"] // at["groups"]
+        size = (at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
+        steps = present(machine, at, _products(at))
+        lines = weights(machine, at)[: steps.size]
+        bias = machine.sram.read_int32(at["bias_addr"], at["out_c"])
+        results = np.empty((at["n"] * size[0] * size[1], at["out_c"]), np.int64)
+        for group in range(at["groups"]):
+            of_group = slice(group * outputs, (group + 1) * outputs)
+            inputs = seen(machine, at, size, group * channels + np.arange(channels), padding=0)
+            x = inputs.reshape(len(inputs), -1)[:, steps]
+            sums = start(machine, np.tile(bias[of_group], (len(x), 1)))
+            sums = accumulate(machine, sums, x, lines[:, of_group])
+            results[:, of_group] = cut(machine, sums, at["lsb"], at["lo"], at["hi"])
+        written = _pooled(at, results)
+        if at["add"]:
+            operand = machine.sram.read(output(at, at["out_c"], "add"))
+            written = _added(machine.arch, at, written, operand)
+        machine.sram.write(output(at, at["out_c"]), written)
+        return Counter(macs=results.size * at["steps"], overflows=machine.overflows)
+
+    def accesses(self, at: Instruction) -> Iterator[Access]:
+        yield access.window(at, at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
+        yield from access.lines(at, _products(at))
+        yield access.read(at["bias_addr"], BIAS_BYTES * at["out_c"])
+        if at["add"]:
+            yield access.read(at["add_addr"], at["out_c"], *access.pixels(at, "add"))
+        yield access.write(at["out_addr"], at["out_c"], *access.pixels(at, "out"))
+
+    def operands(self, arch: Architecture, at: Instruction) -> Operands:
+        """Every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each group a step;
+        the out_c biases are read at the start of each pass, and the bitmap of the steps with it. The second operand of `add` is
+        read once for each result. An operand that several PEs share is read once: weights go along the array's rows, inputs along
+        its columns. What the cycle model counts a step (docs/timing.md) is the same with every column in use."""
+        lies, steps = self.mapping(arch, at), at["steps"]
+        results = lies.filled // (at["pool_h"] * at["pool_w"]) * at["out_c"]
+        every_pass = (steps + BIAS_BYTES) * at["out_c"] + bitmap_bytes(at, _products(at))
+        read = lies.passes * every_pass + lies.filled * steps * at["groups"] + (results if at["add"] else 0)
+        return Operands(lies.filled * at["out_c"] * steps, read, results)
+
+    def mapping(self, arch: Architecture, at: Instruction) -> Mapping:
+        """Pixels on columns."""
+        parts = duration_parts(arch, at.name, at.values)
+        return Mapping(at["rows"], at["out_c"], parts["columns"], parts["outputs"] * parts["window"], parts["passes"])
+
+
+def _products(at: Instruction) -> int:
+    """Of one sum."""
+    return at["kernel_h"] * at["kernel_w"] * (at["in_c"] // at["groups"])
+
+
+def _pooled(at: Instruction, results: Ints) -> Ints:
+    """The maximum of each pool_h x pool_w window; (pixels, channels) to the same."""
+    channels = results.shape[1]
+    split = results.reshape(at["n"], at["out_h"], at["pool_h"], at["out_w"], at["pool_w"], channels)
+    kept: Ints = split.max(axis=(2, 4))
+    return kept.reshape(-1, channels)
+
+
+def _added(arch: Architecture, at: Instruction, results: Ints, operand: Ints) -> Ints:
+    total = shift_right(arch, results, at["shift_a"]) + shift_right(arch, operand, at["shift_b"])
+    return fit(arch, total, at["add_lo"], at["add_hi"])
+
+
+def _need_shape(machine: Machine, at: Instruction) -> None:
+    columns = machine.arch.pe_count // machine.rows
+    if at["rows"] != machine.rows or at["out_c"] > machine.rows:
+        raise SimulationError(f"rows = {at['rows']}, out_c = {at['out_c']}, the array's shape has {machine.rows} rows")
+    if at["pool_h"] * at["pool_w"] > (1 if at["add"] else columns):
+        raise SimulationError(f"window of {at['pool_h']} x {at['pool_w']}, add = {at['add']}, {columns} columns")
