@@ -24,7 +24,7 @@ QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize t
     tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
 
 # damaged files of each kind
 FILES := 2000

@@ -76,7 +76,7 @@ class Branch:
 
 def build(folder: Path) -> Path:
     path = folder / "libre2na.so"
-    sources = sorted(map(str, (ROOT / "runtime/src").glob("*.c")))
+    sources = sorted(map(str, (ROOT / "runtime/src").rglob("*.c")))
     includes = [f"-I{ROOT}/runtime/include", f"-I{ROOT}/runtime/src"]
     subprocess.run(
         [

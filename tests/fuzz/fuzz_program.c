@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "array.h"
+#include "machine/machine.h"
 #include "mutate.h"
 #include "parts.h"
 
@@ -45,11 +45,11 @@ static int8_t *input_for(const re2na_tensor *tensor, uint32_t index) {
 
 /* What a kernel may read, and nobody write. */
 static void fill_slack(re2na_machine *machine, uint8_t with) {
-  memset(machine->sram + machine->program->sram_used, with, RE2NA_SLACK);
+  memset(machine->memory.sram + machine->program->sram_used, with, RE2NA_SLACK);
 }
 
 static void check_slack(const re2na_machine *machine, uint8_t with) {
-  for (int i = 0; i < RE2NA_SLACK; i++) expect(machine->sram[machine->program->sram_used + (uint64_t)i] == with, "the slack was written");
+  for (int i = 0; i < RE2NA_SLACK; i++) expect(machine->memory.sram[machine->program->sram_used + (uint64_t)i] == with, "the slack was written");
 }
 
 static void run_on(results *of, int8_t *const *inputs, uint8_t slack) {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/base.h"
 
 #define FIELD(group, name, bit, bits, is_signed) {#name, bit, bits, is_signed, offsetof(re2na_instruction, body.group.name)},
 #define TABLE(group, FIELDS) static const field group##_table[] = {FIELDS}

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 typedef struct vector {
   int32_t lane[16];
@@ -44,4 +44,4 @@ static vector dot(vector sums, vector a, vector b) {
 #define __builtin_cpu_supports(feature) 1
 #define __attribute__(list)
 
-#include "kernel_avx512.c"
+#include "kernel/avx512.c"
