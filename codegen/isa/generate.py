@@ -28,7 +28,7 @@ ENUMS: tuple[type[enum.IntEnum], ...] = (Engine, Mode, AccOverflow, CutOverflow,
 def c_header() -> str:
     """The text of runtime/include/re2na_isa.h."""
     parts = [
-        f"/* {NOTE} */\n/* clang-format off: the generator's lines */\n"
+        f"/* {NOTE} */\n/* clang-format off */\n"
         "#ifndef RE2NA_ISA_H\n#define RE2NA_ISA_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n",
         _container(),
         *(_enum(kind) for kind in ENUMS),

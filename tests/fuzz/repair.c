@@ -1,5 +1,6 @@
-/* From any fields to a program that is accepted: what is too large is halved until it fits, addresses are drawn where the bytes fit, as
- * often as not flush with the memory's end. What is refused stays possible: the mutator leaves this out at times. */
+/* From any fields to a program that is accepted: what is too large is halved until it fits, addresses are drawn where
+ * the bytes fit, as often as not flush with the memory's end. What is refused stays possible: the mutator leaves this
+ * out at times. */
 #include <string.h>
 
 #include "insn/insn.h"
@@ -58,14 +59,18 @@ static void fit_view(state *by, re2na_view *at, int64_t *n, int64_t *height, int
   fit(by, &at->addr, axes, 3, run, 0, sram_of(by));
 }
 
-static void fit_input(state *by, re2na_sliding *w, re2na_view *at) { fit_view(by, at, &w->n, &w->in_h, &w->in_w, w->in_c); }
+static void fit_input(state *by, re2na_sliding *w, re2na_view *at) {
+  fit_view(by, at, &w->n, &w->in_h, &w->in_w, w->in_c);
+}
 
 static void fit_output(state *by, re2na_sliding *w, re2na_view *at, int64_t channels) {
   fit_view(by, at, &w->n, &w->out_h, &w->out_w, channels);
 }
 
-/* One axis of a window as networks have it: an output for each place of the window, padding smaller than the window, small strides. */
-static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int64_t *stride, int64_t *dilation, int64_t *pad) {
+/* One axis of a window as networks have it: an output for each place of the window, padding smaller than the window,
+ * small strides. */
+static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int64_t *stride, int64_t *dilation,
+                      int64_t *pad) {
   *in = 1 + (int64_t)below(by->random, chance(by->random, 2) ? 4 : 20);
   *stride = 1 + (int64_t)below(by->random, 3);
   *dilation = 1 + chance(by->random, 4);
@@ -74,7 +79,8 @@ static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int
   *out = places < 1 ? 1 : places > 12 ? 12 : places;
 }
 
-/* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie ready. */
+/* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie
+ * ready. */
 static void clip_window(state *by, re2na_sliding *w, re2na_view *input) {
   const bool point = chance(by->random, 4), real = chance(by->random, 2), large = chance(by->random, 32);
   clip_to(&w->n, 1, 4);
@@ -102,7 +108,8 @@ static void order(int64_t *lo, int64_t *hi) {
   *hi = high;
 }
 
-static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, int64_t *weights, int64_t *mask, int64_t *bias) {
+static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, int64_t *weights, int64_t *mask,
+                           int64_t *bias) {
   if (chance(by->random, 2)) *steps = k;
   clip_to(steps, 0, k);
   while (*steps * out_c > sram_of(by)) *steps /= 2;
@@ -147,8 +154,8 @@ static void repair_conv(state *by, re2na_conv *body) {
   if (body->add) fit_output(by, w, &body->operand, body->out_c);
   fit_output(by, w, &body->output, body->out_c);
   fit_input(by, w, &body->input);
-  repair_weights(by, &body->steps, w->kernel_h * w->kernel_w * (w->in_c / body->groups), body->out_c, &body->weight_addr,
-                 &body->mask_addr, &body->bias_addr);
+  repair_weights(by, &body->steps, w->kernel_h * w->kernel_w * (w->in_c / body->groups), body->out_c,
+                 &body->weight_addr, &body->mask_addr, &body->bias_addr);
 }
 
 static void repair_pool(state *by, re2na_pool *body) {
@@ -204,7 +211,8 @@ static void repair_transfer(state *by, re2na_transfer *body, bool is_load) {
   clip_to(&body->rows, 1, 12);
   clip_to(&body->planes, 1, 5);
   if (body->bytes > high - low) body->bytes = high > low ? high - low : 1;
-  while (body->bytes * body->rows * body->planes > sram_of(by)) halve(&body->rows), halve(&body->planes), halve(&body->bytes);
+  while (body->bytes * body->rows * body->planes > sram_of(by))
+    halve(&body->rows), halve(&body->planes), halve(&body->bytes);
   if (high <= low) return;
   fit(by, &body->sram_addr, near, 2, body->bytes, 0, sram_of(by));
   fit(by, &body->dram_addr, far, 2, body->bytes, low, high);
@@ -224,7 +232,8 @@ static void repair_arch(re2na_arch *arch, uint64_t *random) {
 static void repair_memory(parts *of) {
   if (of->constants_address > 1 << 16) of->constants_address %= 1 << 12;
   if (of->dram_bytes > 1 << 18) of->dram_bytes %= 1 << 18;
-  if (of->dram_bytes < of->constants_address + of->constants_bytes + 64) of->dram_bytes = of->constants_address + of->constants_bytes + 64;
+  if (of->dram_bytes < of->constants_address + of->constants_bytes + 64)
+    of->dram_bytes = of->constants_address + of->constants_bytes + 64;
   for (uint32_t i = 0; i < of->tensor_count; i++) {
     fuzz_tensor *tensor = &of->tensors[i];
     const uint64_t behind = of->constants_address + of->constants_bytes, left = of->dram_bytes - behind;
@@ -262,7 +271,8 @@ static void repair_body(state *by, re2na_instruction *at) {
   }
 }
 
-/* The instruction, and before it the RECONFIGURE that it needs; returns how many there are. Between the parts of a sum stands none. */
+/* The instruction, and before it the RECONFIGURE that it needs; returns how many there are. Between the parts of a sum
+ * stands none. */
 static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *code) {
   const bool array = at.engine == RE2NA_ENGINE_ARRAY, goes_on = at.opcode == RE2NA_DENSE && by->unfinished;
   re2na_instruction *to = array && !goes_on ? code + 1 : code;
@@ -281,7 +291,8 @@ static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *c
 
 static void repair_tokens(parts *of, uint64_t *random) {
   const bool between_neighbours = chance(random, 4);
-  for (uint32_t i = 0; i < of->count; i++) of->code[i].source = of->code[i].wait = of->code[i].signal = of->code[i].flags = 0;
+  for (uint32_t i = 0; i < of->count; i++)
+    of->code[i].source = of->code[i].wait = of->code[i].signal = of->code[i].flags = 0;
   for (uint32_t i = 0; between_neighbours && i + 1 < of->count; i++)
     if (of->code[i].engine != of->code[i + 1].engine) {
       of->code[i].signal = 1u << of->code[i + 1].engine;

@@ -4,15 +4,16 @@ static const char *name(const re2na_checker *check) { return re2na_opcode_name(c
 
 int32_t re2na_in_range(const re2na_checker *check, const char *field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return RE2NA_OK;
-  return re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION, "instruction %u (%s): %s = %lld is outside %lld..%lld", check->index,
-                    name(check), field, (long long)value, (long long)low, (long long)high);
+  return re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION, "instruction %u (%s): %s = %lld is outside %lld..%lld",
+                    check->index, name(check), field, (long long)value, (long long)low, (long long)high);
 }
 
-static int32_t in_memory(const re2na_checker *check, const char *what, const char *memory, re2na_span bytes, uint64_t size) {
+static int32_t in_memory(const re2na_checker *check, const char *what, const char *memory, re2na_span bytes,
+                         uint64_t size) {
   if (bytes.stop <= size) return RE2NA_OK;
   return re2na_fail(check->error, RE2NA_ERROR_ACCESS, "instruction %u (%s): %s at %s bytes %llu..%llu, the %s has %llu",
-                    check->index, name(check), what, memory, (unsigned long long)bytes.start, (unsigned long long)bytes.stop,
-                    memory, (unsigned long long)size);
+                    check->index, name(check), what, memory, (unsigned long long)bytes.start,
+                    (unsigned long long)bytes.stop, memory, (unsigned long long)size);
 }
 
 int32_t re2na_in_sram(const re2na_checker *check, const char *what, re2na_region bytes) {
@@ -26,13 +27,15 @@ int32_t re2na_in_dram(const re2na_checker *check, const char *what, re2na_region
   return in_memory(check, what, "DRAM", re2na_span_of(&bytes), check->program->dram_bytes);
 }
 
-int32_t re2na_check_amount(const re2na_checker *check, const char *what, const int64_t *sizes, int count, uint64_t *product) {
+int32_t re2na_check_amount(const re2na_checker *check, const char *what, const int64_t *sizes, int count,
+                           uint64_t *product) {
   const uint64_t limit = (uint64_t)check->program->arch.sram_bytes;
   *product = 1;
   for (int i = 0; i < count; i++) {
     if (sizes[i] != 0 && *product > limit / (uint64_t)sizes[i])
-      return re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION, "instruction %u (%s): more %s than the SRAM has bytes, %llu",
-                        check->index, name(check), what, (unsigned long long)limit);
+      return re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION,
+                        "instruction %u (%s): more %s than the SRAM has bytes, %llu", check->index, name(check), what,
+                        (unsigned long long)limit);
     *product *= (uint64_t)sizes[i];
   }
   return RE2NA_OK;
@@ -61,13 +64,13 @@ int32_t re2na_check_shape(const re2na_checker *check, int64_t rows, bool any) {
   const bool further = any && rows > 0 && (rows & (rows - 1)) == 0 && (arch->array_shapes & rows);
   if (rows == arch->array_rows || further) return RE2NA_OK;
   return re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION,
-                    "instruction %u (%s): rows = %lld, the array has %lld%s (array_shapes = %lld)", check->index, name(check),
-                    (long long)rows, (long long)arch->array_rows, any ? " or those of a further shape" : " in this mode",
-                    (long long)arch->array_shapes);
+                    "instruction %u (%s): rows = %lld, the array has %lld%s (array_shapes = %lld)", check->index,
+                    name(check), (long long)rows, (long long)arch->array_rows,
+                    any ? " or those of a further shape" : " in this mode", (long long)arch->array_shapes);
 }
 
-int32_t re2na_check_weights(const re2na_checker *check, int64_t weight_addr, int64_t mask_addr, int64_t steps, int64_t k,
-                            int64_t out_c) {
+int32_t re2na_check_weights(const re2na_checker *check, int64_t weight_addr, int64_t mask_addr, int64_t steps,
+                            int64_t k, int64_t out_c) {
   const int64_t sizes[2] = {steps, out_c};
   uint64_t weights;
   int32_t code = re2na_in_range(check, "steps", steps, 0, k);

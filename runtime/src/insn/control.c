@@ -17,7 +17,8 @@ static int32_t check_reconfigure(const re2na_checker *check) {
   return re2na_check_shape(check, body->rows, any);
 }
 
-static int32_t order_reconfigure(re2na_sequence *state, const re2na_instruction *at, uint32_t index, re2na_error *error) {
+static int32_t order_reconfigure(re2na_sequence *state, const re2na_instruction *at, uint32_t index,
+                                 re2na_error *error) {
   (void)index, (void)error;
   state->mode = at->body.reconfigure.mode;
   state->rows = at->body.reconfigure.rows;
@@ -29,7 +30,7 @@ static int32_t check_halt(const re2na_checker *check) {
   return RE2NA_OK;
 }
 
-RE2NA_INSN(RECONFIGURE, check_reconfigure, re2na_any_mode, order_reconfigure, work, re2na_touches_nothing, re2na_needs_no_room,
-           re2na_reserves_nothing, run);
+RE2NA_INSN(RECONFIGURE, check_reconfigure, re2na_any_mode, order_reconfigure, work, re2na_touches_nothing,
+           re2na_needs_no_room, re2na_reserves_nothing, run);
 RE2NA_INSN(HALT, check_halt, re2na_any_mode, re2na_any_order, work, re2na_touches_nothing, re2na_needs_no_room,
            re2na_reserves_nothing, run);

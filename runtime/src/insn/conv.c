@@ -40,7 +40,9 @@ static bool in_place(const re2na_conv *body) {
          a->image_stride == b->image_stride;
 }
 
-static re2na_region output_of(const re2na_conv *body) { return re2na_output_of(&body->window, &body->output, body->out_c); }
+static re2na_region output_of(const re2na_conv *body) {
+  return re2na_output_of(&body->window, &body->output, body->out_c);
+}
 
 /* Empty where there is none. */
 static re2na_region operand_of(const re2na_conv *body) {
@@ -85,12 +87,12 @@ static int64_t mode(const re2na_instruction *at) {
 
 static int32_t order(re2na_sequence *state, const re2na_instruction *at, uint32_t index, re2na_error *error) {
   if (at->body.conv.rows == state->rows) return RE2NA_OK;
-  return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (CONV): rows = %lld, the array's shape has %lld", index,
-                    (long long)at->body.conv.rows, (long long)state->rows);
+  return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (CONV): rows = %lld, the array's shape has %lld",
+                    index, (long long)at->body.conv.rows, (long long)state->rows);
 }
 
-/* Every pixel's inputs are gathered whether they have weights or not; what may lie in the inputs, the weights and the bitmap are looked
- * at once, the weights of a depthwise one a few times. */
+/* Every pixel's inputs are gathered whether they have weights or not; what may lie in the inputs, the weights and the
+ * bitmap are looked at once, the weights of a depthwise one a few times. */
 static uint64_t work(const re2na_instruction *at) {
   const re2na_conv *body = &at->body.conv;
   const re2na_sliding *w = &body->window;
@@ -136,7 +138,9 @@ static re2na_weights weights_of(const re2na_program *program, uint32_t index) {
   };
 }
 
-static bool saturates(const re2na_program *program) { return program->arch.acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE; }
+static bool saturates(const re2na_program *program) {
+  return program->arch.acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE;
+}
 
 static bool all_known(const re2na_weights *of) { return of->lines && of->bias && (of->mask || of->steps == of->k); }
 
@@ -219,7 +223,8 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   }
   re2na_work *form = !job.pack ? re2na_conv_saturating : of.depthwise ? re2na_conv_depthwise : re2na_conv_blocks;
   const int64_t grain = (int64_t)re2na_ceil(job.with->tile, (uint64_t)job.pooled);
-  *overflows += re2na_share(machine, form, &job, window->n * window->out_h * window->out_w, grain, program->fixed[index].macs);
+  *overflows +=
+      re2na_share(machine, form, &job, window->n * window->out_h * window->out_w, grain, program->fixed[index].macs);
   if (elsewhere) re2na_scatter(machine->results, real, window, body->out_c);
 }
 

@@ -28,7 +28,8 @@ static inline void copy_words(const int8_t *from, uint8_t *to, uint64_t offsets,
   }
 }
 
-/* A run of inputs to its place in a line; may write SHORT_RUN bytes whatever `count` is: what comes next overwrites them. */
+/* A run of inputs to its place in a line; may write SHORT_RUN bytes whatever `count` is: what comes next overwrites
+ * them. */
 static inline uint8_t *copy_run(const int8_t *from, uint8_t *to, size_t count, uint8_t offset) {
   const uint64_t offsets = offset * UINT64_C(0x0101010101010101);
   if (count <= 8) copy_words(from, to, offsets, 1);
@@ -39,7 +40,8 @@ static inline uint8_t *copy_run(const int8_t *from, uint8_t *to, size_t count, u
 }
 
 /* A row of the kernel, where some of its columns may lie in the padding. */
-static uint8_t *gather_row(const re2na_conv_job *job, re2na_corner at, int64_t ky, int64_t first_channel, uint8_t *line, uint8_t offset) {
+static uint8_t *gather_row(const re2na_conv_job *job, re2na_corner at, int64_t ky, int64_t first_channel, uint8_t *line,
+                           uint8_t offset) {
   const size_t channels = (size_t)job->channels;
   for (int64_t kx = 0; kx < job->body->window.kernel_w; kx++) {
     const int8_t *from = under(job, at, ky, kx);
@@ -54,7 +56,8 @@ static uint8_t *gather_row(const re2na_conv_job *job, re2na_corner at, int64_t k
 }
 
 /* The inputs of one pixel and group in the order of k, padding where there is none. */
-static void gather_all(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
+static void gather_all(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *line,
+                       uint8_t offset) {
   const re2na_conv *body = job->body;
   const size_t run = (size_t)(body->window.kernel_w * job->channels);
   const bool in_one_run = body->window.dilation_w == 1 && body->input.pixel_stride == job->channels && at.x >= 0 &&
@@ -62,13 +65,15 @@ static void gather_all(const re2na_conv_job *job, re2na_corner at, int64_t first
   const int64_t start = at.image * body->input.image_stride + at.x * body->input.pixel_stride + first_channel;
   for (int64_t ky = 0; ky < body->window.kernel_h; ky++) {
     const int64_t y = at.y + ky * body->window.dilation_h;
-    if (in_one_run && y >= 0 && y < body->window.in_h) line = copy_run(job->input + start + y * body->input.row_stride, line, run, offset);
+    if (in_one_run && y >= 0 && y < body->window.in_h)
+      line = copy_run(job->input + start + y * body->input.row_stride, line, run, offset);
     else line = gather_row(job, at, ky, first_channel, line, offset);
   }
 }
 
 /* The same for the steps that have a line of weights. */
-static void gather_present(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *line, uint8_t offset) {
+static void gather_present(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *line,
+                           uint8_t offset) {
   const uint32_t *step = job->present, *end = step + job->lines;
   while (step < end) {
     const int64_t position = *step / job->channels, first = position * job->channels, behind = first + job->channels;
@@ -83,17 +88,21 @@ void re2na_gather(const re2na_conv_job *job, re2na_pixel at, int64_t first_chann
   else gather_all(job, re2na_corner_of(job->body, at), first_channel, line, offset);
 }
 
-/* Whether the inputs already lie as lines: that of pixel `index` at index * step, through the whole output. Pixel (image, y, x) of the
- * output has index (image * out_h + y) * out_w + x and, with a kernel of 1 x 1 without padding or window, lies at image * in_image_stride
- * + y * stride_h * in_row_stride + x * step. The two are the same for all (image, y, x) if they are for the steps along each axis: that of
- * y counts where there is more than one row, that of the image where there is more than one, whatever in_h is. All of these pixels are
- * within in_h x in_w, which conv.c has found in the SRAM. A kernel reads a line in whole groups of quads, at most RE2NA_QUAD - 1 +
- * (LARGEST - 1) * RE2NA_QUAD = 63 bytes behind it: within RE2NA_SLACK. */
+/* Whether the inputs already lie as lines: that of pixel `index` at index * step, through the whole output. Pixel
+ * (image, y, x) of the output has index (image * out_h + y) * out_w + x and, with a kernel of 1 x 1 without padding or
+ * window, lies at image * in_image_stride
+ * + y * stride_h * in_row_stride + x * step. The two are the same for all (image, y, x) if they are for the steps along
+ * each axis: that of y counts where there is more than one row, that of the image where there is more than one,
+ * whatever in_h is. All of these pixels are within in_h x in_w, which conv.c has found in the SRAM. A kernel reads a
+ * line in whole groups of quads, at most RE2NA_QUAD - 1 + (LARGEST - 1) * RE2NA_QUAD = 63 bytes behind it: within
+ * RE2NA_SLACK. */
 static bool lie_ready(const re2na_conv_job *job) {
   const re2na_conv *body = job->body;
   const int64_t step = body->window.stride_w * body->input.pixel_stride, row = body->window.out_w * step;
-  return body->window.kernel_h == 1 && body->window.kernel_w == 1 && !job->present && body->groups == 1 && job->pooled == 1 && body->window.pad_top == 0 &&
-         body->window.pad_left == 0 && (body->window.out_h - 1) * body->window.stride_h < body->window.in_h && (body->window.out_w - 1) * body->window.stride_w < body->window.in_w &&
+  return body->window.kernel_h == 1 && body->window.kernel_w == 1 && !job->present && body->groups == 1 &&
+         job->pooled == 1 && body->window.pad_top == 0 && body->window.pad_left == 0 &&
+         (body->window.out_h - 1) * body->window.stride_h < body->window.in_h &&
+         (body->window.out_w - 1) * body->window.stride_w < body->window.in_w &&
          (body->window.out_h == 1 || body->window.stride_h * body->input.row_stride == row) &&
          (body->window.n == 1 || body->input.image_stride == body->window.out_h * row);
 }

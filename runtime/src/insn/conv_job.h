@@ -18,7 +18,7 @@ typedef struct re2na_conv_job {
   const int8_t *weights;
   const uint8_t *bias;
   /* The output path. */
-  int64_t pooled;         /* pixels whose maximum is kept */
+  int64_t pooled;       /* pixels whose maximum is kept */
   re2na_target operand; /* to be added */
   re2na_cut sum;
   re2na_scaling by;
@@ -62,7 +62,7 @@ static inline void re2na_next_pixel(const re2na_conv *body, re2na_pixel *at) {
 
 static inline re2na_corner re2na_corner_of(const re2na_conv *body, re2na_pixel at) {
   return (re2na_corner){at.image, (at.y * body->pool_h + at.i) * body->window.stride_h - body->window.pad_top,
-                  (at.x * body->pool_w + at.j) * body->window.stride_w - body->window.pad_left};
+                        (at.x * body->pool_w + at.j) * body->window.stride_w - body->window.pad_left};
 }
 
 /* One input and one output channel in each of several groups. */
@@ -76,7 +76,9 @@ static inline int64_t re2na_conv_k(const re2na_conv *body) {
 }
 
 /* With bytes behind: a run's copy may write more than the run (conv_inputs.c). */
-static inline size_t re2na_line_stride(const re2na_packed *pack) { return (size_t)re2na_round_up(pack->line_bytes, 64) + 64; }
+static inline size_t re2na_line_stride(const re2na_packed *pack) {
+  return (size_t)re2na_round_up(pack->line_bytes, 64) + 64;
+}
 
 /* conv_inputs.c: the inputs of one pixel and group to a line, in the order of k. */
 void re2na_gather(const re2na_conv_job *job, re2na_pixel at, int64_t first_channel, uint8_t *line, uint8_t offset);

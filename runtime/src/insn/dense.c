@@ -1,5 +1,6 @@
-/* DENSE: the sums stay in the PEs (exact, or clamped where the accumulator saturates) from the first part to the last. Every weight is
- * used once for an image or a few, so that reading them is the work: they are taken as they lie in the program. */
+/* DENSE: the sums stay in the PEs (exact, or clamped where the accumulator saturates) from the first part to the last.
+ * Every weight is used once for an image or a few, so that reading them is the work: they are taken as they lie in the
+ * program. */
 #include <string.h>
 
 #include "insn/insn.h"
@@ -45,9 +46,11 @@ static int64_t mode(const re2na_instruction *at) {
 static int32_t order(re2na_sequence *state, const re2na_instruction *at, uint32_t index, re2na_error *error) {
   const re2na_dense *body = &at->body.dense, *before = state->unfinished;
   if (body->first && before)
-    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (DENSE): first = 1 while sums are unfinished", index);
+    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (DENSE): first = 1 while sums are unfinished",
+                      index);
   if (!body->first && !before)
-    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (DENSE): first = 0, but no sums are in the PEs", index);
+    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (DENSE): first = 0, but no sums are in the PEs",
+                      index);
   if (before && (before->n != body->n || before->out_c != body->out_c))
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE,
                       "instruction %u (DENSE): n = %lld, out_c = %lld go on from sums of n = %lld, out_c = %lld", index,
@@ -94,7 +97,8 @@ typedef struct dense_job {
   re2na_cut how;
 } dense_job;
 
-static void start_sums(re2na_machine *machine, const re2na_dense *body, const uint8_t *bias, const re2na_cut *how, uint64_t *overflows) {
+static void start_sums(re2na_machine *machine, const re2na_dense *body, const uint8_t *bias, const re2na_cut *how,
+                       uint64_t *overflows) {
   for (int64_t image = 0; image < body->n; image++)
     for (int64_t o = 0; o < body->out_c; o++) {
       int64_t value = (int32_t)re2na_u32(bias + 4 * o);
@@ -122,7 +126,8 @@ typedef struct part {
 } part;
 
 /* Adds `steps` lines, from line `k` on. */
-static void add_chunk(const dense_job *job, int64_t *totals, const re2na_worker *by, const part *of, int64_t k, int64_t steps) {
+static void add_chunk(const dense_job *job, int64_t *totals, const re2na_worker *by, const part *of, int64_t k,
+                      int64_t steps) {
   const size_t stride = (size_t)re2na_round_up((uint64_t)of->outputs, RE2NA_LANES);
   int16_t *x = (int16_t *)by->columns;
   for (int64_t p = 0; p < of->images; p++) gather(job, of->image + p, k, steps, x + p * CHUNK);
@@ -154,8 +159,8 @@ static void add_saturating(const dense_job *job, re2na_machine *machine, uint64_
     int64_t *totals = machine->dense_sums + image * body->out_c;
     for (int64_t o = 0; o < body->out_c; o++) sums[o] = (int32_t)totals[o];
     for (int64_t k = 0; k < job->lines; k++)
-      re2na_saturating_step(sums, x[job->present ? job->present[k] : k], job->weights + k * body->out_c, (size_t)body->out_c, &job->how,
-                            overflows);
+      re2na_saturating_step(sums, x[job->present ? job->present[k] : k], job->weights + k * body->out_c,
+                            (size_t)body->out_c, &job->how, overflows);
     for (int64_t o = 0; o < body->out_c; o++) totals[o] = sums[o];
   }
 }
@@ -181,8 +186,9 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   else re2na_share(machine, add_lines, &job, body->out_c, GRAIN, program->fixed[index].macs);
   if (!body->last) return;
   for (int64_t image = 0; image < body->n; image++) /* a saturated sum is in range: no overflow is counted here */
-    re2na_cut_wide_line(machine->dense_sums + image * body->out_c, sram + body->out_addr + image * body->out_image_stride,
-                        (size_t)body->out_c, &job.how, overflows);
+    re2na_cut_wide_line(machine->dense_sums + image * body->out_c,
+                        sram + body->out_addr + image * body->out_image_stride, (size_t)body->out_c, &job.how,
+                        overflows);
 }
 
 RE2NA_INSN(DENSE, check, mode, order, work, trace, prepare, re2na_reserves_nothing, run);

@@ -19,7 +19,8 @@ typedef int32_t re2na_check_insn(const re2na_checker *check);
 /* The array mode that it runs in, or RE2NA_ANY_MODE. */
 typedef int64_t re2na_insn_mode(const re2na_instruction *at);
 /* What it may follow, besides the mode, and what follows from it. */
-typedef int32_t re2na_order_insn(re2na_sequence *state, const re2na_instruction *at, uint32_t index, re2na_error *error);
+typedef int32_t re2na_order_insn(re2na_sequence *state, const re2na_instruction *at, uint32_t index,
+                                 re2na_error *error);
 /* The element steps of a run that it takes, for re2na_limits. */
 typedef uint64_t re2na_insn_work(const re2na_instruction *at);
 /* Before the first machine. Where its operands come from, how large its inputs can be, what it writes. */
@@ -28,7 +29,8 @@ typedef void re2na_trace_insn(re2na_tracer *of, uint32_t index);
 typedef int32_t re2na_prepare_insn(const re2na_program *program, uint32_t index, re2na_error *error);
 /* Of every machine. What this instruction alone needs; false where the host has no memory. */
 typedef bool re2na_reserve_insn(re2na_machine *machine, uint32_t index);
-/* A run. Accesses have been validated. It reads everything before it writes, or forms its output elsewhere first. Adds its overflows. */
+/* A run. Accesses have been validated. It reads everything before it writes, or forms its output elsewhere first. Adds
+ * its overflows. */
 typedef void re2na_run_insn(re2na_machine *machine, uint32_t index, uint64_t *overflows);
 
 typedef struct re2na_insn {

@@ -4,7 +4,8 @@
 
 #include "base/base.h"
 
-/* Runs of bytes along three axes, as in the instructions: `pixels` of them, `pixel` bytes apart, in each row, and so on. */
+/* Runs of bytes along three axes, as in the instructions: `pixels` of them, `pixel` bytes apart, in each row, and so
+ * on. */
 typedef struct re2na_region {
   int64_t start, run, pixels, pixel, rows, row, images, image;
 } re2na_region;
@@ -14,7 +15,9 @@ typedef struct re2na_span {
   uint64_t start, stop;
 } re2na_span;
 
-static inline re2na_region re2na_run_at(int64_t start, int64_t bytes) { return (re2na_region){start, bytes, 1, 0, 1, 0, 1, 0}; }
+static inline re2na_region re2na_run_at(int64_t start, int64_t bytes) {
+  return (re2na_region){start, bytes, 1, 0, 1, 0, 1, 0};
+}
 
 /* `count` runs, `stride` bytes apart. */
 static inline re2na_region re2na_runs_at(int64_t start, int64_t bytes, int64_t count, int64_t stride) {
@@ -22,24 +25,61 @@ static inline re2na_region re2na_runs_at(int64_t start, int64_t bytes, int64_t c
 }
 
 static inline re2na_region re2na_input_of(const re2na_sliding *window, const re2na_view *at) {
-  return (re2na_region){at->addr,     window->in_c,   window->in_w, at->pixel_stride,
-                        window->in_h, at->row_stride, window->n,    at->image_stride};
+  return (re2na_region){
+      .start = at->addr,
+      .run = window->in_c,
+      .pixels = window->in_w,
+      .pixel = at->pixel_stride,
+      .rows = window->in_h,
+      .row = at->row_stride,
+      .images = window->n,
+      .image = at->image_stride,
+  };
 }
 
 static inline re2na_region re2na_output_of(const re2na_sliding *window, const re2na_view *at, int64_t channels) {
-  return (re2na_region){at->addr,      channels,       window->out_w, at->pixel_stride,
-                        window->out_h, at->row_stride, window->n,     at->image_stride};
+  return (re2na_region){
+      .start = at->addr,
+      .run = channels,
+      .pixels = window->out_w,
+      .pixel = at->pixel_stride,
+      .rows = window->out_h,
+      .row = at->row_stride,
+      .images = window->n,
+      .image = at->image_stride,
+  };
 }
 
+/* Either side of a transfer: its rows are pixels here, its planes rows. */
 static inline re2na_region re2na_sram_of(const re2na_transfer *of) {
-  return (re2na_region){of->sram_addr, of->bytes, of->rows, of->sram_row_stride, of->planes, of->sram_plane_stride, 1, 0};
+  return (re2na_region){
+      .start = of->sram_addr,
+      .run = of->bytes,
+      .pixels = of->rows,
+      .pixel = of->sram_row_stride,
+      .rows = of->planes,
+      .row = of->sram_plane_stride,
+      .images = 1,
+      .image = 0,
+  };
 }
 
 static inline re2na_region re2na_dram_of(const re2na_transfer *of) {
-  return (re2na_region){of->dram_addr, of->bytes, of->rows, of->dram_row_stride, of->planes, of->dram_plane_stride, 1, 0};
+  return (re2na_region){
+      .start = of->dram_addr,
+      .run = of->bytes,
+      .pixels = of->rows,
+      .pixel = of->dram_row_stride,
+      .rows = of->planes,
+      .row = of->dram_plane_stride,
+      .images = 1,
+      .image = 0,
+  };
 }
 
-static inline bool re2na_is_empty(const re2na_region *at) { return !at->run || !at->pixels || !at->rows || !at->images; }
+static inline bool re2na_is_empty(const re2na_region *at) {
+  return !at->run || !at->pixels || !at->rows || !at->images;
+}
 
 /* Saturates far outside any memory. */
 static inline re2na_span re2na_span_of(const re2na_region *at) {

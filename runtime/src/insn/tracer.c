@@ -110,7 +110,8 @@ int32_t re2na_trace_operands(const re2na_program *program, re2na_operands **foun
   of.spare.sram = calloc((size_t)program->sram_used + RE2NA_SLACK, 1);
   of.spare.dram = calloc((size_t)dram + RE2NA_SLACK, 1);
   const bool enough = of.found && of.copies && of.spare.sram && of.spare.dram;
-  if (!enough) code = re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for what is known of %u instructions", program->count);
+  if (!enough)
+    code = re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for what is known of %u instructions", program->count);
   for (uint32_t i = 0; enough && i < program->count && !code; i++) {
     of.looks = 0;
     re2na_insn_of(&program->code[i])->trace(&of, i);

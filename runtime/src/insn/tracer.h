@@ -1,5 +1,5 @@
-/* Follows a program's data from instruction to instruction, without their values: which operands are constants, and how large inputs
- * can be. A program runs straight through, so what is found holds for every run. */
+/* Follows a program's data from instruction to instruction, without their values: which operands are constants, and how
+ * large inputs can be. A program runs straight through, so what is found holds for every run. */
 #ifndef RE2NA_TRACER_H
 #define RE2NA_TRACER_H
 
@@ -21,12 +21,12 @@ typedef struct re2na_tracer {
   re2na_copied *copies; /* in no order; none overlaps another */
   uint64_t count, most;
   uint64_t looks;       /* at copies */
-  re2na_memories spare; /* for each byte, RE2NA_SIGNED less the largest value it can have: nothing is 0, so that pages nobody writes
-                         * need not be there */
+  re2na_memories spare; /* for each byte, RE2NA_SIGNED less the largest value it can have: nothing is 0, so that pages
+                         * nobody writes need not be there */
 } re2na_tracer;
 
-/* One entry for each instruction, to be freed. Accesses have been validated; looking for them is work of its own, which is asked for as
- * it is done. */
+/* One entry for each instruction, to be freed. Accesses have been validated; looking for them is work of its own, which
+ * is asked for as it is done. */
 int32_t re2na_trace_operands(const re2na_program *program, re2na_operands **found, re2na_error *error);
 
 /* For the instructions. `bound`: the largest value, or RE2NA_SIGNED. */
@@ -34,8 +34,8 @@ int32_t re2na_trace_operands(const re2na_program *program, re2na_operands **foun
 /* An operand is read: what it can hold. */
 uint8_t re2na_trace_read(re2na_tracer *of, re2na_region at);
 void re2na_trace_write(re2na_tracer *of, re2na_region at, uint8_t bound);
-/* Where the bytes lie in the program, if they all lie there in one piece with `slack` bytes behind it; if not, they have to be read in
- * SRAM. */
+/* Where the bytes lie in the program, if they all lie there in one piece with `slack` bytes behind it; if not, they
+ * have to be read in SRAM. */
 const uint8_t *re2na_trace_constant(re2na_tracer *of, int64_t address, uint64_t bytes, uint64_t slack);
 /* SRAM is read where constants may lie. */
 void re2na_trace_constants_read(re2na_tracer *of, re2na_span at);

@@ -47,15 +47,18 @@ static void copy_bytes(const uint8_t *from, int64_t from_stride, uint8_t *to, in
   for (int64_t i = 0; i < count; i++) to[i * to_stride] = from[i * from_stride];
 }
 
-static void copy_plane(const uint8_t *from, int64_t from_stride, uint8_t *to, int64_t to_stride, const re2na_transfer *of) {
+static void copy_plane(const uint8_t *from, int64_t from_stride, uint8_t *to, int64_t to_stride,
+                       const re2na_transfer *of) {
   if (of->bytes == 1) {
     copy_bytes(from, from_stride, to, to_stride, of->rows);
     return;
   }
-  for (int64_t row = 0; row < of->rows; row++) memcpy(to + row * to_stride, from + row * from_stride, (size_t)of->bytes);
+  for (int64_t row = 0; row < of->rows; row++)
+    memcpy(to + row * to_stride, from + row * from_stride, (size_t)of->bytes);
 }
 
-static void load_plane(const re2na_program *program, re2na_memories memory, const re2na_transfer *of, int64_t dram, uint8_t *sram) {
+static void load_plane(const re2na_program *program, re2na_memories memory, const re2na_transfer *of, int64_t dram,
+                       uint8_t *sram) {
   const uint64_t start = (uint64_t)dram, first = program->constants_address, behind = first + program->constants_bytes;
   const uint64_t stop = start + (uint64_t)((of->rows - 1) * of->dram_row_stride + of->bytes);
   const uint8_t *from = re2na_dram_place(program, memory, start, stop);
@@ -113,7 +116,8 @@ static void copy_constants(re2na_tracer *of, uint32_t index, const re2na_transfe
   }
   for (int64_t plane = 0; plane < body->planes; plane++)
     for (int64_t row = 0; row < body->rows; row++) {
-      const uint64_t start = (uint64_t)(body->sram_addr + plane * body->sram_plane_stride + row * body->sram_row_stride);
+      const uint64_t start =
+          (uint64_t)(body->sram_addr + plane * body->sram_plane_stride + row * body->sram_row_stride);
       const re2na_span one = {start, start + (uint64_t)body->bytes};
       re2na_trace_overwrite(of, one, true);
       re2na_trace_copy(of, (re2na_copied){one.start, one.stop,
@@ -147,7 +151,8 @@ static void trace_store(re2na_tracer *of, uint32_t index) {
 static void run_load(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   const re2na_program *program = machine->program;
   (void)overflows;
-  if (!program->prepared->operands[index].needless) load(program, machine->memory, &program->code[index].body.load.transfer);
+  if (!program->prepared->operands[index].needless)
+    load(program, machine->memory, &program->code[index].body.load.transfer);
 }
 
 static void run_store(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
@@ -155,7 +160,7 @@ static void run_store(re2na_machine *machine, uint32_t index, uint64_t *overflow
   store(machine->program, machine->memory, &machine->program->code[index].body.store.transfer);
 }
 
-RE2NA_INSN(LOAD, check_load, re2na_any_mode, re2na_any_order, load_work, trace_load, re2na_needs_no_room, re2na_reserves_nothing,
-           run_load);
+RE2NA_INSN(LOAD, check_load, re2na_any_mode, re2na_any_order, load_work, trace_load, re2na_needs_no_room,
+           re2na_reserves_nothing, run_load);
 RE2NA_INSN(STORE, check_store, re2na_any_mode, re2na_any_order, store_work, trace_store, re2na_needs_no_room,
            re2na_reserves_nothing, run_store);

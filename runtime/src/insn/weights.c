@@ -18,7 +18,8 @@ static int32_t no_memory(re2na_error *error) {
   return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for the weights of a program");
 }
 
-int32_t re2na_pack_once(const re2na_program *program, const re2na_weights *of, re2na_packed **found, re2na_error *error) {
+int32_t re2na_pack_once(const re2na_program *program, const re2na_weights *of, re2na_packed **found,
+                        re2na_error *error) {
   re2na_prepared *in = program->prepared;
   re2na_packed *made = find(in, of);
   int32_t code;

@@ -5,6 +5,7 @@
 #include "program/program.h"
 
 /* Packs what is not packed yet, and asks the host for it. */
-int32_t re2na_pack_once(const re2na_program *program, const re2na_weights *of, re2na_packed **found, re2na_error *error);
+int32_t re2na_pack_once(const re2na_program *program, const re2na_weights *of, re2na_packed **found,
+                        re2na_error *error);
 
 #endif

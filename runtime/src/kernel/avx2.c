@@ -1,5 +1,5 @@
-/* x86-64 with AVX2. Bytes are multiplied by VPMADDUBSW, unsigned times signed, whose sum of two products saturates at int16: pack.c
- * sees to it that no sum can get there. */
+/* x86-64 with AVX2. Bytes are multiplied by VPMADDUBSW, unsigned times signed, whose sum of two products saturates at
+ * int16: pack.c sees to it that no sum can get there. */
 #include "kernel/kernel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -20,8 +20,8 @@ INLINE __m256i four_bytes(const uint8_t *at) {
 }
 
 /* `pixels` and `group` are constants where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
-                 const int8_t *weights, size_t quads, const int pixels, const int group) {
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels, const int group) {
   const __m256i ones = _mm256_set1_epi16(1);
   const uint8_t *line[PIXELS] = {x, x + x_stride, x + 2 * x_stride};
   __m256i total[PIXELS][2], narrow[PIXELS][2];
@@ -32,7 +32,8 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t f
   for (size_t quad = 0; quad < quads; quad += (size_t)group) {
 #pragma GCC unroll 16
     for (int i = 0; i < group; i++, weights += RE2NA_VECTOR) {
-      const __m256i first = _mm256_load_si256((const __m256i *)weights), second = _mm256_load_si256((const __m256i *)weights + 1);
+      const __m256i first = _mm256_load_si256((const __m256i *)weights),
+                    second = _mm256_load_si256((const __m256i *)weights + 1);
 #pragma GCC unroll 3
       for (int p = 0; p < pixels; p++) {
         const __m256i value = four_bytes(line[p] + RE2NA_QUAD * i);
@@ -56,17 +57,18 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t f
       _mm256_storeu_si256((__m256i *)(sums + (size_t)p * sum_stride) + half, total[p][half]);
 }
 
-#define TILES(group)                                                                                                           \
-  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,   \
-                                 size_t x_stride, size_t pixels, const int8_t *weights, size_t quads) {                        \
-    for (; pixels >= PIXELS; pixels -= PIXELS) {                                                                               \
-      tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS, group);                                   \
-      sums += PIXELS * sum_stride;                                                                                             \
-      from += PIXELS * from_stride;                                                                                            \
-      x += PIXELS * x_stride;                                                                                                  \
-    }                                                                                                                          \
-    if (pixels == 2) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 2, group);                         \
-    if (pixels == 1) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1, group);                         \
+#define TILES(group)                                                                                        \
+  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, \
+                                 const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,   \
+                                 size_t quads) {                                                            \
+    for (; pixels >= PIXELS; pixels -= PIXELS) {                                                            \
+      tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS, group);                \
+      sums += PIXELS * sum_stride;                                                                          \
+      from += PIXELS * from_stride;                                                                         \
+      x += PIXELS * x_stride;                                                                               \
+    }                                                                                                       \
+    if (pixels == 2) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 2, group);      \
+    if (pixels == 1) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1, group);      \
   }
 TILES(1)
 TILES(2)
@@ -76,8 +78,8 @@ TILES(6)
 TILES(8)
 TILES(16)
 
-static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
-                     size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
+static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                     size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   switch (together) {
     case 16: tiles_16(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
     case 8: tiles_8(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
@@ -97,7 +99,8 @@ INLINE __m256i two_halves(const __m128i *low, const __m128i *high) {
   return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128(low)), _mm_load_si128(high), 1);
 }
 
-/* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their order. */
+/* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their
+ * order. */
 INLINE void add_wide(int32_t *sums, const int32_t *from, __m256i low, __m256i high) {
   __m256i *total = (__m256i *)sums;
   const __m256i *before = (const __m256i *)from;
@@ -108,8 +111,8 @@ INLINE void add_wide(int32_t *sums, const int32_t *from, __m256i low, __m256i hi
     _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(before + i), _mm256_cvtepi16_epi32(parts[i])));
 }
 
-AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels, size_t pairs,
-                               const int8_t *weights, unsigned together, uint8_t offset) {
+AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
+                               size_t pairs, const int8_t *weights, unsigned together, uint8_t offset) {
   const __m256i up = _mm256_set1_epi8((char)offset);
   for (size_t first = 0; first < channels; first += RE2NA_CHANNELS) {
     size_t pair = 0;
@@ -145,8 +148,8 @@ INLINE __m256i two_items(const int16_t *at) {
 /* STRIP lines over all outputs before the next: the lines are read from end to end, as they lie in memory. */
 enum { STRIP = 8 };
 
-INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights, size_t weight_stride,
-                  size_t outputs, const int images, const size_t k) {
+INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,
+                  size_t weight_stride, size_t outputs, const int images, const size_t k) {
   for (size_t o = 0; o < outputs; o += RE2NA_LANES) {
     __m256i total[RE2NA_IMAGES][2], pairs[2];
 #pragma GCC unroll 6
@@ -169,12 +172,12 @@ INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_s
   }
 }
 
-#define STRIPS(images)                                                                                                         \
-  AVX2 static void strips_##images(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,  \
-                                   size_t weight_stride, size_t k, size_t outputs) {                                           \
-    for (; k >= STRIP; k -= STRIP, x += STRIP, weights += STRIP * weight_stride)                                                \
-      strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, STRIP);                                    \
-    if (k) strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, k);                                   \
+#define STRIPS(images)                                                                                      \
+  AVX2 static void strips_##images(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride,     \
+                                   const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) { \
+    for (; k >= STRIP; k -= STRIP, x += STRIP, weights += STRIP * weight_stride)                            \
+      strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, STRIP);                 \
+    if (k) strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, k);                \
   }
 STRIPS(1)
 STRIPS(2)
@@ -183,8 +186,8 @@ STRIPS(4)
 STRIPS(5)
 STRIPS(6)
 
-void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
-                  size_t weight_stride, size_t k, size_t outputs) {
+void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
+                      const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) {
   switch (images) {
     case 1: strips_1(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
     case 2: strips_2(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
@@ -195,13 +198,15 @@ void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t
   }
 }
 
-/* As vectors, of int32 where nothing else is said. Shifts by vectors are never slower than those by one number for all. */
+/* As vectors, of int32 where nothing else is said. Shifts by vectors are never slower than those by one number for all.
+ */
 typedef struct limits {
   __m256i spare, lsb;
   __m256i lo, hi; /* int8 */
 } limits;
 
-/* Eight sums to int32 results that are not clamped yet. `inside` counts those that the accumulator holds; `seen` (a mask) leaves some out. */
+/* Eight sums to int32 results that are not clamped yet. `inside` counts those that the accumulator holds; `seen` (a
+ * mask) leaves some out. */
 INLINE __m256i shifted_some(const int32_t *sums, const limits *of, __m256i *inside, const bool counts, __m256i seen) {
   const __m256i sum = _mm256_loadu_si256((const __m256i *)sums);
   const __m256i held = _mm256_srav_epi32(_mm256_sllv_epi32(sum, of->spare), of->spare);
@@ -229,7 +234,8 @@ INLINE uint64_t sum_of(__m256i counts) {
 }
 
 /* Packing saturates twice, to int16 and to int8, which changes nothing: the result is clamped to less. */
-INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *inside, const bool counts) {
+INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *inside,
+                        const bool counts) {
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   size_t o = 0;
   for (; o + 32 <= count; o += 32) {
@@ -239,15 +245,19 @@ INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const li
     bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi), order);
     _mm256_storeu_si256((__m256i *)(out + o), bytes);
   }
-  for (; o + 8 <= count; o += 8) _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, inside, counts), of));
+  for (; o + 8 <= count; o += 8)
+    _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, inside, counts), of));
   if (o < count) { /* lines of sums end with room for whole vectors */
-    const __m256i seen = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - o)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, inside, counts, seen), of));
+    const __m256i seen =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - o)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const uint64_t bytes =
+        (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, inside, counts, seen), of));
     memcpy(out + o, &bytes, count - o);
   }
 }
 
-AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const re2na_cut *how) {
+AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels,
+                                size_t count, const re2na_cut *how) {
   const limits of = {
       _mm256_set1_epi32(how->acc_spare),
       _mm256_set1_epi32(how->lsb),

@@ -1,5 +1,5 @@
-/* x86-64 with AVX-512 and VNNI. VPDPBUSD adds four products, unsigned times signed, to int32: no sum of int16 stands between. The rest
- * is the AVX2 kernel's. */
+/* x86-64 with AVX-512 and VNNI. VPDPBUSD adds four products, unsigned times signed, to int32: no sum of int16 stands
+ * between. The rest is the AVX2 kernel's. */
 #include "kernel/kernel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -9,12 +9,13 @@
 #define AVX512 __attribute__((target("avx512f,avx512vnni")))
 #define INLINE static inline __attribute__((always_inline, target("avx512f,avx512vnni")))
 
-/* Pixels at once: as many sums on the way as the instruction's latency and throughput ask for, and at most, with registers left. */
+/* Pixels at once: as many sums on the way as the instruction's latency and throughput ask for, and at most, with
+ * registers left. */
 enum { PIXELS = 12, MOST = 14 };
 
 /* `pixels` is a constant where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
-                 const int8_t *weights, size_t quads, const int pixels) {
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels) {
   __m512i total[MOST];
 #pragma GCC unroll 14
   for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(from + (size_t)p * from_stride);
@@ -33,7 +34,9 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t f
 }
 
 /* How many of the pixels that are left make the next tile: none is much smaller than the others. */
-static size_t next_tile(size_t pixels) { return pixels <= MOST ? pixels : pixels < 2 * PIXELS ? (pixels + 1) / 2 : PIXELS; }
+static size_t next_tile(size_t pixels) {
+  return pixels <= MOST ? pixels : pixels < 2 * PIXELS ? (pixels + 1) / 2 : PIXELS;
+}
 
 #define TILE(pixels) \
   case pixels: tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, pixels); break
@@ -41,7 +44,8 @@ static size_t next_tile(size_t pixels) { return pixels <= MOST ? pixels : pixels
 AVX512 static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
                             size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   (void)together;
-  for (size_t made; pixels; pixels -= made, sums += made * sum_stride, from += made * from_stride, x += made * x_stride) {
+  for (size_t made; pixels;
+       pixels -= made, sums += made * sum_stride, from += made * from_stride, x += made * x_stride) {
     made = next_tile(pixels);
     switch (made) {
       TILE(1);
@@ -74,7 +78,9 @@ const re2na_loops *re2na_kernel_avx512(void) {
       .lines = re2na_avx2_lines,
       .finish = re2na_avx2_finish,
   };
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni") ? &made : NULL;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni")
+             ? &made
+             : NULL;
 }
 
 #else

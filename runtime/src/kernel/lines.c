@@ -30,8 +30,8 @@ re2na_scaling re2na_make_scaling(const re2na_arch *arch, int64_t shift_a, int64_
 }
 
 RE2NA_CLONES
-static void add_chunk(const int8_t *restrict a, const int8_t *restrict b, int8_t *restrict out, size_t count, re2na_scaling by,
-                      const re2na_cut *how) {
+static void add_chunk(const int8_t *restrict a, const int8_t *restrict b, int8_t *restrict out, size_t count,
+                      re2na_scaling by, const re2na_cut *how) {
   const int32_t low = re2na_clamp(how->data_min, how->lo, how->hi), high = re2na_clamp(how->data_max, how->lo, how->hi);
   if (how->cut_wraps) {
     for (size_t i = 0; i < count; i++)
@@ -45,7 +45,8 @@ static void add_chunk(const int8_t *restrict a, const int8_t *restrict b, int8_t
 }
 
 /* A chunk is computed elsewhere first, so that the loops over it can be vectors where `out` is `a` or `b`. */
-void re2na_add_line(const int8_t *a, const int8_t *b, int8_t *out, size_t count, re2na_scaling by, const re2na_cut *how) {
+void re2na_add_line(const int8_t *a, const int8_t *b, int8_t *out, size_t count, re2na_scaling by,
+                    const re2na_cut *how) {
   int8_t chunk[CHUNK];
   for (size_t i = 0; i < count; i += CHUNK) {
     const size_t some = count - i < CHUNK ? count - i : CHUNK;

@@ -1,5 +1,5 @@
-/* AArch64 with dot products (Armv8.2). SDOT takes signed bytes and adds to int32, so that neither an offset nor a limit is needed. The
- * rest is the portable code, which the compiler turns into vectors: every AArch64 processor has them. */
+/* AArch64 with dot products (Armv8.2). SDOT takes signed bytes and adds to int32, so that neither an offset nor a limit
+ * is needed. The rest is the portable code, which the compiler turns into vectors: every AArch64 processor has them. */
 #include "kernel/kernel.h"
 
 #if defined(__aarch64__) && defined(__linux__) && defined(__GNUC__)
@@ -13,8 +13,8 @@
 enum { PIXELS = 4, VECTORS = RE2NA_LANES / 4, DOT_PRODUCTS = 1 << 20 /* HWCAP_ASIMDDP */ };
 
 /* `pixels` is a constant where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
-                 const int8_t *weights, size_t quads, const int pixels) {
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels) {
   int32x4_t total[PIXELS][VECTORS];
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; p++)
@@ -36,10 +36,11 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t f
     for (int i = 0; i < VECTORS; i++) vst1q_s32(sums + (size_t)p * sum_stride + 4 * i, total[p][i]);
 }
 
-DOT static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
-                         size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
+DOT static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                         size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   (void)together;
-  for (; pixels >= PIXELS; pixels -= PIXELS, sums += PIXELS * sum_stride, from += PIXELS * from_stride, x += PIXELS * x_stride)
+  for (; pixels >= PIXELS;
+       pixels -= PIXELS, sums += PIXELS * sum_stride, from += PIXELS * from_stride, x += PIXELS * x_stride)
     tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS);
   for (; pixels; pixels--, sums += sum_stride, from += from_stride, x += x_stride)
     tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1);

@@ -12,7 +12,9 @@ enum {
 
 static const uint32_t GROUPS[] = {16, 8, 6, 4, 3, 2, 1};
 
-static int8_t weight_at(const re2na_weights *of, int64_t line, int64_t output) { return of->lines[line * of->outputs + output]; }
+static int8_t weight_at(const re2na_weights *of, int64_t line, int64_t output) {
+  return of->lines[line * of->outputs + output];
+}
 
 /* Large weights are taken in two halves. */
 typedef enum part { WHOLE, HALF, REST } part;
@@ -27,7 +29,9 @@ typedef struct reach {
   uint16_t up[SUMS], down[SUMS];
 } reach;
 
-static bool fits(uint32_t up, uint32_t down, uint32_t bound) { return bound * up <= INT16_MAX && bound * down <= -INT16_MIN; }
+static bool fits(uint32_t up, uint32_t down, uint32_t bound) {
+  return bound * up <= INT16_MAX && bound * down <= -INT16_MIN;
+}
 
 RE2NA_CLONES
 static bool all_fit(const reach *quads, uint32_t count, uint32_t together, uint32_t bound) {
@@ -48,7 +52,8 @@ static bool all_fit(const reach *quads, uint32_t count, uint32_t together, uint3
   return fits(most_up, most_down, bound);
 }
 
-/* The group that takes the fewest instructions: two for each vector, padding included, and one for each widening. 0: no group does. */
+/* The group that takes the fewest instructions: two for each vector, padding included, and one for each widening. 0: no
+ * group does. */
 static uint32_t choose_group(const reach *quads, uint32_t count, uint32_t bound) {
   uint32_t best = 0, least = UINT32_MAX;
   for (size_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; i++) {
@@ -107,7 +112,8 @@ static void fill(re2na_packed *made, const place *at, uint32_t quads, part which
 
 static void add_piece(re2na_packed *made, uint32_t *count, const place *at, uint32_t together, part which) {
   const uint32_t quads = (uint32_t)re2na_round_up(at->quads, together), read = (at->first + quads) * RE2NA_QUAD;
-  made->pieces[(*count)++] = (re2na_piece){at->first, quads, at->block, together, !at->first && which != REST, made->vector_bytes};
+  made->pieces[(*count)++] =
+      (re2na_piece){at->first, quads, at->block, together, !at->first && which != REST, made->vector_bytes};
   if (made->vectors) fill(made, at, quads, which);
   made->vector_bytes += (uint64_t)quads * RE2NA_VECTOR;
   if (read > made->line_bytes) made->line_bytes = read;
@@ -140,8 +146,8 @@ static void pack_blocks(re2na_packed *made, const re2na_loops *with) {
     for (uint32_t first = 0; first < quads; first += CHUNK)
       for (int64_t output = 0; output < outputs; output += RE2NA_LANES) {
         const int64_t left = outputs - output;
-        const place at = {group * outputs + output, left < RE2NA_LANES ? left : RE2NA_LANES, (uint32_t)(output / RE2NA_LANES), first,
-                          quads - first < CHUNK ? quads - first : CHUNK};
+        const place at = {group * outputs + output, left < RE2NA_LANES ? left : RE2NA_LANES,
+                          (uint32_t)(output / RE2NA_LANES), first, quads - first < CHUNK ? quads - first : CHUNK};
         add_place(made, &count, &at, with);
       }
     for (; count < stop; count++) made->pieces[count] = (re2na_piece){0, 0, 0, 1, false, 0};
@@ -168,8 +174,8 @@ static bool pairs_fit(const re2na_packed *made, uint32_t together) {
   return true;
 }
 
-/* Pairs in each of as few runs as fit, or nearly: numbers of runs are tried that soon grow by half (RE2NA_PAIR_LOOKS). 0 where not even
- * one pair fits. */
+/* Pairs in each of as few runs as fit, or nearly: numbers of runs are tried that soon grow by half (RE2NA_PAIR_LOOKS).
+ * 0 where not even one pair fits. */
 static uint32_t most_together(const re2na_packed *made) {
   uint32_t together = made->pairs ? made->pairs : 1;
   for (uint32_t runs = 1; !pairs_fit(made, together); together = (uint32_t)re2na_ceil(made->pairs, runs)) {

@@ -3,8 +3,8 @@
 
 #include "kernel/kernel.h"
 
-static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x, size_t x_stride,
-                     size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
+static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                     size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
   (void)together;
   for (size_t p = 0; p < pixels; p++) {
     const int8_t *restrict line = (const int8_t *)x + p * x_stride;
@@ -29,8 +29,8 @@ void re2na_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x
   }
 }
 
-void re2na_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images, const int8_t *weights,
-                  size_t weight_stride, size_t k, size_t outputs) {
+void re2na_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
+                 const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) {
   for (size_t i = 0; i < k; i++)
     for (size_t p = 0; p < images; p++) {
       const int32_t value = x[p * x_stride + i];
@@ -51,7 +51,8 @@ uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const
   return outside;
 }
 
-uint64_t re2na_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count, const re2na_cut *how) {
+uint64_t re2na_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels, size_t count,
+                      const re2na_cut *how) {
   uint64_t outside = 0;
   for (size_t p = 0; p < pixels; p++) outside += re2na_finish_line(sums + p * sum_stride, places[p], count, how);
   return outside;

@@ -15,7 +15,8 @@ int32_t re2na_program_load_limited(const void *bytes, uint64_t size, int32_t ker
   const re2na_loops *with = re2na_find_kernel(kernel_number);
   re2na_program *made;
   int32_t code;
-  if (!bytes || !program) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_program_load: bytes or program is NULL");
+  if (!bytes || !program)
+    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_program_load: bytes or program is NULL");
   *program = NULL;
   if (!with)
     return re2na_fail(error, RE2NA_ERROR_ARGUMENT,

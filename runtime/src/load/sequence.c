@@ -8,11 +8,12 @@ static int32_t check_step(const re2na_program *program, re2na_sequence *state, u
   const int64_t mode = insn->mode(at);
   const bool is_last = index + 1 == program->count;
   if ((at->opcode == RE2NA_HALT) != is_last)
-    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): HALT must be the last instruction, %u, and no other",
-                      index, insn->name, program->count - 1);
+    return re2na_fail(error, RE2NA_ERROR_SEQUENCE,
+                      "instruction %u (%s): HALT must be the last instruction, %u, and no other", index, insn->name,
+                      program->count - 1);
   if (at->engine == RE2NA_ENGINE_ARRAY && at->opcode != RE2NA_DENSE && state->unfinished)
-    return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): the sums of a DENSE without last = 1 are in the PEs",
-                      index, insn->name);
+    return re2na_fail(error, RE2NA_ERROR_SEQUENCE,
+                      "instruction %u (%s): the sums of a DENSE without last = 1 are in the PEs", index, insn->name);
   if (mode != RE2NA_ANY_MODE && mode != state->mode)
     return re2na_fail(error, RE2NA_ERROR_SEQUENCE, "instruction %u (%s): needs mode %s, the array is in mode %s", index,
                       insn->name, re2na_mode_name(mode), re2na_mode_name(state->mode));

@@ -1,4 +1,5 @@
-/* The cycle model: docs/timing.md. The formulas are generated (re2na_duration); runtime/timing.py replays the queues the same. */
+/* The cycle model: docs/timing.md. The formulas are generated (re2na_duration); runtime/timing.py replays the queues
+ * the same. */
 #include <stdlib.h>
 
 #include "load/load.h"
@@ -7,13 +8,13 @@
 
 typedef struct replay {
   re2na_program *program;
-  uint64_t next[RE2NA_ENGINE_COUNT];                            /* index of each engine's next instruction */
-  uint64_t free[RE2NA_ENGINE_COUNT];                            /* when the engine is free */
-  uint64_t bus;                                                 /* when the DRAM bus is free */
-  uint64_t given[RE2NA_ENGINE_COUNT][RE2NA_ENGINE_COUNT];       /* tokens from one engine to another, so far */
+  uint64_t next[RE2NA_ENGINE_COUNT];                      /* index of each engine's next instruction */
+  uint64_t free[RE2NA_ENGINE_COUNT];                      /* when the engine is free */
+  uint64_t bus;                                           /* when the DRAM bus is free */
+  uint64_t given[RE2NA_ENGINE_COUNT][RE2NA_ENGINE_COUNT]; /* tokens from one engine to another, so far */
   uint64_t taken[RE2NA_ENGINE_COUNT][RE2NA_ENGINE_COUNT];
-  uint64_t *times[RE2NA_ENGINE_COUNT][RE2NA_ENGINE_COUNT];      /* when each token was given */
-  uint64_t end;                                                 /* latest finish of all */
+  uint64_t *times[RE2NA_ENGINE_COUNT][RE2NA_ENGINE_COUNT]; /* when each token was given */
+  uint64_t end;                                            /* latest finish of all */
 } replay;
 
 static uint64_t find_next(const re2na_program *program, uint32_t engine, uint64_t from) {
@@ -48,7 +49,8 @@ static int32_t execute(replay *state, uint32_t engine, uint64_t start, re2na_err
   const re2na_instruction *at = &program->code[index];
   re2na_timing *timing = &program->timing[index];
   if (busy > MOST_CYCLES || start > UINT64_MAX / 4)
-    return re2na_fail(error, RE2NA_ERROR_INSTRUCTION, "instruction %llu (%s): takes %llu cycles from cycle %llu, more than %llu",
+    return re2na_fail(error, RE2NA_ERROR_INSTRUCTION,
+                      "instruction %llu (%s): takes %llu cycles from cycle %llu, more than %llu",
                       (unsigned long long)index, re2na_opcode_name(at->opcode), (unsigned long long)busy,
                       (unsigned long long)start, (unsigned long long)MOST_CYCLES);
   timing->start = start;
@@ -74,7 +76,8 @@ static int32_t deadlock(const replay *state, re2na_error *error) {
     const re2na_instruction *at = &state->program->code[index];
     for (uint32_t from = 0; from < RE2NA_ENGINE_COUNT; from++)
       if (at->wait >> from & 1 && state->taken[from][engine] == state->given[from][engine])
-        return re2na_fail(error, RE2NA_ERROR_TOKENS, "instruction %llu (%s): waits for ever for a token from the %s engine",
+        return re2na_fail(error, RE2NA_ERROR_TOKENS,
+                          "instruction %llu (%s): waits for ever for a token from the %s engine",
                           (unsigned long long)index, re2na_opcode_name(at->opcode), re2na_engine_name(from));
   }
   return re2na_fail(error, RE2NA_ERROR_TOKENS, "the engines wait for each other for ever");
@@ -85,7 +88,8 @@ static int32_t check_tokens_left(const replay *state, re2na_error *error) {
     for (int to = 0; to < RE2NA_ENGINE_COUNT; to++)
       if (state->given[from][to] != state->taken[from][to])
         return re2na_fail(error, RE2NA_ERROR_TOKENS, "%llu tokens from the %s engine to the %s engine are never taken",
-                          (unsigned long long)(state->given[from][to] - state->taken[from][to]), re2na_engine_name(from), re2na_engine_name(to));
+                          (unsigned long long)(state->given[from][to] - state->taken[from][to]),
+                          re2na_engine_name(from), re2na_engine_name(to));
   return RE2NA_OK;
 }
 

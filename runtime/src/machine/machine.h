@@ -47,12 +47,14 @@ void re2na_free_workers(re2na_worker *workers, uint32_t count);
 /* What a machine with one worker allocates for a program's room. */
 uint64_t re2na_room_bytes(const re2na_program *program);
 
-/* share.c: calls `work` with parts of 0..items, multiples of `grain` but for the last, from the machine's workers; returns when all is done.
- * `cost`: multiply-accumulates, roughly; little work is not divided. Returns what the workers counted. */
+/* share.c: calls `work` with parts of 0..items, multiples of `grain` but for the last, from the machine's workers;
+ * returns when all is done. `cost`: multiply-accumulates, roughly; little work is not divided. Returns what the workers
+ * counted. */
 typedef void re2na_work(void *job, re2na_machine *machine, re2na_worker *by, int64_t first, int64_t stop);
 uint64_t re2na_share(re2na_machine *machine, re2na_work *work, void *job, int64_t items, int64_t grain, uint64_t cost);
 
-/* The steps of k that have a line of weights, and how many they are; NULL where all k have one. Valid until the next call. */
+/* The steps of k that have a line of weights, and how many they are; NULL where all k have one. Valid until the next
+ * call. */
 static inline const uint32_t *re2na_present(const re2na_machine *machine, const uint8_t *mask, int64_t k, int64_t steps,
                                             int64_t *lines) {
   *lines = steps == k ? k : re2na_list_present(mask, k, steps, machine->present);

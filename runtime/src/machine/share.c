@@ -4,8 +4,8 @@
 /* Multiply-accumulates: microseconds, no more than it takes to ask for help. */
 enum { LITTLE_WORK = 50000 };
 
-/* A worker's shares of an instruction: large ones first, small ones at the end, so that one who comes late or is held up leaves little to
- * wait for. Its part of the items is always the same, and so mostly in its cache. */
+/* A worker's shares of an instruction: large ones first, small ones at the end, so that one who comes late or is held
+ * up leaves little to wait for. Its part of the items is always the same, and so mostly in its cache. */
 enum { SHARES = 5, UNITS = 16 };
 static const uint8_t before[SHARES] = {0, 8, 12, 14, 15};
 

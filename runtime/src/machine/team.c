@@ -1,7 +1,7 @@
-/* Helpers wait for an instruction's work, a while awake, as the next instruction mostly follows at once, then asleep. Every member has
- * shares of its own, so that it finds in its cache what it wrote for the instruction before; one who has none left takes those that another
- * would come to last. So a member whose processor is busy elsewhere holds up nobody, and a caller without help, as in a forked process, where
- * there are no helpers, does them all. */
+/* Helpers wait for an instruction's work, a while awake, as the next instruction mostly follows at once, then asleep.
+ * Every member has shares of its own, so that it finds in its cache what it wrote for the instruction before; one who
+ * has none left takes those that another would come to last. So a member whose processor is busy elsewhere holds up
+ * nobody, and a caller without help, as in a forked process, where there are no helpers, does them all. */
 #include "machine/team.h"
 
 #include <pthread.h>
@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PATIENCE = 20000 }; /* looks for work before a helper goes to sleep: a few hundred microseconds to a millisecond */
+/* Looks for work before a helper goes to sleep: a few hundred microseconds to a millisecond. */
+enum { PATIENCE = 20000 };
 
 typedef struct helper {
   re2na_team *team;
@@ -18,7 +19,8 @@ typedef struct helper {
   uint32_t member;
 } helper;
 
-/* Shares of a member that nobody has taken: the first and the one behind the last, of 16 bits each, so that both ends change as one. */
+/* Shares of a member that nobody has taken: the first and the one behind the last, of 16 bits each, so that both ends
+ * change as one. */
 typedef struct queue {
   _Alignas(RE2NA_LINE) atomic_uint_fast32_t ends;
 } queue;
@@ -31,11 +33,12 @@ struct re2na_team {
   uint32_t members, started;
   helper *helpers;
   queue *queues;
-  /* In one line, as helpers read it all when it is new. Written before the queues are filled, read by those who took a share. */
+  /* In one line, as helpers read it all when it is new. Written before the queues are filled, read by those who took a
+   * share. */
   _Alignas(RE2NA_LINE) re2na_task *task;
   void *job;
   uint32_t each;
-  atomic_uint runs;                     /* begun so far */
+  atomic_uint runs;                      /* begun so far */
   _Alignas(RE2NA_LINE) atomic_uint done; /* shares */
 };
 
@@ -56,8 +59,8 @@ static bool take(queue *of, bool own, uint32_t *share) {
     const uint_fast32_t first = seen & 0xFFFF, stop = seen >> 16;
     if (first == stop) return false;
     *share = (uint32_t)(own ? first : stop - 1);
-    if (atomic_compare_exchange_weak_explicit(&of->ends, &seen, own ? ends(first + 1, stop) : ends(first, stop - 1), memory_order_acquire,
-                                              memory_order_relaxed))
+    if (atomic_compare_exchange_weak_explicit(&of->ends, &seen, own ? ends(first + 1, stop) : ends(first, stop - 1),
+                                              memory_order_acquire, memory_order_relaxed))
       return true;
   }
 }
@@ -71,7 +74,9 @@ static void work(re2na_team *team, uint32_t member) {
   atomic_fetch_add_explicit(&team->done, done, memory_order_release);
 }
 
-static bool is_idle(re2na_team *team, unsigned seen) { return atomic_load_explicit(&team->runs, memory_order_acquire) == seen; }
+static bool is_idle(re2na_team *team, unsigned seen) {
+  return atomic_load_explicit(&team->runs, memory_order_acquire) == seen;
+}
 
 /* Waits for a run behind the `seen` ones; false where the team ends. */
 static bool wait_for_work(re2na_team *team, unsigned seen) {
@@ -154,7 +159,8 @@ void re2na_team_run(re2na_team *team, re2na_task *task, void *job, uint32_t each
   team->job = job;
   team->each = each;
   atomic_store_explicit(&team->done, 0, memory_order_relaxed);
-  for (uint32_t i = 0; i < team->members; i++) atomic_store_explicit(&team->queues[i].ends, ends(0, each), memory_order_release);
+  for (uint32_t i = 0; i < team->members; i++)
+    atomic_store_explicit(&team->queues[i].ends, ends(0, each), memory_order_release);
   pthread_mutex_lock(&team->lock);
   atomic_fetch_add_explicit(&team->runs, 1, memory_order_release);
   pthread_cond_broadcast(&team->wake);

@@ -43,9 +43,11 @@ static int32_t read_table(const re2na_program *program, section *sections, re2na
     if (kind < 1 || kind > RE2NA_SECTION_KINDS || sections[kind].there)
       return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %u: kind %u is unknown or there twice", i, kind);
     if (re2na_u32(entry + 4) != 0)
-      return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %u: reserved word is %u, must be 0", i, re2na_u32(entry + 4));
+      return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %u: reserved word is %u, must be 0", i,
+                        re2na_u32(entry + 4));
     if (offset % RE2NA_SECTION_ALIGNMENT != 0 || offset > program->size || size > program->size - offset)
-      return re2na_fail(error, RE2NA_ERROR_FORMAT, "section %s: %llu bytes at %llu, the file has %llu; offsets are multiples of %d",
+      return re2na_fail(error, RE2NA_ERROR_FORMAT,
+                        "section %s: %llu bytes at %llu, the file has %llu; offsets are multiples of %d",
                         re2na_section_name(kind), (unsigned long long)size, (unsigned long long)offset,
                         (unsigned long long)program->size, RE2NA_SECTION_ALIGNMENT);
     sections[kind] = (section){program->bytes + offset, size, true};
@@ -71,10 +73,10 @@ static int32_t read_arch(re2na_program *program, const section *part, re2na_erro
   if (part->size != 8 * RE2NA_ARCH_WORDS)
     return re2na_fail(error, RE2NA_ERROR_ARCH, "architecture has %llu bytes, this version knows %d",
                       (unsigned long long)part->size, 8 * RE2NA_ARCH_WORDS);
-#define READ(field, low, high)                                                                                          \
-  program->arch.field = (int64_t)re2na_u64(part->bytes + 8 * word++);                                                    \
-  if (program->arch.field < (low) || program->arch.field > (high))                                                       \
-    return re2na_fail(error, RE2NA_ERROR_ARCH, "architecture: " #field " = %lld is outside %lld..%lld",                  \
+#define READ(field, low, high)                                                                          \
+  program->arch.field = (int64_t)re2na_u64(part->bytes + 8 * word++);                                   \
+  if (program->arch.field < (low) || program->arch.field > (high))                                      \
+    return re2na_fail(error, RE2NA_ERROR_ARCH, "architecture: " #field " = %lld is outside %lld..%lld", \
                       (long long)program->arch.field, (long long)(low), (long long)(high));
   RE2NA_ARCH_FIELDS(READ)
 #undef READ
@@ -84,7 +86,8 @@ static int32_t read_arch(re2na_program *program, const section *part, re2na_erro
 static int32_t read_memory(re2na_program *program, const section *part, const section *constants, re2na_error *error) {
   const uint64_t limit = UINT64_C(1) << 32; /* what an instruction's address can reach */
   if (part->size != 16)
-    return re2na_fail(error, RE2NA_ERROR_FORMAT, "section MEMORY has %llu bytes, must be 16", (unsigned long long)part->size);
+    return re2na_fail(error, RE2NA_ERROR_FORMAT, "section MEMORY has %llu bytes, must be 16",
+                      (unsigned long long)part->size);
   program->dram_bytes = re2na_u64(part->bytes);
   program->constants_address = re2na_u64(part->bytes + 8);
   program->constants = constants->bytes;
@@ -125,10 +128,12 @@ static int32_t read_code(re2na_program *program, const section *part, re2na_erro
     if (size < 0) return RE2NA_ERROR_INSTRUCTION;
     offset += (uint64_t)size;
   }
-  /* Tables of the program, of its preparation and of its machine: a file of small instructions takes many times its size. */
+  /* Tables of the program, of its preparation and of its machine: a file of small instructions takes many times its
+   * size. */
   if (re2na_ask_memory(program, count * RE2NA_INSTRUCTION_BYTES, error)) return RE2NA_ERROR_LIMIT;
   program->code = calloc(count, sizeof *program->code);
-  if (!program->code) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for %llu instructions", (unsigned long long)count);
+  if (!program->code)
+    return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for %llu instructions", (unsigned long long)count);
   program->count = (uint32_t)count;
   for (uint64_t offset = 0, i = 0; i < count; i++)
     offset += (uint64_t)re2na_decode(part->bytes + offset, (size_t)(part->size - offset), &program->code[i]);
@@ -138,8 +143,8 @@ static int32_t read_code(re2na_program *program, const section *part, re2na_erro
 static int32_t read_sources(re2na_program *program, const section *part, re2na_error *error) {
   const uint64_t count = re2na_count_sources(part->bytes, part->size);
   if (count > RE2NA_MOST_SOURCES)
-    return re2na_fail(error, RE2NA_ERROR_FORMAT, "section SOURCES has %llu operators, instructions can name %d", (unsigned long long)count,
-                      RE2NA_MOST_SOURCES);
+    return re2na_fail(error, RE2NA_ERROR_FORMAT, "section SOURCES has %llu operators, instructions can name %d",
+                      (unsigned long long)count, RE2NA_MOST_SOURCES);
   program->source_count = (uint32_t)count;
   return re2na_ask_memory(program, count * sizeof(re2na_counters), error);
 }
@@ -151,7 +156,8 @@ int32_t re2na_load_container(re2na_program *program, re2na_error *error) {
   if (!code) code = read_arch(program, &sections[RE2NA_SECTION_ARCH], error);
   if (!code) code = read_memory(program, &sections[RE2NA_SECTION_MEMORY], &sections[RE2NA_SECTION_CONST], error);
   if (!code)
-    code = re2na_load_tensors(program, sections[RE2NA_SECTION_TENSORS].bytes, sections[RE2NA_SECTION_TENSORS].size, error);
+    code =
+        re2na_load_tensors(program, sections[RE2NA_SECTION_TENSORS].bytes, sections[RE2NA_SECTION_TENSORS].size, error);
   if (!code) code = read_code(program, &sections[RE2NA_SECTION_CODE], error);
   if (!code) code = read_sources(program, &sections[RE2NA_SECTION_SOURCES], error);
   return code;

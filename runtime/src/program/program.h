@@ -27,7 +27,7 @@ struct re2na_program {
   uint32_t count;
   uint32_t source_count;
   re2na_counters *fixed; /* per instruction: what does not depend on the data */
-  uint8_t *buffered;     /* per instruction: 1 where the output overlaps what is read, or itself: it is formed elsewhere */
+  uint8_t *buffered; /* per instruction: 1 where the output overlaps what is read, or itself: it is formed elsewhere */
   re2na_timing *timing;
   uint64_t cycles;
   uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */
@@ -38,8 +38,8 @@ struct re2na_program {
   re2na_prepared *prepared;
 };
 
-/* What is known of an instruction's operands before any run. Constants lie in the program's bytes; NULL where an operand comes from
- * elsewhere and has to be read in SRAM. */
+/* What is known of an instruction's operands before any run. Constants lie in the program's bytes; NULL where an
+ * operand comes from elsewhere and has to be read in SRAM. */
 typedef struct re2na_operands {
   const int8_t *weights;
   const uint8_t *bias, *mask;
@@ -47,7 +47,8 @@ typedef struct re2na_operands {
   bool needless; /* a LOAD of constants that nobody reads in SRAM */
 } re2na_operands;
 
-/* What a machine has to allocate for the instructions besides its memories, all of it for every worker but the dense sums. */
+/* What a machine has to allocate for the instructions besides its memories, all of it for every worker but the dense
+ * sums. */
 typedef struct re2na_room {
   uint64_t column_bytes;  /* inputs of a block of pixels, one line of k each */
   uint64_t sum_items;     /* int32: sums of a block of pixels */
@@ -58,14 +59,14 @@ typedef struct re2na_room {
   uint64_t dense_items;   /* int64: sums of a dense layer; once for all workers */
 } re2na_room;
 
-/* A program with what changes after it is loaded, although machines hold it as a constant: the lock guards the number of holders, what
- * is asked of the host, and the rest until it is there. */
+/* A program with what changes after it is loaded, although machines hold it as a constant: the lock guards the number
+ * of holders, what is asked of the host, and the rest until it is there. */
 struct re2na_prepared {
   re2na_program program;
   pthread_mutex_t lock;
-  uint64_t holders;   /* whoever loaded it, and its machines: the last one frees it */
-  re2na_limits asks;  /* of the host */
-  bool done;          /* what follows, which run/prepare.c finds out for the first machine */
+  uint64_t holders;         /* whoever loaded it, and its machines: the last one frees it */
+  re2na_limits asks;        /* of the host */
+  bool done;                /* what follows, which run/prepare.c finds out for the first machine */
   re2na_operands *operands; /* per instruction */
   re2na_packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
   re2na_packed **packs;     /* each once */
@@ -86,7 +87,8 @@ int32_t re2na_load_container(re2na_program *program, re2na_error *error);
 int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_t size, re2na_error *error);
 /* sources.c: how many operators the SOURCES section lists. */
 uint64_t re2na_count_sources(const uint8_t *text, uint64_t size);
-/* asks.c: one more thing that the program asks of the host; refused where all of them together are beyond its limits. */
+/* asks.c: one more thing that the program asks of the host; refused where all of them together are beyond its limits.
+ */
 int32_t re2na_ask_memory(const re2na_program *program, uint64_t bytes, re2na_error *error);
 int32_t re2na_ask_work(const re2na_program *program, uint64_t steps, re2na_error *error);
 

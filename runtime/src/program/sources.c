@@ -1,5 +1,5 @@
-/* The SOURCES section: a JSON list of objects, one for each source operator. Its reader is Python (codegen/program.py); all that a
- * machine wants to know is how many there are. */
+/* The SOURCES section: a JSON list of objects, one for each source operator. Its reader is Python (codegen/program.py);
+ * all that a machine wants to know is how many there are. */
 #include "program/program.h"
 
 uint64_t re2na_count_sources(const uint8_t *text, uint64_t size) {

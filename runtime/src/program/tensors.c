@@ -52,19 +52,20 @@ static int32_t check(const re2na_program *program, const record *entry, re2na_er
     return re2na_fail(error, RE2NA_ERROR_TENSOR, "tensor '%s': rank 2 but shape (%u, %u, %u, %u)", tensor->name,
                       tensor->shape[0], tensor->shape[1], tensor->shape[2], tensor->shape[3]);
   if (size == 0 || elements(tensor->stored, program->dram_bytes) != size)
-    return re2na_fail(error, RE2NA_ERROR_TENSOR,
-                      "tensor '%s': shape (%u, %u, %u, %u) stored as (%u, %u, %u, %u) is empty, of different size or larger than "
-                      "the DRAM of %llu bytes",
-                      tensor->name, tensor->shape[0], tensor->shape[1], tensor->shape[2], tensor->shape[3],
-                      tensor->stored[0], tensor->stored[1], tensor->stored[2], tensor->stored[3],
-                      (unsigned long long)program->dram_bytes);
+    return re2na_fail(
+        error, RE2NA_ERROR_TENSOR,
+        "tensor '%s': shape (%u, %u, %u, %u) stored as (%u, %u, %u, %u) is empty, of different size or larger than "
+        "the DRAM of %llu bytes",
+        tensor->name, tensor->shape[0], tensor->shape[1], tensor->shape[2], tensor->shape[3], tensor->stored[0],
+        tensor->stored[1], tensor->stored[2], tensor->stored[3], (unsigned long long)program->dram_bytes);
   if (tensor->address > program->dram_bytes - size)
     return re2na_fail(error, RE2NA_ERROR_TENSOR, "tensor '%s': %llu bytes at address %llu do not fit the DRAM of %llu",
                       tensor->name, (unsigned long long)size, (unsigned long long)tensor->address,
                       (unsigned long long)program->dram_bytes);
   if (program->constants_bytes && tensor->address < end && program->constants_address < tensor->address + size)
-    return re2na_fail(error, RE2NA_ERROR_TENSOR, "tensor '%s': %llu bytes at address %llu overlap the constants at %llu..%llu",
-                      tensor->name, (unsigned long long)size, (unsigned long long)tensor->address,
+    return re2na_fail(error, RE2NA_ERROR_TENSOR,
+                      "tensor '%s': %llu bytes at address %llu overlap the constants at %llu..%llu", tensor->name,
+                      (unsigned long long)size, (unsigned long long)tensor->address,
                       (unsigned long long)program->constants_address, (unsigned long long)end);
   return RE2NA_OK;
 }
@@ -75,7 +76,8 @@ int32_t re2na_load_tensors(re2na_program *program, const uint8_t *table, uint64_
   if (size < 4 || count > (size - 4) / RECORD_BYTES)
     return re2na_fail(error, RE2NA_ERROR_TENSOR, "tensor table of %u entries does not fit %llu bytes", count,
                       (unsigned long long)size);
-  if (re2na_ask_memory(program, 2 * (uint64_t)count * sizeof(re2na_tensor) + size + count, error)) return RE2NA_ERROR_LIMIT;
+  if (re2na_ask_memory(program, 2 * (uint64_t)count * sizeof(re2na_tensor) + size + count, error))
+    return RE2NA_ERROR_LIMIT;
   program->inputs = calloc((size_t)count + 1, sizeof *program->inputs);
   program->outputs = calloc((size_t)count + 1, sizeof *program->outputs);
   program->names = calloc(1, (size_t)size + count);

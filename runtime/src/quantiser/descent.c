@@ -1,8 +1,9 @@
 /* Coordinate descent over the integer weights of a layer, for the quantiser. It alone here computes in float.
  *
- * The time goes into the gradient: every weight that moves changes it for all weights of the same output. Few weights move, and
- * other outputs do not care, so each output follows its own moves only; a matrix product would multiply mostly zeros. The moves
- * of a block of weights reach the gradient together, strip by strip, while the strips of the matrix are in the cache. */
+ * The time goes into the gradient: every weight that moves changes it for all weights of the same output. Few weights
+ * move, and other outputs do not care, so each output follows its own moves only; a matrix product would multiply
+ * mostly zeros. The moves of a block of weights reach the gradient together, strip by strip, while the strips of the
+ * matrix are in the cache. */
 #include <stddef.h>
 #include <string.h>
 
@@ -17,15 +18,16 @@
 #endif
 
 enum {
-  BLOCK = 64,    /* weights whose moves reach the gradient together */
-  OUTPUTS = 32,  /* that share a block of the matrix while it is in the cache */
-  STRIP = 1024,  /* of the gradient */
-  LANES = 64     /* sums under way at once */
+  BLOCK = 64,   /* weights whose moves reach the gradient together */
+  OUTPUTS = 32, /* that share a block of the matrix while it is in the cache */
+  STRIP = 1024, /* of the gradient */
+  LANES = 64    /* sums under way at once */
 };
 
 #define INLINE static inline __attribute__((always_inline))
-#define ROUNDING 12582912.0f /* 1.5 * 2**23: added and taken away again, it rounds small numbers to integers, ties to even */
-#define LARGEST 4194304.0f   /* 2**22: what it rounds */
+/* 1.5 * 2**23: added and taken away again, it rounds small numbers to integers, ties to even. */
+#define ROUNDING 12582912.0f
+#define LARGEST 4194304.0f /* 2**22: what it rounds */
 
 typedef struct moves {
   uint32_t count;
@@ -61,17 +63,18 @@ INLINE void descend_block(const problem *p, size_t begin, uint32_t size, uint32_
 }
 
 /* `lanes` is a constant where this is inlined; `fused`: the processor rounds a product and its addition once. */
-INLINE void follow(const float *rows, size_t inputs, const moves *moved, float *left, const int lanes, const int fused) {
+INLINE void follow(const float *rows, size_t inputs, const moves *moved, float *left, const int lanes,
+                   const int fused) {
   float sum[LANES] = {0};
   for (uint32_t m = 0; m < moved->count; m++) {
     const float *row = rows + moved->index[m] * inputs, change = moved->change[m];
-    for (int k = 0; k < lanes; k++)
-      sum[k] = fused ? __builtin_fmaf(row[k], change, sum[k]) : sum[k] + row[k] * change;
+    for (int k = 0; k < lanes; k++) sum[k] = fused ? __builtin_fmaf(row[k], change, sum[k]) : sum[k] + row[k] * change;
   }
   for (int k = 0; k < lanes; k++) left[k] -= sum[k];
 }
 
-INLINE void follow_all(const float *rows, size_t inputs, const moves *moved, float *left, size_t count, const int fused) {
+INLINE void follow_all(const float *rows, size_t inputs, const moves *moved, float *left, size_t count,
+                       const int fused) {
   size_t j = 0;
   for (; j + LANES <= count; j += LANES) follow(rows + j, inputs, moved, left + j, LANES, fused);
   for (; j < count; j++) follow(rows + j, inputs, moved, left + j, 1, fused);
@@ -79,7 +82,8 @@ INLINE void follow_all(const float *rows, size_t inputs, const moves *moved, flo
 
 typedef void follower(const float *rows, size_t inputs, const moves *moved, float *left, size_t count);
 
-INLINE void follow_strip(const problem *p, size_t begin, size_t from, size_t to, const moves *moved, follower *follow_moves) {
+INLINE void follow_strip(const problem *p, size_t begin, size_t from, size_t to, const moves *moved,
+                         follower *follow_moves) {
   const float *rows = p->gram + begin * p->inputs + from;
   for (uint32_t o = 0; o < p->outputs; o++)
     if (moved[o].count) follow_moves(rows, p->inputs, &moved[o], p->left + o * p->inputs + from, to - from);
@@ -143,8 +147,8 @@ static int has_fused(void) { return 1; }
 static int has_fused(void) { return 0; }
 #endif
 
-int32_t re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs, float low,
-                      float high, uint32_t sweeps) {
+int32_t re2na_descend(const float *gram, float *left, float *weight, uint32_t groups, uint32_t outputs, uint32_t inputs,
+                      float low, float high, uint32_t sweeps) {
   if (!gram || !left || !weight || !(low >= -LARGEST && low <= high && high <= LARGEST)) return RE2NA_ERROR_ARGUMENT;
   void (*const run)(const problem *, uint32_t) = has_fused() ? descend_fused : descend_portable;
   for (uint32_t g = 0; g < groups; g++)

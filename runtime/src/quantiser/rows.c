@@ -33,8 +33,11 @@ static int is_sound(const re2na_window *w, const int64_t *pixels) {
   if (!w->across || !w->groups || w->channels % w->groups) return 0;
   const uint64_t most = re2na_max(w->pixels, 1), images = re2na_max(w->images, 1);
   const uint64_t plane = (uint64_t)w->height * w->width, window = (uint64_t)w->kernel[0] * w->kernel[1];
-  if (!fits(plane, re2na_times(w->channels, images)) || !fits(window, re2na_times(w->channels, re2na_times(images, most)))) return 0;
-  if (!fits(w->kernel[0], w->dilations[0]) || !fits(w->kernel[1], w->dilations[1]) || !fits(w->across, w->strides[1])) return 0;
+  if (!fits(plane, re2na_times(w->channels, images)) ||
+      !fits(window, re2na_times(w->channels, re2na_times(images, most))))
+    return 0;
+  if (!fits(w->kernel[0], w->dilations[0]) || !fits(w->kernel[1], w->dilations[1]) || !fits(w->across, w->strides[1]))
+    return 0;
   for (uint64_t p = 0; p < (uint64_t)w->images * w->pixels; p++)
     if (pixels[p] < 0 || !fits((uint64_t)pixels[p] / w->across, w->strides[0])) return 0;
   return 1;
@@ -42,7 +45,8 @@ static int is_sound(const re2na_window *w, const int64_t *pixels) {
 
 int32_t re2na_rows(const int8_t *source, const int64_t *pixels, const re2na_window *w, int8_t *rows) {
   if (!source || !pixels || !w || !rows || !is_sound(w, pixels)) return RE2NA_ERROR_ARGUMENT;
-  const int64_t inputs = (int64_t)w->channels / w->groups * w->kernel[0] * w->kernel[1], plane = (int64_t)w->height * w->width;
+  const int64_t inputs = (int64_t)w->channels / w->groups * w->kernel[0] * w->kernel[1],
+                plane = (int64_t)w->height * w->width;
   for (int64_t n = 0; n < w->images; n++)
     for (int64_t g = 0; g < w->groups; g++) {
       const int8_t *planes = source + (n * w->groups + g) * (w->channels / w->groups) * plane;

@@ -1,4 +1,5 @@
-/* The call that generated code makes. The only file of the library with process state: loaded programs, idle machines, sums. */
+/* The call that generated code makes. The only file of the library with process state: loaded programs, idle machines,
+ * sums. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -80,7 +81,8 @@ static int32_t kernel_wanted(int32_t *number) {
   const char *name = getenv("RE2NA_KERNEL");
   *number = name ? re2na_kernel_number(name) : RE2NA_KERNEL_AUTO;
   if (*number >= 0 && re2na_kernel_runs(*number)) return RE2NA_OK;
-  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_KERNEL = '%s' is no kernel, or not one for this processor", name);
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT,
+                    "RE2NA_KERNEL = '%s' is no kernel, or not one for this processor", name);
 }
 
 /* A limit from the environment, where it is there. */
@@ -91,7 +93,8 @@ static int32_t limit_wanted(const char *name, uint64_t *limit) {
   errno = 0;
   *limit = strtoull(text, &end, 10);
   if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0) return RE2NA_OK;
-  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "%s = '%s' is no number in 0..%llu", name, text, (unsigned long long)UINT64_MAX);
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "%s = '%s' is no number in 0..%llu", name, text,
+                    (unsigned long long)UINT64_MAX);
 }
 
 static int32_t limits_wanted(re2na_limits *limits) {
@@ -109,8 +112,10 @@ static int32_t threads_wanted(uint32_t *threads) {
   if (*threads) return RE2NA_OK;
   if (text) number = strtol(text, &end, 10);
   *threads = (uint32_t)number;
-  if (!text || (*text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= RE2NA_MOST_THREADS)) return RE2NA_OK;
-  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_THREADS = '%s' is no number in 1..%d", text, RE2NA_MOST_THREADS);
+  if (!text || (*text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= RE2NA_MOST_THREADS))
+    return RE2NA_OK;
+  return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "RE2NA_THREADS = '%s' is no number in 1..%d", text,
+                    RE2NA_MOST_THREADS);
 }
 
 static entry *load(const uint8_t *bytes, uint64_t size, uint32_t checksum) {
@@ -190,12 +195,14 @@ static idle *make_machine(const re2na_program *program) {
 static int32_t set_threads(re2na_machine *machine) {
   uint32_t threads;
   int32_t code = threads_wanted(&threads);
-  if (code == RE2NA_OK && re2na_machine_threads(machine) != threads) code = re2na_machine_set_threads(machine, threads, &last_error);
+  if (code == RE2NA_OK && re2na_machine_threads(machine) != threads)
+    code = re2na_machine_set_threads(machine, threads, &last_error);
   return code;
 }
 
 /* The pointers as re2na_run wants them; most programs have few. */
-static int32_t run(re2na_machine *machine, const re2na_program *program, const uint64_t *pointers, re2na_counters *counters) {
+static int32_t run(re2na_machine *machine, const re2na_program *program, const uint64_t *pointers,
+                   re2na_counters *counters) {
   enum { FEW = 16 };
   const uint32_t inputs = program->input_count, count = inputs + program->output_count;
   int8_t *few[FEW], **all = count <= FEW ? few : calloc(count, sizeof *all);
@@ -215,8 +222,8 @@ int32_t re2na_execute(const uint8_t *program, int64_t size, const uint64_t *poin
   last_error.code = RE2NA_OK;
   last_error.message[0] = '\0';
   if (!program || !pointers || size < 0)
-    return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT, "re2na_execute: program or pointers is NULL, or size %lld is negative",
-                      (long long)size);
+    return re2na_fail(&last_error, RE2NA_ERROR_ARGUMENT,
+                      "re2na_execute: program or pointers is NULL, or size %lld is negative", (long long)size);
   at = acquire(program, (uint64_t)size, &machine);
   if (!at) return last_error.code;
   if (!machine) machine = make_machine(at->program);

@@ -7,8 +7,9 @@
 
 enum { POISON = 0xA5 };
 
-_Static_assert(sizeof(re2na_instruction) + sizeof(re2na_operands) + 2 * sizeof(re2na_counters) + sizeof(re2na_timing) + sizeof(uint64_t) +
-                       3 * sizeof(void *) + 1 <= RE2NA_INSTRUCTION_BYTES,
+_Static_assert(sizeof(re2na_instruction) + sizeof(re2na_operands) + 2 * sizeof(re2na_counters) + sizeof(re2na_timing) +
+                       sizeof(uint64_t) + 3 * sizeof(void *) + 1 <=
+                   RE2NA_INSTRUCTION_BYTES,
                "an instruction's entries in all tables");
 
 static void free_help(re2na_machine *machine) {
@@ -16,12 +17,14 @@ static void free_help(re2na_machine *machine) {
   re2na_team_free(machine->team);
 }
 
+/* What single instructions need. */
 static bool add_late(re2na_machine *machine) {
   const re2na_program *program = machine->program;
   bool enough;
   machine->late = re2na_zeros(program->count, sizeof *machine->late);
   enough = machine->late != NULL;
-  for (uint32_t i = 0; enough && i < program->count; i++) enough = re2na_insn_of(&program->code[i])->reserve(machine, i);
+  for (uint32_t i = 0; enough && i < program->count; i++)
+    enough = re2na_insn_of(&program->code[i])->reserve(machine, i);
   return enough;
 }
 
@@ -36,8 +39,9 @@ static void free_late(re2na_machine *machine) {
 
 static bool add_memories(re2na_machine *made) {
   const re2na_program *program = made->program;
+  const uint64_t image = program->dram_bytes - program->constants_bytes;
   made->memory.sram = re2na_zeros(program->sram_used, 1);
-  made->memory.dram = calloc((size_t)(program->dram_bytes - program->constants_bytes) + RE2NA_SLACK, 1); /* pages that nobody needs stay away */
+  made->memory.dram = calloc((size_t)image + RE2NA_SLACK, 1); /* pages that nobody needs stay away */
   made->dense_sums = re2na_zeros(program->prepared->room.dense_items, sizeof *made->dense_sums);
   made->results = re2na_zeros(program->result_bytes, 1);
   made->present = re2na_zeros(program->present_items, sizeof *made->present);
@@ -45,14 +49,16 @@ static bool add_memories(re2na_machine *made) {
   made->workers = re2na_zeros(1, sizeof *made->workers);
   made->instruction_counters = re2na_zeros(program->count, sizeof *made->instruction_counters);
   made->source_counters = re2na_zeros(program->source_count, sizeof *made->source_counters);
-  return made->memory.sram && made->memory.dram && made->dense_sums && made->results && made->present && made->blank && made->workers &&
-         made->instruction_counters && made->source_counters && re2na_add_worker(&program->prepared->room, made->workers) && add_late(made);
+  return made->memory.sram && made->memory.dram && made->dense_sums && made->results && made->present && made->blank &&
+         made->workers && made->instruction_counters && made->source_counters &&
+         re2na_add_worker(&program->prepared->room, made->workers) && add_late(made);
 }
 
 int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error) {
   re2na_machine *made;
   int32_t code;
-  if (!program || !machine) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_create: program or machine is NULL");
+  if (!program || !machine)
+    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_create: program or machine is NULL");
   *machine = NULL;
   code = re2na_prepare(program, error);
   if (code) return code;
@@ -102,7 +108,8 @@ int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2n
     return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
   re2na_team *team = threads > 1 ? re2na_team_create(threads) : NULL;
   re2na_worker *workers = re2na_zeros(threads, sizeof *workers);
-  for (uint32_t i = 0; workers && enough && i < threads; i++) enough = re2na_add_worker(&machine->program->prepared->room, &workers[i]);
+  for (uint32_t i = 0; workers && enough && i < threads; i++)
+    enough = re2na_add_worker(&machine->program->prepared->room, &workers[i]);
   if (workers && enough && (team || threads == 1)) {
     free_help(machine);
     machine->team = team;
@@ -127,4 +134,6 @@ int32_t re2na_machine_set_profiling(re2na_machine *machine, int32_t profiles, re
   return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for the times of %u instructions", machine->program->count);
 }
 
-const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine) { return machine ? machine->nanoseconds : NULL; }
+const uint64_t *re2na_machine_nanoseconds(const re2na_machine *machine) {
+  return machine ? machine->nanoseconds : NULL;
+}

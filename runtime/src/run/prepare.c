@@ -1,4 +1,5 @@
-/* Between loading and running: where operands come from, weights laid out for the kernel, and what a machine has to allocate. */
+/* Between loading and running: where operands come from, weights laid out for the kernel, and what a machine has to
+ * allocate. */
 #include "run/prepare.h"
 
 #include <stdlib.h>

@@ -33,7 +33,8 @@ static void transpose(void *shared, re2na_machine *machine, re2na_worker *by, in
 }
 
 /* (rows, columns) of each image to (columns, rows). With the first input the helpers wake. */
-static void transpose_all(re2na_machine *machine, const int8_t *from, int8_t *to, int64_t images, int64_t rows, int64_t columns) {
+static void transpose_all(re2na_machine *machine, const int8_t *from, int8_t *to, int64_t images, int64_t rows,
+                          int64_t columns) {
   const int64_t size = rows * columns;
   if (rows == 1 || columns == 1) memcpy(to, from, (size_t)(images * size));
   else
@@ -86,12 +87,15 @@ int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *c
                   re2na_error *error) {
   re2na_counters sum = {0, 0, 0};
   const re2na_program *program;
-  if (!machine || !inputs || !outputs) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: machine, inputs or outputs is NULL");
+  if (!machine || !inputs || !outputs)
+    return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: machine, inputs or outputs is NULL");
   program = machine->program;
   for (uint32_t i = 0; i < program->input_count; i++)
-    if (!inputs[i]) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: input '%s' is NULL", program->inputs[i].name);
+    if (!inputs[i])
+      return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: input '%s' is NULL", program->inputs[i].name);
   for (uint32_t i = 0; i < program->output_count; i++)
-    if (!outputs[i]) return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: output '%s' is NULL", program->outputs[i].name);
+    if (!outputs[i])
+      return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: output '%s' is NULL", program->outputs[i].name);
   for (uint32_t i = 0; i < program->input_count; i++) bring_in(machine, &program->inputs[i], inputs[i]);
   memset(machine->source_counters, 0, program->source_count * sizeof *machine->source_counters);
   for (uint32_t i = 0; i < program->count; i++) {
@@ -108,7 +112,8 @@ int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *c
 }
 
 int32_t re2na_run_many(re2na_machine *machine, uint64_t count, const int8_t *const *inputs, int8_t *const *outputs,
-                       re2na_counters *totals, re2na_counters *instructions, re2na_counters *sources, re2na_error *error) {
+                       re2na_counters *totals, re2na_counters *instructions, re2na_counters *sources,
+                       re2na_error *error) {
   const re2na_program *program;
   if (!machine || !inputs || !outputs)
     return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run_many: machine, inputs or outputs is NULL");
@@ -129,4 +134,6 @@ const re2na_counters *re2na_machine_instruction_counters(const re2na_machine *ma
   return machine ? machine->instruction_counters : NULL;
 }
 
-const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine) { return machine ? machine->source_counters : NULL; }
+const re2na_counters *re2na_machine_source_counters(const re2na_machine *machine) {
+  return machine ? machine->source_counters : NULL;
+}
