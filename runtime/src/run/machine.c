@@ -60,7 +60,7 @@ int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machi
   if (!program || !machine)
     return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_machine_create: program or machine is NULL");
   *machine = NULL;
-  code = re2na_prepare(program, error);
+  code = re2na_prepare(program->prepared, error);
   if (code) return code;
   made = calloc(1, sizeof *made);
   if (!made) return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for a machine");

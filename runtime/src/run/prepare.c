@@ -6,8 +6,8 @@
 
 #include "insn/insn.h"
 
-static int32_t prepare(const re2na_program *program, re2na_error *error) {
-  re2na_prepared *to = program->prepared;
+static int32_t prepare(re2na_prepared *to, re2na_error *error) {
+  const re2na_program *program = &to->program;
   int32_t code = re2na_trace_operands(program, &to->operands, error);
   if (code) return code;
   to->packed = calloc(program->count, sizeof *to->packed);
@@ -18,12 +18,11 @@ static int32_t prepare(const re2na_program *program, re2na_error *error) {
   return code ? code : re2na_ask_memory(program, re2na_room_bytes(program), error);
 }
 
-int32_t re2na_prepare(const re2na_program *program, re2na_error *error) {
-  re2na_prepared *to = program->prepared;
+int32_t re2na_prepare(re2na_prepared *to, re2na_error *error) {
   int32_t code = RE2NA_OK;
   pthread_mutex_lock(&to->lock);
   const re2na_limits asks = to->asks;
-  if (!to->done) code = prepare(program, error);
+  if (!to->done) code = prepare(to, error);
   if (code == RE2NA_OK) {
     to->done = true;
   } else {

@@ -4,7 +4,7 @@
 
 #include "program/program.h"
 
-/* All that a run needs and that does not depend on its data; done once, whoever asks first. */
-int32_t re2na_prepare(const re2na_program *program, re2na_error *error);
+/* All of a program that a run needs and that does not depend on its data; done once, whoever asks first. */
+int32_t re2na_prepare(re2na_prepared *to, re2na_error *error);
 
 #endif
