@@ -2,7 +2,7 @@
 # make demo-relax   the same with Relax
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
 # make fuzz-files FILES=5000   so many damaged files of each kind, through the command (docs/reliability.md)
-# make format   rewrite the Python files in the house style
+# make format   rewrite the Python, C and C++ files in the house style
 # make coverage   which branches of the simulator's C code compiled graphs reach
 # make fuzz MINUTES=n   fuzzing of the simulator (clang)   make test-sanitized   its tests under sanitizers (gcc)
 # Each sets up what it needs first: TVM 0.19 with Relay in .venv, today's TVM with Relax in .venv-relax, since both are called tvm.
@@ -24,7 +24,9 @@ QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize t
     tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*.h runtime/src/*.c runtime/tvm/*.cc)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
+
+C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc tests/fuzz/*.h tests/fuzz/*.c tests/runtime/*.c)
 
 # damaged files of each kind
 FILES := 2000
@@ -70,6 +72,7 @@ test-sanitized: $(STAMP)
 lint: $(STAMP) types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	$(BIN)/python -m tvm_re2na.codegen.isa.generate --check
 	$(BIN)/python docs/make_hardware.py --check
 
@@ -82,6 +85,7 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
 
 generate: $(STAMP)
 	$(BIN)/python -m tvm_re2na.codegen.isa.generate

@@ -33,24 +33,28 @@ WRONG = f"what a caller or a program does wrong: {MALFORMED}"
 HAND_MADE = "no compiled program, only those of tests/runtime/programs.py, tests/fuzz"
 NO_MEMORY = "no memory: the test in which every allocation fails in turn"
 OTHERS = {
-    "load.c, tensors.c, validate.c, sequence.c, program.c, error.c, crc.c": f"what programs are refused for: {MALFORMED}",
+    "container.c, tensors.c, load.c, validate.c, check.c, sequence.c, program.c, error.c, crc.c": (
+        f"what programs are refused for: {MALFORMED}"
+    ),
     "bridge.c": "programs in TVM's modules: tests/rooms, tests/runtime/test_library.py",
     "kernels.c": "the choice of a kernel: tests/runtime/test_other_processors.py",
-    "kernel_neon.c": "another processor's: tests/runtime/test_other_processors.py",
+    "neon.c": "another processor's: tests/runtime/test_other_processors.py",
     "descent.c, rows.c, products.c": "the quantiser's: tests/quantize",
 }
 REASONS = {  # what stands in a line, behind the name of its file
-    r"re2na_fail|RE2NA_ERROR|machine( \?|\))|!team\)|MOST_CYCLES": WRONG,
-    r"limits.c:.*(limits\.|re2na_ask)|prepare.c:.*re2na_ask": "programs beyond a limit: tests/runtime/test_limits.py",
+    r"re2na_fail|RE2NA_ERROR|RE2NA_IN_RANGE|machine( \?|\))|!team\)|MOST_CYCLES": WRONG,
+    r"limits\.|re2na_ask": "programs beyond a limit: tests/runtime/test_limits.py",
     r"timing.c:.*(RE2NA_ENGINE_COUNT|program->count\)|at->wait|given|best ==)": WRONG,
-    r"[mc]alloc|no_memory|failed|SIZE_MAX|reserve|re2na_pack\(made|add_(late|memories)": NO_MEMORY,
+    r"[mc]alloc|no_memory|failed|SIZE_MAX|reserve|re2na_pack\(made|add_(late|memories)|re2na_zeros|enough": NO_MEMORY,
     r"return made|!made|&& enough|!larger|machine->late |workers &&|helpers &&": NO_MEMORY,
     r"if \(!?(code|error)\b|!code;|const int32_t code = re2na_run": "passes a refusal on",
     r"builtin_cpu_supports": "another processor: tests/runtime/test_other_processors.py",
-    r"aside|pool.c:for .*(image < n|y < height|x < width)": f"results over what is still read: {HAND_MADE}",
+    r"elsewhere|overlap|overwrites|in_place|results.c:for ": f"results over what is still read: {HAND_MADE}",
     r"\.bias\b|known->bias|all_known": f"weights and biases that a run brings: {HAND_MADE}",
-    r"is_empty|provenance.c:.*(SOME|first && stop|copy|copies|whole|plane <|row <|pad_value)": f"moved constants: {HAND_MADE}",
-    r"transfer.c:.*(first|behind|bytes > 0|from\)|to\)|row <)": f"transfers across the constants' edge: {HAND_MADE}",
+    r"is_empty|pad_value >|tracer.c:.*(copy|copies)|transfer.c:.*(ALL|SOME|NONE|whole|plane <|row <)": (
+        f"moved constants: {HAND_MADE}"
+    ),
+    r"(transfer|memory).c:.*(first|behind|bytes > 0|from\)|to\)|row <)": f"transfers across the constants' edge: {HAND_MADE}",
     r"dense.c:.*value [<>]": f"biases that do not fit the accumulator: {HAND_MADE}",
     r"totals\)|if \(instructions\)|sources &&|source_count\)|threads < 1|threads > 1 \?|!profiles|!program->prepared|tokens &&": (
         "ways of calling the library: tests/runtime/test_library.py, test_many.py, test_kernels.py"
@@ -76,7 +80,7 @@ class Branch:
 
 def build(folder: Path) -> Path:
     path = folder / "libre2na.so"
-    sources = sorted(map(str, (ROOT / "runtime/src").glob("*.c")))
+    sources = sorted(map(str, (ROOT / "runtime/src").rglob("*.c")))
     includes = [f"-I{ROOT}/runtime/include", f"-I{ROOT}/runtime/src"]
     subprocess.run(
         [

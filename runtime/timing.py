@@ -1,4 +1,4 @@
-"""The cycle model, slow and obvious. runtime/src/timing.c computes the same, to the cycle.
+"""The cycle model, slow and obvious. runtime/src/load/timing.c computes the same, to the cycle.
 
 Three engines (LOAD, ARRAY, STORE) each execute their own instructions in program order. An instruction starts when its engine is
 free and every engine in its `wait` set has given it a token that no earlier instruction took; when it has finished it gives one

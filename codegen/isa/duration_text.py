@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 
 from tvm_re2na.codegen.isa.durations import DURATIONS, MACHINE, Part, field_names
 from tvm_re2na.codegen.isa.table import INSTRUCTIONS, InstructionFormat
@@ -62,22 +63,22 @@ def _function(row: InstructionFormat) -> str:
     fields = field_names(row.name)
     unused = "" if MACHINE & set(fields) else "  (void)arch;\n"
     unused += "  (void)at;\n" if row.body and not set(fields) - MACHINE else ""
+    places = {field: f"arch->{field}" if field in MACHINE else f"at->{row.places[field]}" for field in fields}
     lines = "".join(
-        f"  const uint64_t {part.name} = {_c(ast.parse(part.expression, mode='eval').body, frozenset(fields))};\n"
+        f"  const uint64_t {part.name} = {_c(ast.parse(part.expression, mode='eval').body, places)};\n"
         for part in DURATIONS[row.name]
     )
     return f"static inline uint64_t re2na_{name}_cycles({arguments}) {{\n{unused}{lines}  return cycles;\n}}\n\n"
 
 
-def _c(node: ast.expr, fields: frozenset[str]) -> str:
-    """One expression in C; `fields` are the names that are no parts."""
+def _c(node: ast.expr, places: Mapping[str, str]) -> str:
+    """One expression in C; `places`: what a name is in C that is no part."""
     if isinstance(node, ast.Constant):
         return f"UINT64_C({node.value!r})"
     if isinstance(node, ast.Name):
-        struct = "arch" if node.id in MACHINE else "at"
-        return f"(uint64_t){struct}->{node.id}" if node.id in fields else node.id
+        return f"(uint64_t){places[node.id]}" if node.id in places else node.id
     if isinstance(node, ast.BinOp):
-        return f"re2na_{_OPERATORS[type(node.op)]}({_c(node.left, fields)}, {_c(node.right, fields)})"
+        return f"re2na_{_OPERATORS[type(node.op)]}({_c(node.left, places)}, {_c(node.right, places)})"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return f"re2na_{node.func.id}({', '.join(_c(argument, fields) for argument in node.args)})"
+        return f"re2na_{node.func.id}({', '.join(_c(argument, places) for argument in node.args)})"
     raise ValueError(f"no C for {ast.unparse(node)}")

@@ -53,6 +53,16 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Fields that several instructions have alike. Where an instruction has all of them, the C header keeps them in one struct."""
+
+    name: str  # of the member
+    type: str  # of the struct: re2na_...
+    doc: str  # of the type
+    fields: dict[str, str]  # the instruction's field: its name in the struct
+
+
+@dataclass(frozen=True)
 class InstructionFormat:
     """One row of the table."""
 
@@ -70,6 +80,17 @@ class InstructionFormat:
     def defaults(self) -> dict[str, int]:
         """The body's fields that need not be given."""
         return {field.name: field.default for field in self.body if field.default is not None}
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        names = {field.name for field in self.body}
+        return tuple(group for group in GROUPS if names.issuperset(group.fields))
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Where the C header keeps each field of the body: `lsb`, or `window.kernel_h` in a group."""
+        grouped = {name: f"{group.name}.{member}" for group in self.groups for name, member in group.fields.items()}
+        return {field.name: grouped.get(field.name, field.name) for field in self.body}
 
     @cached_property
     def size(self) -> int:
@@ -156,6 +177,36 @@ _OUTPUT_PATH = (
     Field("shift_b", 8, "bits cut off the second operand before the addition", default=0),
     Field("add_lo", 8, "smallest sum", signed=True, default=0),
     Field("add_hi", 8, "largest sum", signed=True, default=0),
+)
+
+_VIEW = ("addr", "pixel_stride", "row_stride", "image_stride")
+_VIEW_DOC = "Where a tensor lies: its first byte, then from pixel to pixel, row to row, image to image; channels are contiguous."
+_OF_SIDES = (
+    "in_pixel_stride",
+    "in_row_stride",
+    "in_image_stride",
+    "out_pixel_stride",
+    "out_row_stride",
+    "out_image_stride",
+)
+
+
+def _view(name: str, prefix: str) -> Group:
+    return Group(name, "view", _VIEW_DOC, {f"{prefix}_{member}": member for member in _VIEW})
+
+
+# groups of one type stand together
+GROUPS = (
+    Group("transfer", "transfer", "What is copied, and both places.", {field.name: field.name for field in _TRANSFER}),
+    Group(
+        "window",
+        "sliding",
+        "A window that slides over images, and the sizes on either side of it.",
+        {field.name: field.name for field in _IMAGES if field.name not in _OF_SIDES},
+    ),
+    _view("input", "in"),
+    _view("output", "out"),
+    _view("operand", "add"),
 )
 
 INSTRUCTIONS = (

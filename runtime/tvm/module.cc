@@ -1,5 +1,5 @@
-/* A program as a module of today's TVM (tvm-ffi): one function, which runs it on the simulator, and which is kept with an exported
- * library. Needs TVM's runtime and libre2na.so, no Python. */
+/* A program as a module of today's TVM (tvm-ffi): one function, which runs it on the simulator, and which is kept with
+ * an exported library. Needs TVM's runtime and libre2na.so, no Python. */
 #include <tvm/ffi/container/tensor.h>
 #include <tvm/ffi/extra/module.h>
 #include <tvm/ffi/function.h>
@@ -77,25 +77,31 @@ struct Runner {
     if (arguments.size() != static_cast<int32_t>(ports.size()))
       TVM_FFI_THROW(ValueError) << "Re2Na: " << arguments.size() << " tensors, the program has " << ports.size();
     std::vector<uint64_t> pointers;
-    for (size_t i = 0; i < ports.size(); i++) pointers.push_back(reinterpret_cast<uintptr_t>(data_of(arguments[i], ports[i])));
-    const int32_t code = re2na_execute(reinterpret_cast<const uint8_t *>(program.data()), program.size(), pointers.data());
+    for (size_t i = 0; i < ports.size(); i++)
+      pointers.push_back(reinterpret_cast<uintptr_t>(data_of(arguments[i], ports[i])));
+    const int32_t code =
+        re2na_execute(reinterpret_cast<const uint8_t *>(program.data()), program.size(), pointers.data());
     if (code != RE2NA_OK) TVM_FFI_THROW(RuntimeError) << "Re2Na: error " << code << ": " << re2na_bridge_last_error();
   }
 };
 
 class Module : public ffi::ModuleObj {
  public:
-  Module(ffi::String symbol, ffi::Bytes program) : symbol_(std::move(symbol)), runner_(std::make_shared<Runner>(std::move(program))) {}
+  Module(ffi::String symbol, ffi::Bytes program)
+      : symbol_(std::move(symbol)), runner_(std::make_shared<Runner>(std::move(program))) {}
 
   const char *kind() const final { return kKind; }
   int GetPropertyMask() const final { return ffi::Module::kBinarySerializable | ffi::Module::kRunnable; }
 
   ffi::Optional<ffi::Function> GetFunction(const ffi::String &name) final {
     if (name != symbol_) return std::nullopt;
-    return ffi::Function::FromPacked([runner = runner_](ffi::PackedArgs arguments, ffi::Any *) { runner->Run(arguments); });
+    return ffi::Function::FromPacked(
+        [runner = runner_](ffi::PackedArgs arguments, ffi::Any *) { runner->Run(arguments); });
   }
 
-  ffi::Bytes SaveToBytes() const final { return ffi::Bytes(std::string(symbol_) + '\0' + std::string(runner_->program)); }
+  ffi::Bytes SaveToBytes() const final {
+    return ffi::Bytes(std::string(symbol_) + '\0' + std::string(runner_->program));
+  }
 
  private:
   const ffi::String symbol_;
@@ -117,4 +123,4 @@ TVM_FFI_STATIC_INIT_BLOCK() {
   tvm::ffi::reflection::GlobalDef().def("re2na.module", make).def("ffi.Module.load_from_bytes.re2na", load);
 }
 
-}  // namespace
+} // namespace

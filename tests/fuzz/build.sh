@@ -21,8 +21,8 @@ mkdir -p "$objects"
 
 # Compiles what is older than its source or a header; prints the object.
 compile() {
-  object=$objects/$(basename "$1" .c).o
-  newer=$(find "$1" "$root"/runtime/include "$root"/runtime/src/*.h "$root"/tests/fuzz/*.h "$0" -newer "$object" 2>/dev/null || true)
+  object=$objects/$(basename "$(dirname "$1")")_$(basename "$1" .c).o
+  newer=$(find "$1" "$root"/runtime/include "$root"/runtime/src/*/*.h "$root"/tests/fuzz/*.h "$0" -newer "$object" 2>/dev/null || true)
   if [ ! -e "$object" ] || [ -n "$newer" ]; then
     # shellcheck disable=SC2086
     $CC $CFLAGS -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror=incompatible-pointer-types -I"$root/runtime/include" -I"$root/runtime/src" -c "$1" -o "$object" >&2
@@ -31,7 +31,7 @@ compile() {
 }
 
 shared=
-for file in "$root"/runtime/src/*.c "$root"/tests/fuzz/parts.c "$root"/tests/fuzz/repair.c "$root"/tests/fuzz/mutate.c; do
+for file in "$root"/runtime/src/*/*.c "$root"/tests/fuzz/parts.c "$root"/tests/fuzz/repair.c "$root"/tests/fuzz/mutate.c; do
   shared="$shared $(compile "$file")"
 done
 for target in fuzz_program fuzz_abi; do

@@ -1,6 +1,6 @@
-/* libFuzzer target: the C ABI call by call. The input's bytes choose functions and arguments, right ones and wrong ones: NULL, truncated
- * and damaged programs, kernels, threads and indices that are not there, limits of any size. Whatever is called, the answer is a status
- * that is in re2na.h; what was made is freed, in any order. */
+/* libFuzzer target: the C ABI call by call. The input's bytes choose functions and arguments, right ones and wrong
+ * ones: NULL, truncated and damaged programs, kernels, threads and indices that are not there, limits of any size.
+ * Whatever is called, the answer is a status that is in re2na.h; what was made is freed, in any order. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +79,9 @@ static void load(slot *to, input *from) {
   const uint8_t how = take(from) % 4;
   if (how == 0) status(re2na_program_load(bytes, to->size, program, &error));
   else if (how == 1) status(re2na_program_load_for(bytes, to->size, kernel, program, rarely(from) ? NULL : &error));
-  else status(re2na_program_load_limited(bytes, to->size, how == 2 ? kernel : 0, rarely(from) ? NULL : &limits, program, &error));
+  else
+    status(re2na_program_load_limited(bytes, to->size, how == 2 ? kernel : 0, rarely(from) ? NULL : &limits, program,
+                                      &error));
 }
 
 static void ask(const slot *of, input *from) {
@@ -88,11 +90,12 @@ static void ask(const slot *of, input *from) {
   re2na_tensor tensor;
   status(re2na_program_input(program, index % 3, rarely(from) ? NULL : &tensor));
   status(re2na_program_output(program, index, rarely(from) ? NULL : &tensor));
-  expect((re2na_program_arch(program) != NULL) == (program != NULL) && (re2na_program_kernel(program) != NULL) == (program != NULL));
+  expect((re2na_program_arch(program) != NULL) == (program != NULL) &&
+         (re2na_program_kernel(program) != NULL) == (program != NULL));
   expect((re2na_program_timing(program) != NULL) == (re2na_program_instruction_count(program) > 0));
-  expect(program || !(re2na_program_input_count(program) + re2na_program_output_count(program) + re2na_program_source_count(program) +
-                      re2na_program_dram_bytes(program) + re2na_program_cycles(program) + re2na_program_memory(program) +
-                      re2na_program_work(program)));
+  expect(program || !(re2na_program_input_count(program) + re2na_program_output_count(program) +
+                      re2na_program_source_count(program) + re2na_program_dram_bytes(program) +
+                      re2na_program_cycles(program) + re2na_program_memory(program) + re2na_program_work(program)));
 }
 
 static void create(slot *of, input *from) {
@@ -128,7 +131,8 @@ static void fill(int8_t **ports, input *from) {
 static void run(slot *of, input *from) {
   int8_t *ports[MOST_PORTS];
   re2na_machine *machine = rarely(from) ? NULL : of->machine;
-  const uint32_t instructions = re2na_program_instruction_count(of->program), sources = re2na_program_source_count(of->program);
+  const uint32_t instructions = re2na_program_instruction_count(of->program),
+                 sources = re2na_program_source_count(of->program);
   const uint64_t count = take(from) % (MOST_RUNS + 1);
   re2na_counters totals[MOST_RUNS], *tables[2] = {NULL, NULL};
   fill(ports, from);
@@ -147,7 +151,8 @@ static void bridge(const slot *of, input *from) {
   re2na_totals totals;
   for (int i = 0; i < 2 * MOST_TENSORS; i++) pointers[i] = rarely(from) ? 0 : (uint64_t)(uintptr_t)port;
   status(re2na_bridge_set_threads(take(from) % 2 ? 1 : rarely(from) ? 999 : 0));
-  const int32_t code = re2na_execute(rarely(from) ? NULL : of->bytes, rarely(from) ? -1 : (int64_t)of->size, rarely(from) ? NULL : pointers);
+  const int32_t code = re2na_execute(rarely(from) ? NULL : of->bytes, rarely(from) ? -1 : (int64_t)of->size,
+                                     rarely(from) ? NULL : pointers);
   expect((status(code) == RE2NA_OK) == (*re2na_bridge_last_error() == '\0'));
   re2na_bridge_totals(rarely(from) ? NULL : &totals);
   if (take(from) % 2) re2na_bridge_forget(rarely(from) ? NULL : of->bytes, of->size);
@@ -159,9 +164,11 @@ static void quantise(input *from) {
   static const float limits[] = {-128, 127, 0, 3e38f, -3e38f, NAN, 4194304, -4194305};
   float gram[MOST * MOST], left[MOST], weight[MOST], sums[MOST * MOST];
   int8_t rows[512];
-  const uint32_t inputs = 1 + take(from) % MOST, groups = take(from) % 3, pixels_each = take(from) % 3, outputs = take(from) % 3;
+  const uint32_t inputs = 1 + take(from) % MOST, groups = take(from) % 3, pixels_each = take(from) % 3,
+                 outputs = take(from) % 3;
   const uint32_t kernel = 1 + take(from) % 5, huge = rarely(from) ? UINT32_MAX >> take(from) % 32 : 1;
-  const re2na_window window = {1, take(from) % 5, 4, 4, take(from) % 4, 2, take(from) % 3, {kernel, 3}, {huge, 1}, {1, huge}, 1, 1};
+  const re2na_window window = {1,         take(from) % 5, 4, 4, take(from) % 4, 2, take(from) % 3, {kernel, 3},
+                               {huge, 1}, {1, huge},      1, 1};
   const int64_t pixels[2] = {rarely(from) ? -1 : 0, rarely(from) ? INT64_MAX : 1};
   const float low = rarely(from) ? limits[take(from) % 8] : -128, high = rarely(from) ? limits[take(from) % 8] : 127;
   for (int i = 0; i < MOST * MOST; i++) gram[i] = i % (int)(inputs + 1) ? 0.1f : 2.0f;

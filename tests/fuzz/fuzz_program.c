@@ -1,11 +1,12 @@
-/* libFuzzer target: a .re2na file. One that is accepted runs on every kernel of this machine, some twice, with other inputs, with the slack
- * behind the memories filled differently; results and the instructions' counters have to be the same, and the slack untouched. Inputs and outputs are of exact size, and the SRAM ends
- * where the last operand does, so that AddressSanitizer sees whatever goes beyond. */
+/* libFuzzer target: a .re2na file. One that is accepted runs on every kernel of this machine, some twice, with other
+ * inputs, with the slack behind the memories filled differently; results and the instructions' counters have to be the
+ * same, and the slack untouched. Inputs and outputs are of exact size, and the SRAM ends where the last operand does,
+ * so that AddressSanitizer sees whatever goes beyond. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "array.h"
+#include "machine/machine.h"
 #include "mutate.h"
 #include "parts.h"
 
@@ -22,8 +23,9 @@ typedef struct results {
 static uint64_t executions, accepted, ran;
 
 static void report(void) {
-  fprintf(stderr, "fuzz: %llu executions, %llu accepted (%.1f %%), %llu runs\n", (unsigned long long)executions, (unsigned long long)accepted,
-          executions ? 100.0 * (double)accepted / (double)executions : 0.0, (unsigned long long)ran);
+  fprintf(stderr, "fuzz: %llu executions, %llu accepted (%.1f %%), %llu runs\n", (unsigned long long)executions,
+          (unsigned long long)accepted, executions ? 100.0 * (double)accepted / (double)executions : 0.0,
+          (unsigned long long)ran);
 }
 
 static void expect(bool holds, const char *what) {
@@ -45,11 +47,12 @@ static int8_t *input_for(const re2na_tensor *tensor, uint32_t index) {
 
 /* What a kernel may read, and nobody write. */
 static void fill_slack(re2na_machine *machine, uint8_t with) {
-  memset(machine->sram + machine->program->sram_used, with, RE2NA_SLACK);
+  memset(machine->memory.sram + machine->program->sram_used, with, RE2NA_SLACK);
 }
 
 static void check_slack(const re2na_machine *machine, uint8_t with) {
-  for (int i = 0; i < RE2NA_SLACK; i++) expect(machine->sram[machine->program->sram_used + (uint64_t)i] == with, "the slack was written");
+  for (int i = 0; i < RE2NA_SLACK; i++)
+    expect(machine->memory.sram[machine->program->sram_used + (uint64_t)i] == with, "the slack was written");
 }
 
 static void run_on(results *of, int8_t *const *inputs, uint8_t slack) {
@@ -57,7 +60,8 @@ static void run_on(results *of, int8_t *const *inputs, uint8_t slack) {
   for (uint32_t i = 0; i < of->program->output_count; i++)
     if (!of->outputs[i]) of->outputs[i] = malloc(size_of(&of->program->outputs[i]));
   fill_slack(of->machine, slack);
-  expect(re2na_run(of->machine, (const int8_t *const *)inputs, of->outputs, &of->total, &error) == RE2NA_OK, "a loaded program does not run");
+  expect(re2na_run(of->machine, (const int8_t *const *)inputs, of->outputs, &of->total, &error) == RE2NA_OK,
+         "a loaded program does not run");
   check_slack(of->machine, slack);
   ran++;
 }
@@ -68,7 +72,8 @@ static void compare(const results *one, const results *other) {
   for (uint32_t i = 0; i < program->output_count; i++)
     expect(memcmp(one->outputs[i], other->outputs[i], size_of(&program->outputs[i])) == 0, "outputs differ");
   expect(memcmp(re2na_machine_instruction_counters(one->machine), re2na_machine_instruction_counters(other->machine),
-                program->count * sizeof(re2na_counters)) == 0, "an instruction's counters differ");
+                program->count * sizeof(re2na_counters)) == 0,
+         "an instruction's counters differ");
   expect(re2na_program_cycles(program) == re2na_program_cycles(other->program), "cycles differ");
 }
 
@@ -81,7 +86,8 @@ static void free_results(results *of) {
 static bool make(results *of, const uint8_t *bytes, size_t size, int32_t kernel) {
   re2na_error error = {0};
   const int32_t code = re2na_program_load_limited(bytes, size, kernel, &LIMITS, &of->program, &error);
-  expect((code == RE2NA_OK) == (of->program != NULL) && (code == RE2NA_OK || (code == error.code && error.message[0])), "an error without words");
+  expect((code == RE2NA_OK) == (of->program != NULL) && (code == RE2NA_OK || (code == error.code && error.message[0])),
+         "an error without words");
   if (code != RE2NA_OK || of->program->input_count > MOST_PORTS || of->program->output_count > MOST_PORTS) return false;
   const int32_t made = re2na_machine_create(of->program, &of->machine, &error);
   expect(made == RE2NA_OK || made == RE2NA_ERROR_LIMIT, "a loaded program has no machine");
@@ -117,4 +123,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   return 0;
 }
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) { return mutate(data, size, most, seed); }
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
+  return mutate(data, size, most, seed);
+}

@@ -1,4 +1,5 @@
-/* Changes that mean something: fields by the instruction table, instructions, machines, constants; then repair, mostly. */
+/* Changes that mean something: fields by the instruction table, instructions, machines, constants; then repair, mostly.
+ */
 #include <string.h>
 
 #include "mutate.h"
@@ -6,7 +7,9 @@
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most); /* libFuzzer's */
 
-static int64_t limit_of(const field *of) { return of->bits >= 32 ? INT64_C(0xFFFFFFFF) : (INT64_C(1) << (of->bits - (unsigned)of->is_signed)) - 1; }
+static int64_t limit_of(const field *of) {
+  return of->bits >= 32 ? INT64_C(0xFFFFFFFF) : (INT64_C(1) << (of->bits - (unsigned)of->is_signed)) - 1;
+}
 
 /* A value that is small, near the old one, a power of two or next to one, another field's, or anything. */
 static int64_t draw_value(uint64_t *random, int64_t old, int64_t other, int64_t most) {
@@ -26,7 +29,8 @@ static void change_field(re2na_instruction *at, uint64_t *random) {
   if (!of->count) return;
   const field *what = &of->fields[below(random, of->count)], *other = &of->fields[below(random, of->count)];
   int64_t *value = field_at(at, what);
-  const uint64_t bits = (uint64_t)draw_value(random, *value, *field_at(at, other), limit_of(what)) & ((UINT64_C(1) << what->bits) - 1);
+  const uint64_t bits =
+      (uint64_t)draw_value(random, *value, *field_at(at, other), limit_of(what)) & ((UINT64_C(1) << what->bits) - 1);
   const bool negative = what->is_signed && bits >> (what->bits - 1);
   *value = (int64_t)bits - (negative ? INT64_C(1) << what->bits : 0);
 }
@@ -41,8 +45,10 @@ static void insert(parts *of, uint64_t *random) {
   for (uint32_t i = 0; i < what->count; i++) {
     const field *f = &what->fields[i];
     const int64_t most = limit_of(f);
-    *field_at(&of->code[at], f) = most == 1 || f->is_signed ? (int64_t)below(random, (uint64_t)most + 1) - (f->is_signed && chance(random, 2) ? most : 0)
-                                                             : draw_value(random, 1, (int64_t)below(random, 4096) & most, most) & most;
+    *field_at(&of->code[at], f) =
+        most == 1 || f->is_signed
+            ? (int64_t)below(random, (uint64_t)most + 1) - (f->is_signed && chance(random, 2) ? most : 0)
+            : draw_value(random, 1, (int64_t)below(random, 4096) & most, most) & most;
   }
 }
 

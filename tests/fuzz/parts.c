@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/base.h"
 
-#define FIELD(group, name, bit, bits, is_signed) {#name, bit, bits, is_signed, offsetof(re2na_instruction, body.group.name)},
+#define FIELD(group, name, bit, bits, is_signed) \
+  {#name, bit, bits, is_signed, offsetof(re2na_instruction, body.group.name)},
 #define TABLE(group, FIELDS) static const field group##_table[] = {FIELDS}
 #define RECONFIGURE_FIELD(name, bit, bits, is_signed) FIELD(reconfigure, name, bit, bits, is_signed)
 #define LOAD_FIELD(name, bit, bits, is_signed) FIELD(load, name, bit, bits, is_signed)
@@ -25,8 +26,9 @@ TABLE(pool, RE2NA_POOL_FIELDS(POOL_FIELD));
 TABLE(eltwise, RE2NA_ELTWISE_FIELDS(ELTWISE_FIELD));
 
 /* HALT's table has one entry without a name, which is none. */
-#define FORMAT(NAME, label, bytes, ENGINE)                                                                                     \
-  {RE2NA_##NAME, RE2NA_ENGINE_##ENGINE, bytes, label##_table[0].name ? sizeof label##_table / sizeof *label##_table : 0, label##_table},
+#define FORMAT(NAME, label, bytes, ENGINE)     \
+  {RE2NA_##NAME, RE2NA_ENGINE_##ENGINE, bytes, \
+   label##_table[0].name ? sizeof label##_table / sizeof *label##_table : 0, label##_table},
 
 const format *format_at(unsigned index) {
   static format formats[FORMATS];
@@ -49,7 +51,8 @@ typedef struct section {
 } section;
 
 static bool read_sections(const uint8_t *bytes, size_t size, section *out) {
-  if (size < RE2NA_HEADER_BYTES + RE2NA_SECTION_KINDS * RE2NA_SECTION_ENTRY_BYTES || memcmp(bytes, RE2NA_MAGIC, 8) != 0) return false;
+  if (size < RE2NA_HEADER_BYTES + RE2NA_SECTION_KINDS * RE2NA_SECTION_ENTRY_BYTES || memcmp(bytes, RE2NA_MAGIC, 8) != 0)
+    return false;
   for (unsigned i = 0; i < RE2NA_SECTION_KINDS; i++) {
     const uint8_t *entry = bytes + RE2NA_HEADER_BYTES + i * RE2NA_SECTION_ENTRY_BYTES;
     const uint32_t kind = re2na_u32(entry);
@@ -86,7 +89,8 @@ static bool read_tensors(section from, parts *out) {
 static bool read_code(section from, parts *out) {
   out->count = 0;
   for (uint64_t at = 0; at < from.size;) {
-    const int size = out->count < MOST_INSTRUCTIONS ? re2na_decode(from.bytes + at, from.size - at, &out->code[out->count]) : -1;
+    const int size =
+        out->count < MOST_INSTRUCTIONS ? re2na_decode(from.bytes + at, from.size - at, &out->code[out->count]) : -1;
     if (size <= 0) return false;
     out->count++;
     at += (uint64_t)size;
@@ -99,7 +103,8 @@ bool take_apart(const uint8_t *bytes, size_t size, parts *out) {
   unsigned word = 0;
   memset(out, 0, sizeof *out);
   if (!read_sections(bytes, size, sections)) return false;
-  const section arch = sections[RE2NA_SECTION_ARCH], memory = sections[RE2NA_SECTION_MEMORY], constants = sections[RE2NA_SECTION_CONST];
+  const section arch = sections[RE2NA_SECTION_ARCH], memory = sections[RE2NA_SECTION_MEMORY],
+                constants = sections[RE2NA_SECTION_CONST];
   if (arch.size != 8 * RE2NA_ARCH_WORDS || memory.size != 16 || constants.size > MOST_CONSTANTS) return false;
 #define READ(name, low, high) out->arch.name = (int64_t)re2na_u64(arch.bytes + 8 * word++);
   RE2NA_ARCH_FIELDS(READ)
@@ -151,7 +156,8 @@ static void add_instruction(writer *to, re2na_instruction at) {
 #define PUT(name, bit, bits, is_signed) put_bits(code, bit, bits, at.name);
   RE2NA_HEADER_FIELDS(PUT)
 #undef PUT
-  for (uint32_t i = 0; i < of->count; i++) put_bits(code, of->fields[i].bit, of->fields[i].bits, (uint64_t)*field_at(&at, &of->fields[i]));
+  for (uint32_t i = 0; i < of->count; i++)
+    put_bits(code, of->fields[i].bit, of->fields[i].bits, (uint64_t)*field_at(&at, &of->fields[i]));
 }
 
 static void add_tensors(writer *to, const parts *of) {

@@ -1,4 +1,5 @@
-/* A program taken apart, so that it can be changed in ways that mean something, and put together again with sizes and checksum. */
+/* A program taken apart, so that it can be changed in ways that mean something, and put together again with sizes and
+ * checksum. */
 #ifndef FUZZ_PARTS_H
 #define FUZZ_PARTS_H
 
@@ -37,7 +38,8 @@ typedef struct format {
   const field *fields;
 } format;
 
-enum { FORMATS = 0
+enum {
+  FORMATS = 0
 #define COUNT(NAME, name, bytes, ENGINE) +1
   RE2NA_INSTRUCTIONS(COUNT)
 #undef COUNT
@@ -46,7 +48,9 @@ enum { FORMATS = 0
 /* Of all instructions, in the table's order; NULL for an opcode that is none. */
 const format *format_at(unsigned index);
 const format *format_of(uint32_t opcode);
-static inline int64_t *field_at(re2na_instruction *at, const field *of) { return (int64_t *)(void *)((char *)at + of->offset); }
+static inline int64_t *field_at(re2na_instruction *at, const field *of) {
+  return (int64_t *)(void *)((char *)at + of->offset);
+}
 
 /* False where the bytes are no program, or one too large to be worth it. */
 bool take_apart(const uint8_t *bytes, size_t size, parts *out);

@@ -1,8 +1,9 @@
-/* From any fields to a program that is accepted: what is too large is halved until it fits, addresses are drawn where the bytes fit, as
- * often as not flush with the memory's end. What is refused stays possible: the mutator leaves this out at times. */
+/* From any fields to a program that is accepted: what is too large is halved until it fits, addresses are drawn where
+ * the bytes fit, as often as not flush with the memory's end. What is refused stays possible: the mutator leaves this
+ * out at times. */
 #include <string.h>
 
-#include "internal.h"
+#include "insn/insn.h"
 #include "parts.h"
 
 typedef struct axis {
@@ -53,14 +54,23 @@ static void fit(state *by, int64_t *address, axis *axes, int count, int64_t run,
 
 static int64_t sram_of(const state *by) { return by->of->arch.sram_bytes; }
 
-#define FIT_SIDE(by, body, side, height, width, run)                                                               \
-  do {                                                                                                             \
-    axis axes_[] = {{&(height), &(body)->side##_row_stride}, {&(width), &(body)->side##_pixel_stride}, {&(body)->n, &(body)->side##_image_stride}}; \
-    fit(by, &(body)->side##_addr, axes_, 3, (run), 0, sram_of(by));                                                \
-  } while (0)
+static void fit_view(state *by, re2na_view *at, int64_t *n, int64_t *height, int64_t *width, int64_t run) {
+  axis axes[] = {{height, &at->row_stride}, {width, &at->pixel_stride}, {n, &at->image_stride}};
+  fit(by, &at->addr, axes, 3, run, 0, sram_of(by));
+}
 
-/* One axis of a window as networks have it: an output for each place of the window, padding smaller than the window, small strides. */
-static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int64_t *stride, int64_t *dilation, int64_t *pad) {
+static void fit_input(state *by, re2na_sliding *w, re2na_view *at) {
+  fit_view(by, at, &w->n, &w->in_h, &w->in_w, w->in_c);
+}
+
+static void fit_output(state *by, re2na_sliding *w, re2na_view *at, int64_t channels) {
+  fit_view(by, at, &w->n, &w->out_h, &w->out_w, channels);
+}
+
+/* One axis of a window as networks have it: an output for each place of the window, padding smaller than the window,
+ * small strides. */
+static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int64_t *stride, int64_t *dilation,
+                      int64_t *pad) {
   *in = 1 + (int64_t)below(by->random, chance(by->random, 2) ? 4 : 20);
   *stride = 1 + (int64_t)below(by->random, 3);
   *dilation = 1 + chance(by->random, 4);
@@ -69,28 +79,28 @@ static void real_axis(state *by, int64_t *in, int64_t *out, int64_t *kernel, int
   *out = places < 1 ? 1 : places > 12 ? 12 : places;
 }
 
-/* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie ready. */
-#define CLIP_WINDOW(by, body)                                                                                                     \
-  do {                                                                                                                            \
-    const bool point = chance((by)->random, 4), real = chance((by)->random, 2), large = chance((by)->random, 32);                 \
-    clip_to(&(body)->n, 1, 4);                                                                                                    \
-    clip_to(&(body)->in_h, 0, 20);                                                                                                \
-    clip_to(&(body)->in_w, 0, 20);                                                                                                \
-    clip_to(&(body)->out_h, 1, 12);                                                                                               \
-    clip_to(&(body)->out_w, 1, 12);                                                                                               \
-    clip_to(&(body)->kernel_h, 1, point ? 1 : large ? 255 : 6);                                                                   \
-    clip_to(&(body)->kernel_w, 1, point ? 1 : large ? 255 : 6);                                                                   \
-    clip_to(&(body)->stride_h, 1, 255);                                                                                           \
-    clip_to(&(body)->stride_w, 1, 255);                                                                                           \
-    clip_to(&(body)->dilation_h, 1, 255);                                                                                         \
-    clip_to(&(body)->dilation_w, 1, 255);                                                                                         \
-    if (!real) break;                                                                                                             \
-    real_axis(by, &(body)->in_h, &(body)->out_h, &(body)->kernel_h, &(body)->stride_h, &(body)->dilation_h, &(body)->pad_top);    \
-    real_axis(by, &(body)->in_w, &(body)->out_w, &(body)->kernel_w, &(body)->stride_w, &(body)->dilation_w, &(body)->pad_left);   \
-    (body)->in_pixel_stride = (body)->in_c;                                                                                       \
-    (body)->in_row_stride = (body)->in_c * (body)->in_w;                                                                          \
-    (body)->in_image_stride = (body)->in_row_stride * (body)->in_h;                                                               \
-  } while (0)
+/* Sizes of a window that stay small: of any kind, or as networks have them, which is where kernels find that inputs lie
+ * ready. */
+static void clip_window(state *by, re2na_sliding *w, re2na_view *input) {
+  const bool point = chance(by->random, 4), real = chance(by->random, 2), large = chance(by->random, 32);
+  clip_to(&w->n, 1, 4);
+  clip_to(&w->in_h, 0, 20);
+  clip_to(&w->in_w, 0, 20);
+  clip_to(&w->out_h, 1, 12);
+  clip_to(&w->out_w, 1, 12);
+  clip_to(&w->kernel_h, 1, point ? 1 : large ? 255 : 6);
+  clip_to(&w->kernel_w, 1, point ? 1 : large ? 255 : 6);
+  clip_to(&w->stride_h, 1, 255);
+  clip_to(&w->stride_w, 1, 255);
+  clip_to(&w->dilation_h, 1, 255);
+  clip_to(&w->dilation_w, 1, 255);
+  if (!real) return;
+  real_axis(by, &w->in_h, &w->out_h, &w->kernel_h, &w->stride_h, &w->dilation_h, &w->pad_top);
+  real_axis(by, &w->in_w, &w->out_w, &w->kernel_w, &w->stride_w, &w->dilation_w, &w->pad_left);
+  input->pixel_stride = w->in_c;
+  input->row_stride = w->in_c * w->in_w;
+  input->image_stride = input->row_stride * w->in_h;
+}
 
 static void order(int64_t *lo, int64_t *hi) {
   const int64_t low = *lo < *hi ? *lo : *hi, high = *lo < *hi ? *hi : *lo;
@@ -98,7 +108,8 @@ static void order(int64_t *lo, int64_t *hi) {
   *hi = high;
 }
 
-static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, int64_t *weights, int64_t *mask, int64_t *bias) {
+static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, int64_t *weights, int64_t *mask,
+                           int64_t *bias) {
   if (chance(by->random, 2)) *steps = k;
   clip_to(steps, 0, k);
   while (*steps * out_c > sram_of(by)) *steps /= 2;
@@ -109,13 +120,14 @@ static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, 
 
 static void repair_groups(state *by, re2na_conv *body) {
   const int64_t most = body->rows < 70 ? body->rows : 70;
+  int64_t *in_c = &body->window.in_c;
   clip_to(&body->out_c, 1, most);
-  clip_to(&body->in_c, 1, chance(by->random, 8) ? 300 : 70);
+  clip_to(in_c, 1, chance(by->random, 8) ? 300 : 70);
   clip_to(&body->groups, 1, body->out_c);
-  if (body->out_c % body->groups == 0 && body->in_c % body->groups == 0) return;
+  if (body->out_c % body->groups == 0 && *in_c % body->groups == 0) return;
   if (chance(by->random, 2)) { /* depthwise, or nearly */
     body->groups = body->out_c;
-    body->in_c = body->groups * (int64_t)(1 + chance(by->random, 4));
+    *in_c = body->groups * (int64_t)(1 + chance(by->random, 4));
   } else {
     body->groups = 1;
   }
@@ -124,9 +136,10 @@ static void repair_groups(state *by, re2na_conv *body) {
 static void repair_conv(state *by, re2na_conv *body) {
   const re2na_arch *arch = &by->of->arch;
   const int64_t columns = arch->array_rows * arch->array_columns / by->rows;
+  re2na_sliding *w = &body->window;
   body->rows = by->rows;
   repair_groups(by, body);
-  CLIP_WINDOW(by, body);
+  clip_window(by, w, &body->input);
   clip_to(&body->lsb, 0, arch->acc_bits - 1);
   clip_to(&body->shift_a, 0, arch->acc_bits - 1);
   clip_to(&body->shift_b, 0, arch->acc_bits - 1);
@@ -135,23 +148,24 @@ static void repair_conv(state *by, re2na_conv *body) {
   clip_to(&body->pool_h, 1, 3);
   clip_to(&body->pool_w, 1, 3);
   if (body->add || body->pool_h * body->pool_w > columns) body->pool_h = body->pool_w = 1;
-  while (body->n * body->out_h * body->out_w * body->out_c > sram_of(by)) halve(&body->out_h), halve(&body->out_w);
-  FIT_SIDE(by, body, in, body->in_h, body->in_w, body->in_c);
-  FIT_SIDE(by, body, out, body->out_h, body->out_w, body->out_c);
-  if (body->add) FIT_SIDE(by, body, add, body->out_h, body->out_w, body->out_c);
-  FIT_SIDE(by, body, out, body->out_h, body->out_w, body->out_c);
-  FIT_SIDE(by, body, in, body->in_h, body->in_w, body->in_c);
-  repair_weights(by, &body->steps, body->kernel_h * body->kernel_w * (body->in_c / body->groups), body->out_c, &body->weight_addr,
-                 &body->mask_addr, &body->bias_addr);
+  while (w->n * w->out_h * w->out_w * body->out_c > sram_of(by)) halve(&w->out_h), halve(&w->out_w);
+  fit_input(by, w, &body->input);
+  fit_output(by, w, &body->output, body->out_c);
+  if (body->add) fit_output(by, w, &body->operand, body->out_c);
+  fit_output(by, w, &body->output, body->out_c);
+  fit_input(by, w, &body->input);
+  repair_weights(by, &body->steps, w->kernel_h * w->kernel_w * (w->in_c / body->groups), body->out_c,
+                 &body->weight_addr, &body->mask_addr, &body->bias_addr);
 }
 
 static void repair_pool(state *by, re2na_pool *body) {
-  clip_to(&body->in_c, 1, 70);
-  CLIP_WINDOW(by, body);
+  re2na_sliding *w = &body->window;
+  clip_to(&w->in_c, 1, 70);
+  clip_window(by, w, &body->input);
   order(&body->lo, &body->hi);
-  while (body->n * body->out_h * body->out_w * body->in_c > sram_of(by)) halve(&body->out_h), halve(&body->out_w);
-  FIT_SIDE(by, body, out, body->out_h, body->out_w, body->in_c);
-  FIT_SIDE(by, body, in, body->in_h, body->in_w, body->in_c);
+  while (w->n * w->out_h * w->out_w * w->in_c > sram_of(by)) halve(&w->out_h), halve(&w->out_w);
+  fit_output(by, w, &body->output, w->in_c);
+  fit_input(by, w, &body->input);
 }
 
 static void repair_dense(state *by, re2na_dense *body) {
@@ -186,7 +200,7 @@ static void repair_eltwise(state *by, re2na_eltwise *body) {
   place(by, &body->out_addr, body->bytes, 0, sram_of(by));
 }
 
-static void repair_transfer(state *by, re2na_load *body, bool is_load) {
+static void repair_transfer(state *by, re2na_transfer *body, bool is_load) {
   const parts *of = by->of;
   const int64_t behind = (int64_t)(of->constants_address + of->constants_bytes), dram = (int64_t)of->dram_bytes;
   const bool above = behind < dram || of->constants_address == 0;
@@ -197,7 +211,8 @@ static void repair_transfer(state *by, re2na_load *body, bool is_load) {
   clip_to(&body->rows, 1, 12);
   clip_to(&body->planes, 1, 5);
   if (body->bytes > high - low) body->bytes = high > low ? high - low : 1;
-  while (body->bytes * body->rows * body->planes > sram_of(by)) halve(&body->rows), halve(&body->planes), halve(&body->bytes);
+  while (body->bytes * body->rows * body->planes > sram_of(by))
+    halve(&body->rows), halve(&body->planes), halve(&body->bytes);
   if (high <= low) return;
   fit(by, &body->sram_addr, near, 2, body->bytes, 0, sram_of(by));
   fit(by, &body->dram_addr, far, 2, body->bytes, low, high);
@@ -217,7 +232,8 @@ static void repair_arch(re2na_arch *arch, uint64_t *random) {
 static void repair_memory(parts *of) {
   if (of->constants_address > 1 << 16) of->constants_address %= 1 << 12;
   if (of->dram_bytes > 1 << 18) of->dram_bytes %= 1 << 18;
-  if (of->dram_bytes < of->constants_address + of->constants_bytes + 64) of->dram_bytes = of->constants_address + of->constants_bytes + 64;
+  if (of->dram_bytes < of->constants_address + of->constants_bytes + 64)
+    of->dram_bytes = of->constants_address + of->constants_bytes + 64;
   for (uint32_t i = 0; i < of->tensor_count; i++) {
     fuzz_tensor *tensor = &of->tensors[i];
     const uint64_t behind = of->constants_address + of->constants_bytes, left = of->dram_bytes - behind;
@@ -245,8 +261,8 @@ static int64_t draw_rows(state *by, bool any) {
 
 static void repair_body(state *by, re2na_instruction *at) {
   switch (at->opcode) {
-    case RE2NA_LOAD:
-    case RE2NA_STORE: repair_transfer(by, &at->body.load, at->opcode == RE2NA_LOAD); break;
+    case RE2NA_LOAD: repair_transfer(by, &at->body.load.transfer, true); break;
+    case RE2NA_STORE: repair_transfer(by, &at->body.store.transfer, false); break;
     case RE2NA_CONV: repair_conv(by, &at->body.conv); break;
     case RE2NA_DENSE: repair_dense(by, &at->body.dense); break;
     case RE2NA_POOL: repair_pool(by, &at->body.pool); break;
@@ -255,7 +271,8 @@ static void repair_body(state *by, re2na_instruction *at) {
   }
 }
 
-/* The instruction, and before it the RECONFIGURE that it needs; returns how many there are. Between the parts of a sum stands none. */
+/* The instruction, and before it the RECONFIGURE that it needs; returns how many there are. Between the parts of a sum
+ * stands none. */
 static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *code) {
   const bool array = at.engine == RE2NA_ENGINE_ARRAY, goes_on = at.opcode == RE2NA_DENSE && by->unfinished;
   re2na_instruction *to = array && !goes_on ? code + 1 : code;
@@ -268,13 +285,14 @@ static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *c
   repair_body(by, to);
   if (to == code) return 1;
   *code = (re2na_instruction){.opcode = RE2NA_RECONFIGURE, .engine = RE2NA_ENGINE_ARRAY};
-  code->body.reconfigure = (re2na_reconfigure){re2na_mode_needed(to), by->rows};
+  code->body.reconfigure = (re2na_reconfigure){re2na_insn_of(to)->mode(to), by->rows};
   return 2;
 }
 
 static void repair_tokens(parts *of, uint64_t *random) {
   const bool between_neighbours = chance(random, 4);
-  for (uint32_t i = 0; i < of->count; i++) of->code[i].source = of->code[i].wait = of->code[i].signal = of->code[i].flags = 0;
+  for (uint32_t i = 0; i < of->count; i++)
+    of->code[i].source = of->code[i].wait = of->code[i].signal = of->code[i].flags = 0;
   for (uint32_t i = 0; between_neighbours && i + 1 < of->count; i++)
     if (of->code[i].engine != of->code[i + 1].engine) {
       of->code[i].signal = 1u << of->code[i + 1].engine;

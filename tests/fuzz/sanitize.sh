@@ -7,11 +7,11 @@ python=$1 cases=${2:-20000} processes=${3:-2} out=$root/build/sanitized
 cd "$root"
 mkdir -p "$out"
 flags="-std=c11 -D_DEFAULT_SOURCE -g -O1 -Iruntime/include -Iruntime/src"
-if ! gcc $flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fvisibility=hidden -fPIC -shared runtime/src/*.c -lpthread -o "$out/libre2na.so"; then
+if ! gcc $flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fvisibility=hidden -fPIC -shared runtime/src/*/*.c -lpthread -o "$out/libre2na.so"; then
   echo "make test-sanitized needs gcc with libasan and libubsan" >&2
   exit 1
 fi
-gcc $flags -fsanitize=thread runtime/src/*.c tests/fuzz/threads.c -lpthread -o "$out/threads"
+gcc $flags -fsanitize=thread runtime/src/*/*.c tests/fuzz/threads.c -lpthread -o "$out/threads"
 "$python" -m tests.fuzz.seeds --threads "$out/programs"
 TSAN_OPTIONS=halt_on_error=1 "$out/threads" "$out"/programs/*.re2na
 # Python itself leaks at exit; leaks of the library are what tests/runtime/test_faulty_memory.py and the fuzz targets look for

@@ -1,5 +1,5 @@
-/* threads PROGRAM...: many threads at one program, for ThreadSanitizer: they make its first machine, run machines with helpers of their own,
- * and call the bridge, which loads and drops it. All results have to be the same. */
+/* threads PROGRAM...: many threads at one program, for ThreadSanitizer: they make its first machine, run machines with
+ * helpers of their own, and call the bridge, which loads and drops it. All results have to be the same. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,8 +57,11 @@ static void check(const char *path) {
   expect(file != NULL, path);
   size = fread(bytes, 1, sizeof bytes, file);
   fclose(file);
-  expect(re2na_program_load(bytes, size, &first, &error) == RE2NA_OK && re2na_program_load(bytes, size, &program, &error) == RE2NA_OK, error.message);
-  expect(re2na_program_input_count(program) == 1 && re2na_program_output_count(program) == 1, "one input and one output are needed");
+  expect(re2na_program_load(bytes, size, &first, &error) == RE2NA_OK &&
+             re2na_program_load(bytes, size, &program, &error) == RE2NA_OK,
+         error.message);
+  expect(re2na_program_input_count(program) == 1 && re2na_program_output_count(program) == 1,
+         "one input and one output are needed");
   expect(re2na_machine_create(first, &machine, &error) == RE2NA_OK, error.message);
   memset(expected, 0, sizeof expected);
   run(machine, expected);

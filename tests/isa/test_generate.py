@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tvm_re2na.codegen.isa import generate
-from tvm_re2na.codegen.isa.table import HEADER, INSTRUCTIONS
+from tvm_re2na.codegen.isa.table import BY_NAME, HEADER, INSTRUCTIONS
 
 
 def names_of(header: str, function: str) -> list[str]:
@@ -31,14 +31,34 @@ def test_a_further_member_is_named_without_a_change_of_c(monkeypatch: pytest.Mon
 
 def test_the_fields_are_the_tables() -> None:
     header = generate.c_header()
-    for name, fields, bit in [("HEADER", HEADER, 0), *((row.name, row.body, 32) for row in INSTRUCTIONS)]:
+    own = {field.name: field.name for field in HEADER}
+    for name, fields, places, bit in [
+        ("HEADER", HEADER, own, 0),
+        *((row.name, row.body, row.places, 32) for row in INSTRUCTIONS),
+    ]:
         body = header.split(f"#define RE2NA_{name}_FIELDS(X)")[1].split("\n\n")[0]
         listed = [
             (field, int(at), int(bits), bool(int(is_signed)))
-            for field, at, bits, is_signed in re.findall(r"X\((\w+), (\d+), (\d+), (\d)\)", body)
+            for field, at, bits, is_signed in re.findall(r"X\(([\w.]+), (\d+), (\d+), (\d)\)", body)
         ]
         expected = []
         for field in fields:
-            expected.append((field.name, bit, field.bits, field.signed))
+            expected.append((places[field.name], bit, field.bits, field.signed))
             bit += field.bits
         assert listed == expected
+
+
+def test_what_instructions_have_alike_is_one_struct() -> None:
+    """CONV and POOL have a window and two tensors; DENSE lacks some of their fields and keeps the rest for itself."""
+    header = generate.c_header()
+    for name, groups in (("conv", 4), ("pool", 3), ("dense", 0)):
+        body = header.split(f"typedef struct re2na_{name} {{")[1].split("}")[0]
+        assert len(re.findall(r"^  re2na_(?:sliding|view) \w+;$", body, flags=re.MULTILINE)) == groups
+    assert header.count("int64_t kernel_h;") == 1
+    conv = BY_NAME["CONV"].places
+    assert (conv["kernel_h"], conv["in_addr"], conv["add_row_stride"]) == (
+        "window.kernel_h",
+        "input.addr",
+        "operand.row_stride",
+    )
+    assert len(set(conv.values())) == len(conv)

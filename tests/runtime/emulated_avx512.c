@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 typedef struct vector {
   int32_t lane[16];
@@ -31,7 +31,8 @@ static vector dot(vector sums, vector a, vector b) {
   int8_t signed_bytes[64];
   memcpy(unsigned_bytes, &a, sizeof a);
   memcpy(signed_bytes, &b, sizeof b);
-  for (int i = 0; i < 64; i++) sums.lane[i / 4] = (int32_t)((uint32_t)sums.lane[i / 4] + (uint32_t)(unsigned_bytes[i] * signed_bytes[i]));
+  for (int i = 0; i < 64; i++)
+    sums.lane[i / 4] = (int32_t)((uint32_t)sums.lane[i / 4] + (uint32_t)(unsigned_bytes[i] * signed_bytes[i]));
   return sums;
 }
 
@@ -44,4 +45,4 @@ static vector dot(vector sums, vector a, vector b) {
 #define __builtin_cpu_supports(feature) 1
 #define __attribute__(list)
 
-#include "kernel_avx512.c"
+#include "kernel/avx512.c"

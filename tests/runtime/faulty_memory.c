@@ -1,6 +1,6 @@
-/* faulty_memory PROGRAM...: for each program and every n, the n-th allocation of loading, running and the bridge fails: a status that says
- * so, and nothing is left behind. Linked with --wrap, so that the library's allocations come here; to standard output go the numbers of
- * allocations that were made to fail. */
+/* faulty_memory PROGRAM...: for each program and every n, the n-th allocation of loading, running and the bridge fails:
+ * a status that says so, and nothing is left behind. Linked with --wrap, so that the library's allocations come here;
+ * to standard output go the numbers of allocations that were made to fail. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,9 @@ static void *counted(void *block) {
 
 void *__wrap_malloc(size_t size) { return fails() ? NULL : counted(__real_malloc(size)); }
 void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : counted(__real_calloc(count, size)); }
-void *__wrap_aligned_alloc(size_t alignment, size_t size) { return fails() ? NULL : counted(__real_aligned_alloc(alignment, size)); }
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+  return fails() ? NULL : counted(__real_aligned_alloc(alignment, size));
+}
 void __wrap_free(void *block) {
   live -= block != NULL;
   __real_free(block);
@@ -86,8 +88,10 @@ static uint64_t walk(user *of, const uint8_t *bytes, uint64_t size) {
     const int32_t code = of(bytes, size, &error);
     const int reached = allocations >= n;
     fails_at = 0;
-    if (code != (reached ? RE2NA_ERROR_MEMORY : RE2NA_OK) || (reached && !strstr(error.message, "no memory")) || live != 0) {
-      fprintf(stderr, "allocation %llu: status %d, %llu blocks left: %s\n", (unsigned long long)n, code, (unsigned long long)live, error.message);
+    if (code != (reached ? RE2NA_ERROR_MEMORY : RE2NA_OK) || (reached && !strstr(error.message, "no memory")) ||
+        live != 0) {
+      fprintf(stderr, "allocation %llu: status %d, %llu blocks left: %s\n", (unsigned long long)n, code,
+              (unsigned long long)live, error.message);
       exit(1);
     }
     if (!reached) return n - 1;

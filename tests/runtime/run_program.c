@@ -1,4 +1,5 @@
-/* run_program KERNEL PROGRAM INPUT: runs a program of one input; its outputs, then "macs overflows", to standard output. */
+/* run_program KERNEL PROGRAM INPUT: runs a program of one input; its outputs, then "macs overflows", to standard
+ * output. */
 #include <stdio.h>
 #include <stdlib.h>
 

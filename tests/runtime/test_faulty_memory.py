@@ -20,7 +20,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It counts the blocks that are left itself."""
     made = tmp_path_factory.mktemp("faulty") / "faulty_memory"
     words = ["cc", "-std=c11", "-D_DEFAULT_SOURCE", "-O1", f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
-    words += [str(Path(__file__).with_name("faulty_memory.c")), *map(str, (RUNTIME / "src").glob("*.c"))]
+    words += [str(Path(__file__).with_name("faulty_memory.c")), *map(str, (RUNTIME / "src").rglob("*.c"))]
     words += ["-lpthread", *(f"-Wl,--wrap={name}" for name in WRAPPED), "-o", str(made)]
     try:
         subprocess.run(words, check=True, capture_output=True, text=True)

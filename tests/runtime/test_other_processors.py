@@ -54,14 +54,14 @@ def runner(folder: Path, command: list[str]) -> Runner:
 @pytest.fixture(scope="module")
 def arm(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     folder = tmp_path_factory.mktemp("arm")
-    binary = build(folder, CROSS, sorted((RUNTIME / "src").glob("*.c")), "-static")
+    binary = build(folder, CROSS, sorted((RUNTIME / "src").rglob("*.c")), "-static")
     return runner(folder, [EMULATOR, "-cpu", "max", str(binary)])
 
 
 @pytest.fixture(scope="module")
 def avx512(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     folder = tmp_path_factory.mktemp("avx512")
-    sources = [path for path in sorted((RUNTIME / "src").glob("*.c")) if path.name != "kernel_avx512.c"]
+    sources = [path for path in sorted((RUNTIME / "src").rglob("*.c")) if path.name != "avx512.c"]
     return runner(folder, [str(build(folder, "cc", [*sources, HERE / "emulated_avx512.c"]))])
 
 

@@ -1,0 +1,295 @@
+/* x86-64 with AVX2. Bytes are multiplied by VPMADDUBSW, unsigned times signed, whose sum of two products saturates at
+ * int16: pack.c sees to it that no sum can get there. */
+#include "kernel/kernel.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX2 __attribute__((target("avx2")))
+#define INLINE static inline __attribute__((always_inline, target("avx2")))
+/* The compiler must not regroup a chain of additions: that keeps products waiting in more registers than there are. */
+#define IN_ORDER(vector) __asm__("" : "+x"(vector))
+
+enum { PIXELS = 3 }; /* 2 sums in int32 and 2 in int16 for each fill the 16 registers */
+
+INLINE __m256i four_bytes(const uint8_t *at) {
+  int32_t bytes;
+  memcpy(&bytes, at, sizeof bytes);
+  return _mm256_set1_epi32(bytes);
+}
+
+/* `pixels` and `group` are constants where this is inlined. */
+INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels, const int group) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const uint8_t *line[PIXELS] = {x, x + x_stride, x + 2 * x_stride};
+  __m256i total[PIXELS][2], narrow[PIXELS][2];
+#pragma GCC unroll 3
+  for (int p = 0; p < pixels; p++)
+    for (int half = 0; half < 2; half++)
+      total[p][half] = _mm256_loadu_si256((const __m256i *)(from + (size_t)p * from_stride) + half);
+  for (size_t quad = 0; quad < quads; quad += (size_t)group) {
+#pragma GCC unroll 16
+    for (int i = 0; i < group; i++, weights += RE2NA_VECTOR) {
+      const __m256i first = _mm256_load_si256((const __m256i *)weights),
+                    second = _mm256_load_si256((const __m256i *)weights + 1);
+#pragma GCC unroll 3
+      for (int p = 0; p < pixels; p++) {
+        const __m256i value = four_bytes(line[p] + RE2NA_QUAD * i);
+        const __m256i products[2] = {_mm256_maddubs_epi16(value, first), _mm256_maddubs_epi16(value, second)};
+        for (int half = 0; half < 2; half++) {
+          narrow[p][half] = i ? _mm256_add_epi16(narrow[p][half], products[half]) : products[half];
+          if (i) IN_ORDER(narrow[p][half]);
+        }
+      }
+    }
+#pragma GCC unroll 3
+    for (int p = 0; p < pixels; p++) {
+      line[p] += RE2NA_QUAD * group;
+      for (int half = 0; half < 2; half++)
+        total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(narrow[p][half], ones));
+    }
+  }
+#pragma GCC unroll 3
+  for (int p = 0; p < pixels; p++)
+    for (int half = 0; half < 2; half++)
+      _mm256_storeu_si256((__m256i *)(sums + (size_t)p * sum_stride) + half, total[p][half]);
+}
+
+#define TILES(group)                                                                                        \
+  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, \
+                                 const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,   \
+                                 size_t quads) {                                                            \
+    for (; pixels >= PIXELS; pixels -= PIXELS) {                                                            \
+      tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS, group);                \
+      sums += PIXELS * sum_stride;                                                                          \
+      from += PIXELS * from_stride;                                                                         \
+      x += PIXELS * x_stride;                                                                               \
+    }                                                                                                       \
+    if (pixels == 2) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 2, group);      \
+    if (pixels == 1) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1, group);      \
+  }
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(6)
+TILES(8)
+TILES(16)
+
+static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                     size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
+  switch (together) {
+    case 16: tiles_16(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 8: tiles_8(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 6: tiles_6(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 4: tiles_4(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 3: tiles_3(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    case 2: tiles_2(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+    default: tiles_1(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+  }
+}
+
+INLINE __m256i channels_of(const uint8_t *line, __m256i offset) {
+  return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)line), offset);
+}
+
+INLINE __m256i two_halves(const __m128i *low, const __m128i *high) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128(low)), _mm_load_si128(high), 1);
+}
+
+/* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their
+ * order. */
+INLINE void add_wide(int32_t *sums, const int32_t *from, __m256i low, __m256i high) {
+  __m256i *total = (__m256i *)sums;
+  const __m256i *before = (const __m256i *)from;
+  const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high), _mm256_extracti128_si256(low, 1),
+                            _mm256_extracti128_si256(high, 1)};
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++)
+    _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(before + i), _mm256_cvtepi16_epi32(parts[i])));
+}
+
+AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
+                               size_t pairs, const int8_t *weights, unsigned together, uint8_t offset) {
+  const __m256i up = _mm256_set1_epi8((char)offset);
+  for (size_t first = 0; first < channels; first += RE2NA_CHANNELS) {
+    size_t pair = 0;
+    do {
+      const int32_t *before = (pair ? sums : from) + first;
+      const size_t stop = pair + together < pairs ? pair + together : pairs;
+      __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+      for (; pair < stop; pair++, weights += 2 * RE2NA_CHANNELS) {
+        const __m256i a = channels_of(x[2 * pair] + first, up), b = channels_of(x[2 * pair + 1] + first, up);
+        const __m128i *w = (const __m128i *)weights;
+        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), two_halves(w, w + 2)));
+        high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), two_halves(w + 1, w + 3)));
+      }
+      add_wide(sums + first, before, low, high);
+    } while (pair < pairs);
+  }
+}
+
+/* Two lines of 16 weights as pairs (line k, line k + 1) of int16: outputs 0..7 and 8..15. */
+INLINE void load_pairs(const int8_t *first, const int8_t *second, __m256i pairs[2]) {
+  const __m128i a = _mm_loadu_si128((const __m128i *)first);
+  const __m128i b = second ? _mm_loadu_si128((const __m128i *)second) : _mm_setzero_si128();
+  pairs[0] = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+  pairs[1] = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b));
+}
+
+INLINE __m256i two_items(const int16_t *at) {
+  int32_t items;
+  memcpy(&items, at, sizeof items);
+  return _mm256_set1_epi32(items);
+}
+
+/* STRIP lines over all outputs before the next: the lines are read from end to end, as they lie in memory. */
+enum { STRIP = 8 };
+
+INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,
+                  size_t weight_stride, size_t outputs, const int images, const size_t k) {
+  for (size_t o = 0; o < outputs; o += RE2NA_LANES) {
+    __m256i total[RE2NA_IMAGES][2], pairs[2];
+#pragma GCC unroll 6
+    for (int p = 0; p < images; p++)
+      for (int half = 0; half < 2; half++)
+        total[p][half] = _mm256_loadu_si256((const __m256i *)(sums + (size_t)p * sum_stride + o) + half);
+    for (size_t i = 0; i < k; i += 2) {
+      load_pairs(weights + i * weight_stride + o, i + 1 < k ? weights + (i + 1) * weight_stride + o : NULL, pairs);
+#pragma GCC unroll 6
+      for (int p = 0; p < images; p++) {
+        const __m256i value = two_items(x + (size_t)p * x_stride + i);
+        for (int half = 0; half < 2; half++)
+          total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(pairs[half], value));
+      }
+    }
+#pragma GCC unroll 6
+    for (int p = 0; p < images; p++)
+      for (int half = 0; half < 2; half++)
+        _mm256_storeu_si256((__m256i *)(sums + (size_t)p * sum_stride + o) + half, total[p][half]);
+  }
+}
+
+#define STRIPS(images)                                                                                      \
+  AVX2 static void strips_##images(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride,     \
+                                   const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) { \
+    for (; k >= STRIP; k -= STRIP, x += STRIP, weights += STRIP * weight_stride)                            \
+      strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, STRIP);                 \
+    if (k) strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, k);                \
+  }
+STRIPS(1)
+STRIPS(2)
+STRIPS(3)
+STRIPS(4)
+STRIPS(5)
+STRIPS(6)
+
+void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
+                      const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) {
+  switch (images) {
+    case 1: strips_1(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 2: strips_2(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 3: strips_3(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 4: strips_4(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    case 5: strips_5(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+    default: strips_6(sums, sum_stride, x, x_stride, weights, weight_stride, k, outputs); break;
+  }
+}
+
+/* As vectors, of int32 where nothing else is said. Shifts by vectors are never slower than those by one number for all.
+ */
+typedef struct limits {
+  __m256i spare, lsb;
+  __m256i lo, hi; /* int8 */
+} limits;
+
+/* Eight sums to int32 results that are not clamped yet. `inside` counts those that the accumulator holds; `seen` (a
+ * mask) leaves some out. */
+INLINE __m256i shifted_some(const int32_t *sums, const limits *of, __m256i *inside, const bool counts, __m256i seen) {
+  const __m256i sum = _mm256_loadu_si256((const __m256i *)sums);
+  const __m256i held = _mm256_srav_epi32(_mm256_sllv_epi32(sum, of->spare), of->spare);
+  if (counts) *inside = _mm256_sub_epi32(*inside, _mm256_and_si256(_mm256_cmpeq_epi32(held, sum), seen));
+  return _mm256_srav_epi32(held, of->lsb);
+}
+
+INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *inside, const bool counts) {
+  return shifted_some(sums, of, inside, counts, _mm256_set1_epi32(-1));
+}
+
+/* Their results as bytes. */
+INLINE __m128i eight_bytes(__m256i values, const limits *of) {
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+  const __m128i bytes = _mm_packs_epi16(words, words);
+  return _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of->lo)), _mm256_castsi256_si128(of->hi));
+}
+
+INLINE uint64_t sum_of(__m256i counts) {
+  uint32_t lanes[8];
+  uint64_t sum = 0;
+  _mm256_storeu_si256((__m256i *)lanes, counts);
+  for (int i = 0; i < 8; i++) sum += lanes[i];
+  return sum;
+}
+
+/* Packing saturates twice, to int16 and to int8, which changes nothing: the result is clamped to less. */
+INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *inside,
+                        const bool counts) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  size_t o = 0;
+  for (; o + 32 <= count; o += 32) {
+    const __m256i a = shifted(sums + o, of, inside, counts), b = shifted(sums + o + 8, of, inside, counts);
+    const __m256i c = shifted(sums + o + 16, of, inside, counts), d = shifted(sums + o + 24, of, inside, counts);
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi), order);
+    _mm256_storeu_si256((__m256i *)(out + o), bytes);
+  }
+  for (; o + 8 <= count; o += 8)
+    _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, inside, counts), of));
+  if (o < count) { /* lines of sums end with room for whole vectors */
+    const __m256i seen =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - o)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const uint64_t bytes =
+        (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, inside, counts, seen), of));
+    memcpy(out + o, &bytes, count - o);
+  }
+}
+
+AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels,
+                                size_t count, const re2na_cut *how) {
+  const limits of = {
+      _mm256_set1_epi32(how->acc_spare),
+      _mm256_set1_epi32(how->lsb),
+      _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
+      _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
+  };
+  __m256i inside = _mm256_setzero_si256();
+  if (how->cut_wraps) return re2na_finish(sums, sum_stride, places, pixels, count, how);
+  for (size_t p = 0; p < pixels; p++) {
+    if (how->counts) finish_line(sums + p * sum_stride, places[p], count, &of, &inside, true);
+    else finish_line(sums + p * sum_stride, places[p], count, &of, &inside, false);
+  }
+  return how->counts ? pixels * count - sum_of(inside) : 0;
+}
+
+const re2na_loops *re2na_kernel_avx2(void) {
+  static const re2na_loops made = {
+      .name = "avx2",
+      .tile = PIXELS,
+      .unsigned_inputs = true,
+      .narrow_quads = true,
+      .narrow_pairs = true,
+      .multiply = multiply,
+      .depthwise = re2na_avx2_depthwise,
+      .lines = re2na_avx2_lines,
+      .finish = re2na_avx2_finish,
+  };
+  return __builtin_cpu_supports("avx2") ? &made : NULL;
+}
+
+#else
+
+const re2na_loops *re2na_kernel_avx2(void) { return NULL; }
+
+#endif

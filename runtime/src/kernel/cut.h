@@ -1,0 +1,31 @@
+/* How sums become results. */
+#ifndef RE2NA_CUT_H
+#define RE2NA_CUT_H
+
+#include "base/base.h"
+
+/* How a sum becomes a result; the arithmetic is described in runtime/reference.py. */
+typedef struct re2na_cut {
+  int64_t acc_min, acc_max;
+  int32_t acc_spare;  /* 32 - acc_bits */
+  int32_t data_spare; /* 32 - data_bits */
+  int32_t data_min, data_max;
+  int32_t lsb, lo, hi;
+  bool saturates; /* the accumulator, at every step */
+  bool cut_wraps;
+  bool counts; /* overflows are counted */
+} re2na_cut;
+
+re2na_cut re2na_make_cut(const re2na_arch *arch, int64_t lsb, int64_t lo, int64_t hi);
+
+/* Accumulators that 32 bits or a plain sum do not describe. Exact sums of 64 bits to results; adds what left the
+ * accumulator's range to `overflows`. */
+void re2na_cut_wide_line(const int64_t *sums, int8_t *out, size_t count, const re2na_cut *how, uint64_t *overflows);
+/* One step of saturating accumulators: sums[o] = clamp(sums[o] + x * line[o]); counts what was clipped. */
+void re2na_saturating_step(int32_t *restrict sums, int32_t x, const int8_t *restrict line, size_t count,
+                           const re2na_cut *how, uint64_t *overflows);
+/* sums[o] = clamp(bias[o]); counts what was clipped. */
+void re2na_saturating_start(int32_t *restrict sums, const uint8_t *restrict bias, size_t count, const re2na_cut *how,
+                            uint64_t *overflows);
+
+#endif

@@ -1,0 +1,71 @@
+/* What depends on the host's processor: the loops in which a run spends its time. */
+#ifndef RE2NA_KERNEL_H
+#define RE2NA_KERNEL_H
+
+#include "kernel/cut.h"
+
+enum {
+  RE2NA_LANES = 16,                        /* outputs whose sums are formed together */
+  RE2NA_QUAD = 4,                          /* steps of k that are added together */
+  RE2NA_VECTOR = RE2NA_LANES * RE2NA_QUAD, /* bytes of packed weights: those of a quad, lane by lane */
+  RE2NA_MOST_PIXELS = 48,                  /* of a convolution that are formed together */
+  RE2NA_CHANNELS = 32,                     /* channels of a depthwise convolution that are formed together */
+  RE2NA_IMAGES = 6                         /* images of a dense layer that share a pass over its weights */
+};
+
+enum {
+  RE2NA_NARROW_K = 1 << 16
+}; /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
+
+typedef void re2na_multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
+                            size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together);
+typedef void re2na_depthwise_block(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
+                                   size_t pairs, const int8_t *weights, unsigned together, uint8_t offset);
+typedef void re2na_add_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
+                             const int8_t *weights, size_t weight_stride, size_t k, size_t outputs);
+typedef uint64_t re2na_finish_pixels(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels,
+                                     size_t count, const re2na_cut *how);
+
+typedef struct re2na_loops {
+  const char *name;
+  unsigned tile; /* pixels that `multiply` forms at once, at its best; divides RE2NA_MOST_PIXELS */
+  /* Inputs are bytes. Where a kernel multiplies unsigned ones, those that may be negative come with 128 added. */
+  bool unsigned_inputs;
+  /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack.c). Those
+   * of quads, in `multiply`; those of pairs, in `depthwise`. */
+  bool narrow_quads, narrow_pairs;
+
+  /* sums[p][lane] = from[p][lane] + x[p][4 * quads] times weights[quads][lane][4]; `from` may be `sums`, or a line for
+   * all pixels, with a stride of 0. `together` quads at a time may be added in int16; `quads` is a multiple of it.
+   * Strides in items. Weights are aligned to a vector. */
+  re2na_multiply *multiply;
+  /* sums[c] = from[c] + x[2 * pairs][c] times weights[block of c][pairs][c][2], x being pointers to lines of channels.
+   * `together` pairs at a time may be added in int16. `offset` is yet to be added to the inputs. Sums, and what is
+   * read, are whole blocks; `from` is not `sums`. */
+  re2na_depthwise_block *depthwise;
+  /* sums[p][o] += x[p][k] times weights[k][o], weights as they lie in a program. x has k rounded up to even, the item
+   * behind an odd k being 0; lines of sums have room for `outputs` rounded up to RE2NA_LANES. Reads up to RE2NA_SLACK
+   * bytes behind the weights. `k` <= RE2NA_NARROW_K. */
+  re2na_add_lines *lines;
+  /* Exact sums of some pixels to results, `count` to each of the places; returns how many left the accumulator's range,
+   * 0 if they are not to be counted. Lines of sums have room for `count` rounded up to RE2NA_LANES. */
+  re2na_finish_pixels *finish;
+} re2na_loops;
+
+/* kernels.c: that of a re2na_kernel number, RE2NA_KERNEL_AUTO being the fastest that this processor has; NULL if it has
+ * it not. */
+const re2na_loops *re2na_find_kernel(int32_t number);
+
+/* One file each. NULL where the compiler or the processor cannot. */
+const re2na_loops *re2na_kernel_portable(void);
+const re2na_loops *re2na_kernel_avx2(void);
+const re2na_loops *re2na_kernel_avx512(void);
+const re2na_loops *re2na_kernel_neon(void);
+
+/* The parts that other kernels use as well. */
+re2na_depthwise_block re2na_depthwise, re2na_avx2_depthwise;
+re2na_add_lines re2na_lines, re2na_avx2_lines;
+re2na_finish_pixels re2na_finish, re2na_avx2_finish;
+uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const re2na_cut *how);
+
+#endif

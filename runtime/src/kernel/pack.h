@@ -1,0 +1,72 @@
+/* Weights as the kernels want them: quads of k for blocks of outputs, or pairs of taps for blocks of channels. */
+#ifndef RE2NA_PACK_H
+#define RE2NA_PACK_H
+
+#include "kernel/kernel.h"
+
+enum {
+  RE2NA_SIGNED = 255, /* bound of inputs that may be negative */
+  RE2NA_ABSENT = -1   /* a tap that is not there */
+};
+
+/* Quads of k whose products surely fit 32 bits: a multiple of pack.c's chunk, below RE2NA_NARROW_K steps. */
+enum { RE2NA_WIDE_QUADS = 16272 };
+
+/* At each weight of a depthwise convolution while it is packed, at most: its taps have less than 2^16. */
+enum { RE2NA_PAIR_LOOKS = 32 };
+
+/* The weights of a CONV, as they lie in a program, and what is known of it. */
+typedef struct re2na_weights {
+  const int8_t *lines; /* `steps` lines of `outputs` bytes */
+  const uint8_t *bias; /* int32 little-endian */
+  const uint8_t *mask; /* bitmap of the steps of k that have a line; not read where steps = k */
+  int64_t k, steps;    /* of a group */
+  int64_t outputs, groups;
+  bool depthwise; /* one input and one output channel in each group, and more than one group */
+  uint8_t bound;  /* largest input, or RE2NA_SIGNED */
+} re2na_weights;
+
+/* A run of quads for a block of RE2NA_LANES outputs of a group. */
+typedef struct re2na_piece {
+  uint32_t first, quads; /* of k */
+  uint32_t block;        /* of outputs */
+  uint32_t together;     /* quads that may be added in int16 */
+  bool begins;           /* the block's sums */
+  uint64_t offset;       /* of its vectors */
+} re2na_piece;
+
+typedef struct re2na_packed {
+  re2na_weights of;
+  int64_t lines;       /* steps that have a line of weights */
+  uint32_t *present;   /* which; NULL: all */
+  bool wide;           /* a sum may not fit 32 bits */
+  uint8_t offset;      /* added to every input */
+  uint32_t line_bytes; /* of a line of inputs that the pieces read, a multiple of QUAD */
+  /* Per output, rounded up to whole blocks: the bias, less what the offset adds; 0 where sums are wide. */
+  int32_t *start;
+  int64_t *wide_start; /* the same, of the outputs, wide or not */
+  re2na_piece *pieces; /* group after group, each in the order of k */
+  uint32_t pieces_in_group;
+  int32_t *taps;            /* depthwise: two per pair, as indices into the lines */
+  uint32_t pairs, together; /* depthwise: pairs of taps, and those that may be added in int16 */
+  int8_t *vectors;
+  uint64_t vector_bytes;
+} re2na_packed;
+
+/* Pack for a kernel. False where the host has no memory; free it in any case. */
+bool re2na_pack(re2na_packed *made, const re2na_weights *of, const re2na_loops *with);
+
+/* Where the weights are not known before a run: what they can take at most, memory for it, and packing without an
+ * allocation. */
+void re2na_pack_form(re2na_packed *made, const re2na_weights *of, const re2na_loops *with);
+bool re2na_pack_reserve(re2na_packed *made, const re2na_weights *of, const re2na_loops *with);
+void re2na_pack_again(re2na_packed *made, const re2na_weights *of, const re2na_loops *with);
+void re2na_pack_free(re2na_packed *made);
+/* What packing takes at most, buffers included. */
+uint64_t re2na_pack_bytes(const re2na_weights *of, const re2na_loops *with);
+
+/* present.c: lists the steps of k that have a line of weights, in their order, and returns how many they are. Whatever
+ * the bitmap holds, there are at most `steps`, each below k. */
+int64_t re2na_list_present(const uint8_t *mask, int64_t k, int64_t steps, uint32_t *present);
+
+#endif
