@@ -73,7 +73,7 @@ lint: $(STAMP) types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
-	$(BIN)/python -m tvm_re2na.codegen.isa.generate --check
+	$(BIN)/python -m tvm_re2na.codegen.generate --check
 	$(BIN)/python docs/make_hardware.py --check
 
 # mypy reads files, not import hooks: show it the package as an installation lays it out
@@ -88,7 +88,7 @@ format: $(STAMP)
 	$(BIN)/clang-format -i $(C_FILES)
 
 generate: $(STAMP)
-	$(BIN)/python -m tvm_re2na.codegen.isa.generate
+	$(BIN)/python -m tvm_re2na.codegen.generate
 	$(BIN)/python docs/make_hardware.py
 
 # editable: changes of Python files count at once, a change of a C file or of the build re-runs this; each builds in a folder of its own

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tvm_re2na.codegen.generate.files import main
 from tvm_re2na.codegen.isa import (
     INSTRUCTIONS,
     AssembleError,
@@ -20,7 +21,6 @@ from tvm_re2na.codegen.isa import (
     encode,
     make,
 )
-from tvm_re2na.codegen.isa.generate import main
 from tvm_re2na.codegen.isa.table import BY_NAME
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tvm_re2na.codegen.isa import generate
+from tvm_re2na.codegen.generate import files as generate
 from tvm_re2na.codegen.isa.table import BY_NAME, HEADER, INSTRUCTIONS
 
 
