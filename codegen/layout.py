@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.plan import Plan
-from tvm_re2na.codegen.schedule.blocks import Block, Bytes
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Bytes
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.schedule.blocks import Block, Weights
 from tvm_re2na.codegen.schedule.strips import Cascade
 from tvm_re2na.codegen.schedule.unit.base import Unit, overhead
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 
 

@@ -10,12 +10,12 @@ from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Place, Schedule, c
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
-from tvm_re2na.codegen.schedule.blocks import Block
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes
 from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work
+from tvm_re2na.codegen.schedule.unit.blocks import Block
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import move_rows
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.graph.ops import Shape4
-from tvm_re2na.codegen.schedule.blocks import Weights
 from tvm_re2na.codegen.schedule.strips import Cascade, Strip
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True)

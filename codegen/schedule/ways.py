@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
-from tvm_re2na.codegen.schedule.blocks import Weights
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes, row_bytes
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, strip_heights, unroll
 from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import PoolUnit
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit

@@ -11,7 +11,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4, Window
-from tvm_re2na.codegen.schedule.blocks import Block, Weights
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
 Rows: TypeAlias = tuple[int, int]  # first, behind the last
 

@@ -13,8 +13,8 @@ from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Conv2d, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.blocks import Block, Weights, biases, pack
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, overhead, seen_rows
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
 
 @dataclass(frozen=True)

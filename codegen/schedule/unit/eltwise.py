@@ -10,8 +10,8 @@ from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import View
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.base import Unit, Work
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True, eq=False)

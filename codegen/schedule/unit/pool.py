@@ -11,8 +11,8 @@ from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, seen_rows
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True)

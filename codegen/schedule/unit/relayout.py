@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Writer
-from tvm_re2na.codegen.schedule.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.base import Unit, Work
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True, eq=False)
