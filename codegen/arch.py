@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
 
 if sys.version_info >= (3, 11):
@@ -27,7 +28,7 @@ LONGEST_SHAPE = len("16777216x16777216")
 LONGEST_SHOWN = 100  # characters of a value in a message
 
 
-class ArchitectureError(ValueError):
+class ArchitectureError(Re2naError, ValueError):
     """A field of an architecture description is unknown, of the wrong type, or outside its limits."""
 
 

@@ -1,10 +1,23 @@
-"""What the compiler raises when a network cannot be mapped."""
+"""The base of every error of ours, and what the compiler raises when a network cannot be mapped."""
 
 from __future__ import annotations
 
+from typing import ClassVar
 
-class CompileError(ValueError):
+BAD_INPUT, CANNOT_RUN, MISSING_PACKAGE, WORKERS_LOST = 2, 3, 4, 5
+
+
+class Re2naError(Exception):
+    """Something that a user can mend; the message names the thing, the value and the limit. `exit_code` is the command's."""
+
+    exit_code: ClassVar[int] = BAD_INPUT
+    of_model: ClassVar[bool] = False  # whether it is about a model, whose file whoever read it can name
+
+
+class CompileError(Re2naError, ValueError):
     """The network does not fit the machine; the message names the operator, what it needs, what there is, the excess."""
+
+    exit_code = CANNOT_RUN
 
 
 class UnitTooLarge(CompileError):

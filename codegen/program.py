@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming, write_atomically
 from tvm_re2na.codegen.graph.ops import Shape
 from tvm_re2na.codegen.isa import DecodeError, Instruction, decode, encode
@@ -41,7 +42,7 @@ _MEMORY = struct.Struct("<QQ")
 _TENSOR = struct.Struct("<II4I4IQI")
 
 
-class ProgramError(ValueError):
+class ProgramError(Re2naError, ValueError):
     """The bytes are no program; the message names what is wrong and where."""
 
 

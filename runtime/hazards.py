@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.isa import ENGINES, Engine, Instruction
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.instructions import Access, accesses
@@ -21,8 +22,10 @@ from tvm_re2na.runtime.instructions import Access, accesses
 Clock: TypeAlias = dict[Engine, int]
 
 
-class HazardError(RuntimeError):
+class HazardError(Re2naError, RuntimeError):
     """No token orders two instructions that touch the same byte; the message names both."""
+
+    exit_code = CANNOT_RUN
 
 
 @dataclass(frozen=True)

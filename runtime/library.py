@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.limits import CLimits, Limits
 from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
@@ -30,8 +31,10 @@ MOST_THREADS = 256
 KERNELS = ("auto", "portable", "avx2", "avx512", "neon")  # in the order of re2na_kernel
 
 
-class SimulatorError(RuntimeError):
+class SimulatorError(Re2naError, RuntimeError):
     """The simulator refused; `kind` is one of STATUS, the message names the field, the value and the limit."""
+
+    exit_code = CANNOT_RUN
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)

@@ -15,13 +15,16 @@ from __future__ import annotations
 
 from collections import deque
 
+from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.isa import ENGINES, Engine, duration
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.result import Span, Timing
 
 
-class DeadlockError(RuntimeError):
+class DeadlockError(Re2naError, RuntimeError):
     """An engine waits for a token that never comes, or a token is never taken."""
+
+    exit_code = CANNOT_RUN
 
 
 def timing(program: Program) -> Timing:

@@ -11,14 +11,17 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
 
 MOST_NODES = 100_000  # every call of a local function written out
 DEEPEST = 32  # graphs and functions within each other; ONNX Runtime goes through them with as many frames of its stack
 
 
-class ModelError(ValueError):
+class ModelError(Re2naError, ValueError):
     """A model file cannot be used; the message names the file and what is wrong."""
+
+    of_model = True
 
 
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
 
 Fields: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -29,7 +30,7 @@ ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
 SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(\s*((?:\d{1,18}\s*,\s*){0,32}(?:\d{1,18}\s*)?)\)""")
 
 
-class DataError(ValueError):
+class DataError(Re2naError, ValueError):
     """A data file or folder cannot be used; the message names the file, the field, its value and what was expected."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.rooms import MissingPackageError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 
 
-class PlotError(ValueError):
+class PlotError(Re2naError, ValueError):
     """A figure cannot be drawn; the message names the file and what is wrong."""
 
 

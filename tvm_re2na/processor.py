@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.runtime import library
 
 VARIABLE = "RE2NA_CPU"
@@ -19,7 +20,7 @@ MCPU = {
 }  # LLVM's names; "" is its default for the machine
 
 
-class ProcessorError(ValueError):
+class ProcessorError(Re2naError, ValueError):
     """RE2NA_CPU names no instruction set of this processor."""
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.errors import MISSING_PACKAGE, Re2naError
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.codegen.program import Program
@@ -36,8 +37,10 @@ Dump: TypeAlias = Callable[[str, str], None]
 Runner: TypeAlias = Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]
 
 
-class MissingPackageError(ImportError):
+class MissingPackageError(Re2naError, ImportError):
     """An optional package is not installed; the message says how to get it."""
+
+    exit_code = MISSING_PACKAGE
 
 
 @dataclass(frozen=True)

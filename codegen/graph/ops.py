@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 
 Shape: TypeAlias = tuple[int, ...]
 Shape4: TypeAlias = tuple[int, int, int, int]
@@ -19,8 +20,10 @@ Int8Array: TypeAlias = npt.NDArray[np.int8]
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 
 
-class GraphError(ValueError):
+class GraphError(Re2naError, ValueError):
     """A graph breaks a rule of this file; the message names the operator, the value and the limit."""
+
+    exit_code = CANNOT_RUN
 
 
 @dataclass(frozen=True)

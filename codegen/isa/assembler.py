@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.isa.encoding import EncodeError, Instruction, make
 from tvm_re2na.codegen.isa.table import BY_NAME, HEADER, Engine
 
 _SOURCE = next(field for field in HEADER if field.name == "source")
 
 
-class AssembleError(ValueError):
+class AssembleError(Re2naError, ValueError):
     """A line is no instruction; the message names the line, the field and the limit."""
 
 

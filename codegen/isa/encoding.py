@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.isa.table import BY_NAME, BY_OPCODE, HEADER, Engine, Field, InstructionFormat
 
 
-class EncodeError(ValueError):
+class EncodeError(Re2naError, ValueError):
     """A field is missing, unknown or out of its range."""
 
 
-class DecodeError(ValueError):
+class DecodeError(Re2naError, ValueError):
     """The bytes are no instruction stream; the message names the offset."""
 
 

@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.isa import Mode
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 
-class SimulationError(RuntimeError):
+class SimulationError(Re2naError, RuntimeError):
     """The program breaks a rule; the message names the instruction."""
+
+    exit_code = CANNOT_RUN
 
 
 class OutOfBounds(SimulationError):

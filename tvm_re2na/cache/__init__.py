@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from tvm_re2na.cache.store import Store, refusal
+from tvm_re2na.codegen.errors import Re2naError
 
 __all__ = ["BYTES", "FOLDER", "CacheError", "Store", "current", "folder", "limit", "off", "refusal"]
 
@@ -27,7 +28,7 @@ DEFAULT_BYTES = 2 * 2**30
 _off: ContextVar[bool] = ContextVar("tvm_re2na.cache.off", default=False)
 
 
-class CacheError(ValueError):
+class CacheError(Re2naError, ValueError):
     """A setting of the cache is wrong; the message names the variable, its value and what was expected."""
 
 

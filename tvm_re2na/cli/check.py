@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import hazards
 from tvm_re2na.runtime.library import LoadedProgram
@@ -12,8 +13,10 @@ from tvm_re2na.runtime.result import Timing
 from tvm_re2na.runtime.timing import timing
 
 
-class TimingError(RuntimeError):
+class TimingError(Re2naError, RuntimeError):
     """The two timing models do not agree on a program; the message names the first instruction."""
+
+    exit_code = CANNOT_RUN
 
 
 def check_program(path: Path) -> dict[str, Any]:

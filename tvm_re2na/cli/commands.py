@@ -14,10 +14,11 @@ import onnx
 
 from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import render
-from tvm_re2na.cli.errors import MISSING_PACKAGE, WORKERS_LOST
+from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset, load_dataset
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from tvm_re2na.doctor import Finding
     from tvm_re2na.quantize import QuantizeOptions
     from tvm_re2na.rooms import Compiled
-
-
-class UsageError(ValueError):
-    """Options that do not fit together, or an output that cannot be written."""
 
 
 def quantize(options: argparse.Namespace) -> Result:

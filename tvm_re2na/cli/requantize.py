@@ -11,6 +11,7 @@ import onnx
 from rich.table import Table
 
 from tvm_re2na import pipeline
+from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render import facts_table, percent
 from tvm_re2na.codegen.arch import Architecture
@@ -20,10 +21,6 @@ from tvm_re2na.guests import Cost, RequantizationReport, TensorChange
 from tvm_re2na.guests.report import Form
 
 ROWS = 40  # of the table; --json has them all
-
-
-class UsageError(ValueError):
-    """Options that do not fit the model, or an output that cannot be written."""
 
 
 def requantize(options: argparse.Namespace) -> Result:

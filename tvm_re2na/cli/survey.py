@@ -10,7 +10,8 @@ from rich.table import Table
 
 from tvm_re2na import pipeline
 from tvm_re2na.cli import render_survey
-from tvm_re2na.cli.commands import UsageError, check_figure
+from tvm_re2na.cli.commands import check_figure
+from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture

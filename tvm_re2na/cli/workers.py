@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.parallel import dask
-
-
-class UsageError(ValueError):
-    """An option that cannot be followed."""
 
 
 @contextmanager

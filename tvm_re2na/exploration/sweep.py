@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+from tvm_re2na.codegen.errors import Re2naError
 
 Sweep: TypeAlias = Mapping[str, Sequence[Any]]
 ARITHMETIC = ("acc_bits", "data_bits", "acc_overflow", "cut_overflow", "rounding")
@@ -16,7 +17,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Architecture))
 NO_SHAPES = "none"
 
 
-class SweepError(ValueError):
+class SweepError(Re2naError, ValueError):
     """A sweep cannot be made; the message names the field, the value and the limit."""
 
 

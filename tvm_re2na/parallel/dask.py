@@ -9,12 +9,13 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, cast
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.parallel.parcel import Handle, Parcel
 
 SECONDS = 30  # to answer
 
 
-class ClusterError(RuntimeError):
+class ClusterError(Re2naError, RuntimeError):
     """A cluster cannot be used; the message names its address."""
 
 

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming, write_atomically
 
 FORMAT = "re2na resume 1"
 
 
-class JournalError(ValueError):
+class JournalError(Re2naError, ValueError):
     """A file cannot be resumed from; the message names it, and what of it is another run's."""
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tvm_re2na.codegen.errors import WORKERS_LOST, Re2naError
 from tvm_re2na.parallel.engine import Engine
 from tvm_re2na.parallel.journal import Journal
 
@@ -19,12 +20,16 @@ Progress: TypeAlias = Callable[[int, int], None]  # (done, of)
 MOST_LOSSES = 3  # of a shard; before the last of them it runs alone, so that no other is blamed
 
 
-class WorkersLostError(RuntimeError):
+class WorkersLostError(Re2naError, RuntimeError):
     """Workers were lost again and again; the message names the shard and how much is done."""
 
+    exit_code = WORKERS_LOST
 
-class VersionError(RuntimeError):
+
+class VersionError(Re2naError, RuntimeError):
     """A worker has other versions than the process that sends it work; the message names both."""
+
+    exit_code = WORKERS_LOST
 
 
 @dataclass(frozen=True)

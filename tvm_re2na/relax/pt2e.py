@@ -19,6 +19,8 @@ from torch.export import ExportedProgram
 from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program as import_program
 
+from tvm_re2na.codegen.errors import Re2naError
+
 FORMS = ("per_tensor.default", "per_tensor.tensor", "per_tensor.tensor2", "per_channel.default")
 DTYPES = {torch.int8: "int8", torch.uint8: "uint8", torch.int16: "int16", torch.int32: "int32"}
 # operators that leave the values of their input what they are
@@ -29,7 +31,7 @@ Constants = Mapping[
 Converter = Callable[[fx.Node, Any], Any]  # of a node, given the importer, to a Relax expression
 
 
-class Pt2eError(ValueError):
+class Pt2eError(Re2naError, ValueError):
     """Something that cannot be imported as it is meant: the message names the node, the value found and the limit."""
 
 

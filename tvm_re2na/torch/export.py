@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx, nn
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.fold import fold
@@ -24,7 +25,7 @@ from tvm_re2na.torch.layers import QInput, QLayer, QLinearLayer
 OPSET = 17
 
 
-class ExportError(ValueError):
+class ExportError(Re2naError, ValueError):
     """The model cannot be written as ONNX; the message names the layer."""
 
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.quantize.options import Progress
 from tvm_re2na.torch.arithmetic import quantise, scale
 from tvm_re2na.torch.layers import QLinearLayer
@@ -34,7 +35,7 @@ COPIES = 8  # changed copies of each held-out image
 CHECKS = 16  # how often the student is measured on them
 
 
-class FineTuneError(ValueError):
+class FineTuneError(Re2naError, ValueError):
     """The model or the images cannot be trained with; the message says why."""
 
 

@@ -16,13 +16,14 @@ from torch import fx, nn
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import exponent
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.quantize.load import load_model
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.net import from_onnx as read_net
 from tvm_re2na.torch.layers import QAdd, QClip, QConv2d, QInput, QLayer, QLinear, QLinearLayer, QMaxPool2d, QReLU
 
 
-class LoadError(ValueError):
+class LoadError(Re2naError, ValueError):
     """The model cannot be emulated bit for bit; the message names the operator, the value and the limit."""
 
 

@@ -14,12 +14,13 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.torch.layers import QConv2d, QLinearLayer
 
 Kind: TypeAlias = Literal["magnitude", "block"]
 
 
-class PruneError(ValueError):
+class PruneError(Re2naError, ValueError):
     """The model cannot be pruned as asked; the message names the value and the limit."""
 
 

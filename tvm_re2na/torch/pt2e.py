@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from tvm_re2na.codegen.errors import Re2naError
+
 try:
     from torchao.quantization.pt2e import MinMaxObserver
     from torchao.quantization.pt2e.quantizer import (
@@ -52,7 +54,7 @@ SYMMETRIC = torch.per_tensor_symmetric
 NARROWEST, WIDEST = 2, 8  # bits of the data
 
 
-class QuantizerError(ValueError):
+class QuantizerError(Re2naError, ValueError):
     """An argument or an observed value that the machine has no scale for; the message names it, the value and the limit."""
 
 

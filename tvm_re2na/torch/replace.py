@@ -13,6 +13,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.torch.export import trace
 from tvm_re2na.torch.layers import QAdd, QClip, QConv2d, QInput, QLayer, QLinear, QMaxPool2d, QReLU, QSumPool2d
 
@@ -43,7 +44,7 @@ MADE: dict[type[nn.Module], Callable[[Any], QLayer]] = {
 }
 
 
-class ConvertError(ValueError):
+class ConvertError(Re2naError, ValueError):
     """The model holds something that has no form on Re²Na; the message names it."""
 
 
