@@ -33,7 +33,7 @@ WRONG = f"what a caller or a program does wrong: {MALFORMED}"
 HAND_MADE = "no compiled program, only those of tests/runtime/programs.py, tests/fuzz"
 NO_MEMORY = "no memory: the test in which every allocation fails in turn"
 OTHERS = {
-    "container.c, tensors.c, load.c, validate.c, check.c, sequence.c, program.c, error.c, crc.c": (
+    "container.c, tensors.c, sources.c, load.c, validate.c, check.c, sequence.c, program.c, error.c, crc.c": (
         f"what programs are refused for: {MALFORMED}"
     ),
     "bridge.c": "programs in TVM's modules: tests/rooms, tests/runtime/test_library.py",
@@ -43,15 +43,18 @@ OTHERS = {
 }
 REASONS = {  # what stands in a line, behind the name of its file
     r"re2na_fail|RE2NA_ERROR|RE2NA_IN_RANGE|machine( \?|\))|!team\)|MOST_CYCLES": WRONG,
+    r"!inputs|!outputs|first && !?before|before->|state->rows|far - stop": WRONG,
     r"limits\.|re2na_ask": "programs beyond a limit: tests/runtime/test_limits.py",
     r"timing.c:.*(RE2NA_ENGINE_COUNT|program->count\)|at->wait|given|best ==)": WRONG,
     r"[mc]alloc|no_memory|failed|SIZE_MAX|reserve|re2na_pack\(made|add_(late|memories)|re2na_zeros|enough": NO_MEMORY,
     r"return made|!made|&& enough|!larger|machine->late |workers &&|helpers &&": NO_MEMORY,
-    r"if \(!?(code|error)\b|!code;|const int32_t code = re2na_run": "passes a refusal on",
+    r"if \(!?(code|error)\b|code \?|!code;|const int32_t code = re2na_run": "passes a refusal on",
     r"builtin_cpu_supports": "another processor: tests/runtime/test_other_processors.py",
-    r"elsewhere|overlap|overwrites|in_place|results.c:for ": f"results over what is still read: {HAND_MADE}",
+    r"elsewhere|overlap|overwrites|in_place|results.c:for |region.h:.* == 1|conv.c:.*a->(addr|image)": (
+        f"results over what is still read: {HAND_MADE}"
+    ),
     r"\.bias\b|known->bias|all_known": f"weights and biases that a run brings: {HAND_MADE}",
-    r"is_empty|pad_value >|tracer.c:.*(copy|copies)|transfer.c:.*(ALL|SOME|NONE|whole|plane <|row <)": (
+    r"is_empty|pad_value >|tracer.c:.*(copy|copies|of->count|slack)|transfer.c:.*(ALL|SOME|NONE|whole|plane <|row <)": (
         f"moved constants: {HAND_MADE}"
     ),
     r"(transfer|memory).c:.*(first|behind|bytes > 0|from\)|to\)|row <)": f"transfers across the constants' edge: {HAND_MADE}",

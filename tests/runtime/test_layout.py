@@ -80,6 +80,14 @@ def test_what_files_share_has_the_library_s_prefix() -> None:
             assert all(name.lower().startswith("re2na_") for name in names), (path, names)
 
 
+def test_no_two_loops_in_several_versions_have_one_name() -> None:
+    """clang makes symbols of static ones."""
+    found = [
+        name for path in FILES for name in re.findall(r"^RE2NA_CLONES\n[^(]*\b(\w+)\(", path.read_text("utf-8"), re.M)
+    ]
+    assert len(found) > 5 and len(set(found)) == len(found)
+
+
 @pytest.mark.parametrize("folder", ["runtime/src", "tests/fuzz", "tests/runtime"])
 def test_files_and_functions_are_small(folder: str) -> None:
     for path in sorted((ROOT / folder).rglob("*.[ch]")):

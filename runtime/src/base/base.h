@@ -14,7 +14,8 @@ enum { RE2NA_SLACK = 128 };
 /* Bytes that processors pass between them: a line of their caches, and the one that is fetched with it. */
 enum { RE2NA_LINE = 128 };
 
-/* Several versions of a loop for several processors, chosen when the library is loaded. */
+/* Several versions of a loop for several processors, chosen when the library is loaded. No two have the same name,
+ * though they are static: clang makes symbols of them. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(RE2NA_ONE_VERSION)
 #define RE2NA_CLONES __attribute__((target_clones("avx2", "default")))

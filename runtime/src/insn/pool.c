@@ -55,6 +55,20 @@ static void trace(re2na_tracer *of, uint32_t index) {
 
 /* ---- a run ---- */
 
+/* Called for every position of a window. */
+RE2NA_CLONES
+static void keep_larger(int8_t *restrict best, const int8_t *restrict line, size_t count) {
+  re2na_raise(best, line, count);
+}
+
+RE2NA_CLONES
+static void clamp_line(int8_t *line, size_t count, int8_t lo, int8_t hi) {
+  for (size_t c = 0; c < count; c++) {
+    int8_t value = line[c] < lo ? lo : line[c];
+    line[c] = value > hi ? hi : value;
+  }
+}
+
 /* The maximum over one window whose first row and column are y0 and x0 of the image. */
 static void pool_pixel(const re2na_pool *body, const int8_t *image, int64_t y0, int64_t x0, int8_t *best) {
   const re2na_sliding *w = &body->window;
@@ -65,12 +79,12 @@ static void pool_pixel(const re2na_pool *body, const int8_t *image, int64_t y0, 
       const int64_t y = y0 + ky * w->dilation_h, x = x0 + kx * w->dilation_w;
       if (y < 0 || y >= w->in_h || x < 0 || x >= w->in_w) continue;
       const int8_t *from = image + y * body->input.row_stride + x * body->input.pixel_stride;
-      if (seen++) re2na_raise_line(best, from, channels);
+      if (seen++) keep_larger(best, from, channels);
       else memcpy(best, from, channels);
     }
   if (seen == 0) memset(best, (int)body->pad_value, channels);
-  else if (seen < w->kernel_h * w->kernel_w) re2na_clamp_line(best, channels, (int8_t)body->pad_value, INT8_MAX);
-  re2na_clamp_line(best, channels, (int8_t)body->lo, (int8_t)body->hi);
+  else if (seen < w->kernel_h * w->kernel_w) clamp_line(best, channels, (int8_t)body->pad_value, INT8_MAX);
+  clamp_line(best, channels, (int8_t)body->lo, (int8_t)body->hi);
 }
 
 typedef struct pool {

@@ -6,20 +6,10 @@ enum { CHUNK = 512 };
 
 RE2NA_CLONES
 static void raise_to(int8_t *restrict best, const int8_t *restrict line, size_t count) {
-  for (size_t c = 0; c < count; c++) best[c] = line[c] > best[c] ? line[c] : best[c];
+  re2na_raise(best, line, count);
 }
 
 void re2na_raise_line(int8_t *restrict best, const int8_t *restrict line, size_t count) { raise_to(best, line, count); }
-
-RE2NA_CLONES
-static void clamp_to(int8_t *line, size_t count, int8_t lo, int8_t hi) {
-  for (size_t c = 0; c < count; c++) {
-    int8_t value = line[c] < lo ? lo : line[c];
-    line[c] = value > hi ? hi : value;
-  }
-}
-
-void re2na_clamp_line(int8_t *line, size_t count, int8_t lo, int8_t hi) { clamp_to(line, count, lo, hi); }
 
 static int32_t half(const re2na_arch *arch, int64_t shift) {
   return shift > 0 && arch->rounding == RE2NA_ROUNDING_HALF_UP ? 1 << (shift - 1) : 0;

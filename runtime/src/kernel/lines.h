@@ -19,9 +19,11 @@ static inline int32_t re2na_finish_sum(int32_t value, const re2na_cut *how) {
 /* out[i] = the sum of a[i] and b[i]; `out` may be `a` or `b`. */
 void re2na_add_line(const int8_t *a, const int8_t *b, int8_t *out, size_t count, re2na_scaling by,
                     const re2na_cut *how);
-/* best[c] = max(best[c], line[c]). */
+
+/* best[c] = max(best[c], line[c]), to be inlined where a call more would be seen. */
+static inline void re2na_raise(int8_t *restrict best, const int8_t *restrict line, size_t count) {
+  for (size_t c = 0; c < count; c++) best[c] = line[c] > best[c] ? line[c] : best[c];
+}
 void re2na_raise_line(int8_t *restrict best, const int8_t *restrict line, size_t count);
-/* line[c] = clamp(line[c]). */
-void re2na_clamp_line(int8_t *line, size_t count, int8_t lo, int8_t hi);
 
 #endif

@@ -47,8 +47,8 @@ typedef struct re2na_operands {
   bool needless; /* a LOAD of constants that nobody reads in SRAM */
 } re2na_operands;
 
-/* What a machine has to allocate for the instructions besides its memories, all of it for every worker but the dense
- * sums. */
+/* What a machine has to allocate for the instructions besides its memories; for every worker, unless it says otherwise.
+ */
 typedef struct re2na_room {
   uint64_t column_bytes;  /* inputs of a block of pixels, one line of k each */
   uint64_t sum_items;     /* int32: sums of a block of pixels */
