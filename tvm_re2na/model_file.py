@@ -52,6 +52,12 @@ def check_model(model: onnx.ModelProto) -> None:
         raise ModelError(f"no valid ONNX model ({first_line(error)})") from error
 
 
+def dimensions(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """The sizes of a tensor; None for one that the model leaves open: by a name, by nothing, or by a number that is no size."""
+    sizes = value.type.tensor_type.shape.dim
+    return tuple(size.dim_value if size.dim_value > 0 else None for size in sizes)
+
+
 def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 

@@ -19,7 +19,7 @@ from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import Dataset
-from tvm_re2na.model_file import ModelError, read_model
+from tvm_re2na.model_file import ModelError, dimensions, read_model
 from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
@@ -70,13 +70,14 @@ def model_input(model: onnx.ModelProto) -> ModelInput:
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise ModelError(f"{_name(model)}: {len(inputs)} inputs, expected one")
-    sizes = [max(dim.dim_value, 0) for dim in inputs[0].type.tensor_type.shape.dim]
-    if len(sizes) != 4 or min(sizes[1:]) < 1:
-        shown = "x".join(str(size) if size else "?" for size in sizes)
+    sizes = dimensions(inputs[0])
+    image = [size for size in sizes[1:] if size is not None]
+    if len(sizes) != 4 or len(image) != 3:
+        shown = "x".join("?" if size is None else str(size) for size in sizes)
         raise ModelError(
             f"{_name(model)}: input '{inputs[0].name}' is {shown}, expected (N, C, H, W) with C, H, W fixed"
         )
-    return ModelInput(inputs[0].name, sizes[0] or None, tuple(sizes[1:]))
+    return ModelInput(inputs[0].name, sizes[0], tuple(image))
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:

@@ -18,6 +18,7 @@ from tvm_re2na.guests.encoding import Encoding
 from tvm_re2na.guests.exact import Forms, is_exact, overflowing
 from tvm_re2na.guests.qonnx import to_qdq
 from tvm_re2na.guests.report import Cost, Form, RequantizationReport, TensorChange
+from tvm_re2na.model_file import dimensions
 from tvm_re2na.quantize import QuantizeOptions, quantize
 from tvm_re2na.quantize.options import Progress
 from tvm_re2na.tally import count_hits
@@ -91,7 +92,7 @@ def _differs(before: Encoding | None, after: Encoding | None) -> bool:
 
 def _cost(guest: onnx.ModelProto, twin: onnx.ModelProto, data: Dataset, progress: Progress) -> Cost:
     runners = [float_runner(guest), float_runner(twin)]
-    fixed = guest.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    fixed = dimensions(guest.graph.input[0])[0]
     agreed, done, signal, noise, hits = 0, 0, 0.0, 0.0, np.zeros((2, 2), np.int64)
     for count, images in data.batches(fixed or 64):
         progress("measuring the cost", done, len(data))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from tvm_re2na.model_file import first_line
+from tvm_re2na.model_file import dimensions, first_line
 from tvm_re2na.quantize.errors import QuantizeError
 
 Array = npt.NDArray[Any]
@@ -155,10 +155,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
         raise QuantizeError(f"shapes do not fit together ({first_line(error)})") from error
     found = inferred.graph
     values = [*model.graph.value_info, *found.value_info, *found.input, *found.output]
-    return {
-        value.name: tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
-        for value in values
-    }
+    return {value.name: dimensions(value) for value in values}
 
 
 WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
