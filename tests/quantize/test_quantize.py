@@ -114,6 +114,18 @@ def test_operators_it_does_not_know_stay_in_float() -> None:
     assert sigmoid.input[0].endswith("rounded")
 
 
+def test_what_depends_on_constants_alone_is_no_activation() -> None:
+    """A branch that begins with a constant, pooled and convolved, stays in float; what it is added to does not."""
+    net = FloatNet(size=8)
+    x = net.conv("input", 3, 4)
+    bias = net.conv(net.add("MaxPool", net.random(1, 3, 9, 9), kernel_shape=[2, 2]), 3, 4)
+    model, images = net.build(net.conv(net.add("Add", x, bias), 4, 2)), net.images(8)
+    found = quantize(model, images)
+    assert [layer.name for layer in found.report.layers] == ["conv_0", "conv_4"]
+    expected = run(model, images)
+    assert np.linalg.norm(run(found.model, images) - expected) < 0.1 * np.linalg.norm(expected)
+
+
 def test_concat_keeps_one_scale() -> None:
     net = FloatNet()
     first, second = (net.add("Relu", net.conv("input", 3, outputs)) for outputs in (4, 6))

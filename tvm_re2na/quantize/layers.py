@@ -53,14 +53,15 @@ class Quantised:
 
 
 def find_layers(net: Net, keep_float: Collection[str] = ()) -> Quantised:
-    """Layers in order of execution and the groups of tensors that share an exponent, without the layers that stay in float."""
-    union = _Union()
+    """Layers in order of execution and the groups of tensors that share an exponent, without the layers that stay in float and those
+    that compute with constants alone."""
+    union, reached = _Union(), _reached(net)
     layers, joined = [], []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
     for node in net.nodes:
         activation = _activation(net, node)
         result = node.output if activation is None else activation.output
-        if node.name in keep_float:
+        if node.name in keep_float or not reached.issuperset(_data_inputs(net, node)):
             continue
         if is_linear(net, node):
             layers.append(Layer(node, node.inputs[0], node.output, result))
@@ -107,7 +108,16 @@ def _pads_with_zero(net: Net, node: Node) -> bool:
 
 
 def _data_inputs(net: Net, node: Node) -> list[str]:
-    return node.inputs if node.op == "Concat" else node.inputs[:1]
+    return node.inputs if node.op in ("Add", "Concat") else node.inputs[:1]
+
+
+def _reached(net: Net) -> set[str]:
+    """The tensors that depend on the model's input; what depends on constants alone is no activation."""
+    found = {net.input_name}
+    for node in net.nodes:
+        if not found.isdisjoint(node.inputs):
+            found.update(node.outputs)
+    return found
 
 
 class _Union:
