@@ -53,7 +53,7 @@ class Quantised:
 
 
 def find_layers(net: Net, keep_float: Collection[str] = ()) -> Quantised:
-    """Layers in order of execution and the groups of tensors that share an exponent, without the layers that stay in float and those
+    """Layers in order of execution and the groups of tensors that share an exponent, without layers that stay in float and those
     that compute with constants alone."""
     union, reached = _Union(), _reached(net)
     layers, joined = [], []
