@@ -59,6 +59,8 @@ DAMAGE = [
     b"\xff",
     b"[" * 9999 + b"\n",
     b'{"base64":5}\n',
+    b'{"shard":2,"result":5}\n',  # no checksum
+    b'{"shard":2,"result":"other","crc32":1}\n',
 ]
 
 
@@ -73,11 +75,14 @@ def test_a_damaged_last_line_does_not_count(tmp_path: Path, damage: bytes) -> No
     assert run(file)[1] == [3]
 
 
-def test_damage_before_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"{}", b'{"shard":0,"result":5}', b"changed"])
+def test_damage_before_is_told(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "run"
     run(file)
     lines = file.read_bytes().split(b"\n")
-    file.write_bytes(b"\n".join([*lines[:2], b"{}", *lines[3:]]))
+    changed = lines[2].replace(b"0.3333", b"0.3334") if line == b"changed" else line
+    assert changed != lines[2]
+    file.write_bytes(b"\n".join([*lines[:2], changed, *lines[3:]]))
     with pytest.raises(JournalError, match=r"run: line 3 is damaged"):
         run(file)
 
@@ -91,7 +96,7 @@ def test_files_of_other_runs_are_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=told):
         run(file, run=other)
     assert file.read_bytes() == before
-    for content in (b"my notes", b"[]\n", b'{"format": "re2na resume 2"}\n'):
+    for content in (b"my notes", b"[]\n", b'{"format": "re2na resume 1"}\n'):
         file.write_bytes(content)
         with pytest.raises(JournalError, match="no file to resume from, and is not overwritten"):
             run(file)

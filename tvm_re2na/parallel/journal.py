@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming, write_atomically
 
-FORMAT = "re2na resume 1"
+FORMAT = "re2na resume 2"
 
 
 class JournalError(Re2naError, ValueError):
@@ -32,7 +33,7 @@ class Journal:
     def add(self, index: int, result: Any) -> None:
         """Note a result, JSON with bytes in it; it is on the disk when this returns."""
         with naming(self._stream.name):
-            self._stream.write(_line({"shard": index, "result": result}))
+            self._stream.write(_entry(index, result))
             self._stream.flush()
             os.fsync(self._stream.fileno())
 
@@ -82,16 +83,28 @@ def _read(file: Path, header: dict[str, Any], shards: int) -> tuple[dict[int, An
             f"{name} ({_told(known.get(name))} there, {_told(header.get(name))} here)" for name in differing
         )
         raise JournalError(f"{file}: is of another run, which differs in {told}")
-    if len(lines) > 1 and _parse(lines[-1]) is None:
+    if len(lines) > 1 and not _is_whole(_parse(lines[-1]), lines[-1]):
         whole = whole[: -len(lines.pop()) - 1]
     found: dict[int, Any] = {}
     for number, line in enumerate(lines[1:], 2):
         entry = _parse(line)
-        index = entry.get("shard") if isinstance(entry, dict) else None
-        if not isinstance(index, int) or not 0 <= index < shards or "result" not in entry:
+        if not _is_whole(entry, line) or not entry["shard"] < shards:
             raise JournalError(f"{file}: line {number} is damaged")
-        found[index] = entry["result"]
+        found[entry["shard"]] = entry["result"]
     return found, len(whole)
+
+
+def _entry(index: int, result: Any) -> bytes:
+    """A line that carries the checksum of what it says: whoever takes the result need not look at it."""
+    said = {"shard": index, "result": result}
+    return _line({**said, "crc32": zlib.crc32(_line(said))})
+
+
+def _is_whole(entry: Any, line: bytes) -> bool:
+    try:
+        return _entry(entry["shard"], entry["result"]) == line + b"\n"
+    except (LookupError, TypeError):
+        return False
 
 
 def _line(value: Any) -> bytes:
