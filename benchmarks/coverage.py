@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tvm_re2na.runtime import library
+from tvm_re2na.runtime import abi
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.library:
-        library.library_path = lambda: options.library
+        abi.library_path = lambda: options.library
         run(options.graphs)
         return 0
     with tempfile.TemporaryDirectory() as name:

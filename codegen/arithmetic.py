@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 def half(lsb: int) -> int:
@@ -15,7 +18,7 @@ def exponent(scale: float) -> int:
     return math.frexp(scale)[1] - 1
 
 
-def compose(first: tuple[int, int], then: tuple[int, int]) -> tuple[int, int]:
+def compose(first: tuple[Number, Number], then: tuple[Number, Number]) -> tuple[Number, Number]:
     """The bounds that clamp to `first` and then to `then` at once."""
     low, high = (min(max(bound, then[0]), then[1]) for bound in first)
     return low, high

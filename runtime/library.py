@@ -1,13 +1,12 @@
-"""The C simulator from Python, through ctypes."""
+"""The C simulator from Python."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
-from functools import cache, cached_property
+from ctypes import POINTER, byref, c_uint64, c_void_p
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.runtime.abi import CCounters, CError, CTensor, CTotals, c_library
 from tvm_re2na.runtime.limits import CLimits, Limits
 from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
 
@@ -24,9 +24,7 @@ STATUS = (
     *("instruction", "access", "sequence", "tokens", "memory", "limit"),
 )
 
-
 Floats = npt.NDArray[np.float32]
-
 MOST_THREADS = 256
 KERNELS = ("auto", "portable", "avx2", "avx512", "neon")  # in the order of re2na_kernel
 
@@ -45,157 +43,26 @@ class SimulatorError(Re2naError, RuntimeError):
         return type(self), (self.code, str(self))  # on its way from a worker
 
 
-class _Error(Structure):
-    _fields_ = (("code", c_int32), ("message", c_char * 508))
-
-
-class _Tensor(Structure):
-    _fields_ = (
-        ("name", c_char_p),
-        ("address", c_uint64),
-        ("rank", c_uint32),
-        ("shape", c_uint32 * 4),
-        ("stored", c_uint32 * 4),
-    )
-
-
-class _Counters(Structure):
-    _fields_ = (("macs", c_uint64), ("overflows", c_uint64), ("dram_bytes", c_uint64))
-
-
-class _Timing(Structure):
-    _fields_ = (("start", c_uint64), ("finish", c_uint64))
-
-
-class _Totals(Structure):
-    _fields_ = (
-        ("runs", c_uint64),
-        ("cycles", c_uint64),
-        ("macs", c_uint64),
-        ("overflows", c_uint64),
-        ("dram_bytes", c_uint64),
-    )
-
-
-_PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "re2na_program_load_limited": (
-        c_int32,
-        (c_void_p, c_uint64, c_int32, POINTER(CLimits), POINTER(c_void_p), POINTER(_Error)),
-    ),
-    "re2na_program_free": (None, (c_void_p,)),
-    "re2na_kernel_runs": (c_int32, (c_int32,)),
-    "re2na_program_kernel": (c_char_p, (c_void_p,)),
-    "re2na_program_input_count": (c_uint32, (c_void_p,)),
-    "re2na_program_output_count": (c_uint32, (c_void_p,)),
-    "re2na_program_input": (c_int32, (c_void_p, c_uint32, POINTER(_Tensor))),
-    "re2na_program_output": (c_int32, (c_void_p, c_uint32, POINTER(_Tensor))),
-    "re2na_program_instruction_count": (c_uint32, (c_void_p,)),
-    "re2na_program_source_count": (c_uint32, (c_void_p,)),
-    "re2na_program_cycles": (c_uint64, (c_void_p,)),
-    "re2na_program_memory": (c_uint64, (c_void_p,)),
-    "re2na_program_work": (c_uint64, (c_void_p,)),
-    "re2na_program_timing": (POINTER(_Timing), (c_void_p,)),
-    "re2na_machine_create": (c_int32, (c_void_p, POINTER(c_void_p), POINTER(_Error))),
-    "re2na_machine_free": (None, (c_void_p,)),
-    "re2na_machine_set_threads": (c_int32, (c_void_p, c_uint32, POINTER(_Error))),
-    "re2na_machine_set_profiling": (c_int32, (c_void_p, c_int32, POINTER(_Error))),
-    "re2na_machine_nanoseconds": (POINTER(c_uint64), (c_void_p,)),
-    "re2na_machine_set_counting": (None, (c_void_p, c_int32)),
-    "re2na_run": (
-        c_int32,
-        (c_void_p, POINTER(c_void_p), POINTER(c_void_p), POINTER(_Counters), POINTER(_Error)),
-    ),
-    "re2na_run_many": (
-        c_int32,
-        (c_void_p, c_uint64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(_Error)),
-    ),
-    "re2na_machine_instruction_counters": (POINTER(_Counters), (c_void_p,)),
-    "re2na_machine_source_counters": (POINTER(_Counters), (c_void_p,)),
-    "re2na_descend": (
-        c_int32,
-        (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_float, c_float, c_uint32),
-    ),
-    "re2na_rows": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p)),
-    "re2na_products": (c_int32, (c_void_p, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32, c_uint32)),
-    "re2na_execute": (c_int32, (c_void_p, c_int64, POINTER(c_uint64))),
-    "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
-    "re2na_bridge_last_error": (c_char_p, ()),
-    "re2na_bridge_totals": (None, (POINTER(_Totals),)),
-    "re2na_bridge_forget": (None, (c_char_p, c_uint64)),
-    "re2na_bridge_reset": (None, ()),
-}
-
-
-def library_path() -> Path:
-    """The shared library that was built with this package; raises FileNotFoundError if there is none."""
-    path = _built("libre2na.so")
-    if path is None:
-        raise FileNotFoundError(
-            "libre2na.so is not beside tvm_re2na.runtime: install the package, do not import its folder"
-        )
-    return path
-
-
-def module_library_path() -> Path:
-    """The library with the module of TVM's Relax, of which a program is one; raises FileNotFoundError if it was not built."""
-    path = _built("libre2na_tvm.so")
-    if path is None:
-        raise FileNotFoundError(
-            "libre2na_tvm.so is not beside tvm_re2na.runtime: install a C++ compiler, and then tvm_re2na again"
-        )
-    return path
-
-
-def load_module_library() -> None:
-    """Let TVM with Relax load libraries that hold programs; that TVM must have been imported. Raises as module_library_path."""
-    ctypes.CDLL(str(module_library_path()))
-
-
-def _built(name: str) -> Path | None:
-    package = sys.modules[__name__.rpartition(".")[0]]
-    folders = [
-        Path(folder) for folder in package.__path__
-    ]  # two in an editable install: the sources, and what was built
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    return _declare(ctypes.CDLL(str(library_path())))
-
-
-def load_library_global() -> ctypes.CDLL:
-    """Make the library's symbols visible to code that is loaded later, as modules built by TVM are."""
-    return _declare(ctypes.CDLL(str(library_path()), mode=ctypes.RTLD_GLOBAL))
-
-
-def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    for name, (result, arguments) in _PROTOTYPES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
 def kernels() -> tuple[str, ...]:
     """The kernels that this processor and this build of the library have, "auto" (the fastest of them) first."""
-    return tuple(name for number, name in enumerate(KERNELS) if _library().re2na_kernel_runs(number))
+    return tuple(name for number, name in enumerate(KERNELS) if c_library().re2na_kernel_runs(number))
 
 
 def descend(gram: Floats, left: Floats, weight: Floats, limits: tuple[int, int], sweeps: int) -> None:
     """`re2na_descend` as it is in re2na.h, in this thread: nothing is checked. Others run meanwhile."""
     addresses = (value.ctypes.data for value in (gram, left, weight))
-    _library().re2na_descend(*addresses, *weight.shape, *limits, sweeps)
+    c_library().re2na_descend(*addresses, *weight.shape, *limits, sweeps)
 
 
 def rows(*arrays: npt.NDArray[np.generic]) -> None:
     """`re2na_rows` as it is in re2na.h, the window an array of uint32: nothing is checked."""
-    _library().re2na_rows(*(value.ctypes.data for value in arrays))
+    c_library().re2na_rows(*(value.ctypes.data for value in arrays))
 
 
 def products(rows: Int8Array, weights: Int8Array, sums: Floats) -> None:
     """`re2na_products` as it is in re2na.h, in this thread: nothing is checked. Others run meanwhile. Raises MemoryError."""
     addresses = (value.ctypes.data for value in (rows, weights, sums))
-    if _library().re2na_products(*addresses, *rows.shape, weights.shape[2]):
+    if c_library().re2na_products(*addresses, *rows.shape, weights.shape[2]):
         raise MemoryError(f"no memory to multiply {rows.shape} by {weights.shape}")
 
 
@@ -214,37 +81,37 @@ class LoadedProgram:
         if kernel not in kernels():
             raise ValueError(f"kernel '{kernel}': this processor has {', '.join(kernels())}")
         self._bytes = _program_bytes(program)  # borrowed by the library as long as the program lives
-        error, number = _Error(), KERNELS.index(kernel)
+        error, number = CError(), KERNELS.index(kernel)
         bounds, size = CLimits.of(limits or _limits()), len(self._bytes)
-        load = _library().re2na_program_load_limited
+        load = c_library().re2na_program_load_limited
         _check(load(self._bytes, size, number, byref(bounds), byref(self._handle), byref(error)), error)
-        self.kernel: str = _library().re2na_program_kernel(self._handle).decode()
+        self.kernel: str = c_library().re2na_program_kernel(self._handle).decode()
         self.inputs = self._ports("input")
         self.outputs = self._ports("output")
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
-            _library().re2na_program_free(self._handle)
+            c_library().re2na_program_free(self._handle)
 
     @property
     def asks(self) -> Limits:
         """What it asks of the host, packed weights once a simulator was made."""
-        return Limits(_library().re2na_program_memory(self._handle), _library().re2na_program_work(self._handle))
+        return Limits(c_library().re2na_program_memory(self._handle), c_library().re2na_program_work(self._handle))
 
     @cached_property
     def timing(self) -> Timing:
         """When each instruction starts and finishes, and how many cycles a run takes."""
-        count = _library().re2na_program_instruction_count(self._handle)
-        spans = _library().re2na_program_timing(self._handle)
+        count = c_library().re2na_program_instruction_count(self._handle)
+        spans = c_library().re2na_program_timing(self._handle)
         return Timing(
             tuple(Span(span.start, span.finish) for span in spans[:count]),
-            _library().re2na_program_cycles(self._handle),
+            c_library().re2na_program_cycles(self._handle),
         )
 
     def _ports(self, kind: str) -> tuple[Port, ...]:
-        tensor, ports = _Tensor(), []
-        for index in range(getattr(_library(), f"re2na_program_{kind}_count")(self._handle)):
-            getattr(_library(), f"re2na_program_{kind}")(self._handle, index, byref(tensor))
+        tensor, ports = CTensor(), []
+        for index in range(getattr(c_library(), f"re2na_program_{kind}_count")(self._handle)):
+            getattr(c_library(), f"re2na_program_{kind}")(self._handle, index, byref(tensor))
             ports.append(Port(tensor.name.decode(errors="replace"), tuple(tensor.shape[: tensor.rank])))
         return tuple(ports)
 
@@ -269,18 +136,16 @@ class Simulator:
     ) -> None:
         self._machine = c_void_p()
         self.program = program if isinstance(program, LoadedProgram) else LoadedProgram(program, kernel, limits)
-        error = _Error()
-        _check(_library().re2na_machine_create(self.program._handle, byref(self._machine), byref(error)), error)
-        _library().re2na_machine_set_counting(self._machine, count_overflows)
-        _check(_library().re2na_machine_set_profiling(self._machine, profile, byref(error)), error)
+        error = CError()
+        _check(c_library().re2na_machine_create(self.program._handle, byref(self._machine), byref(error)), error)
+        c_library().re2na_machine_set_counting(self._machine, count_overflows)
+        _check(c_library().re2na_machine_set_profiling(self._machine, profile, byref(error)), error)
         if threads != 1:
-            _check(
-                _library().re2na_machine_set_threads(self._machine, _uint32("threads", threads), byref(error)), error
-            )
+            _check(c_library().re2na_machine_set_threads(self._machine, _threads(threads), byref(error)), error)
 
     def __del__(self) -> None:
         if getattr(self, "_machine", None):
-            _library().re2na_machine_free(self._machine)
+            c_library().re2na_machine_free(self._machine)
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -298,8 +163,8 @@ class Simulator:
         """Run once; int8 inputs in program order and shape. Raises ValueError naming a tensor that does not fit."""
         values = check_inputs(self.inputs, inputs)
         outputs = [np.empty(port.shape, np.int8) for port in self.outputs]
-        total, error = _Counters(), _Error()
-        code = _library().re2na_run(self._machine, _addresses(values), _addresses(outputs), byref(total), byref(error))
+        total, error = CCounters(), CError()
+        code = c_library().re2na_run(self._machine, _addresses(values), _addresses(outputs), byref(total), byref(error))
         _check(code, error)
         counted = Counter(total.macs, total.overflows, total.dram_bytes)
         return RunResult(outputs, Counters(self._table("instruction"), self._table("source"), counted))
@@ -310,14 +175,14 @@ class Simulator:
         Results are as of `run`; they share their memory, which lives as long as any of them. Raises as `run`, before the first run.
         """
         checked = [check_inputs(self.inputs, inputs) for inputs in runs]
-        count, fields = len(checked), len(_Counters._fields_)
+        count, fields = len(checked), len(CCounters._fields_)
         outputs = [np.empty((count, *port.shape), np.int8) for port in self.outputs]
         given = np.array([[_address(value) for value in values] for values in checked], np.uintp)
         firsts = np.array([[_address(array), array.nbytes // max(count, 1)] for array in outputs], np.uintp)
         wanted = firsts[:, 0] + np.arange(count, dtype=np.uintp)[:, None] * firsts[:, 1]
         tables = [np.empty((count, rows, fields), np.uint64) for rows in (1, *self._rows)]
-        places, error = [_address(array) for array in (given, np.ascontiguousarray(wanted), *tables)], _Error()
-        _check(_library().re2na_run_many(self._machine, count, *places, byref(error)), error)
+        places, error = [_address(array) for array in (given, np.ascontiguousarray(wanted), *tables)], CError()
+        _check(c_library().re2na_run_many(self._machine, count, *places, byref(error)), error)
         totals = [Counter(*row) for row in tables[0][:, 0].tolist()]
         return [
             RunResult([array[index] for array in outputs], Counters(tables[1][index], tables[2][index], total))
@@ -328,48 +193,47 @@ class Simulator:
     def _rows(self) -> tuple[int, int]:
         """Instructions and source operators."""
         handle = self.program._handle
-        return _library().re2na_program_instruction_count(handle), _library().re2na_program_source_count(handle)
+        return c_library().re2na_program_instruction_count(handle), c_library().re2na_program_source_count(handle)
 
     def nanoseconds(self) -> Counts:
         """(instructions,): the host's time of each in the last run. Raises RuntimeError without `profile`."""
-        times = _library().re2na_machine_nanoseconds(self._machine)
+        times = c_library().re2na_machine_nanoseconds(self._machine)
         if not times:
             raise RuntimeError("no time was taken: Simulator(..., profile=True)")
-        count = _library().re2na_program_instruction_count(self.program._handle)
+        count = c_library().re2na_program_instruction_count(self.program._handle)
         return np.ctypeslib.as_array(times, (count,)).copy()
 
     def _table(self, kind: str) -> Counts:
-        count = getattr(_library(), f"re2na_program_{kind}_count")(self.program._handle)
-        first = getattr(_library(), f"re2na_machine_{kind}_counters")(self._machine)
+        count = getattr(c_library(), f"re2na_program_{kind}_count")(self.program._handle)
+        first = getattr(c_library(), f"re2na_machine_{kind}_counters")(self._machine)
         values = ctypes.cast(first, POINTER(c_uint64))
-        return np.ctypeslib.as_array(values, (count, len(_Counters._fields_))).copy()
+        return np.ctypeslib.as_array(values, (count, len(CCounters._fields_))).copy()
 
 
 def execute(program: Program | bytes, inputs: Sequence[Int8Array], outputs: Sequence[Int8Array]) -> None:
     """Run through the bridge, as generated code does: `program` stays the caller's, and `outputs` (int8, contiguous) are filled."""
     data = _program_bytes(program)
     addresses = [array.ctypes.data for array in (*inputs, *outputs)]
-    code = _library().re2na_execute(data, len(data), (c_uint64 * len(addresses))(*addresses))
+    code = c_library().re2na_execute(data, len(data), (c_uint64 * len(addresses))(*addresses))
     if code:
-        raise SimulatorError(code, _library().re2na_bridge_last_error().decode(errors="replace"))
+        raise SimulatorError(code, c_library().re2na_bridge_last_error().decode(errors="replace"))
 
 
 def bridge_set_threads(threads: int) -> None:
     """How many threads work on a call of the bridge, from the next one on; raises SimulatorError outside 1..256."""
-    if _library().re2na_bridge_set_threads(_uint32("threads", threads)):
-        raise SimulatorError(STATUS.index("argument"), f"threads = {threads} is outside 1..256")
+    c_library().re2na_bridge_set_threads(_threads(threads))
 
 
 def bridge_totals() -> dict[str, int]:
     """What all runs through the bridge add up to since the last reset: runs, cycles, macs, overflows, dram_bytes."""
-    totals = _Totals()
-    _library().re2na_bridge_totals(byref(totals))
-    return {name: int(getattr(totals, name)) for name, _ in _Totals._fields_}
+    totals = CTotals()
+    c_library().re2na_bridge_totals(byref(totals))
+    return {name: int(getattr(totals, name)) for name, _ in CTotals._fields_}
 
 
 def bridge_reset() -> None:
     """Set the bridge's totals to zero and let it forget its programs."""
-    _library().re2na_bridge_reset()
+    c_library().re2na_bridge_reset()
 
 
 def _program_bytes(program: Program | bytes | str | os.PathLike[str]) -> bytes:
@@ -386,10 +250,11 @@ def _addresses(arrays: Sequence[Int8Array]) -> Any:
     return (c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
-def _uint32(name: str, value: int) -> int:
-    if not 0 <= value < 1 << 32:  # ctypes would cut it silently
-        raise SimulatorError(STATUS.index("argument"), f"{name} = {value} is outside 1..256")
-    return value
+def _threads(count: int) -> int:
+    """The library's own check, where ctypes would cut the number silently, or there is no message."""
+    if not 1 <= count <= MOST_THREADS:
+        raise SimulatorError(STATUS.index("argument"), f"threads = {count} is outside 1..{MOST_THREADS}")
+    return count
 
 
 def _limits() -> Limits:
@@ -399,6 +264,6 @@ def _limits() -> Limits:
         raise SimulatorError(STATUS.index("argument"), str(error)) from None
 
 
-def _check(code: int, error: _Error) -> None:
+def _check(code: int, error: CError) -> None:
     if code:
         raise SimulatorError(code, error.message.decode(errors="replace"))

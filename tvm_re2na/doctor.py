@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tvm_re2na import cache, rooms
 from tvm_re2na.pipeline import Progress, silent
-from tvm_re2na.runtime import library
+from tvm_re2na.runtime import abi, library
 
 TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
 TESTED = {"relay": "0.19.0.12", "relax": "0.27.0.post1"}
@@ -103,7 +103,7 @@ def _python() -> Finding:
 
 def _simulator() -> Finding:
     try:
-        path = library.library_path()
+        path = abi.library_path()
     except FileNotFoundError as error:
         return Finding("simulator", State.BROKEN, str(error), reinstall())
     kernels = ", ".join(library.kernels()[1:])
@@ -139,7 +139,7 @@ def _tvm_packages() -> Iterator[tuple[str, str]]:
 def _module_library() -> Finding:
     what = "module for Relax"
     try:
-        return Finding(what, State.OK, library.module_library_path().name)
+        return Finding(what, State.OK, abi.module_library_path().name)
     except FileNotFoundError:
         if rooms.installed() != "relax":
             return Finding(what, State.OK, "not built, and not needed")

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tvm_re2na.codegen.isa import Instruction
-
-Ints: TypeAlias = npt.NDArray[np.int64]
+from tvm_re2na.runtime.instructions.machine import Ints
 
 
 @dataclass(frozen=True, eq=False)

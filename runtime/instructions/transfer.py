@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.runtime.instructions.access import Access, axis
 from tvm_re2na.runtime.instructions.addresses import grid
 from tvm_re2na.runtime.instructions.base import Meaning, Operands
-from tvm_re2na.runtime.instructions.machine import Ints, Machine
+from tvm_re2na.runtime.instructions.machine import Ints, Machine, Memory
 from tvm_re2na.runtime.result import Counter
 
 
-class Load(Meaning):
+class _Transfer(Meaning):
+    """From one memory to the other; their names are those in the instruction's fields."""
+
+    source: ClassVar[str]
+    target: ClassVar[str]
+
     def run(self, machine: Machine, at: Instruction) -> Counter:
-        machine.sram.write(_addresses(at, "sram"), machine.dram.read(_addresses(at, "dram")))
+        memories: dict[str, Memory] = {"sram": machine.sram, "dram": machine.dram}
+        values = memories[self.source].read(_addresses(at, self.source))
+        memories[self.target].write(_addresses(at, self.target), values)
         return Counter(dram_bytes=_moved(at))
 
     def accesses(self, at: Instruction) -> Iterator[Access]:
-        yield _access(at, "DRAM", writes=False)
-        yield _access(at, "SRAM", writes=True)
+        yield _access(at, self.source, writes=False)
+        yield _access(at, self.target, writes=True)
+
+
+class Load(_Transfer):
+    source, target = "dram", "sram"
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
         return Operands(sram_written=_moved(at), dram=_moved(at))
 
 
-class Store(Meaning):
-    def run(self, machine: Machine, at: Instruction) -> Counter:
-        machine.dram.write(_addresses(at, "dram"), machine.sram.read(_addresses(at, "sram")))
-        return Counter(dram_bytes=_moved(at))
-
-    def accesses(self, at: Instruction) -> Iterator[Access]:
-        yield _access(at, "SRAM", writes=False)
-        yield _access(at, "DRAM", writes=True)
+class Store(_Transfer):
+    source, target = "sram", "dram"
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
         return Operands(sram_read=_moved(at), dram=_moved(at))
@@ -49,6 +55,5 @@ def _addresses(at: Instruction, memory: str) -> Ints:
 
 
 def _access(at: Instruction, memory: str, writes: bool) -> Access:
-    name = memory.lower()
-    planes, rows = (axis(at[f"{side}s"], at[f"{name}_{side}_stride"]) for side in ("plane", "row"))
-    return Access(memory, writes, at[f"{name}_addr"], at["bytes"], (planes, rows))
+    planes, rows = (axis(at[f"{side}s"], at[f"{memory}_{side}_stride"]) for side in ("plane", "row"))
+    return Access(memory.upper(), writes, at[f"{memory}_addr"], at["bytes"], (planes, rows))

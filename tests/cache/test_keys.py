@@ -101,7 +101,7 @@ def test_libraries(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_
         found.append(keys.built_key(model, 1, None))
         assert found[-1]["tvm"].endswith(" own")
     with monkeypatch.context() as patched:
-        patched.setattr(keys.library, "library_path", lambda: tmp_path / "libre2na.so")
+        patched.setattr(keys.abi, "library_path", lambda: tmp_path / "libre2na.so")
         found.append(keys.built_key(model, 1, None))
     assert len({keys.text(key) for key in found}) == len(found)
 
@@ -112,7 +112,7 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path := tmp_path / "package").mkdir()
     monkeypatch.setattr(tvm_re2na, "__path__", [str(tmp_path), str(outside)])
     monkeypatch.setattr(tvm_re2na, "__file__", str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(keys.library, "library_path", lambda: tmp_path / "libre2na.so")
+    monkeypatch.setattr(keys.abi, "library_path", lambda: tmp_path / "libre2na.so")
     monkeypatch.setattr(tvm_re2na, "LOADED_AT", time.time() + 3600)
     found = [keys.sources_digest()]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import Command
 from tvm_re2na import doctor, rooms
 from tvm_re2na.doctor import Finding, State
-from tvm_re2na.runtime import library
+from tvm_re2na.runtime import abi
 
 WELL = Finding("one image, end to end", State.OK, "")
 
@@ -69,7 +69,7 @@ def test_damaged_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(package: str) -> str:
         raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(library, "library_path", gone)
+    monkeypatch.setattr(abi, "library_path", gone)
     monkeypatch.setattr(doctor, "_end_to_end", gone)
     monkeypatch.setattr(doctor.metadata, "version", unknown)
     rows = {finding.what: finding for finding in doctor.examine()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tvm_re2na.runtime import library
+from tvm_re2na.runtime import abi
 
 
 def use(path: Path) -> None:
     """Before anything is loaded."""
-    library.library_path = lambda: path
+    abi.library_path = lambda: path
 
 
 if "RE2NA_SANITIZED" in os.environ:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.runtime.programs import random_input, random_program
-from tvm_re2na.runtime.library import STATUS, library_path
+from tvm_re2na.runtime.abi import library_path
+from tvm_re2na.runtime.library import STATUS
 
 HEADER = Path(__file__).parents[2] / "runtime/include/re2na.h"
 PLAIN = {"uint64_t": c_uint64, "int64_t": c_int64, "uint32_t": c_uint32, "int32_t": c_int32, "float": c_float}

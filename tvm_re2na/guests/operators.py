@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tvm_re2na.codegen.arithmetic import compose
 from tvm_re2na.guests.encoding import Encoding, encoding
 from tvm_re2na.guests.errors import GuestError
-from tvm_re2na.guests.reader import PASSING, Reader, compose
+from tvm_re2na.guests.reader import PASSING, Reader
 from tvm_re2na.quantize.net import Node
 
 Read = Callable[[Reader, Node], None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tvm_re2na.codegen.arithmetic import compose
 from tvm_re2na.guests.encoding import Encoding, encoding
 from tvm_re2na.guests.errors import GuestError
 from tvm_re2na.quantize.net import Array, Net, Node
@@ -97,9 +98,3 @@ class Reader:
     def _read_once(self, name: str) -> bool:
         readers = [node for node in self.net.nodes if name in map(self.now, node.inputs)]
         return len(readers) <= 1 and name not in self.net.output_names
-
-
-def compose(first: Range, then: Range) -> Range:
-    """The bounds that clip to `first` and then to `then` at once."""
-    low, high = (min(max(bound, then[0]), then[1]) for bound in first)
-    return low, high

@@ -19,7 +19,7 @@ from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.relax.lower import lower
 from tvm_re2na.relax.partition import architecture_of
-from tvm_re2na.runtime.library import load_module_library, module_library_path
+from tvm_re2na.runtime.abi import load_module_library, module_library_path
 
 TAG = "re2na"
 Programs = list[tuple[str, Program]]

@@ -25,7 +25,7 @@ from tvm_re2na.relay.lower import lower
 from tvm_re2na.relay.native import nothing
 from tvm_re2na.relay.partition import architecture_of, offloaded_functions
 from tvm_re2na.rooms import Dump
-from tvm_re2na.runtime.library import load_library_global
+from tvm_re2na.runtime.abi import load_library_global
 
 TAG = _exact.KEY
 EXECUTE = "re2na_execute"

@@ -11,7 +11,7 @@ from tvm.driver.tvmc import main as tvmc_main
 from tvm.driver.tvmc.composite_target import REGISTERED_CODEGEN
 
 from tvm_re2na.relay.partition import COMPILER, partition_for_re2na
-from tvm_re2na.runtime.library import load_library_global
+from tvm_re2na.runtime.abi import load_library_global
 
 load_library_global()  # for `tvmc run`
 REGISTERED_CODEGEN[COMPILER] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.draft import Place
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4, Window
@@ -113,3 +114,11 @@ def seen_rows(window: Window, rows: Rows, height: int) -> Rows:
     stop = (rows[1] - 1) * window.stride[0] - window.padding[0] + window.reach[0]
     first = min(max(start, 0), height)
     return first, max(min(stop, height), first)
+
+
+def record_places(block: Block, record: Hashable) -> dict[str, Place]:
+    """Addresses of a block's biases, bitmap and lines of weights in the buffer that holds its record."""
+    # the address of no lines must be one all the same
+    lines = block.bias_bytes + block.mask_bytes if block.steps else 0
+    places = {"bias_addr": Place("sram", record, 0), "weight_addr": Place("sram", record, lines)}
+    return places if block.mask is None else {**places, "mask_addr": Place("sram", record, block.bias_bytes)}

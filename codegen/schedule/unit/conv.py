@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, Place, Touch
+from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Conv2d, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, overhead, seen_rows
+from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, overhead, record_places, seen_rows
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
 
@@ -118,14 +118,6 @@ class ConvUnit(Unit):
             places["add_addr"] = operand.place
             reads += (operand.touch(geometry.images, geometry.out_rows, geometry.out_width, block.out_c),)
         return Draft("CONV", self.source, values, places, reads, geometry.writes(block.out_c))
-
-
-def record_places(block: Block, record: Hashable) -> dict[str, Place]:
-    """Addresses of a block's biases, bitmap and lines of weights in the buffer that holds its record."""
-    # the address of no lines must be one all the same
-    lines = block.bias_bytes + block.mask_bytes if block.steps else 0
-    places = {"bias_addr": Place("sram", record, 0), "weight_addr": Place("sram", record, lines)}
-    return places if block.mask is None else {**places, "mask_addr": Place("sram", record, block.bias_bytes)}
 
 
 def pools_in_output_path(window: Window, arch: Architecture) -> bool:

@@ -13,9 +13,8 @@ from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.unit.base import Unit, Work, overhead
+from tvm_re2na.codegen.schedule.unit.base import Unit, Work, overhead, record_places
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
-from tvm_re2na.codegen.schedule.unit.conv import record_places
 
 PART_BYTES = 128 * 1024  # of weights: a transfer that hides the latency of the next one
 TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
