@@ -57,7 +57,9 @@ def npz(rng: Rng) -> bytes:
     packing = _pick(rng, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2))
     with zipfile.ZipFile(stream, "w", packing) as archive:
         for name, content in members.items():
-            archive.writestr(name if rng.random() < 0.97 else name.removesuffix(".npy"), content)
+            # a member with a date of its own: a name alone takes the clock's, and the case would not follow from its number
+            member = zipfile.ZipInfo(name if rng.random() < 0.97 else name.removesuffix(".npy"))
+            archive.writestr(member, content, packing)
     content = stream.getvalue()
     return damaged_bytes(rng, content) if rng.random() < 0.4 else content
 

@@ -59,10 +59,14 @@ def test_the_good_models_are_good(folder: Path) -> None:
     assert results.count(True) >= 3, "local functions are not quantised yet, and today's TVM knows no QLinear operators"
 
 
-def test_cases_follow_from_their_numbers(folder: Path) -> None:
+def test_cases_follow_from_their_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the clock says."""
     for kind in KINDS:
         if kind != "image":
-            one, other = (Bench(kind, 1, folder).content(7)[1] for _ in range(2))
+            one = Bench(kind, 1, folder).content(7)[1]
+            with monkeypatch.context() as later:
+                later.setattr(time, "time", lambda: 1e9)
+                other = Bench(kind, 1, folder).content(7)[1]
             assert one == other
 
 
