@@ -109,7 +109,7 @@ def _program(
         },
     }
     return Program(
-        arch=plan.cost.arch,
+        arch=plan.arch,
         inputs=tensors(plan.graph.inputs),
         outputs=tensors(plan.graph.outputs),
         instructions=tuple(instructions),

@@ -12,7 +12,7 @@ from tvm_re2na.codegen.schedule.unit.blocks import Block, Bytes
 
 @dataclass(frozen=True)
 class DramLayout:
-    """Addresses in bytes by piece: ("record", unit, output channel, input channel), ("tensor", name), ("scratch", unit)."""
+    """Addresses in bytes by piece: ("record", unit, output channel, input channel), ("tensor", name), ("scratch", name)."""
 
     constants: bytes
     addresses: dict[Hashable, int]
@@ -39,9 +39,9 @@ def lay_out(plan: Plan) -> DramLayout:
         if name in tensors.inputs or name in tensors.border or _is_spilled(plan, name):
             addresses[("tensor", name)] = end
             end += aligned(stored.bytes)
-    for index, unit in enumerate(graph.units):
+    for unit in graph.units:
         if unit.scratch_bytes:
-            addresses[("scratch", index)] = end
+            addresses[unit.scratch] = end
             end += aligned(unit.scratch_bytes)
     return DramLayout(b"".join(parts), addresses, end)
 
@@ -55,4 +55,4 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, Block]]:
     for stage in plan.stages:
         for position, weights in enumerate(stage.weights):
             index = stage.first + position
-            yield from ((index, block) for block in plan.cost.records(index, weights, stage.chunk))
+            yield from ((index, block) for block in plan.weights.records(index, weights, stage.chunk))

@@ -23,6 +23,7 @@ from tvm_re2na.codegen.schedule.search import SHRINK, Search
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.units import UnitGraph
+from tvm_re2na.codegen.schedule.weights import UnitWeights
 
 MOST_TRIALS = 8  # of moving a tensor to DRAM because it might be cheaper
 
@@ -32,7 +33,8 @@ class Plan:
     """`drafts` in program order, loads included; `addresses` of all buffers; `sram_bound`: what no placement can do without."""
 
     graph: UnitGraph
-    cost: CostModel
+    arch: Architecture
+    weights: UnitWeights
     tensors: Tensors
     stages: tuple[Stage, ...]
     drafts: tuple[Draft, ...]
@@ -67,8 +69,8 @@ class _Planner:
         self.arch = arch
         self.names = names
         self.goal = goal
-        self.cost = CostModel(graph.units, arch)
-        self.search = Search(graph, self.cost, arch)
+        self.weights = UnitWeights(graph.units, arch)
+        self.search = Search(graph, CostModel(graph.units, self.weights, arch), arch)
         self.hasty: set[int] = set(range(len(graph.units)))  # units whose pinned weights are placed as if loaded early
         self.compact: set[int] = set()  # units that fetch nothing early
 
@@ -77,7 +79,7 @@ class _Planner:
         while True:
             spilled, stages = self._choose(spilled)
             tensors = Tensors(self.graph, spilled)
-            schedule = emit(stages, tensors, self.cost, self.arch)
+            schedule = emit(stages, tensors, self.weights, self.arch)
             done = self._placed(schedule, stages, tensors)
             if isinstance(done, Plan):
                 return done
@@ -130,20 +132,20 @@ class _Planner:
         stages = self.search.run(Tensors(self.graph, spilled))
         moved = sum(self.graph.stored[name].bytes for name in spilled)
         if isinstance(stages, list):
-            return 0, sum(stage.cost for stage in stages), -moved
+            return 0, self.search.total(stages), -moved
         return 1, -stages, -moved
 
     def _improved(self, spilled: frozenset[str], stages: list[Stage]) -> tuple[frozenset[str], list[Stage]]:
         """Try each tensor of a stage that streams its weights more than once."""
-        total = sum(stage.cost for stage in stages)
+        total = self.search.total(stages)
         costly = [stage for stage in stages if stage.strips_outer and not stage.pinned and len(stage.strips) > 1]
         names = dict.fromkeys(
             name for stage in costly for unit in stage.cascade.units for name in (unit.output, *unit.inputs)
         )
         for name in [name for name in names if name not in spilled][:MOST_TRIALS]:
             trial = self.search.run(Tensors(self.graph, spilled | {name}))
-            if isinstance(trial, list) and sum(stage.cost for stage in trial) < total:
-                spilled, stages, total = spilled | {name}, trial, sum(stage.cost for stage in trial)
+            if isinstance(trial, list) and self.search.total(trial) < total:
+                spilled, stages, total = spilled | {name}, trial, self.search.total(trial)
         return spilled, stages
 
     def _give_way(self, stages: list[Stage], tensors: Tensors) -> frozenset[str]:
@@ -180,7 +182,9 @@ class _Planner:
             drafts.insert(issue.tick, issue.draft)
         peak = max((addresses[key] + region.bytes for key, region in regions.items()), default=0)
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
-        return Plan(self.graph, self.cost, tensors, tuple(stages), tuple(drafts), addresses, regions, peak, bound)
+        return Plan(
+            self.graph, self.arch, self.weights, tensors, tuple(stages), tuple(drafts), addresses, regions, peak, bound
+        )
 
     def _early(self, region: Region, schedule: Schedule, stages: list[Stage]) -> Region:
         """Pinned weights keep their place free for the stage before, and pieces of an input for the piece before."""

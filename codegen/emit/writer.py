@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Schedule
 from tvm_re2na.codegen.isa import Mode
+
+Setting: TypeAlias = tuple[Mode, int]  # rows of the array's shape
 
 
 class Writer:
@@ -14,15 +18,15 @@ class Writer:
         self.arch = arch
         self.schedule = Schedule()
         self.stage = 0
-        self._setting: tuple[Mode, int] | None = None
+        self._setting: Setting | None = None
 
     def append(self, draft: Draft) -> None:
         self.schedule.drafts.append(draft)
         self.schedule.stages.append(self.stage)
 
-    def configure(self, mode: Mode, source: int, rows: int = 0) -> None:
-        """The array's connections for what comes next; `rows` of its shape, or those of the array itself."""
-        setting = (mode, rows or self.arch.array_rows)
+    def configure(self, setting: Setting, source: int) -> None:
+        """The array's connections for what comes next."""
         if setting != self._setting:
-            self.append(Draft("RECONFIGURE", source, {"mode": int(mode), "rows": setting[1]}))
+            mode, rows = setting
+            self.append(Draft("RECONFIGURE", source, {"mode": int(mode), "rows": rows}))
             self._setting = setting

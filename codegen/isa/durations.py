@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import CodeType
@@ -105,6 +105,21 @@ DURATIONS: dict[str, tuple[Part, ...]] = {
 }
 
 
+class Durations:
+    """The formulas for one machine, for those who ask often. `cycles(name, **fields)` as `duration_parts`."""
+
+    def __init__(self, arch: Architecture) -> None:
+        self.arch = arch
+        self._functions: dict[str, Callable[..., int]] = {}
+
+    def cycles(self, name: str, **fields: int) -> int:
+        """Cycles for which an instruction of these fields has its engine; those that no formula names may not be given."""
+        function = self._functions.get(name)
+        if function is None:
+            function = self._functions[name] = _function(self.arch, name)
+        return function(**fields)
+
+
 def duration(arch: Architecture, instruction: Instruction) -> int:
     """Cycles for which a valid instruction has its engine."""
     return duration_parts(arch, instruction.name, instruction.values)["cycles"]
@@ -144,12 +159,24 @@ _FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil": _ceil}
 
 @dataclass(frozen=True)
 class _Formulas:
-    """Of one instruction: all assignments as one piece of code, what they need, and what they make."""
+    """Of one instruction: all assignments, also as one piece of code, what they need, and what they make."""
 
+    text: str
     of_machine: tuple[str, ...]
     of_instruction: tuple[tuple[str, int | None], ...]  # name and default
     code: CodeType
     parts: tuple[str, ...]
+
+
+def _function(arch: Architecture, name: str) -> Callable[..., int]:
+    """Of the instruction's fields; the machine's are constants in it."""
+    formulas = _compiled(name)
+    fields = [field if default is None else f"{field}={default}" for field, default in formulas.of_instruction]
+    lines = [f"{field} = {int(getattr(arch, field))}" for field in formulas.of_machine] + formulas.text.splitlines()
+    body = "".join(f"    {line}\n" for line in [*lines, "return cycles"])
+    known: dict[str, Callable[..., int]] = {}
+    exec(f"def cycles_of({', '.join(['*', *fields] if fields else [])}):\n{body}", _FUNCTIONS, known)
+    return known["cycles_of"]
 
 
 @cache
@@ -157,6 +184,7 @@ def _compiled(name: str) -> _Formulas:
     fields, defaults = field_names(name), BY_NAME[name].defaults
     text = "".join(f"{part.name} = {part.expression}\n" for part in DURATIONS[name])
     return _Formulas(
+        text,
         tuple(field for field in fields if field in MACHINE),
         tuple((field, defaults.get(field)) for field in fields if field not in MACHINE),
         compile(text, f"<duration of {name}>", "exec"),

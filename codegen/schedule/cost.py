@@ -1,74 +1,84 @@
-"""The cost model of the search: cycles of a unit's work, and the weights it needs, for each shape of the array.
+"""The cost model of the search: cycles by THE duration table (`codegen/isa/durations.py`) of a unit's instructions, for each shape of
+the array.
 
-Cycles follow the simulator's model (docs/timing.md) but for what depends on neighbours: waiting for transfers, and switching the
-array's connections. Both are added by `codegen/schedule/ways.py` where a choice causes them.
+What depends on neighbours, waiting for transfers and switching the array's connections, is added where a choice causes it
+(`codegen/schedule/ways.py`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.writer import Setting
+from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.strips import Cascade
-from tvm_re2na.codegen.schedule.unit.base import Unit, overhead
-from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
-from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
+from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.pool import PIXEL, pool_cycles
+from tvm_re2na.codegen.schedule.weights import UnitWeights
 
 
 class CostModel:
-    """Remembers what it has worked out of each unit; one per compilation."""
+    """Cycles on one machine."""
 
-    def __init__(self, units: Sequence[Unit], arch: Architecture) -> None:
+    def __init__(self, units: Sequence[Unit], weights: UnitWeights, arch: Architecture) -> None:
         self.units = units
+        self.weights = weights
         self.arch = arch
-        self._weights: dict[tuple[int, int], Weights] = {}
-        self._parts: dict[tuple[int, int], list[Block]] = {}
-        self.overhead = overhead(arch)
+        self.durations = Durations(arch)
 
-    def weights(self, index: int, rows: int) -> Weights:
-        """The blocks of a convolution for a shape, or none where the unit is no convolution."""
-        key = (index, rows)
-        if key not in self._weights:
-            self._weights[key] = Weights(rows, tuple(self.units[index].blocks(rows, self.arch)))
-        return self._weights[key]
-
-    def records(self, index: int, weights: Weights, steps: int) -> Sequence[Block]:
-        """What is loaded of the unit's weights, in order: the blocks chosen for it, a dense layer's in parts of `steps` steps."""
-        unit, key = self.units[index], (index, steps)
-        if not isinstance(unit, DenseUnit):
-            return weights.blocks
-        if key not in self._parts:
-            self._parts[key] = unit.parts(steps, self.arch)
-        return self._parts[key]
-
-    def shapes(self, index: int, tiles: Sequence[int]) -> list[Weights]:
-        """The unit's blocks for the shapes worth trying on tiles of that many outputs (pooled windows, where the unit pools): the
-        fastest one (computing or waiting for its weights, whichever takes longer), and the one with the smallest blocks."""
-        unit = self.units[index]
-        known = [self.weights(index, rows) for rows in unit.shapes(self.arch)]
-        if not known:
-            return [Weights(0, ())]
-        fastest = min(
-            known,
-            key=lambda weights: (
-                max(unit.cycles(weights, tiles, self.arch), self.transfer_cycles(weights.bytes)),
-                weights.largest,
-            ),
-        )
+    def shapes(self, index: int, tiles: Tiles) -> list[Weights]:
+        """The unit's blocks for the shapes worth trying on these tiles: the fastest one first (computing or waiting for its weights,
+        whichever takes longer), all that are slower by less than switching the array there and back, and the one with the
+        smallest blocks. Where the program begins or ends any may be: nothing hides the first load and the last store."""
+        known = self.weights.of_all_shapes(index)
+        if len(known) == 1:
+            return known
+        cycles = {
+            weights: max(self.unit_cycles(index, weights, tiles), self.transfer_cycles(weights.bytes))
+            for weights in known
+        }
+        known.sort(key=lambda weights: (cycles[weights], weights.largest))
+        if index in (0, len(self.units) - 1):
+            return known
+        most = cycles[known[0]] + 2 * self.arch.reconfigure_cycles
         smallest = min(known, key=lambda weights: weights.largest)
-        return [fastest] if smallest.largest == fastest.largest else [fastest, smallest]
+        return [
+            weights
+            for weights in known
+            if weights is known[0]
+            or cycles[weights] < most
+            or (weights is smallest and weights.largest < known[0].largest)
+        ]
 
-    def unit_cycles(self, index: int, weights: Weights, tiles: Sequence[int]) -> int:
-        """Cycles on the array for tiles of that many outputs (without channels)."""
-        return self.units[index].cycles(weights, tiles, self.arch)
+    def unit_cycles(self, index: int, weights: Weights, tiles: Tiles) -> int:
+        """Cycles on the array."""
+        return self.units[index].cycles(weights, tiles, self.durations)
+
+    def move_cycles(self, cascade: Cascade) -> int:
+        """Cycles on the array for rows of inner tensors that move up in their buffers."""
+        total = 0
+        for name in cascade.inner:
+            _, channels, _, width = cascade.shapes[name]
+            moves = (cascade.moved_rows(strip, name) for strip in range(len(cascade.work)))
+            total += pool_cycles(
+                PIXEL, channels, Counter((last - first) * width for first, last in moves), self.durations
+            )
+        return total
 
     def transfer_cycles(self, size: int) -> int:
         return -(-size // self.arch.dram_bytes_per_cycle)
 
+    def switch_cycles(self, before: Setting | None, after: Setting | None) -> int:
+        """Of setting the array to something else; None is nothing in particular."""
+        return self.arch.reconfigure_cycles if after is not None and before != after else 0
 
-def tiles_of(cascade: Cascade, position: int) -> list[int]:
-    """Outputs (without channels) that the unit at a position computes in each strip."""
+
+def tiles_of(cascade: Cascade, position: int) -> Tiles:
+    """What the unit at a position computes in each strip."""
     width = cascade.units[position].out_shape[3]
-    return [
+    return Counter(
         (work.computed[position][1] - work.computed[position][0]) * work.strip.images * width for work in cascade.work
-    ]
+    )

@@ -10,26 +10,24 @@ from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Place, Schedule, c
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
-from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
-from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes
+from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import move_rows
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
+from tvm_re2na.codegen.schedule.weights import UnitWeights
 
-MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 
-
-def emit(stages: Sequence[Stage], tensors: Tensors, cost: CostModel, arch: Architecture) -> Schedule:
+def emit(stages: Sequence[Stage], tensors: Tensors, weights: UnitWeights, arch: Architecture) -> Schedule:
     """All stages' drafts and the final HALT."""
     writer = Writer(arch)
     homes = tensors.homes(stages)
     for index, stage in enumerate(stages):
         writer.stage = index
-        _StageWriter(writer, stage, index, tensors, homes, cost).run()
+        _StageWriter(writer, stage, index, tensors, homes, weights).run()
     writer.append(Draft("HALT", 0, {}))
     return writer.schedule
 
@@ -45,14 +43,14 @@ class _Target:
 
 class _StageWriter:
     def __init__(
-        self, writer: Writer, stage: Stage, index: int, tensors: Tensors, homes: dict[str, str], cost: CostModel
+        self, writer: Writer, stage: Stage, index: int, tensors: Tensors, homes: dict[str, str], weights: UnitWeights
     ) -> None:
         self.writer = writer
         self.stage = stage
         self.index = index
         self.tensors = tensors
         self.homes = homes
-        self.cost = cost
+        self.weights = weights
         self.cascade = stage.cascade
         self.stored = tensors.graph.stored
         self.waiting: list[Draft] = []  # stores that let the next strip's work begin first
@@ -74,7 +72,7 @@ class _StageWriter:
     def _in_parts(self, unit: Unit) -> None:
         """Part after part of the sums, as the weights come."""
         target = self._target(0, (), 0)
-        parts = self.cost.records(self.stage.first, self.stage.weights[0], self.stage.chunk)
+        parts = self.weights.records(self.stage.first, self.stage.weights[0], self.stage.chunk)
         self._compute(unit, 0, 0, parts, target.view, 0)
         self._send(0, target)
 
@@ -117,7 +115,8 @@ class _StageWriter:
             self._load_block(key, unit.source, index, block, self.stage.pinned)
             return key
 
-        unit.draft(Work(work.strip.images, rows, tuple(sources), target, blocks, chosen.rows, record), self.writer)
+        strip_work = Work(work.strip.n0, work.strip.images, rows, tuple(sources), target, blocks, chosen.rows, record)
+        unit.draft(strip_work, self.writer)
 
     # -- where things lie
 
@@ -144,20 +143,14 @@ class _StageWriter:
         first, last = self.cascade.work[strip].windows[name]
         start = self.cascade.work[strip].computed[position][0] if position is not None else row or 0
         key = ("inner", self.index, name)
-        if self._is_whole(name):
+        if self.cascade.holds_whole(name):
             return dense_view(key, height, width, channels).at(row=start)
         return dense_view(key, last - first, width, channels).at(row=start - first)
 
-    def _is_whole(self, name: str) -> bool:
-        """Whether the buffer of an inner tensor holds whole images, so that no row ever moves."""
-        shape = self.stored[name].shape
-        held = inner_bytes(shape, self.cascade.heights[name])
-        return self.cascade.heights[name] <= shape[2] and held >= shape[1] * shape[2] * shape[3]
-
     def _move_up(self, strip: int, name: str) -> None:
         """Rows that are needed again go to the front of their buffer."""
-        first, last = self.cascade.copies(strip, name)
-        if first == last or self._is_whole(name) or first == self.cascade.work[strip - 1].windows[name][0]:
+        first, last = self.cascade.moved_rows(strip, name)
+        if first == last:
             return
         start = self._inner_view(name, strip - 1, None, first)
         target = self._inner_view(name, strip, None, first)
@@ -231,14 +224,16 @@ class _StageWriter:
     # -- another byte order
 
     def _relayout(self, unit: RelayoutUnit) -> None:
-        """Bytes go out to DRAM and come back in another order, channels-first in between."""
-        scratch = ("scratch", self.stage.first)
+        """Bytes go out to DRAM and come back in another order."""
         for number, strip in enumerate(cut_strips(unit.in_shape, self.stage.chunk)):
-            self._transposed("STORE", unit, scratch, strip, self._relayout_input(unit, number, strip), unit.in_shape)
+            unit.draft(self._transfer(strip, self._relayout_input(unit, number, strip)), self.writer)
         for number, strip in enumerate(self.stage.strips):
             target = self._target(number, (), 0)
-            self._transposed("LOAD", unit, scratch, strip, target.view, unit.out_shape)
+            unit.fetch(self._transfer(strip, target.view), self.writer)
             self._send(number, target)
+
+    def _transfer(self, strip: Strip, view: View) -> Work:
+        return Work(strip.n0, strip.images, strip.rows, (view,), view)
 
     def _relayout_input(self, unit: RelayoutUnit, number: int, strip: Strip) -> View:
         _, channels, _, width = unit.in_shape
@@ -256,18 +251,3 @@ class _StageWriter:
             self._load_tensor(name)
         offset = (strip.n0 * height + strip.y0) * width * channels
         return dense_view(("tensor", self.homes[name]), height, width, channels, offset)
-
-    def _transposed(
-        self, name: str, unit: Unit, scratch: Hashable, strip: Strip, view: View, shape: tuple[int, int, int, int]
-    ) -> None:
-        """Between channels-last in SRAM and channels-first in DRAM, in parts of as many pixels as an instruction counts."""
-        _, channels, height, width = shape
-        pixels = (strip.y1 - strip.y0) * width
-        for image in range(strip.images):
-            start = (strip.n0 + image) * channels * height * width + strip.y0 * width
-            for first in range(0, pixels, MOST_PIXELS):
-                count = min(MOST_PIXELS, pixels - first)
-                dram = Place("dram", scratch, start + first)
-                sram = Place("sram", view.key, view.offset + image * view.image + first * channels)
-                strides = (height * width, 1, count, 1, channels)
-                self.writer.append(copy(name, unit.source, dram, sram, channels, 1, *strides))

@@ -9,8 +9,10 @@ fit alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
@@ -32,12 +34,22 @@ SHRINK = (
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
 
 
+@dataclass(frozen=True)
+class _Step:
+    """Of the cheapest stages up to some unit: their cost, the last one, and the array's setting before it."""
+
+    cost: float
+    stage: Stage | None
+    before: Setting | None
+
+
 class Search:
     """Finds the stages for given tensors in SRAM; `shrink` limits units to a part of the free bytes."""
 
     def __init__(self, graph: UnitGraph, cost: CostModel, arch: Architecture) -> None:
         self.graph = graph
         self.arch = arch
+        self.cost = cost
         self.ways = Ways(cost, arch)
         self.shrink = [0] * len(graph.units)
         self._options: dict[tuple[str, int, int, frozenset[str]], list[Stage]] = {}
@@ -45,22 +57,38 @@ class Search:
     def run(self, tensors: Tensors) -> list[Stage] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
         count = len(self.graph.units)
-        best: list[tuple[float, Stage | None]] = [(0.0, None), *[(float("inf"), None)] * count]
+        best: list[dict[Setting | None, _Step]] = [{None: _Step(0.0, None, None)}, *({} for _ in range(count))]
         reached = 0
         for first in range(count):
-            if best[first][0] == float("inf"):
-                continue
-            reached = first
-            for stage in self._stages_from(tensors, first):
-                total = best[first][0] + stage.cost
-                if total < best[stage.last + 1][0]:
-                    best[stage.last + 1] = (total, stage)
-        if count and best[count][1] is None:
+            if best[first]:
+                reached = first
+                for stage in self._stages_from(tensors, first):
+                    self._extend(best, stage)
+        if not best[count]:
             return reached
         stages: list[Stage] = []
-        while (last := best[stages[-1].first if stages else count][1]) is not None:
-            stages.append(last)
+        step = min(best[count].values(), key=lambda step: step.cost)
+        while step.stage is not None:
+            stages.append(step.stage)
+            step = best[step.stage.first][step.before]
         return stages[::-1]
+
+    def _extend(self, best: list[dict[Setting | None, _Step]], stage: Stage) -> None:
+        """The stage behind the cheapest stages before it, for each setting in which they may leave the array."""
+        behind = best[stage.last + 1]
+        for setting, step in best[stage.first].items():
+            ends = setting if stage.ends is None else stage.ends
+            total = step.cost + stage.cost + self.cost.switch_cycles(setting, stage.begins)
+            if ends not in behind or total < behind[ends].cost:
+                behind[ends] = _Step(total, stage, setting)
+
+    def total(self, stages: list[Stage]) -> float:
+        """Cost of stages in a row, with switching the array between them."""
+        total, setting = 0.0, None
+        for stage in stages:
+            total += stage.cost + self.cost.switch_cycles(setting, stage.begins)
+            setting = setting if stage.ends is None else stage.ends
+        return total
 
     def smallest(self, tensors: Tensors, index: int) -> int:
         """Bytes that the unit needs at least, beside the tensors that live on."""
@@ -70,41 +98,42 @@ class Search:
 
     def _stages_from(self, tensors: Tensors, first: int) -> Iterator[Stage]:
         single = self._single(tensors, first)
-        if single is not None:
-            yield single
-        tight = single is None or len(single.strips) > 1 or not single.overlap
+        yield from single
+        tight = not single or len(single[0].strips) > 1 or not single[0].overlap
         for last in range(first + 1, min(first + MOST_UNITS, len(self.graph.units))):
             if not self.graph.units[last].joins_cascades:
                 return
             tight = tight or not self._fits_whole(tensors, last)
             if tight and tensors.is_cascade(first, last):
-                stage = self._cheapest(tensors, first, last, ("cascade", "fine cascade"))
-                if stage is not None:
-                    yield stage
+                yield from self._cheapest(tensors, first, last, ("cascade", "fine cascade"))
 
-    def _single(self, tensors: Tensors, index: int) -> Stage | None:
+    def _single(self, tensors: Tensors, index: int) -> list[Stage]:
+        """The cheapest first."""
         unit = self.graph.units[index]
         names = (*unit.inputs, unit.output)
         if any(name in tensors.inputs or not tensors.resident(name) for name in names):
             whole = self._cheapest(tensors, index, index, ("whole",))
             cut = self._cheapest(tensors, index, index, ("coarse", "fine"))
-            return min((stage for stage in (whole, cut) if stage), key=lambda stage: stage.cost, default=None)
+            return sorted(whole + cut, key=lambda stage: stage.cost)
         return self._cheapest(tensors, index, index, ("whole", "coarse", "fine"))
 
     def _fits_whole(self, tensors: Tensors, index: int) -> bool:
-        stage = self._cheapest(tensors, index, index, ("whole",))
-        return stage is not None and stage.overlap
+        stages = self._cheapest(tensors, index, index, ("whole",))
+        return bool(stages) and stages[0].overlap
 
-    def _cheapest(self, tensors: Tensors, first: int, last: int, kinds: tuple[str, ...]) -> Stage | None:
-        """Of the first kind that has any that fits."""
+    def _cheapest(self, tensors: Tensors, first: int, last: int, kinds: tuple[str, ...]) -> list[Stage]:
+        """Of the first kind that has any that fits: the cheapest for each setting of the array that they begin and end with."""
         living = tensors.living_bytes(first, last)
         level = max(self.shrink[first : last + 1])
         for kind in kinds:
             options = self._list(kind, tensors, first, last)
-            found = next((stage for stage in options if self._fits(stage, living, level)), None)
-            if found is not None:
-                return found
-        return None
+            found: dict[tuple[Setting | None, Setting | None], Stage] = {}
+            for stage in options:
+                if (stage.begins, stage.ends) not in found and self._fits(stage, living, level):
+                    found[(stage.begins, stage.ends)] = stage
+            if found:
+                return list(found.values())
+        return []
 
     def _fits(self, stage: Stage, living: int, level: int) -> bool:
         if stage.shared:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm_re2na.codegen.bytes import aligned
-from tvm_re2na.codegen.graph.ops import Shape4
+from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.schedule.strips import Cascade, Strip
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
@@ -33,6 +32,8 @@ class Stage:
     bytes: int = 0  # SRAM beside the tensors that live on, less what input and output share
     shared: int = 0  # bytes that input and output share
     cost: float = 0.0
+    begins: Setting | None = None  # what the array is set to for its first instruction, and for its last
+    ends: Setting | None = None
 
     @property
     def strips(self) -> list[Strip]:
@@ -44,19 +45,7 @@ class Stage:
 
     def __str__(self) -> str:
         way = "strips outer" if self.strips_outer else "weights outer" if len(self.strips) > 1 else "whole"
-        shapes = "/".join(str(weights.rows) for weights in self.weights if weights.rows) or "-"
+        shapes = "/".join(str(weights.rows) for weights in self.weights if weights.blocks) or "-"
         names = " + ".join(unit.output for unit in self.cascade.units)
         pinned = ", pinned weights" if self.pinned else ""
         return f"{names}: {way}, {len(self.strips)} strips, rows {shapes}{pinned}, {self.bytes} bytes"
-
-
-def row_bytes(shape: Shape4) -> int:
-    """Bytes of one row of pixels."""
-    return shape[3] * shape[1]
-
-
-def inner_bytes(shape: Shape4, height: int) -> int:
-    """A buffer for the rows of an inner tensor that are held at once, or for a whole image where that is not much more."""
-    row = row_bytes(shape)
-    image = shape[2] * row
-    return aligned(image if height * row < image <= 2 * height * row else height * row)

@@ -10,8 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit
+
+
+def row_bytes(shape: Shape4) -> int:
+    """Bytes of one row of pixels."""
+    return shape[3] * shape[1]
+
+
+def inner_bytes(shape: Shape4, height: int) -> int:
+    """A buffer for the rows of an inner tensor that are held at once, or for a whole image where that is not much more."""
+    row = row_bytes(shape)
+    image = shape[2] * row
+    return aligned(image if height * row < image <= 2 * height * row else height * row)
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,18 @@ class Cascade:
             return 0, 0
         first, last = self.work[index].windows[tensor][0], self.work[index - 1].windows[tensor][1]
         return first, max(first, last)
+
+    def holds_whole(self, name: str) -> bool:
+        """Whether the buffer of an inner tensor holds whole images, so that no row ever moves."""
+        height, (_, _, rows, _) = self.heights[name], self.shapes[name]
+        return height <= rows and inner_bytes(self.shapes[name], height) >= rows * row_bytes(self.shapes[name])
+
+    def moved_rows(self, index: int, name: str) -> Rows:
+        """Of `copies`, what moves to the front of its buffer before strip `index` is computed."""
+        first, last = self.copies(index, name)
+        if first == last or self.holds_whole(name) or first == self.work[index - 1].windows[name][0]:
+            return 0, 0
+        return first, last
 
 
 def unroll(units: Sequence[Unit], strips: Sequence[Strip]) -> Cascade:

@@ -11,14 +11,15 @@ from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
+from tvm_re2na.codegen.emit.writer import Setting
+from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
-from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes, row_bytes
-from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, strip_heights, unroll
+from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, row_bytes, strip_heights, unroll
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
-from tvm_re2na.codegen.schedule.unit.pool import PoolUnit
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 MOST_STRIPS = 64  # of a stage, unless only more would fit
@@ -53,7 +54,10 @@ class Ways:
         """Several units, strip by strip, with their weights pinned."""
         units = tensors.graph.units[first : last + 1]
         largest = self.arch.array_rows
-        if sum(self.cost.weights(index, largest).bytes for index in range(first, last + 1)) > self.arch.sram_bytes:
+        if (
+            sum(self.cost.weights.shaped(index, largest).bytes for index in range(first, last + 1))
+            > self.arch.sram_bytes
+        ):
             return
         whole = () if fine else (units[-1].out_shape[0] * units[-1].out_shape[2],)
         for height in (*whole, *_heights(units[-1], fine)):
@@ -72,15 +76,32 @@ class Ways:
     def _strips_outer(self, tensors: Tensors, first: int, last: int, height: int) -> Iterator[Stage]:
         units = tensors.graph.units[first : last + 1]
         cascade = unroll(units, cut_strips(units[-1].out_shape, height))
-        weights = tuple(
-            self.cost.shapes(first + position, tiles_of(cascade, position))[0] for position in range(len(units))
-        )
-        stage = Stage(first, last, cascade, weights, strips_outer=True)
         streams = not all(map(tensors.resident, (*(name for unit in units for name in unit.inputs), units[-1].output)))
-        weighs = any(part.blocks for part in weights)
-        for pinned in (True, False) if weighs and first == last else (weighs,):
-            for overlap in (True, False) if streams or not pinned else (True,):
-                yield self._priced(tensors, replace(stage, pinned=pinned, overlap=overlap))
+        for weights in self._shapes_together(first, cascade):
+            stage = Stage(first, last, cascade, weights, strips_outer=True)
+            weighs = any(part.blocks for part in weights)
+            for pinned in (True, False) if weighs and first == last else (weighs,):
+                for overlap in (True, False) if streams or not pinned else (True,):
+                    yield self._priced(tensors, replace(stage, pinned=pinned, overlap=overlap))
+
+    def _shapes_together(self, first: int, cascade: Cascade) -> list[tuple[Weights, ...]]:
+        """The units' shapes worth trying: for a unit alone each of its own; for several the fastest of each, and one for all,
+        because the array switches between them in every strip."""
+        choices = [
+            self.cost.shapes(first + position, tiles_of(cascade, position)) for position in range(len(cascade.units))
+        ]
+        if len(choices) == 1:
+            return [(weights,) for weights in choices[0]]
+        found = [tuple(shapes[0] for shapes in choices)]
+        for rows, _ in self.arch.shapes:
+            known = [self.cost.weights.of_all_shapes(first + position) for position in range(len(choices))]
+            found.append(
+                tuple(
+                    next((weights for weights in of_unit if weights.rows == rows), shapes[0])
+                    for of_unit, shapes in zip(known, choices, strict=True)
+                )
+            )
+        return list(dict.fromkeys(found))
 
     def _dense(self, tensors: Tensors, index: int, unit: DenseUnit) -> Iterator[Stage]:
         cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
@@ -89,16 +110,20 @@ class Ways:
             for name in (*unit.inputs, unit.output)
             if not tensors.resident(name)
         )
-        cycles = self.cost.unit_cycles(index, Weights(0, ()), [])
+        none, waits = self.cost.weights.none, self.cost.transfer_cycles(unit.weight_bytes)
+        setting = unit.settings(none)[0]
         chunk, rows = unit.largest_part(self.arch), unit.outputs_at_once(self.arch)
         while chunk:
             part = aligned(chunk * rows + BIAS_BYTES * rows)
             chunks = -(-unit.in_shape[1] // chunk) * -(-len(unit.weight) // rows)
             for buffers in sorted({1, min(2, chunks)}, reverse=True):
-                exposed = self.cost.transfer_cycles(unit.weight_bytes) if buffers < min(2, chunks) else 0
-                cost = cycles + exposed + chunks * self.cost.overhead + self._spill_cost(tensors, cascade, 1)
-                stage = Stage(index, index, cascade, (Weights(0, ()),), chunk=chunk, overlap=buffers == 2)
-                yield replace(stage, bytes=border + buffers * part, cost=cost)
+                exposed = waits if buffers < min(2, chunks) else 0
+                if index == 0:
+                    exposed += self.cost.transfer_cycles(part)
+                cycles = max(unit.cycles_in_parts(chunk, self.cost.durations), waits)
+                cost = cycles + exposed + self._spill_cost(tensors, cascade, 1)
+                stage = Stage(index, index, cascade, (none,), chunk=chunk, overlap=buffers == 2)
+                yield replace(stage, bytes=border + buffers * part, cost=cost, begins=setting, ends=setting)
             chunk //= 2
 
     # -- what they take
@@ -106,7 +131,10 @@ class Ways:
     def _priced(self, tensors: Tensors, stage: Stage) -> Stage:
         shared = self._shared(tensors, stage) if stage.strips_outer else 0
         size = self._bytes(tensors, stage) - shared
-        return replace(stage, bytes=size, shared=shared, cost=self._cycles(tensors, stage))
+        settings = _settings(stage)
+        begins, ends = (settings[0], settings[-1]) if settings else (None, None)
+        cost = self._cycles(tensors, stage, settings)
+        return replace(stage, bytes=size, shared=shared, cost=cost, begins=begins, ends=ends)
 
     def _bytes(self, tensors: Tensors, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""
@@ -162,15 +190,14 @@ class Ways:
             ahead = max(ahead, last - first)
         return max(0, tensors.size(output) - aligned(ahead) - 64)
 
-    def _cycles(self, tensors: Tensors, stage: Stage) -> float:
+    def _cycles(self, tensors: Tensors, stage: Stage, settings: list[Setting]) -> float:
         cost, weights = self.cost, sum(part.bytes for part in stage.weights)
         cycles = 0
         for position, part in enumerate(stage.weights):
             cycles += cost.unit_cycles(stage.first + position, part, tiles_of(stage.cascade, position))
+        moves = cost.move_cycles(stage.cascade)
+        cycles += moves + self._switches(stage, settings, moves > 0)
         strips, cycles = len(stage.strips), max(cycles, cost.transfer_cycles(weights))
-        if stage.strips_outer:
-            cycles += strips * self._switches(stage) * self.arch.reconfigure_cycles
-            cycles += strips * len(stage.cascade.inner) * 3 * cost.overhead
         extra = weights * (strips - 1) if stage.strips_outer and not stage.pinned else 0
         loads = 1 if stage.strips_outer or strips == 1 else -(-len(stage.weights[0].blocks) // stage.slices)
         exposed = self._exposed(tensors, stage)
@@ -178,21 +205,38 @@ class Ways:
             exposed += cost.transfer_cycles(weights + extra) + strips * self.arch.dram_latency
         return cycles + cost.transfer_cycles(extra) + exposed + self._spill_cost(tensors, stage.cascade, max(1, loads))
 
-    def _switches(self, stage: Stage) -> int:
-        """Reconfigurations in a strip: between kinds of units, and for moving rows up where tensors lie between."""
-        units = stage.cascade.units
-        kinds = [type(unit) for unit in units] + ([PoolUnit] if stage.cascade.inner else [])
-        return sum(kind != kinds[position - 1] for position, kind in enumerate(kinds))
+    def _switches(self, stage: Stage, settings: list[Setting], moves: bool) -> int:
+        """Cycles of reconfigurations within the stage: those of a strip for each that runs through all blocks, and those between
+        two strips, where rows may move up."""
+        turns = len(stage.strips) if stage.strips_outer or stage.slices >= len(stage.weights[0].blocks) else 1
+        between = [*settings[-1:], *([(Mode.POOL, self.arch.array_rows)] if moves else []), *settings[:1]]
+        return turns * self._switching(settings) + (turns - 1) * self._switching(between)
+
+    def _switching(self, settings: list[Setting]) -> int:
+        return sum(itertools.starmap(self.cost.switch_cycles, itertools.pairwise(settings)))
 
     def _exposed(self, tensors: Tensors, stage: Stage) -> int:
-        """Cycles until what the first strip needs of the network's inputs is there."""
+        """Cycles of transfers that nothing hides: what the first strip needs of the network's inputs, the first weights and the last
+        results of all, and detours through DRAM."""
         first = stage.cascade.work[0]
-        size = 0
+        size = sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
+        if stage.first == 0:
+            size += next((block.bytes for weights in stage.weights for block in weights.blocks), 0)
+        if stage.last == len(tensors.graph.units) - 1:
+            size += self._last_bytes(stage)
         for name in dict.fromkeys(name for unit in stage.cascade.units for name in unit.inputs):
             if name in tensors.inputs and tensors.lives[name][0] >= stage.first and name in first.windows:
                 rows = first.windows[name][1] - first.windows[name][0]
                 size += rows * first.strip.images * row_bytes(stage.cascade.shapes[name])
         return self.cost.transfer_cycles(size)
+
+    def _last_bytes(self, stage: Stage) -> int:
+        """Of the results that are stored at the end."""
+        unit, blocks, last = stage.cascade.units[-1], stage.weights[-1].blocks, stage.strips[-1]
+        channels = unit.out_shape[1]
+        if blocks and not stage.strips_outer:
+            channels = sum(block.out_c for block in blocks[(len(blocks) - 1) // stage.slices * stage.slices :])
+        return last.images * (last.y1 - last.y0) * unit.out_shape[3] * channels
 
     def _spill_cost(self, tensors: Tensors, cascade: Cascade, loads: int) -> float:
         """Cycles of transfers between this stage and DRAM for tensors that might have stayed."""
@@ -210,6 +254,12 @@ class Ways:
         if not tensors.resident(output) and output not in tensors.border:
             total += tensors.graph.stored[output].bytes
         return self.cost.transfer_cycles(int(total))
+
+
+def _settings(stage: Stage) -> list[Setting]:
+    """What the array is set to in a strip, one after the other."""
+    pairs = zip(stage.cascade.units, stage.weights, strict=True)
+    return [setting for unit, weights in pairs for setting in unit.settings(weights)]
 
 
 def _heights(unit: Unit, fine: bool) -> list[int]:

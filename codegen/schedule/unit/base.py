@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Place
 from tvm_re2na.codegen.emit.views import Geometry, View
-from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Shape4, Window
+from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
 Rows: TypeAlias = tuple[int, int]  # first, behind the last
+Tiles: TypeAlias = Mapping[int, int]  # outputs of one channel -> tiles that have so many
 
 
 @dataclass(frozen=True)
 class Work:
     """Some rows of a unit's output, of some images, for some blocks of weights. `target`: where channel 0 of the first row lies."""
 
+    first_image: int
     images: int
     rows: Rows
     sources: tuple[View, ...]
     target: View
-    blocks: Sequence[Block]
-    array_rows: int  # of the shape
-    record: Callable[[Block], Hashable]  # the buffer that holds a block's bytes, which are loaded there
+    blocks: Sequence[Block] = ()
+    array_rows: int = 0  # of the shape
+    record: Callable[[Block], Hashable] = id  # the buffer that holds a block's bytes, which are loaded there
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +53,12 @@ class Unit(ABC):
         """In dumps."""
 
     @abstractmethod
-    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
-        """On the array, for tiles of that many outputs (without channels)."""
+    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+        """On the array, for all of the tiles."""
+
+    @abstractmethod
+    def settings(self, weights: Weights) -> list[Setting]:
+        """What the array is set to for each instruction of a tile, one after the other."""
 
     @abstractmethod
     def draft(self, work: Work, writer: Writer) -> None:
@@ -82,10 +89,20 @@ class Unit(ABC):
         del rows, arch
         return []
 
+    def records(self, weights: Weights, steps: int, arch: Architecture) -> Sequence[Block]:
+        """What is loaded of its weights, in order; of a sum that is cut, parts of at most so many steps."""
+        del steps, arch
+        return weights.blocks
+
     @property
     def scratch_bytes(self) -> int:
-        """Of DRAM, that the unit itself needs."""
+        """Of DRAM, that all of the output goes through."""
         return 0
+
+    @property
+    def scratch(self) -> Hashable:
+        """That piece of DRAM."""
+        return ("scratch", self.output)
 
     def geometry(self, window: Window, work: Work, pooled: int = 1) -> Geometry:
         """The window slid over the input rows that are there to make the output's, each `pooled` rows of results."""
@@ -96,16 +113,6 @@ class Unit(ABC):
         return Geometry(
             work.sources[0], work.target, work.images, last - first, widths[0], stop - start, widths[1], pad_top
         )
-
-    def alu_cycles(self, operands: int, tiles: Sequence[int], arch: Architecture) -> int:
-        """Of a unit that does not multiply: any PE takes any result."""
-        passes = sum(-(-tile * self.out_shape[1] // arch.pe_count) for tile in tiles)
-        return passes * operands * arch.alu_interval + len(tiles) * overhead(arch)
-
-
-def overhead(arch: Architecture) -> int:
-    """Cycles of one instruction beside its steps."""
-    return arch.array_fill_cycles + arch.mac_latency + 1
 
 
 def seen_rows(window: Window, rows: Rows, height: int) -> Rows:

@@ -8,7 +8,9 @@ are as many outputs as there are PEs, and are cut along k as well, because they 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -74,17 +76,18 @@ class Weights:
     rows: int
     blocks: tuple[Block, ...]
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return sum(block.bytes for block in self.blocks)
 
-    @property
+    @cached_property
     def largest(self) -> int:
         return max((block.bytes for block in self.blocks), default=0)
 
-    @property
-    def steps(self) -> int:
-        return sum(block.steps for block in self.blocks)
+    @cached_property
+    def sizes(self) -> Counter[tuple[int, int, int]]:
+        """How many blocks there are of each size: output channels, groups, steps."""
+        return Counter((block.out_c, block.groups, block.steps) for block in self.blocks)
 
 
 def biases(bias: Int32Array, cut: Cut, arch: Architecture) -> Int32Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
-from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Conv2d, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, overhead, record_places, seen_rows
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, record_places, seen_rows
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
 
@@ -83,11 +84,18 @@ class ConvUnit(Unit):
                 found.append(pack(group * depth, groups * depth, groups, start, bias, lines))
         return found
 
-    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
-        at_once = arch.pe_count // weights.rows // self.pooled
-        counts = [tile for tile in tiles if tile]
-        passes = sum(-(-tile // at_once) for tile in counts)
-        return passes * weights.steps * arch.mac_interval + len(counts) * len(weights.blocks) * overhead(arch)
+    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+        fields = {"n": 1, "out_h": 1, "rows": weights.rows, "pool_h": self.pool[0], "pool_w": self.pool[1]}
+        fields["add"] = int(self.add is not None)
+        return sum(
+            strips * count * durations.cycles("CONV", out_w=outputs, out_c=out_c, groups=groups, steps=steps, **fields)
+            for (out_c, groups, steps), count in weights.sizes.items()
+            for outputs, strips in tiles.items()
+            if outputs
+        )
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return [_setting(block, weights.rows) for block in weights.blocks]
 
     def draft(self, work: Work, writer: Writer) -> None:
         geometry = self.geometry(self.conv.window, work, self.pool[0])
@@ -95,7 +103,7 @@ class ConvUnit(Unit):
             record = work.record(block)
             placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
             operand = work.sources[1].at(block.out_c0) if self.add is not None else None
-            writer.configure(Mode.GROUPED if block.groups > 1 else Mode.CONV, self.source, work.array_rows)
+            writer.configure(_setting(block, work.array_rows), self.source)
             writer.append(self._draft(block, work.array_rows, record, placed, operand))
 
     def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
@@ -118,6 +126,10 @@ class ConvUnit(Unit):
             places["add_addr"] = operand.place
             reads += (operand.touch(geometry.images, geometry.out_rows, geometry.out_width, block.out_c),)
         return Draft("CONV", self.source, values, places, reads, geometry.writes(block.out_c))
+
+
+def _setting(block: Block, rows: int) -> Setting:
+    return Mode.GROUPED if block.groups > 1 else Mode.CONV, rows
 
 
 def pools_in_output_path(window: Window, arch: Architecture) -> bool:

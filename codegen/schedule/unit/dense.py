@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES
 from tvm_re2na.codegen.emit.draft import Draft, Touch
-from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.unit.base import Unit, Work, overhead, record_places
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work, record_places
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
 PART_BYTES = 128 * 1024  # of weights: a transfer that hides the latency of the next one
@@ -48,8 +50,8 @@ class DenseUnit(Unit):
         """Weights and biases, all steps counted."""
         return int(self.weight.size) + BIAS_BYTES * len(self.weight)
 
-    def parts(self, steps: int, arch: Architecture) -> list[Block]:
-        """The blocks, each in parts of at most so many steps; the first part of each has the biases."""
+    def records(self, weights: Weights, steps: int, arch: Architecture) -> list[Block]:
+        """Each block in parts; the first part of each has the biases."""
         size, outputs, inputs = self.outputs_at_once(arch), len(self.weight), self.in_shape[1]
         found = []
         for start in range(0, outputs, size):
@@ -70,15 +72,28 @@ class DenseUnit(Unit):
             return lines
         return lines.reshape(-1, self.pixels, last - first).transpose(1, 0, 2).reshape(lines.shape)
 
-    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
-        blocks = -(-len(self.weight) // self.outputs_at_once(arch))
-        return self.in_shape[0] * self.in_shape[1] * blocks * arch.mac_interval + blocks * overhead(arch)
+    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+        return self.cycles_in_parts(self.largest_part(durations.arch), durations)
+
+    def cycles_in_parts(self, steps: int, durations: Durations) -> int:
+        """In parts of so many steps, no step dropped."""
+        outputs, inputs, size = len(self.weight), self.in_shape[1], self.outputs_at_once(durations.arch)
+        blocks = Counter(min(size, outputs - start) for start in range(0, outputs, size))
+        parts = Counter((min(steps, inputs - k), k + steps >= inputs) for k in range(0, inputs, steps))
+        return sum(
+            count * times * durations.cycles("DENSE", n=self.in_shape[0], out_c=out_c, steps=part, last=int(last))
+            for out_c, count in blocks.items()
+            for (part, last), times in parts.items()
+        )
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return [(Mode.DENSE, weights.rows)]
 
     def draft(self, work: Work, writer: Writer) -> None:
         """`work.blocks` are all parts, in order; `work` is the whole input and output."""
         for block, behind in zip(work.blocks, [*work.blocks[1:], None], strict=True):
             record = work.record(block)
-            writer.configure(Mode.DENSE, self.source)
+            writer.configure((Mode.DENSE, work.array_rows), self.source)
             writer.append(self._draft(block, behind is None or behind.bias is not None, record, work))
 
     def _draft(self, block: Block, last: bool, record: Hashable, work: Work) -> Draft:

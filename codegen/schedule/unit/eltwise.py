@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import View
-from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.unit.base import Unit, Work
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
@@ -26,8 +25,16 @@ class EltwiseUnit(Unit):
     def kind(self) -> str:
         return "eltwise"
 
-    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
-        return self.alu_cycles(len(self.inputs), tiles, arch)
+    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+        channels, unary = self.out_shape[1], int(len(self.inputs) == 1)
+        return sum(
+            strips * durations.cycles("ELTWISE", bytes=outputs * channels, unary=unary)
+            for outputs, strips in tiles.items()
+            if outputs
+        )
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return [(Mode.ELTWISE, weights.rows)]
 
     def draft(self, work: Work, writer: Writer) -> None:
         """All images at once where nothing lies between them."""
@@ -37,7 +44,7 @@ class EltwiseUnit(Unit):
         length = size * work.images // len(images)
         for image in images:
             moved = [replace(view, offset=view.offset + image * view.image) for view in views]
-            writer.configure(Mode.ELTWISE, self.source)
+            writer.configure((Mode.ELTWISE, work.array_rows), self.source)
             writer.append(self._draft(moved[:-1], moved[-1], length))
 
     def _draft(self, operands: list[View], target: View, size: int) -> Draft:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft
 from tvm_re2na.codegen.emit.views import Geometry, View
-from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work, seen_rows
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, seen_rows
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
+
+PIXEL = Window((1, 1))  # of the pooling that moves rows
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,32 @@ class PoolUnit(Unit):
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         return seen_rows(self.pool.window, rows, self.in_shape[2])
 
-    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
-        kernel = self.pool.window.kernel
-        return self.alu_cycles(kernel[0] * kernel[1], tiles, arch)
+    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+        return pool_cycles(self.pool.window, self.out_shape[1], tiles, durations)
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return [(Mode.POOL, weights.rows)]
 
     def draft(self, work: Work, writer: Writer) -> None:
         _pool(writer, self.source, self.pool, self.out_shape[1], self.geometry(self.pool.window, work))
 
 
+def pool_cycles(window: Window, channels: int, tiles: Tiles, durations: Durations) -> int:
+    """Of one instruction a tile."""
+    fields = {"n": 1, "out_h": 1, "in_c": channels, "kernel_h": window.kernel[0], "kernel_w": window.kernel[1]}
+    return sum(
+        strips * durations.cycles("POOL", out_w=outputs, **fields) for outputs, strips in tiles.items() if outputs
+    )
+
+
 def move_rows(writer: Writer, source: int, start: View, target: View, rows: int, width: int) -> None:
     """Within SRAM, by a pooling of single pixels."""
-    step = PoolStep(Window((1, 1)), 0, -128, 127)
+    step = PoolStep(PIXEL, 0, -128, 127)
     _pool(writer, source, step, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
 
 
 def _pool(writer: Writer, source: int, step: PoolStep, channels: int, geometry: Geometry) -> None:
-    writer.configure(Mode.POOL, source)
+    writer.configure((Mode.POOL, writer.arch.array_rows), source)
     values = {"pad_value": step.pad_value, "lo": step.lo, "hi": step.hi, **geometry.fields(step.window, channels)}
     reads, writes = geometry.reads(channels), geometry.writes(channels)
     writer.append(Draft("POOL", source, values, geometry.places, reads, writes))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.writer import Writer
-from tvm_re2na.codegen.schedule.unit.base import Unit, Work
+from tvm_re2na.codegen.emit.draft import Place, copy
+from tvm_re2na.codegen.emit.views import View
+from tvm_re2na.codegen.emit.writer import Setting, Writer
+from tvm_re2na.codegen.graph.ops import Shape4
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
+
+MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 
 
 @dataclass(frozen=True, eq=False)
 class RelayoutUnit(Unit):
-    """The same elements in (N, C, H, W) order, stored for another shape: bytes move through DRAM, by transfers alone."""
+    """The same elements in (N, C, H, W) order, stored for another shape: all of them go to DRAM, channels-first, and come back in
+    another order. The array has no part in it."""
 
     joins_cascades = False
 
@@ -26,8 +31,31 @@ class RelayoutUnit(Unit):
     def scratch_bytes(self) -> int:
         return math.prod(self.out_shape)
 
-    def cycles(self, weights: Weights, tiles: Sequence[int], arch: Architecture) -> int:
-        return self.alu_cycles(1, tiles, arch)
+    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+        return 0
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return []
 
     def draft(self, work: Work, writer: Writer) -> None:
-        raise NotImplementedError("a relayout is transfers, which its stage makes")
+        """Rows of the input go out."""
+        self._transposed("STORE", self.in_shape, work.first_image, work.images, work.rows, work.sources[0], writer)
+
+    def fetch(self, work: Work, writer: Writer) -> None:
+        """Rows of the output come back, once all of the input has gone out."""
+        self._transposed("LOAD", self.out_shape, work.first_image, work.images, work.rows, work.target, writer)
+
+    def _transposed(
+        self, name: str, shape: Shape4, first_image: int, images: int, rows: Rows, view: View, writer: Writer
+    ) -> None:
+        """Between channels-last in SRAM and channels-first in DRAM, in parts of as many pixels as an instruction counts."""
+        _, channels, height, width = shape
+        pixels = (rows[1] - rows[0]) * width
+        for image in range(images):
+            start = (first_image + image) * channels * height * width + rows[0] * width
+            for first in range(0, pixels, MOST_PIXELS):
+                count = min(MOST_PIXELS, pixels - first)
+                dram = Place("dram", self.scratch, start + first)
+                sram = Place("sram", view.key, view.offset + image * view.image + first * channels)
+                strides = (height * width, 1, count, 1, channels)
+                writer.append(copy(name, self.source, dram, sram, channels, 1, *strides))

@@ -1,0 +1,38 @@
+"""The weights of all units as blocks, cut for each shape of the array in which someone asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
+
+
+class UnitWeights:
+    """Remembers what it has cut; one per compilation."""
+
+    def __init__(self, units: Sequence[Unit], arch: Architecture) -> None:
+        self.units = units
+        self.arch = arch
+        self.none = Weights(arch.array_rows, ())  # of units that have none
+        self._shaped: dict[tuple[int, int], Weights] = {}
+        self._records: dict[tuple[int, int, int], Sequence[Block]] = {}
+
+    def shaped(self, index: int, rows: int) -> Weights:
+        """The blocks of a convolution for a shape."""
+        key = (index, rows)
+        if key not in self._shaped:
+            self._shaped[key] = Weights(rows, tuple(self.units[index].blocks(rows, self.arch)))
+        return self._shaped[key]
+
+    def of_all_shapes(self, index: int) -> list[Weights]:
+        """The blocks for each shape that the unit can work in, or those of a unit that has none."""
+        return [self.shaped(index, rows) for rows in self.units[index].shapes(self.arch)] or [self.none]
+
+    def records(self, index: int, weights: Weights, steps: int) -> Sequence[Block]:
+        """What is loaded of the unit's weights, in order: the blocks chosen for it, or sums in parts of at most `steps` steps."""
+        key = (index, weights.rows, steps)
+        if key not in self._records:
+            self._records[key] = self.units[index].records(weights, steps, self.arch)
+        return self._records[key]
