@@ -127,25 +127,27 @@ class _Planner:
             self.search.shrink[unit_index] = 0
         return min((spilled | {name} for name in sorted(living)), key=self._prospect)
 
-    def _prospect(self, spilled: frozenset[str]) -> tuple[int, float, int]:
+    def _prospect(self, spilled: frozenset[str]) -> tuple[int, int, int]:
         """How good it is to have these tensors in DRAM: whether there are stages, at what cost, or how far they get."""
-        stages = self.search.run(Tensors(self.graph, spilled))
+        tensors = Tensors(self.graph, spilled)
+        stages = self.search.run(tensors)
         moved = sum(self.graph.stored[name].bytes for name in spilled)
         if isinstance(stages, list):
-            return 0, self.search.total(stages), -moved
+            return 0, self.search.total(stages, tensors), -moved
         return 1, -stages, -moved
 
     def _improved(self, spilled: frozenset[str], stages: list[Stage]) -> tuple[frozenset[str], list[Stage]]:
         """Try each tensor of a stage that streams its weights more than once."""
-        total = self.search.total(stages)
+        total = self.search.total(stages, Tensors(self.graph, spilled))
         costly = [stage for stage in stages if stage.strips_outer and not stage.pinned and len(stage.strips) > 1]
         names = dict.fromkeys(
             name for stage in costly for unit in stage.cascade.units for name in (unit.output, *unit.inputs)
         )
         for name in [name for name in names if name not in spilled][:MOST_TRIALS]:
-            trial = self.search.run(Tensors(self.graph, spilled | {name}))
-            if isinstance(trial, list) and self.search.total(trial) < total:
-                spilled, stages, total = spilled | {name}, trial, self.search.total(trial)
+            tensors = Tensors(self.graph, spilled | {name})
+            trial = self.search.run(tensors)
+            if isinstance(trial, list) and (cycles := self.search.total(trial, tensors)) < total:
+                spilled, stages, total = tensors.spilled, trial, cycles
         return spilled, stages
 
     def _give_way(self, stages: list[Stage], tensors: Tensors) -> frozenset[str]:

@@ -1,5 +1,5 @@
-"""The cost model of the search: cycles by THE duration table (`codegen/isa/durations.py`) of a unit's instructions, for each shape of
-the array.
+"""The cost model of the search: cycles of a unit's instructions by THE duration table (`codegen/isa/durations.py`), for each shape
+of the array.
 
 What depends on neighbours, waiting for transfers and switching the array's connections, is added where a choice causes it
 (`codegen/schedule/ways.py`).
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
@@ -18,6 +19,42 @@ from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL, pool_cycles
 from tvm_re2na.codegen.schedule.weights import UnitWeights
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cycles of a stage. While the array computes, the bus has `loads` and `stores` to move: nothing is computed before the `first`
+    of the loads or stored before `head` of the computing, and `tail` of it follows the last load. For `exposed` the array waits."""
+
+    compute: int = 0
+    loads: int = 0
+    stores: int = 0
+    first: int = 0
+    head: int = 0
+    tail: int = 0
+    exposed: int = 0
+
+    @property
+    def total(self) -> int:
+        """Where loads begin early enough."""
+        return max(self.compute, self.loads + self.stores) + self.exposed
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When the array and the bus have done all that stages so far ask of them."""
+
+    array: int = 0
+    bus: int = 0
+
+    def after(self, cost: Cost, switch: int, ahead: int) -> Clock:
+        """When one more stage is done, whose loads begin up to `ahead` cycles before the array does."""
+        start = max(self.bus, self.array - ahead)
+        loaded = start + cost.loads
+        begun = max(self.array, start + cost.first) + switch
+        stored = max(loaded, begun + cost.head) + cost.stores if cost.stores else loaded
+        done = max(begun + cost.compute, loaded + cost.tail, stored)
+        return Clock(done + cost.exposed, stored + cost.exposed)
 
 
 class CostModel:
@@ -30,9 +67,9 @@ class CostModel:
         self.durations = Durations(arch)
 
     def shapes(self, index: int, tiles: Tiles) -> list[Weights]:
-        """The unit's blocks for the shapes worth trying on these tiles: the fastest one first (computing or waiting for its weights,
-        whichever takes longer), all that are slower by less than switching the array there and back, and the one with the
-        smallest blocks. Where the program begins or ends any may be: nothing hides the first load and the last store."""
+        """The unit's blocks for the shapes worth trying on these tiles: the fastest one first (computing or waiting for its
+        weights, whichever takes longer), all that are slower by less than switching the array there and back, and the one with
+        the smallest blocks. Where the program begins or ends any may be: nothing hides the first load and the last store."""
         known = self.weights.of_all_shapes(index)
         if len(known) == 1:
             return known

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
-from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.cost import Clock, CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.units import UnitGraph
@@ -36,9 +36,9 @@ SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of 
 
 @dataclass(frozen=True)
 class _Step:
-    """Of the cheapest stages up to some unit: their cost, the last one, and the array's setting before it."""
+    """Of the cheapest stages up to some unit: when they are done, the last one, and the array's setting before it."""
 
-    cost: float
+    clock: Clock
     stage: Stage | None
     before: Setting | None
 
@@ -57,38 +57,44 @@ class Search:
     def run(self, tensors: Tensors) -> list[Stage] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
         count = len(self.graph.units)
-        best: list[dict[Setting | None, _Step]] = [{None: _Step(0.0, None, None)}, *({} for _ in range(count))]
+        best: list[dict[Setting | None, _Step]] = [{None: _Step(Clock(), None, None)}, *({} for _ in range(count))]
         reached = 0
         for first in range(count):
             if best[first]:
                 reached = first
                 for stage in self._stages_from(tensors, first):
-                    self._extend(best, stage)
+                    self._extend(best, stage, tensors)
         if not best[count]:
             return reached
         stages: list[Stage] = []
-        step = min(best[count].values(), key=lambda step: step.cost)
+        step = min(best[count].values(), key=lambda step: step.clock.array)
         while step.stage is not None:
             stages.append(step.stage)
             step = best[step.stage.first][step.before]
         return stages[::-1]
 
-    def _extend(self, best: list[dict[Setting | None, _Step]], stage: Stage) -> None:
+    def _extend(self, best: list[dict[Setting | None, _Step]], stage: Stage, tensors: Tensors) -> None:
         """The stage behind the cheapest stages before it, for each setting in which they may leave the array."""
         behind = best[stage.last + 1]
         for setting, step in best[stage.first].items():
             ends = setting if stage.ends is None else stage.ends
-            total = step.cost + stage.cost + self.cost.switch_cycles(setting, stage.begins)
-            if ends not in behind or total < behind[ends].cost:
-                behind[ends] = _Step(total, stage, setting)
+            clock = self._clock(step.clock, setting, stage, tensors)
+            if ends not in behind or clock.array < behind[ends].clock.array:
+                behind[ends] = _Step(clock, stage, setting)
 
-    def total(self, stages: list[Stage]) -> float:
-        """Cost of stages in a row, with switching the array between them."""
-        total, setting = 0.0, None
+    def _clock(self, clock: Clock, setting: Setting | None, stage: Stage, tensors: Tensors) -> Clock:
+        """Behind one more stage. What the stage and the tensors leave of the SRAM is what loads may run ahead by."""
+        free = self.arch.sram_bytes - tensors.living_bytes(stage.first, stage.last) - stage.bytes
+        ahead = self.cost.transfer_cycles(max(0, free))
+        return clock.after(stage.cost, self.cost.switch_cycles(setting, stage.begins), ahead)
+
+    def total(self, stages: list[Stage], tensors: Tensors) -> int:
+        """Cycles of stages in a row."""
+        clock, setting = Clock(), None
         for stage in stages:
-            total += stage.cost + self.cost.switch_cycles(setting, stage.begins)
+            clock = self._clock(clock, setting, stage, tensors)
             setting = setting if stage.ends is None else stage.ends
-        return total
+        return clock.array
 
     def smallest(self, tensors: Tensors, index: int) -> int:
         """Bytes that the unit needs at least, beside the tensors that live on."""
@@ -114,7 +120,7 @@ class Search:
         if any(name in tensors.inputs or not tensors.resident(name) for name in names):
             whole = self._cheapest(tensors, index, index, ("whole",))
             cut = self._cheapest(tensors, index, index, ("coarse", "fine"))
-            return sorted(whole + cut, key=lambda stage: stage.cost)
+            return sorted(whole + cut, key=lambda stage: stage.cost.total)
         return self._cheapest(tensors, index, index, ("whole", "coarse", "fine"))
 
     def _fits_whole(self, tensors: Tensors, index: int) -> bool:
@@ -152,5 +158,5 @@ class Search:
                 "cascade": lambda: self.ways.cascades(tensors, first, last, False),
                 "fine cascade": lambda: self.ways.cascades(tensors, first, last, True),
             }[kind]()
-            self._options[key] = sorted(stages, key=lambda stage: (stage.cost, stage.bytes))
+            self._options[key] = sorted(stages, key=lambda stage: (stage.cost.total, stage.bytes))
         return self._options[key]

@@ -9,9 +9,10 @@ strips outer   one or more units (a cascade), strip by strip: tensors between th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tvm_re2na.codegen.emit.writer import Setting
+from tvm_re2na.codegen.schedule.cost import Cost
 from tvm_re2na.codegen.schedule.strips import Cascade, Strip
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
@@ -31,7 +32,7 @@ class Stage:
     chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
     bytes: int = 0  # SRAM beside the tensors that live on, less what input and output share
     shared: int = 0  # bytes that input and output share
-    cost: float = 0.0
+    cost: Cost = field(default_factory=Cost)
     begins: Setting | None = None  # what the array is set to for its first instruction, and for its last
     ends: Setting | None = None
 

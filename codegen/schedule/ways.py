@@ -1,6 +1,6 @@
 """Ways of working: the stages that some units could form, each with its SRAM and its cost.
 
-The cost is modelled cycles on the array plus cycles of transfers beyond the compulsory ones, and of those that nothing hides.
+The cost is modelled cycles on the array, of the weights' transfers meanwhile, and of transfers that nothing hides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
+from tvm_re2na.codegen.schedule.cost import Cost, CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, row_bytes, strip_heights, unroll
@@ -111,17 +111,16 @@ class Ways:
             if not tensors.resident(name)
         )
         none, waits = self.cost.weights.none, self.cost.transfer_cycles(unit.weight_bytes)
-        setting = unit.settings(none)[0]
+        setting, spilled = unit.settings(none)[0], self.cost.transfer_cycles(self._spilled(tensors, cascade, 1))
         chunk, rows = unit.largest_part(self.arch), unit.outputs_at_once(self.arch)
         while chunk:
             part = aligned(chunk * rows + BIAS_BYTES * rows)
             chunks = -(-unit.in_shape[1] // chunk) * -(-len(unit.weight) // rows)
             for buffers in sorted({1, min(2, chunks)}, reverse=True):
-                exposed = waits if buffers < min(2, chunks) else 0
-                if index == 0:
-                    exposed += self.cost.transfer_cycles(part)
-                cycles = max(unit.cycles_in_parts(chunk, self.cost.durations), waits)
-                cost = cycles + exposed + self._spill_cost(tensors, cascade, 1)
+                exposed = (waits if buffers < min(2, chunks) else 0) + spilled
+                compute = unit.cycles_in_parts(chunk, self.cost.durations)
+                first, tail = waits // chunks + self.arch.dram_latency, compute // chunks + self.arch.dram_latency
+                cost = Cost(compute, waits, 0, first, compute, tail, exposed)
                 stage = Stage(index, index, cascade, (none,), chunk=chunk, overlap=buffers == 2)
                 yield replace(stage, bytes=border + buffers * part, cost=cost, begins=setting, ends=setting)
             chunk //= 2
@@ -133,7 +132,7 @@ class Ways:
         size = self._bytes(tensors, stage) - shared
         settings = _settings(stage)
         begins, ends = (settings[0], settings[-1]) if settings else (None, None)
-        cost = self._cycles(tensors, stage, settings)
+        cost = self._cost(tensors, stage, settings)
         return replace(stage, bytes=size, shared=shared, cost=cost, begins=begins, ends=ends)
 
     def _bytes(self, tensors: Tensors, stage: Stage) -> int:
@@ -190,20 +189,44 @@ class Ways:
             ahead = max(ahead, last - first)
         return max(0, tensors.size(output) - aligned(ahead) - 64)
 
-    def _cycles(self, tensors: Tensors, stage: Stage, settings: list[Setting]) -> float:
+    def _cost(self, tensors: Tensors, stage: Stage, settings: list[Setting]) -> Cost:
         cost, weights = self.cost, sum(part.bytes for part in stage.weights)
-        cycles = 0
-        for position, part in enumerate(stage.weights):
-            cycles += cost.unit_cycles(stage.first + position, part, tiles_of(stage.cascade, position))
-        moves = cost.move_cycles(stage.cascade)
-        cycles += moves + self._switches(stage, settings, moves > 0)
-        strips, cycles = len(stage.strips), max(cycles, cost.transfer_cycles(weights))
+        pairs = list(enumerate(stage.weights))
+        compute = sum(
+            cost.unit_cycles(stage.first + position, part, tiles_of(stage.cascade, position))
+            for position, part in pairs
+        )
+        moves, strips = cost.move_cycles(stage.cascade), len(stage.strips)
+        compute += moves + self._switches(stage, settings, moves > 0)
         extra = weights * (strips - 1) if stage.strips_outer and not stage.pinned else 0
-        loads = 1 if stage.strips_outer or strips == 1 else -(-len(stage.weights[0].blocks) // stage.slices)
-        exposed = self._exposed(tensors, stage)
+        runs = 1 if stage.strips_outer else -(-len(stage.weights[0].blocks) // stage.slices)
+        exposed = sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
+        exposed += self._spilled(tensors, stage.cascade, max(1, runs) if strips > 1 else 1) + extra
         if not stage.overlap:
-            exposed += cost.transfer_cycles(weights + extra) + strips * self.arch.dram_latency
-        return cycles + cost.transfer_cycles(extra) + exposed + self._spill_cost(tensors, stage.cascade, max(1, loads))
+            exposed += weights + extra
+        inputs, first = self._inputs(tensors, stage)
+        stores, last = self._stored(tensors, stage)
+        first += next((block.bytes for part in stage.weights for block in part.blocks), 0)
+        latency, tail = self.arch.dram_latency, self._tail(stage, compute, inputs > 0)
+        return Cost(
+            compute,
+            cost.transfer_cycles(weights + inputs),
+            cost.transfer_cycles(stores - last),
+            cost.transfer_cycles(first) + latency if first else 0,
+            compute // max(1, strips * runs),
+            tail + latency if weights + inputs else 0,
+            cost.transfer_cycles(exposed + last) + (0 if stage.overlap else strips * latency),
+        )
+
+    def _tail(self, stage: Stage, compute: int, streams: bool) -> int:
+        """Cycles on the array after the last load: that of the last slice of weights, or of the last strip's input."""
+        blocks, strips = stage.weights[-1].blocks, len(stage.strips)
+        if stage.pinned and not streams:
+            return compute - compute // strips
+        if stage.strips_outer or not blocks:
+            return compute // strips
+        last = Weights(stage.weights[-1].rows, blocks[(len(blocks) - 1) // stage.slices * stage.slices :])
+        return self.cost.unit_cycles(stage.last, last, tiles_of(stage.cascade, -1))
 
     def _switches(self, stage: Stage, settings: list[Setting], moves: bool) -> int:
         """Cycles of reconfigurations within the stage: those of a strip for each that runs through all blocks, and those between
@@ -215,32 +238,32 @@ class Ways:
     def _switching(self, settings: list[Setting]) -> int:
         return sum(itertools.starmap(self.cost.switch_cycles, itertools.pairwise(settings)))
 
-    def _exposed(self, tensors: Tensors, stage: Stage) -> int:
-        """Cycles of transfers that nothing hides: what the first strip needs of the network's inputs, the first weights and the last
-        results of all, and detours through DRAM."""
-        first = stage.cascade.work[0]
-        size = sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
-        if stage.first == 0:
-            size += next((block.bytes for weights in stage.weights for block in weights.blocks), 0)
-        if stage.last == len(tensors.graph.units) - 1:
-            size += self._last_bytes(stage)
+    def _inputs(self, tensors: Tensors, stage: Stage) -> tuple[int, int]:
+        """Bytes of the network's inputs that come for this stage, and those of them that its first strip needs."""
+        work, total, first = stage.cascade.work[0], 0, 0
         for name in dict.fromkeys(name for unit in stage.cascade.units for name in unit.inputs):
-            if name in tensors.inputs and tensors.lives[name][0] >= stage.first and name in first.windows:
-                rows = first.windows[name][1] - first.windows[name][0]
-                size += rows * first.strip.images * row_bytes(stage.cascade.shapes[name])
-        return self.cost.transfer_cycles(size)
+            if name in tensors.inputs and tensors.lives[name][0] >= stage.first and name in work.windows:
+                rows = work.windows[name][1] - work.windows[name][0]
+                total += tensors.graph.stored[name].bytes if tensors.resident(name) else 0
+                first += rows * work.strip.images * row_bytes(stage.cascade.shapes[name])
+        return total, first
 
-    def _last_bytes(self, stage: Stage) -> int:
-        """Of the results that are stored at the end."""
-        unit, blocks, last = stage.cascade.units[-1], stage.weights[-1].blocks, stage.strips[-1]
-        channels = unit.out_shape[1]
+    def _stored(self, tensors: Tensors, stage: Stage) -> tuple[int, int]:
+        """Bytes of a network's output that the stage stores, and those of them that are stored when all else is done."""
+        output, unit, blocks = stage.output, stage.cascade.units[-1], stage.weights[-1].blocks
+        if output not in tensors.border:
+            return 0, 0
+        total = tensors.graph.stored[output].bytes
+        if stage.last < len(tensors.graph.units) - 1:
+            return total, 0
+        channels, strip = unit.out_shape[1], stage.strips[-1]
         if blocks and not stage.strips_outer:
             channels = sum(block.out_c for block in blocks[(len(blocks) - 1) // stage.slices * stage.slices :])
-        return last.images * (last.y1 - last.y0) * unit.out_shape[3] * channels
+        return total, strip.images * (strip.y1 - strip.y0) * unit.out_shape[3] * channels
 
-    def _spill_cost(self, tensors: Tensors, cascade: Cascade, loads: int) -> float:
-        """Cycles of transfers between this stage and DRAM for tensors that might have stayed."""
-        total = 0.0
+    def _spilled(self, tensors: Tensors, cascade: Cascade, loads: int) -> int:
+        """Bytes of transfers between this stage and DRAM for tensors that might have stayed."""
+        total = 0
         for name in dict.fromkeys(name for unit in cascade.units for name in unit.inputs):
             if tensors.resident(name) or name in cascade.inner:
                 continue
@@ -253,7 +276,7 @@ class Ways:
         output = cascade.units[-1].output
         if not tensors.resident(output) and output not in tensors.border:
             total += tensors.graph.stored[output].bytes
-        return self.cost.transfer_cycles(int(total))
+        return total
 
 
 def _settings(stage: Stage) -> list[Setting]:
