@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
@@ -19,42 +18,6 @@ from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL, pool_cycles
 from tvm_re2na.codegen.schedule.weights import UnitWeights
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cycles of a stage. While the array computes, the bus has `loads` and `stores` to move: nothing is computed before the `first`
-    of the loads or stored before `head` of the computing, and `tail` of it follows the last load. For `exposed` the array waits."""
-
-    compute: int = 0
-    loads: int = 0
-    stores: int = 0
-    first: int = 0
-    head: int = 0
-    tail: int = 0
-    exposed: int = 0
-
-    @property
-    def total(self) -> int:
-        """Where loads begin early enough."""
-        return max(self.compute, self.loads + self.stores) + self.exposed
-
-
-@dataclass(frozen=True)
-class Clock:
-    """When the array and the bus have done all that stages so far ask of them."""
-
-    array: int = 0
-    bus: int = 0
-
-    def after(self, cost: Cost, switch: int, ahead: int) -> Clock:
-        """When one more stage is done, whose loads begin up to `ahead` cycles before the array does."""
-        start = max(self.bus, self.array - ahead)
-        loaded = start + cost.loads
-        begun = max(self.array, start + cost.first) + switch
-        stored = max(loaded, begun + cost.head) + cost.stores if cost.stores else loaded
-        done = max(begun + cost.compute, loaded + cost.tail, stored)
-        return Clock(done + cost.exposed, stored + cost.exposed)
 
 
 class CostModel:
@@ -90,16 +53,16 @@ class CostModel:
             or (weights is smallest and weights.largest < known[0].largest)
         ]
 
-    def unit_cycles(self, index: int, weights: Weights, tiles: Tiles) -> int:
-        """Cycles on the array."""
-        return self.units[index].cycles(weights, tiles, self.durations)
+    def unit_cycles(self, index: int, weights: Weights, tiles: Tiles, steps: int = 0) -> int:
+        """Cycles on the array; of a sum that is cut in parts, `steps` at a time."""
+        return self.units[index].cycles(weights, tiles, steps, self.durations)
 
-    def move_cycles(self, cascade: Cascade) -> int:
-        """Cycles on the array for rows of inner tensors that move up in their buffers."""
+    def move_cycles(self, cascade: Cascade, strips: Sequence[int]) -> int:
+        """Cycles on the array for rows of inner tensors that move up in their buffers before these strips."""
         total = 0
         for name in cascade.inner:
             _, channels, _, width = cascade.shapes[name]
-            moves = (cascade.moved_rows(strip, name) for strip in range(len(cascade.work)))
+            moves = (cascade.moved_rows(strip, name) for strip in strips)
             total += pool_cycles(
                 PIXEL, channels, Counter((last - first) * width for first, last in moves), self.durations
             )

@@ -77,9 +77,7 @@ class _StageWriter:
         self._send(0, target)
 
     def _weights_outer(self, unit: Unit) -> None:
-        blocks = self.stage.weights[0].blocks
-        slices = [blocks[start : start + self.stage.slices] for start in range(0, len(blocks), self.stage.slices)]
-        for turn, part in enumerate(slices or [()]):
+        for turn, part in enumerate(self.stage.block_slices or [()]):
             for strip in range(len(self.cascade.work)):
                 target = self._target(strip, part, turn)
                 self._compute(unit, 0, strip, part, target.view, turn)

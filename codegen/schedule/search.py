@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
-from tvm_re2na.codegen.schedule.cost import Clock, CostModel
+from tvm_re2na.codegen.schedule.clock import Clock, Step
+from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.units import UnitGraph
@@ -35,7 +37,7 @@ SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of 
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Way:
     """Of the cheapest stages up to some unit: when they are done, the last one, and the array's setting before it."""
 
     clock: Clock
@@ -50,14 +52,16 @@ class Search:
         self.graph = graph
         self.arch = arch
         self.cost = cost
-        self.ways = Ways(cost, arch)
+        self.price = Price(cost, arch)
+        self.ways = Ways(cost, self.price, arch)
         self.shrink = [0] * len(graph.units)
         self._options: dict[tuple[str, int, int, frozenset[str]], list[Stage]] = {}
+        self._known: dict[Stage, tuple[list[Step], int]] = {}
 
     def run(self, tensors: Tensors) -> list[Stage] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
         count = len(self.graph.units)
-        best: list[dict[Setting | None, _Step]] = [{None: _Step(Clock(), None, None)}, *({} for _ in range(count))]
+        best: list[dict[Setting | None, _Way]] = [{None: _Way(Clock(), None, None)}, *({} for _ in range(count))]
         reached = 0
         for first in range(count):
             if best[first]:
@@ -67,26 +71,32 @@ class Search:
         if not best[count]:
             return reached
         stages: list[Stage] = []
-        step = min(best[count].values(), key=lambda step: step.clock.array)
+        step = min(best[count].values(), key=lambda step: step.clock.end)
         while step.stage is not None:
             stages.append(step.stage)
             step = best[step.stage.first][step.before]
         return stages[::-1]
 
-    def _extend(self, best: list[dict[Setting | None, _Step]], stage: Stage, tensors: Tensors) -> None:
+    def _extend(self, best: list[dict[Setting | None, _Way]], stage: Stage, tensors: Tensors) -> None:
         """The stage behind the cheapest stages before it, for each setting in which they may leave the array."""
         behind = best[stage.last + 1]
         for setting, step in best[stage.first].items():
             ends = setting if stage.ends is None else stage.ends
             clock = self._clock(step.clock, setting, stage, tensors)
-            if ends not in behind or clock.array < behind[ends].clock.array:
-                behind[ends] = _Step(clock, stage, setting)
+            if ends not in behind or self._time(clock, stage) < self._time(behind[ends].clock, stage):
+                behind[ends] = _Way(clock, stage, setting)
 
     def _clock(self, clock: Clock, setting: Setting | None, stage: Stage, tensors: Tensors) -> Clock:
         """Behind one more stage. What the stage and the tensors leave of the SRAM is what loads may run ahead by."""
         free = self.arch.sram_bytes - tensors.living_bytes(stage.first, stage.last) - stage.bytes
         ahead = self.cost.transfer_cycles(max(0, free))
-        return clock.after(stage.cost, self.cost.switch_cycles(setting, stage.begins), ahead)
+        switch = self.cost.switch_cycles(setting, stage.begins)
+        steps, exposed = self._steps(stage, tensors)
+        return clock.after(steps, switch, ahead, self.arch.dram_latency, exposed)
+
+    def _time(self, clock: Clock, stage: Stage) -> int:
+        """What counts behind a stage: stores may go on, but not when nothing follows."""
+        return clock.end if stage.last == len(self.graph.units) - 1 else clock.array
 
     def total(self, stages: list[Stage], tensors: Tensors) -> int:
         """Cycles of stages in a row."""
@@ -94,7 +104,7 @@ class Search:
         for stage in stages:
             clock = self._clock(clock, setting, stage, tensors)
             setting = setting if stage.ends is None else stage.ends
-        return clock.array
+        return clock.end
 
     def smallest(self, tensors: Tensors, index: int) -> int:
         """Bytes that the unit needs at least, beside the tensors that live on."""
@@ -120,7 +130,7 @@ class Search:
         if any(name in tensors.inputs or not tensors.resident(name) for name in names):
             whole = self._cheapest(tensors, index, index, ("whole",))
             cut = self._cheapest(tensors, index, index, ("coarse", "fine"))
-            return sorted(whole + cut, key=lambda stage: stage.cost.total)
+            return sorted(whole + cut, key=lambda stage: stage.cost)
         return self._cheapest(tensors, index, index, ("whole", "coarse", "fine"))
 
     def _fits_whole(self, tensors: Tensors, index: int) -> bool:
@@ -158,5 +168,18 @@ class Search:
                 "cascade": lambda: self.ways.cascades(tensors, first, last, False),
                 "fine cascade": lambda: self.ways.cascades(tensors, first, last, True),
             }[kind]()
-            self._options[key] = sorted(stages, key=lambda stage: (stage.cost.total, stage.bytes))
+            self._options[key] = sorted(stages, key=lambda stage: (self._at_border(stage, tensors), stage.bytes))
         return self._options[key]
+
+    def _at_border(self, stage: Stage, tensors: Tensors) -> int:
+        """Cost; of what begins or ends the program, by its steps, because nothing hides its first load or its last store."""
+        if stage.first and stage.last < len(self.graph.units) - 1:
+            return stage.cost
+        start = Clock(stage.cost if stage.first else 0)
+        return self._clock(start, stage.begins, stage, tensors).end - start.array
+
+    def _steps(self, stage: Stage, tensors: Tensors) -> tuple[list[Step], int]:
+        """Its steps, and what they leave out."""
+        if stage not in self._known:
+            self._known[stage] = self.price.steps(tensors, stage), self.price.exposed(tensors, stage)
+        return self._known[stage]

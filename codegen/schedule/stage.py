@@ -9,15 +9,15 @@ strips outer   one or more units (a cascade), strip by strip: tensors between th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from tvm_re2na.codegen.emit.writer import Setting
-from tvm_re2na.codegen.schedule.cost import Cost
 from tvm_re2na.codegen.schedule.strips import Cascade, Strip
-from tvm_re2na.codegen.schedule.unit.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """Units first .. last and how they work. `weights`: the chosen shape's blocks of each unit; `slices`: blocks at a time."""
 
@@ -32,13 +32,31 @@ class Stage:
     chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
     bytes: int = 0  # SRAM beside the tensors that live on, less what input and output share
     shared: int = 0  # bytes that input and output share
-    cost: Cost = field(default_factory=Cost)
-    begins: Setting | None = None  # what the array is set to for its first instruction, and for its last
-    ends: Setting | None = None
+    cost: int = 0  # cycles, but for waiting for its first load and switching the array to it
 
     @property
     def strips(self) -> list[Strip]:
         return [work.strip for work in self.cascade.work]
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """What the array is set to in a strip, one after the other."""
+        pairs = zip(self.cascade.units, self.weights, strict=True)
+        return [setting for unit, weights in pairs for setting in unit.settings(weights)]
+
+    @property
+    def begins(self) -> Setting | None:
+        return self.settings[0] if self.settings else None
+
+    @property
+    def ends(self) -> Setting | None:
+        return self.settings[-1] if self.settings else None
+
+    @property
+    def block_slices(self) -> list[tuple[Block, ...]]:
+        """The blocks of a stage of one unit, those of each slice together."""
+        blocks = self.weights[0].blocks
+        return [blocks[start : start + self.slices] for start in range(0, len(blocks), self.slices)]
 
     @property
     def output(self) -> str:

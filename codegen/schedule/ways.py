@@ -11,9 +11,8 @@ from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
-from tvm_re2na.codegen.emit.writer import Setting
-from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.cost import Cost, CostModel, tiles_of
+from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
+from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, row_bytes, strip_heights, unroll
@@ -28,8 +27,9 @@ MOST_STRIPS = 64  # of a stage, unless only more would fit
 class Ways:
     """Lists the stages of some units for given tensors in SRAM."""
 
-    def __init__(self, cost: CostModel, arch: Architecture) -> None:
+    def __init__(self, cost: CostModel, price: Price, arch: Architecture) -> None:
         self.cost = cost
+        self.price = price
         self.arch = arch
 
     def whole(self, tensors: Tensors, index: int) -> Iterator[Stage]:
@@ -110,19 +110,16 @@ class Ways:
             for name in (*unit.inputs, unit.output)
             if not tensors.resident(name)
         )
-        none, waits = self.cost.weights.none, self.cost.transfer_cycles(unit.weight_bytes)
-        setting, spilled = unit.settings(none)[0], self.cost.transfer_cycles(self._spilled(tensors, cascade, 1))
         chunk, rows = unit.largest_part(self.arch), unit.outputs_at_once(self.arch)
         while chunk:
             part = aligned(chunk * rows + BIAS_BYTES * rows)
-            chunks = -(-unit.in_shape[1] // chunk) * -(-len(unit.weight) // rows)
+            chunks = unit.parts_of_sums(chunk, self.arch)
             for buffers in sorted({1, min(2, chunks)}, reverse=True):
-                exposed = (waits if buffers < min(2, chunks) else 0) + spilled
-                compute = unit.cycles_in_parts(chunk, self.cost.durations)
-                first, tail = waits // chunks + self.arch.dram_latency, compute // chunks + self.arch.dram_latency
-                cost = Cost(compute, waits, 0, first, compute, tail, exposed)
-                stage = Stage(index, index, cascade, (none,), chunk=chunk, overlap=buffers == 2)
-                yield replace(stage, bytes=border + buffers * part, cost=cost, begins=setting, ends=setting)
+                weights, overlap = (self.cost.weights.none,), buffers == min(2, chunks)
+                stage = Stage(
+                    index, index, cascade, weights, chunk=chunk, overlap=overlap, bytes=border + buffers * part
+                )
+                yield replace(stage, cost=self.price.cycles(tensors, stage))
             chunk //= 2
 
     # -- what they take
@@ -130,10 +127,7 @@ class Ways:
     def _priced(self, tensors: Tensors, stage: Stage) -> Stage:
         shared = self._shared(tensors, stage) if stage.strips_outer else 0
         size = self._bytes(tensors, stage) - shared
-        settings = _settings(stage)
-        begins, ends = (settings[0], settings[-1]) if settings else (None, None)
-        cost = self._cost(tensors, stage, settings)
-        return replace(stage, bytes=size, shared=shared, cost=cost, begins=begins, ends=ends)
+        return replace(stage, bytes=size, shared=shared, cost=self.price.cycles(tensors, stage))
 
     def _bytes(self, tensors: Tensors, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""
@@ -157,10 +151,7 @@ class Ways:
             return sum(aligned(block.bytes) for block in blocks)
         if stage.strips_outer:
             return turns * aligned(max(block.bytes for block in blocks))
-        sizes = [
-            sum(aligned(block.bytes) for block in blocks[start : start + stage.slices])
-            for start in range(0, len(blocks), stage.slices)
-        ]
+        sizes = [sum(aligned(block.bytes) for block in part) for part in stage.block_slices]
         return max(sizes) * min(turns, len(sizes))
 
     def _out_bytes(self, stage: Stage) -> int:
@@ -168,10 +159,7 @@ class Ways:
         blocks = stage.weights[-1].blocks
         channels = unit.out_shape[1]
         if blocks and not stage.strips_outer:
-            channels = max(
-                sum(block.out_c for block in blocks[start : start + stage.slices])
-                for start in range(0, len(blocks), stage.slices)
-            )
+            channels = max(sum(block.out_c for block in part) for part in stage.block_slices)
         tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
         return tallest * unit.out_shape[3] * channels
 
@@ -188,101 +176,6 @@ class Ways:
             last = ((work.strip.n1 - 1) * shapes[1][2] + work.strip.y1) * row_bytes(shapes[1])
             ahead = max(ahead, last - first)
         return max(0, tensors.size(output) - aligned(ahead) - 64)
-
-    def _cost(self, tensors: Tensors, stage: Stage, settings: list[Setting]) -> Cost:
-        cost, weights = self.cost, sum(part.bytes for part in stage.weights)
-        pairs = list(enumerate(stage.weights))
-        compute = sum(
-            cost.unit_cycles(stage.first + position, part, tiles_of(stage.cascade, position))
-            for position, part in pairs
-        )
-        moves, strips = cost.move_cycles(stage.cascade), len(stage.strips)
-        compute += moves + self._switches(stage, settings, moves > 0)
-        extra = weights * (strips - 1) if stage.strips_outer and not stage.pinned else 0
-        runs = 1 if stage.strips_outer else -(-len(stage.weights[0].blocks) // stage.slices)
-        exposed = sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
-        exposed += self._spilled(tensors, stage.cascade, max(1, runs) if strips > 1 else 1) + extra
-        if not stage.overlap:
-            exposed += weights + extra
-        inputs, first = self._inputs(tensors, stage)
-        stores, last = self._stored(tensors, stage)
-        first += next((block.bytes for part in stage.weights for block in part.blocks), 0)
-        latency, tail = self.arch.dram_latency, self._tail(stage, compute, inputs > 0)
-        return Cost(
-            compute,
-            cost.transfer_cycles(weights + inputs),
-            cost.transfer_cycles(stores - last),
-            cost.transfer_cycles(first) + latency if first else 0,
-            compute // max(1, strips * runs),
-            tail + latency if weights + inputs else 0,
-            cost.transfer_cycles(exposed + last) + (0 if stage.overlap else strips * latency),
-        )
-
-    def _tail(self, stage: Stage, compute: int, streams: bool) -> int:
-        """Cycles on the array after the last load: that of the last slice of weights, or of the last strip's input."""
-        blocks, strips = stage.weights[-1].blocks, len(stage.strips)
-        if stage.pinned and not streams:
-            return compute - compute // strips
-        if stage.strips_outer or not blocks:
-            return compute // strips
-        last = Weights(stage.weights[-1].rows, blocks[(len(blocks) - 1) // stage.slices * stage.slices :])
-        return self.cost.unit_cycles(stage.last, last, tiles_of(stage.cascade, -1))
-
-    def _switches(self, stage: Stage, settings: list[Setting], moves: bool) -> int:
-        """Cycles of reconfigurations within the stage: those of a strip for each that runs through all blocks, and those between
-        two strips, where rows may move up."""
-        turns = len(stage.strips) if stage.strips_outer or stage.slices >= len(stage.weights[0].blocks) else 1
-        between = [*settings[-1:], *([(Mode.POOL, self.arch.array_rows)] if moves else []), *settings[:1]]
-        return turns * self._switching(settings) + (turns - 1) * self._switching(between)
-
-    def _switching(self, settings: list[Setting]) -> int:
-        return sum(itertools.starmap(self.cost.switch_cycles, itertools.pairwise(settings)))
-
-    def _inputs(self, tensors: Tensors, stage: Stage) -> tuple[int, int]:
-        """Bytes of the network's inputs that come for this stage, and those of them that its first strip needs."""
-        work, total, first = stage.cascade.work[0], 0, 0
-        for name in dict.fromkeys(name for unit in stage.cascade.units for name in unit.inputs):
-            if name in tensors.inputs and tensors.lives[name][0] >= stage.first and name in work.windows:
-                rows = work.windows[name][1] - work.windows[name][0]
-                total += tensors.graph.stored[name].bytes if tensors.resident(name) else 0
-                first += rows * work.strip.images * row_bytes(stage.cascade.shapes[name])
-        return total, first
-
-    def _stored(self, tensors: Tensors, stage: Stage) -> tuple[int, int]:
-        """Bytes of a network's output that the stage stores, and those of them that are stored when all else is done."""
-        output, unit, blocks = stage.output, stage.cascade.units[-1], stage.weights[-1].blocks
-        if output not in tensors.border:
-            return 0, 0
-        total = tensors.graph.stored[output].bytes
-        if stage.last < len(tensors.graph.units) - 1:
-            return total, 0
-        channels, strip = unit.out_shape[1], stage.strips[-1]
-        if blocks and not stage.strips_outer:
-            channels = sum(block.out_c for block in blocks[(len(blocks) - 1) // stage.slices * stage.slices :])
-        return total, strip.images * (strip.y1 - strip.y0) * unit.out_shape[3] * channels
-
-    def _spilled(self, tensors: Tensors, cascade: Cascade, loads: int) -> int:
-        """Bytes of transfers between this stage and DRAM for tensors that might have stayed."""
-        total = 0
-        for name in dict.fromkeys(name for unit in cascade.units for name in unit.inputs):
-            if tensors.resident(name) or name in cascade.inner:
-                continue
-            moved = sum(
-                (work.windows[name][1] - work.windows[name][0]) * work.strip.images
-                for work in cascade.work
-                if name in work.windows
-            )
-            total += loads * moved * row_bytes(cascade.shapes[name])
-        output = cascade.units[-1].output
-        if not tensors.resident(output) and output not in tensors.border:
-            total += tensors.graph.stored[output].bytes
-        return total
-
-
-def _settings(stage: Stage) -> list[Setting]:
-    """What the array is set to in a strip, one after the other."""
-    pairs = zip(stage.cascade.units, stage.weights, strict=True)
-    return [setting for unit, weights in pairs for setting in unit.settings(weights)]
 
 
 def _heights(unit: Unit, fine: bool) -> list[int]:

@@ -53,8 +53,8 @@ class Unit(ABC):
         """In dumps."""
 
     @abstractmethod
-    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
-        """On the array, for all of the tiles."""
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
+        """On the array, for all of the tiles; `steps` as for `records`."""
 
     @abstractmethod
     def settings(self, weights: Weights) -> list[Setting]:
@@ -93,6 +93,16 @@ class Unit(ABC):
         """What is loaded of its weights, in order; of a sum that is cut, parts of at most so many steps."""
         del steps, arch
         return weights.blocks
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Of weights that are in no blocks of a shape."""
+        return 0
+
+    def parts_of_sums(self, steps: int, arch: Architecture) -> int:
+        """How many records there are of those."""
+        del steps, arch
+        return 1
 
     @property
     def scratch_bytes(self) -> int:

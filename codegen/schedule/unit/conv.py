@@ -84,12 +84,12 @@ class ConvUnit(Unit):
                 found.append(pack(group * depth, groups * depth, groups, start, bias, lines))
         return found
 
-    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         fields = {"n": 1, "out_h": 1, "rows": weights.rows, "pool_h": self.pool[0], "pool_w": self.pool[1]}
         fields["add"] = int(self.add is not None)
         return sum(
-            strips * count * durations.cycles("CONV", out_w=outputs, out_c=out_c, groups=groups, steps=steps, **fields)
-            for (out_c, groups, steps), count in weights.sizes.items()
+            strips * count * durations.cycles("CONV", out_w=outputs, out_c=out_c, groups=groups, steps=lines, **fields)
+            for (out_c, groups, lines), count in weights.sizes.items()
             for outputs, strips in tiles.items()
             if outputs
         )

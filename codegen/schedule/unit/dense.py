@@ -45,8 +45,11 @@ class DenseUnit(Unit):
         """Steps of the sum whose weights are worth one transfer."""
         return max(1, min(self.in_shape[1], PART_BYTES // self.outputs_at_once(arch)))
 
+    def parts_of_sums(self, steps: int, arch: Architecture) -> int:
+        return -(-self.in_shape[1] // steps) * -(-len(self.weight) // self.outputs_at_once(arch))
+
     @property
-    def weight_bytes(self) -> int:
+    def streamed_bytes(self) -> int:
         """Weights and biases, all steps counted."""
         return int(self.weight.size) + BIAS_BYTES * len(self.weight)
 
@@ -72,11 +75,8 @@ class DenseUnit(Unit):
             return lines
         return lines.reshape(-1, self.pixels, last - first).transpose(1, 0, 2).reshape(lines.shape)
 
-    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
-        return self.cycles_in_parts(self.largest_part(durations.arch), durations)
-
-    def cycles_in_parts(self, steps: int, durations: Durations) -> int:
-        """In parts of so many steps, no step dropped."""
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
+        """No step dropped."""
         outputs, inputs, size = len(self.weight), self.in_shape[1], self.outputs_at_once(durations.arch)
         blocks = Counter(min(size, outputs - start) for start in range(0, outputs, size))
         parts = Counter((min(steps, inputs - k), k + steps >= inputs) for k in range(0, inputs, steps))

@@ -25,7 +25,7 @@ class EltwiseUnit(Unit):
     def kind(self) -> str:
         return "eltwise"
 
-    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         channels, unary = self.out_shape[1], int(len(self.inputs) == 1)
         return sum(
             strips * durations.cycles("ELTWISE", bytes=outputs * channels, unary=unary)

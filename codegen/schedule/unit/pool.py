@@ -39,7 +39,7 @@ class PoolUnit(Unit):
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         return seen_rows(self.pool.window, rows, self.in_shape[2])
 
-    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         return pool_cycles(self.pool.window, self.out_shape[1], tiles, durations)
 
     def settings(self, weights: Weights) -> list[Setting]:

@@ -31,7 +31,7 @@ class RelayoutUnit(Unit):
     def scratch_bytes(self) -> int:
         return math.prod(self.out_shape)
 
-    def cycles(self, weights: Weights, tiles: Tiles, durations: Durations) -> int:
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         return 0
 
     def settings(self, weights: Weights) -> list[Setting]:

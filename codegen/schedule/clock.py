@@ -1,0 +1,40 @@
+"""When the array and the DRAM bus have done what a row of stages asks of them, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """Cycles: of a transfer that must be over before the array begins, on the array, and of a transfer of what it has made."""
+
+    load: int = 0
+    compute: int = 0
+    store: int = 0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Cycles after which the array, and the bus, is free."""
+
+    array: int = 0
+    bus: int = 0
+
+    @property
+    def end(self) -> int:
+        return max(self.array, self.bus)
+
+    def after(self, steps: Sequence[Step], switch: int, ahead: int, latency: int, exposed: int) -> Clock:
+        """When these are done as well. The array is switched first; loads begin up to `ahead` cycles before it is free, and come
+        before stores; what is loaded is there `latency` cycles later; for `exposed` cycles in the end the array waits for the bus."""
+        loaded = max(self.bus, self.array - ahead)
+        stored = loaded + sum(step.load for step in steps)
+        array = self.array + switch
+        for step in steps:
+            loaded += step.load
+            array = (max(array, loaded + latency) if step.load else array) + step.compute
+            if step.store:
+                stored = max(stored, array) + step.store
+        return Clock(array + exposed, stored + exposed)

@@ -1,0 +1,191 @@
+"""What a stage costs: its steps, as the array and the bus take them, and in one number.
+
+Transfers of weights and of what crosses the network's border go on beside the array's work. Those of tensors that might have
+stayed in SRAM count as if nothing hid them: a schedule of as many cycles that moves fewer bytes is the better one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.writer import Setting
+from tvm_re2na.codegen.isa import Mode
+from tvm_re2na.codegen.schedule.clock import Step
+from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
+from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.strips import row_bytes
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
+
+
+class Price:
+    """Prices stages for given tensors in SRAM."""
+
+    def __init__(self, cost: CostModel, arch: Architecture) -> None:
+        self.cost = cost
+        self.arch = arch
+
+    def cycles(self, tensors: Tensors, stage: Stage) -> int:
+        """Of the whole stage, where its first load begins early enough."""
+        cost, compute, moved = self.cost, self._switches(stage), self._weight_bytes(stage)
+        for position, weights in enumerate(stage.weights):
+            tiles = tiles_of(stage.cascade, position)
+            compute += cost.unit_cycles(stage.first + position, weights, tiles, stage.chunk)
+        compute += cost.move_cycles(stage.cascade, range(len(stage.strips)))
+        moved += sum(map(sum, self._input_bytes(tensors, stage)))
+        if stage.output in tensors.border:
+            moved += tensors.graph.stored[stage.output].bytes
+        return max(compute, cost.transfer_cycles(moved)) + self.exposed(tensors, stage)
+
+    def exposed(self, tensors: Tensors, stage: Stage) -> int:
+        """Cycles of the transfers that count as if nothing hid them."""
+        weights, strips = self._weight_bytes(stage), len(stage.strips)
+        again = weights * (strips - 1) if stage.strips_outer and not stage.pinned else 0
+        moved = again + sum(2 * unit.scratch_bytes for unit in stage.cascade.units) + self._spilled(tensors, stage)
+        if stage.overlap:
+            return self.cost.transfer_cycles(moved)
+        return self.cost.transfer_cycles(moved + weights + again) + strips * self.arch.dram_latency
+
+    def steps(self, tensors: Tensors, stage: Stage) -> list[Step]:
+        """In program order; together they take what `cycles` counts but for `exposed`."""
+        inputs = self._input_bytes(tensors, stage)
+        parts = self._strips_outer(stage) if stage.strips_outer else self._weights_outer(stage)
+        return [
+            Step(
+                self.cost.transfer_cycles(load + (sum(inputs[strip]) if begins else 0)),
+                compute,
+                self._stored(tensors, stage, strip, channels) if channels else 0,
+            )
+            for strip, begins, load, compute, channels in parts
+        ]
+
+    # -- parts of steps: (strip, whether its input rows come with it, bytes of weights, cycles, channels that are done)
+
+    def _weights_outer(self, stage: Stage) -> Iterator[tuple[int, bool, int, int, int]]:
+        unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows
+        tiles = _tile_sizes(stage, 0)
+        for turn, blocks in enumerate(stage.block_slices):
+            channels, whole = sum(block.out_c for block in blocks), Weights(rows, blocks)
+            for strip, tile in enumerate(tiles):
+                if strip:
+                    yield strip, turn == 0, 0, self.cost.unit_cycles(index, whole, {tile: 1}), channels
+                    continue
+                for number, block in enumerate(blocks):
+                    compute = self.cost.unit_cycles(index, Weights(rows, (block,)), {tile: 1})
+                    done = channels if number == len(blocks) - 1 else 0
+                    yield strip, turn == number == 0, block.bytes, compute, done
+        if not stage.weights[0].blocks:
+            load, channels = self._weight_bytes(stage), unit.out_shape[1]
+            for strip, tile in enumerate(tiles):
+                compute = self.cost.unit_cycles(index, stage.weights[0], {tile: 1}, stage.chunk)
+                yield from _in_parts(strip, load, compute, channels, unit.parts_of_sums(stage.chunk, self.arch))
+
+    def _strips_outer(self, stage: Stage) -> Iterator[tuple[int, bool, int, int, int]]:
+        cascade, units = stage.cascade, stage.cascade.units
+        tiles = [_tile_sizes(stage, position) for position in range(len(units))]
+        between = self._switching(self._between(stage))
+        within = self._switching(stage.settings)
+        for strip in range(len(stage.strips)):
+            waiting = self.cost.move_cycles(cascade, [strip]) + (between if strip else 0) + within
+            begins = True
+            for position, weights in enumerate(stage.weights):
+                index, tile = stage.first + position, {tiles[position][strip]: 1}
+                if (strip and stage.pinned) or not weights.blocks:
+                    waiting += self.cost.unit_cycles(index, weights, tile)
+                    continue
+                for block in weights.blocks:
+                    compute = self.cost.unit_cycles(index, Weights(weights.rows, (block,)), tile)
+                    yield strip, begins, block.bytes if strip == 0 else 0, waiting + compute, 0
+                    begins, waiting = False, 0
+            yield strip, begins, 0, waiting, units[-1].out_shape[1]
+
+    # -- switching the array
+
+    def _switches(self, stage: Stage) -> int:
+        """Cycles within the stage: those of a strip for each that runs through all blocks, and those between two such strips."""
+        turns = len(stage.strips) if stage.strips_outer or stage.slices >= len(stage.weights[0].blocks) else 1
+        return turns * self._switching(stage.settings) + (turns - 1) * self._switching(self._between(stage))
+
+    def _between(self, stage: Stage) -> Sequence[Setting]:
+        """Settings from the end of a strip to the start of the next, before which rows of inner tensors may move up."""
+        moves = any(
+            stage.cascade.moved_rows(strip, name)[1]
+            for strip in range(len(stage.strips))
+            for name in stage.cascade.inner
+        )
+        return [*stage.settings[-1:], *([(Mode.POOL, self.arch.array_rows)] if moves else []), *stage.settings[:1]]
+
+    def _switching(self, settings: Sequence[Setting]) -> int:
+        return sum(itertools.starmap(self.cost.switch_cycles, itertools.pairwise(settings)))
+
+    # -- bytes
+
+    def _weight_bytes(self, stage: Stage) -> int:
+        """Of the weights, each counted once."""
+        units = zip(stage.cascade.units, stage.weights, strict=True)
+        return sum(weights.bytes or unit.streamed_bytes for unit, weights in units)
+
+    def _input_bytes(self, tensors: Tensors, stage: Stage) -> list[list[int]]:
+        """Of the network's inputs, for each strip and input: rows that no strip before has asked for. Of those that do not stay in
+        SRAM only the first: the others count as spilled."""
+        loaded: dict[str, int] = {}
+        found: list[list[int]] = []
+        names = [name for unit in stage.cascade.units for name in unit.inputs]
+        names = [
+            name for name in dict.fromkeys(names) if name in tensors.inputs and tensors.lives[name][0] >= stage.first
+        ]
+        for strip, work in enumerate(stage.cascade.work):
+            found.append([])
+            for name in names:
+                height = stage.cascade.shapes[name][2]
+                first, last = work.windows.get(name, (0, 0))
+                start, stop = work.strip.n0 * height + first, (work.strip.n1 - 1) * height + last
+                if stop > (done := loaded.get(name, 0)) and (tensors.resident(name) or strip == 0):
+                    found[-1].append((stop - max(start, done)) * row_bytes(stage.cascade.shapes[name]))
+                    loaded[name] = stop
+        return found
+
+    def _stored(self, tensors: Tensors, stage: Stage, strip: int, channels: int) -> int:
+        """Cycles of storing some channels of a strip's output, where it is the network's."""
+        if stage.output not in tensors.border:
+            return 0
+        rows = stage.strips[strip]
+        return self.cost.transfer_cycles(
+            rows.images * (rows.y1 - rows.y0) * stage.cascade.units[-1].out_shape[3] * channels
+        )
+
+    def _spilled(self, tensors: Tensors, stage: Stage) -> int:
+        """Of transfers between this stage and DRAM for tensors that might have stayed."""
+        cascade, total = stage.cascade, 0
+        runs = 1 if stage.strips_outer or len(stage.strips) == 1 else max(1, len(stage.block_slices))
+        for name in dict.fromkeys(name for unit in cascade.units for name in unit.inputs):
+            if tensors.resident(name) or name in cascade.inner:
+                continue
+            moved = sum(
+                (work.windows[name][1] - work.windows[name][0]) * work.strip.images
+                for work in cascade.work
+                if name in work.windows
+            )
+            total += runs * moved * row_bytes(cascade.shapes[name])
+        if not tensors.resident(stage.output) and stage.output not in tensors.border:
+            total += tensors.graph.stored[stage.output].bytes
+        return total
+
+
+def _tile_sizes(stage: Stage, position: int) -> list[int]:
+    """Outputs of one channel that a unit computes in each strip."""
+    width = stage.cascade.units[position].out_shape[3]
+    return [
+        (work.computed[position][1] - work.computed[position][0]) * work.strip.images * width
+        for work in stage.cascade.work
+    ]
+
+
+def _in_parts(
+    strip: int, load: int, compute: int, channels: int, count: int
+) -> Iterator[tuple[int, bool, int, int, int]]:
+    """A strip of a unit without blocks, whose sums are computed in so many parts, each with its weights."""
+    for part in range(count):
+        yield strip, part == 0, load // count, compute // count, channels if part == count - 1 else 0
