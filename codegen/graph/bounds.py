@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
+from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import Conv2d, Dense, Int8Array, Int32Array, Op, Reshape
 from tvm_re2na.codegen.graph.reads import Need, needs, roots
@@ -77,12 +77,8 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
 def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
     """Steps and packed bytes for one shape of the array."""
     passes = -(-output.shape[0] * output.pixels // columns)
-    outputs, per_group = len(op.weight), len(op.weight) // op.groups
-    lines = op.weight.reshape(outputs, -1)
-    starts = list(range(0, outputs, max(1, rows // per_group) * per_group))
-    if per_group > rows:  # no block reaches from one group into the next
-        starts = [group + start for group in range(0, outputs, per_group) for start in range(0, per_group, rows)]
-    blocks = [_packed(lines[first:last]) for first, last in pairwise([*starts, outputs])]
+    lines = op.weight.reshape(len(op.weight), -1)
+    blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
     return passes * sum(steps for steps, _ in blocks), sum(size for _, size in blocks)
 
 

@@ -27,8 +27,8 @@ class Clock:
         return max(self.array, self.bus)
 
     def after(self, steps: Sequence[Step], switch: int, ahead: int, latency: int, exposed: int) -> Clock:
-        """When these are done as well. The array is switched first; loads begin up to `ahead` cycles before it is free, and come
-        before stores; what is loaded is there `latency` cycles later; for `exposed` cycles in the end the array waits for the bus."""
+        """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free, come before
+        stores, and are there `latency` cycles later. For `exposed` cycles in the end the array waits for the bus."""
         loaded = max(self.bus, self.array - ahead)
         stored = loaded + sum(step.load for step in steps)
         array = self.array + switch

@@ -15,7 +15,7 @@ from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.strips import Cascade
 from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit
-from tvm_re2na.codegen.schedule.unit.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL, pool_cycles
 from tvm_re2na.codegen.schedule.weights import UnitWeights
 
@@ -28,6 +28,7 @@ class CostModel:
         self.weights = weights
         self.arch = arch
         self.durations = Durations(arch)
+        self._blocks: dict[tuple[int, ...], int] = {}
 
     def shapes(self, index: int, tiles: Tiles) -> list[Weights]:
         """The unit's blocks for the shapes worth trying on these tiles: the fastest one first (computing or waiting for its
@@ -57,15 +58,20 @@ class CostModel:
         """Cycles on the array; of a sum that is cut in parts, `steps` at a time."""
         return self.units[index].cycles(weights, tiles, steps, self.durations)
 
+    def block_cycles(self, index: int, rows: int, block: Block, outputs: int) -> int:
+        """Cycles on the array for one block and a tile of that many outputs."""
+        key = (index, rows, block.out_c, block.groups, block.steps, outputs)
+        if key not in self._blocks:
+            self._blocks[key] = self.unit_cycles(index, Weights(rows, (block,)), {outputs: 1})
+        return self._blocks[key]
+
     def move_cycles(self, cascade: Cascade, strips: Sequence[int]) -> int:
         """Cycles on the array for rows of inner tensors that move up in their buffers before these strips."""
         total = 0
-        for name in cascade.inner:
-            _, channels, _, width = cascade.shapes[name]
-            moves = (cascade.moved_rows(strip, name) for strip in strips)
-            total += pool_cycles(
-                PIXEL, channels, Counter((last - first) * width for first, last in moves), self.durations
-            )
+        for strip in strips:
+            for name, (first, last) in cascade.moves[strip].items():
+                _, channels, _, width = cascade.shapes[name]
+                total += pool_cycles(PIXEL, channels, {(last - first) * width: 1}, self.durations)
         return total
 
     def transfer_cycles(self, size: int) -> int:

@@ -85,8 +85,8 @@ class _StageWriter:
 
     def _strips_outer(self) -> None:
         for strip, work in enumerate(self.cascade.work):
-            for name in self.cascade.inner:
-                self._move_up(strip, name)
+            for name, rows in self.cascade.moves[strip].items():
+                self._move_up(strip, name, rows)
             for position, unit in enumerate(self.cascade.units):
                 if work.computed[position][0] == work.computed[position][1]:
                     continue
@@ -145,11 +145,9 @@ class _StageWriter:
             return dense_view(key, height, width, channels).at(row=start)
         return dense_view(key, last - first, width, channels).at(row=start - first)
 
-    def _move_up(self, strip: int, name: str) -> None:
+    def _move_up(self, strip: int, name: str, rows: Rows) -> None:
         """Rows that are needed again go to the front of their buffer."""
-        first, last = self.cascade.moved_rows(strip, name)
-        if first == last:
-            return
+        first, last = rows
         start = self._inner_view(name, strip - 1, None, first)
         target = self._inner_view(name, strip, None, first)
         source = self.cascade.inner[name].source

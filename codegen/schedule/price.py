@@ -17,7 +17,6 @@ from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import row_bytes
-from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 class Price:
@@ -67,13 +66,14 @@ class Price:
         unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows
         tiles = _tile_sizes(stage, 0)
         for turn, blocks in enumerate(stage.block_slices):
-            channels, whole = sum(block.out_c for block in blocks), Weights(rows, blocks)
+            channels = sum(block.out_c for block in blocks)
             for strip, tile in enumerate(tiles):
                 if strip:
-                    yield strip, turn == 0, 0, self.cost.unit_cycles(index, whole, {tile: 1}), channels
+                    compute = sum(self.cost.block_cycles(index, rows, block, tile) for block in blocks)
+                    yield strip, turn == 0, 0, compute, channels
                     continue
                 for number, block in enumerate(blocks):
-                    compute = self.cost.unit_cycles(index, Weights(rows, (block,)), {tile: 1})
+                    compute = self.cost.block_cycles(index, rows, block, tile)
                     done = channels if number == len(blocks) - 1 else 0
                     yield strip, turn == number == 0, block.bytes, compute, done
         if not stage.weights[0].blocks:
@@ -91,14 +91,14 @@ class Price:
             waiting = self.cost.move_cycles(cascade, [strip]) + (between if strip else 0) + within
             begins = True
             for position, weights in enumerate(stage.weights):
-                index, tile = stage.first + position, {tiles[position][strip]: 1}
-                if (strip and stage.pinned) or not weights.blocks:
-                    waiting += self.cost.unit_cycles(index, weights, tile)
-                    continue
+                index, tile = stage.first + position, tiles[position][strip]
+                if not weights.blocks:
+                    waiting += self.cost.unit_cycles(index, weights, {tile: 1})
                 for block in weights.blocks:
-                    compute = self.cost.unit_cycles(index, Weights(weights.rows, (block,)), tile)
-                    yield strip, begins, block.bytes if strip == 0 else 0, waiting + compute, 0
-                    begins, waiting = False, 0
+                    waiting += self.cost.block_cycles(index, weights.rows, block, tile)
+                    if strip == 0:
+                        yield strip, begins, block.bytes, waiting, 0
+                        begins, waiting = False, 0
             yield strip, begins, 0, waiting, units[-1].out_shape[1]
 
     # -- switching the array
@@ -110,11 +110,7 @@ class Price:
 
     def _between(self, stage: Stage) -> Sequence[Setting]:
         """Settings from the end of a strip to the start of the next, before which rows of inner tensors may move up."""
-        moves = any(
-            stage.cascade.moved_rows(strip, name)[1]
-            for strip in range(len(stage.strips))
-            for name in stage.cascade.inner
-        )
+        moves = any(stage.cascade.moves)
         return [*stage.settings[-1:], *([(Mode.POOL, self.arch.array_rows)] if moves else []), *stage.settings[:1]]
 
     def _switching(self, settings: Sequence[Setting]) -> int:

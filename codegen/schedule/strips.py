@@ -109,12 +109,21 @@ class Cascade:
         height, (_, _, rows, _) = self.heights[name], self.shapes[name]
         return height <= rows and inner_bytes(self.shapes[name], height) >= rows * row_bytes(self.shapes[name])
 
-    def moved_rows(self, index: int, name: str) -> Rows:
-        """Of `copies`, what moves to the front of its buffer before strip `index` is computed."""
-        first, last = self.copies(index, name)
-        if first == last or self.holds_whole(name) or first == self.work[index - 1].windows[name][0]:
-            return 0, 0
-        return first, last
+    @cached_property
+    def moves(self) -> list[dict[str, Rows]]:
+        """For each strip, of `copies`, what moves to the front of its buffer before the strip is computed."""
+        names = [name for name in self.inner if not self.holds_whole(name)]
+        found: list[dict[str, Rows]] = []
+        for index in range(len(self.work)):
+            rows = {name: self.copies(index, name) for name in names}
+            found.append(
+                {
+                    name: (first, last)
+                    for name, (first, last) in rows.items()
+                    if first < last and first != self.work[index - 1].windows[name][0]
+                }
+            )
+        return found
 
 
 def unroll(units: Sequence[Unit], strips: Sequence[Strip]) -> Cascade:

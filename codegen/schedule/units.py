@@ -9,11 +9,13 @@ element-wise operator or such a copy.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
@@ -30,8 +32,10 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Unit
-from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, pools_in_output_path
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles, pools_in_output_path
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.eltwise import EltwiseUnit
 from tvm_re2na.codegen.schedule.unit.pool import PoolStep, PoolUnit
@@ -86,6 +90,7 @@ class _Lowering:
     def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int]) -> None:
         self.graph = graph
         self.arch = arch
+        self.durations = Durations(arch)
         self.separate = separate
         self.units: list[Unit] = []
         self.stored: dict[str, Stored] = {}
@@ -189,22 +194,28 @@ class _Lowering:
         flat, out_shape = (batch, op.weight.shape[1], 1, 1), four_axes(self.graph.shapes[op.output])
         self._store(op.output, out_shape)
         head = (index, (name,), op.output, flat, out_shape)
-        if self._better_as_conv(op, batch):
+        dense = DenseUnit(*head, op.weight, op.bias, op.cut, 1 if 1 in (channels, pixels) else pixels)
+        if self._better_as_conv(op, dense):
             weight = op.weight.reshape(-1, channels, pixels).transpose(0, 2, 1).reshape(op.weight.shape)
             kernel = np.ascontiguousarray(weight)[:, :, None, None]
             conv = Conv2d(op.name, op.inputs, op.output, kernel, op.bias, Window((1, 1)), 1, op.cut)
             self.units.append(ConvUnit(*head, conv))
         else:
-            self.units.append(DenseUnit(*head, op.weight, op.bias, op.cut, 1 if 1 in (channels, pixels) else pixels))
+            self.units.append(dense)
 
-    def _better_as_conv(self, op: Dense, batch: int) -> bool:
-        """A batch may fill the array's columns with images: fewer steps than one image after the other."""
+    def _better_as_conv(self, op: Dense, dense: DenseUnit) -> bool:
+        """A batch may fill the array's columns with images: fewer cycles than one image after the other."""
         outputs, inputs = op.weight.shape
-        conv_steps = -(-outputs // self.arch.array_rows) * -(-batch // self.arch.array_columns)
-        dense_steps = batch * -(-outputs // self.arch.pe_count)
-        block = min(outputs, self.arch.array_rows)
-        fits = inputs < 2**16 and (inputs + 8) * (block + 1) <= self.arch.sram_bytes // 4
-        return bool(fits and conv_steps < dense_steps)
+        if dense.in_shape[0] == 1 or inputs >= 2**16:
+            return False
+        part = dense.largest_part(self.arch)
+        as_dense = dense.cycles(Weights(self.arch.array_rows, ()), {1: 1}, part, self.durations)
+        for rows, _ in self.arch.shapes:
+            sizes = Counter((last - first, 1, inputs) for first, last, _ in channel_blocks(outputs, 1, rows))
+            fits = (inputs + 8) * (min(outputs, rows) + 1) <= self.arch.sram_bytes // 4
+            if fits and conv_cycles(sizes, rows, {dense.in_shape[0]: 1}, self.durations) < as_dense:
+                return True
+        return False
 
 
 def _clamped(cut: Cut, lo: int, hi: int) -> Cut:

@@ -144,15 +144,12 @@ class Ways:
         return total
 
     def _weight_bytes(self, stage: Stage, turns: int) -> int:
-        blocks = [block for weights in stage.weights for block in weights.blocks]
-        if not blocks:
-            return 0
         if stage.pinned:
-            return sum(aligned(block.bytes) for block in blocks)
+            return sum(weights.aligned_bytes for weights in stage.weights)
         if stage.strips_outer:
-            return turns * aligned(max(block.bytes for block in blocks))
+            return turns * aligned(max(weights.largest for weights in stage.weights))
         sizes = [sum(aligned(block.bytes) for block in part) for part in stage.block_slices]
-        return max(sizes) * min(turns, len(sizes))
+        return max(sizes, default=0) * min(turns, len(sizes))
 
     def _out_bytes(self, stage: Stage) -> int:
         unit = stage.cascade.units[-1]

@@ -58,7 +58,7 @@ class Unit(ABC):
 
     @abstractmethod
     def settings(self, weights: Weights) -> list[Setting]:
-        """What the array is set to for each instruction of a tile, one after the other."""
+        """What the array is set to for the instructions of a tile, one after the other."""
 
     @abstractmethod
     def draft(self, work: Work, writer: Writer) -> None:

@@ -8,6 +8,7 @@ are as many outputs as there are PEs, and are cut along k as well, because they 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
+from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned, mask_bytes
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
 
 Bytes: TypeAlias = bytes | memoryview
@@ -53,7 +54,7 @@ class Block:
     def mask_bytes(self) -> int:
         return 0 if self.mask is None else len(self.mask)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return self.bias_bytes + self.mask_bytes + self.lines.size
 
@@ -83,6 +84,16 @@ class Weights:
     @cached_property
     def largest(self) -> int:
         return max((block.bytes for block in self.blocks), default=0)
+
+    @cached_property
+    def aligned_bytes(self) -> int:
+        """Each block at an address of its own."""
+        return sum(aligned(block.bytes) for block in self.blocks)
+
+    @cached_property
+    def runs(self) -> list[bool]:
+        """Of blocks in a row that are alike: whether they hold several groups."""
+        return [grouped for grouped, _ in itertools.groupby(block.groups > 1 for block in self.blocks)]
 
     @cached_property
     def sizes(self) -> Counter[tuple[int, int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
+from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.ops import Conv2d, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
@@ -67,35 +68,22 @@ class ConvUnit(Unit):
         return [rows for rows, columns in arch.shapes if self.pooled <= columns]
 
     def blocks(self, rows: int, arch: Architecture) -> list[Block]:
-        """Whole groups share a block where several fit, large groups are cut."""
         conv = self.conv
         outputs, depth = conv.weight.shape[:2]
         per_group = outputs // conv.groups
-        at_once = max(1, min(conv.groups, rows // per_group))
         found = []
-        for group in range(0, conv.groups, at_once):
-            groups = min(at_once, conv.groups - group)
-            first, last = group * per_group, (group + groups) * per_group
-            for start in range(first, last, rows if groups == 1 else last - first):
-                channels = slice(start, min(start + rows, last) if groups == 1 else last)
-                weight = conv.weight[channels]
-                lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
-                bias = biases(conv.bias[channels], conv.cut, arch)
-                found.append(pack(group * depth, groups * depth, groups, start, bias, lines))
+        for first, last, groups in channel_blocks(outputs, conv.groups, rows):
+            weight = conv.weight[first:last]
+            lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
+            bias = biases(conv.bias[first:last], conv.cut, arch)
+            found.append(pack(first // per_group * depth, groups * depth, groups, first, bias, lines))
         return found
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
-        fields = {"n": 1, "out_h": 1, "rows": weights.rows, "pool_h": self.pool[0], "pool_w": self.pool[1]}
-        fields["add"] = int(self.add is not None)
-        return sum(
-            strips * count * durations.cycles("CONV", out_w=outputs, out_c=out_c, groups=groups, steps=lines, **fields)
-            for (out_c, groups, lines), count in weights.sizes.items()
-            for outputs, strips in tiles.items()
-            if outputs
-        )
+        return conv_cycles(weights.sizes, weights.rows, tiles, durations, self.pool, self.add is not None)
 
     def settings(self, weights: Weights) -> list[Setting]:
-        return [_setting(block, weights.rows) for block in weights.blocks]
+        return [_setting(grouped, weights.rows) for grouped in weights.runs]
 
     def draft(self, work: Work, writer: Writer) -> None:
         geometry = self.geometry(self.conv.window, work, self.pool[0])
@@ -103,7 +91,7 @@ class ConvUnit(Unit):
             record = work.record(block)
             placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
             operand = work.sources[1].at(block.out_c0) if self.add is not None else None
-            writer.configure(_setting(block, work.array_rows), self.source)
+            writer.configure(_setting(block.groups > 1, work.array_rows), self.source)
             writer.append(self._draft(block, work.array_rows, record, placed, operand))
 
     def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
@@ -128,8 +116,26 @@ class ConvUnit(Unit):
         return Draft("CONV", self.source, values, places, reads, geometry.writes(block.out_c))
 
 
-def _setting(block: Block, rows: int) -> Setting:
-    return Mode.GROUPED if block.groups > 1 else Mode.CONV, rows
+def _setting(grouped: bool, rows: int) -> Setting:
+    return Mode.GROUPED if grouped else Mode.CONV, rows
+
+
+def conv_cycles(
+    sizes: Mapping[tuple[int, int, int], int],
+    rows: int,
+    tiles: Tiles,
+    durations: Durations,
+    pool: tuple[int, int] = (1, 1),
+    adds: bool = False,
+) -> int:
+    """Of blocks of these sizes (as in `Weights.sizes`), one instruction a block and tile."""
+    fields = {"n": 1, "out_h": 1, "rows": rows, "pool_h": pool[0], "pool_w": pool[1], "add": int(adds)}
+    return sum(
+        strips * count * durations.cycles("CONV", out_w=outputs, out_c=out_c, groups=groups, steps=steps, **fields)
+        for (out_c, groups, steps), count in sizes.items()
+        for outputs, strips in tiles.items()
+        if outputs
+    )
 
 
 def pools_in_output_path(window: Window, arch: Architecture) -> bool:
