@@ -10,6 +10,7 @@ from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Place, Schedule, c
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
+from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage, inner_bytes
@@ -19,8 +20,6 @@ from tvm_re2na.codegen.schedule.unit.blocks import Block
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import move_rows
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
-
-MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 
 
 def emit(stages: Sequence[Stage], tensors: Tensors, cost: CostModel, arch: Architecture) -> Schedule:
@@ -263,10 +262,11 @@ class _StageWriter:
         """Between channels-last in SRAM and channels-first in DRAM, in parts of as many pixels as an instruction counts."""
         _, channels, height, width = shape
         pixels = (strip.y1 - strip.y0) * width
+        _, most = limits_of(self.writer.arch, "LOAD", "planes")
         for image in range(strip.images):
             start = (strip.n0 + image) * channels * height * width + strip.y0 * width
-            for first in range(0, pixels, MOST_PIXELS):
-                count = min(MOST_PIXELS, pixels - first)
+            for first in range(0, pixels, most):
+                count = min(most, pixels - first)
                 dram = Place("dram", scratch, start + first)
                 sram = Place("sram", view.key, view.offset + image * view.image + first * channels)
                 strides = (height * width, 1, count, 1, channels)

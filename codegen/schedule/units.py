@@ -30,6 +30,7 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, pools_in_output_path
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
@@ -203,7 +204,10 @@ class _Lowering:
         conv_steps = -(-outputs // self.arch.array_rows) * -(-batch // self.arch.array_columns)
         dense_steps = batch * -(-outputs // self.arch.pe_count)
         block = min(outputs, self.arch.array_rows)
-        fits = inputs < 2**16 and (inputs + 8) * (block + 1) <= self.arch.sram_bytes // 4
+        fits = (
+            inputs <= limits_of(self.arch, "CONV", "in_c")[1]
+            and (inputs + 8) * (block + 1) <= self.arch.sram_bytes // 4
+        )
         return bool(fits and conv_steps < dense_steps)
 
 
