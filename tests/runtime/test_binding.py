@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tvm_re2na.codegen.generate import abi_text
+from tvm_re2na.codegen.generate.files import main
 from tvm_re2na.codegen.generate.header import HeaderError, parse
 from tvm_re2na.runtime import abi_table
 from tvm_re2na.runtime.abi import c_library
 
-INCLUDE = Path(__file__).parents[2] / "runtime/include"
+ROOT = Path(__file__).parents[2]
+INCLUDE = ROOT / "runtime/include"
 HEADER = (INCLUDE / "re2na.h").read_text(encoding="utf-8")
 STRUCTURES = {
     f"re2na_{name[1:].lower()}": kind
@@ -88,6 +90,19 @@ def test_what_the_parser_does_not_know_is_told(old: str, new: str, message: str)
     assert HEADER.count(old) == 1, old
     with pytest.raises(HeaderError, match=message):
         abi_text.python(HEADER.replace(old, new))
+
+
+def test_a_stale_table_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("docs", "runtime/include"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("docs/isa.md", "docs/timing.md", "runtime/include/re2na_isa.h", "runtime/abi_table.py"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for header, status in ((HEADER, 0), (HEADER.replace("MOST_THREADS = 256", "MOST_THREADS = 257"), 1)):
+        (tmp_path / "runtime/include/re2na.h").write_text(header, encoding="utf-8")
+        assert main(["--check", "--root", str(tmp_path)]) == status
+    assert capsys.readouterr().err.startswith("runtime/abi_table.py is not what it is made from: run python -m")
+    assert main(["--root", str(tmp_path)]) == 0
+    assert "MOST_THREADS = 257\n" in (tmp_path / "runtime/abi_table.py").read_text(encoding="utf-8")
 
 
 def test_handles_and_tables() -> None:
