@@ -15,18 +15,12 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.abi import CCounters, CError, CTensor, CTotals, c_library
-from tvm_re2na.runtime.limits import CLimits, Limits
+from tvm_re2na.runtime.abi import c_library
+from tvm_re2na.runtime.abi_table import KERNELS, MOST_THREADS, STATUS, CCounters, CError, CTensor, CTotals, CWindow
+from tvm_re2na.runtime.limits import Limits
 from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
 
-STATUS = (
-    *("ok", "argument", "format", "size", "checksum", "arch", "tensor"),
-    *("instruction", "access", "sequence", "tokens", "memory", "limit"),
-)
-
 Floats = npt.NDArray[np.float32]
-MOST_THREADS = 256
-KERNELS = ("auto", "portable", "avx2", "avx512", "neon")  # in the order of re2na_kernel
 
 
 class SimulatorError(Re2naError, RuntimeError):
@@ -54,9 +48,9 @@ def descend(gram: Floats, left: Floats, weight: Floats, limits: tuple[int, int],
     c_library().re2na_descend(*addresses, *weight.shape, *limits, sweeps)
 
 
-def rows(*arrays: npt.NDArray[np.generic]) -> None:
-    """`re2na_rows` as it is in re2na.h, the window an array of uint32: nothing is checked."""
-    c_library().re2na_rows(*(value.ctypes.data for value in arrays))
+def rows(source: Int8Array, pixels: npt.NDArray[np.int64], window: CWindow, rows: Int8Array) -> None:
+    """`re2na_rows` as it is in re2na.h: nothing is checked."""
+    c_library().re2na_rows(source.ctypes.data, pixels.ctypes.data, window, rows.ctypes.data)
 
 
 def products(rows: Int8Array, weights: Int8Array, sums: Floats) -> None:
@@ -82,7 +76,7 @@ class LoadedProgram:
             raise ValueError(f"kernel '{kernel}': this processor has {', '.join(kernels())}")
         self._bytes = _program_bytes(program)  # borrowed by the library as long as the program lives
         error, number = CError(), KERNELS.index(kernel)
-        bounds, size = CLimits.of(limits or _limits()), len(self._bytes)
+        bounds, size = (limits or _limits()).to_c(), len(self._bytes)
         load = c_library().re2na_program_load_limited
         _check(load(self._bytes, size, number, byref(bounds), byref(self._handle), byref(error)), error)
         self.kernel: str = c_library().re2na_program_kernel(self._handle).decode()
@@ -181,8 +175,10 @@ class Simulator:
         firsts = np.array([[_address(array), array.nbytes // max(count, 1)] for array in outputs], np.uintp)
         wanted = firsts[:, 0] + np.arange(count, dtype=np.uintp)[:, None] * firsts[:, 1]
         tables = [np.empty((count, rows, fields), np.uint64) for rows in (1, *self._rows)]
-        places, error = [_address(array) for array in (given, np.ascontiguousarray(wanted), *tables)], CError()
-        _check(c_library().re2na_run_many(self._machine, count, *places, byref(error)), error)
+        wanted = np.ascontiguousarray(wanted)
+        counters = [CCounters.from_address(_address(table)) for table in tables]
+        many, error = c_library().re2na_run_many, CError()
+        _check(many(self._machine, count, _address(given), _address(wanted), *counters, byref(error)), error)
         totals = [Counter(*row) for row in tables[0][:, 0].tolist()]
         return [
             RunResult([array[index] for array in outputs], Counters(tables[1][index], tables[2][index], total))

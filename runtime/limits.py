@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from ctypes import Structure, c_uint64
 from dataclasses import dataclass, fields
+
+from tvm_re2na.runtime.abi_table import DEFAULT_MEMORY_BYTES, DEFAULT_WORK, CLimits
 
 VARIABLES = {"memory_bytes": "RE2NA_MEMORY_LIMIT", "work": "RE2NA_WORK_LIMIT"}
 
@@ -13,8 +14,8 @@ VARIABLES = {"memory_bytes": "RE2NA_MEMORY_LIMIT", "work": "RE2NA_WORK_LIMIT"}
 class Limits:
     """`memory_bytes`: the program's tables, one machine, inputs and outputs. `work`: element steps of one run."""
 
-    memory_bytes: int = 1 << 31
-    work: int = 1 << 44
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    work: int = DEFAULT_WORK
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -35,12 +36,5 @@ class Limits:
             given[name] = int(text)
         return cls(**given)
 
-
-class CLimits(Structure):
-    """As it is in re2na.h."""
-
-    _fields_ = (("memory_bytes", c_uint64), ("work", c_uint64))
-
-    @classmethod
-    def of(cls, limits: Limits) -> CLimits:
-        return cls(limits.memory_bytes, limits.work)
+    def to_c(self) -> CLimits:
+        return CLimits(self.memory_bytes, self.work)

@@ -10,8 +10,8 @@ Absent steps. Where `steps` < k, a bitmap in SRAM says which steps have a line o
 step without a line adds nothing. Set bits beyond the lines have none, and lines beyond the set bits are not used.
 
 An instruction reads everything it needs before it writes, and writes in the order of its output. What has never been written
-cannot be read: that is an UninitialisedRead. Instructions take effect in program order; where tokens do not imply that order, it
-is a HazardError, raised before the first of them (`runtime/hazards.py`).
+cannot be read: that is an UninitialisedRead. No field may be outside its limits (`codegen/isa/limits.py`). Instructions take effect
+in program order; where tokens do not imply that order, it is a HazardError, raised before the first of them (`runtime/hazards.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tvm_re2na.codegen.isa import Instruction
+from tvm_re2na.codegen.isa.limits import find_outside
 from tvm_re2na.codegen.program import Program, ProgramTensor
 from tvm_re2na.runtime import hazards
 from tvm_re2na.runtime.instructions import meaning
@@ -46,6 +47,9 @@ def run(program: Program, inputs: Sequence[Int8Array], *, check_hazards: bool = 
 def _step(machine: Machine, index: int, at: Instruction) -> Counter:
     machine.overflows = 0
     try:
+        outside = find_outside(machine.arch, at)
+        if outside is not None:
+            raise SimulationError(str(outside))
         return meaning(at).run(machine, at)
     except SimulationError as error:
         raise type(error)(f"instruction {index} ({at.name}): {error}") from error

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.runtime import library
+from tvm_re2na.runtime.abi_table import CWindow
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.runtime.shares import check
 
@@ -47,4 +48,4 @@ def gather(source: Int8Array, pixels: npt.NDArray[np.int64], window: Window, row
         raise ValueError(f"pixels: {pixels.min()}..{pixels.max()}, expected 0..{result[0] * result[1] - 1}")
     sizes = (images, channels, height, width, window.groups, pixels.shape[1], result[1])
     pairs = (*window.kernel, *window.strides, *window.dilations, *window.pads[:2])
-    library.rows(source, pixels, np.array([*sizes, *pairs], np.uint32), rows)
+    library.rows(source, pixels, CWindow.from_buffer(np.array([*sizes, *pairs], np.uint32).data), rows)

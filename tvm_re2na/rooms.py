@@ -25,7 +25,8 @@ from tvm_re2na.codegen.errors import MISSING_PACKAGE, Re2naError
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime.library import STATUS, SimulatorError
+from tvm_re2na.runtime.abi_table import STATUS
+from tvm_re2na.runtime.library import SimulatorError
 
 if TYPE_CHECKING:
     import onnx

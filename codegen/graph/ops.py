@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
+from tvm_re2na.codegen.isa.limits import limits_of
 
 Shape: TypeAlias = tuple[int, ...]
 Shape4: TypeAlias = tuple[int, int, int, int]
@@ -161,9 +162,10 @@ class Add(Op):
         return shapes[0]
 
     def check(self, arch: Architecture) -> None:
+        least, most = limits_of(arch, "ELTWISE", "shift_a")
         for shift in self.shifts:
-            if not 0 <= shift < arch.acc_bits:
-                raise GraphError(f"{self.name}: shift {shift} is outside 0..{arch.acc_bits - 1}")
+            if not least <= shift <= most:
+                raise GraphError(f"{self.name}: shift {shift} is outside {least}..{most}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,8 +224,9 @@ def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: A
         raise GraphError(
             f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match"
         )
-    if not 0 <= cut.lsb < arch.acc_bits:
-        raise GraphError(f"{op.name}: lsb {cut.lsb} is outside 0..{arch.acc_bits - 1}")
+    least, most = limits_of(arch, "CONV", "lsb")
+    if not least <= cut.lsb <= most:
+        raise GraphError(f"{op.name}: lsb {cut.lsb} is outside {least}..{most}")
     low, high = int(bias.min()) + arch.half(cut.lsb), int(bias.max()) + arch.half(cut.lsb)
     if low < arch.acc_min or high > arch.acc_max:
         raise GraphError(

@@ -1,16 +1,12 @@
 """THE cycle model's formulas: how long an instruction has its engine. Python, C and docs/timing.md derive from this table.
 
-An expression is Python over whole numbers, not negative: fields of the instruction, fields of the machine, earlier parts,
-`+ - * //`, `min`, `max` and `ceil(a, b)`, which is a / b rounded up. The last part is called `cycles`. What is subtracted is
-never larger than what it is subtracted from, and nothing is divided by zero, where the instruction is valid.
+An expression (`expressions.py`) may name earlier parts. The last part is called `cycles`.
 
 All of this is an ASSUMPTION but the size of the array and the latency of a multiply-accumulate.
 """
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +14,8 @@ from types import CodeType
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa.encoding import Instruction
+from tvm_re2na.codegen.isa.expressions import GLOBALS, MACHINE, names_of
 from tvm_re2na.codegen.isa.table import BY_NAME
-
-MACHINE = frozenset(field.name for field in dataclasses.fields(Architecture))  # names that mean a field of the machine
 
 
 @dataclass(frozen=True)
@@ -134,27 +129,14 @@ def duration_parts(arch: Architecture, name: str, values: Mapping[str, int]) -> 
     known = {field: getattr(arch, field) for field in formulas.of_machine}
     for field, default in formulas.of_instruction:
         known[field] = values[field] if default is None else values.get(field, default)
-    exec(formulas.code, _FUNCTIONS, known)
+    exec(formulas.code, GLOBALS, known)
     return {part: known[part] for part in formulas.parts}
 
 
 def field_names(name: str) -> tuple[str, ...]:
     """Fields of the machine and of the instruction that its formulas name, in the order in which they do."""
     own = {part.name for part in DURATIONS[name]}
-    names = [
-        node.id
-        for part in DURATIONS[name]
-        for node in ast.walk(ast.parse(part.expression, mode="eval"))
-        if isinstance(node, ast.Name)
-    ]
-    return tuple(dict.fromkeys(name for name in names if name not in own and name not in _FUNCTIONS))
-
-
-def _ceil(value: int, unit: int) -> int:
-    return -(-value // unit)
-
-
-_FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil": _ceil}
+    return tuple(field for field in names_of(part.expression for part in DURATIONS[name]) if field not in own)
 
 
 @dataclass(frozen=True)
@@ -175,7 +157,7 @@ def _function(arch: Architecture, name: str) -> Callable[..., int]:
     lines = [f"{field} = {int(getattr(arch, field))}" for field in formulas.of_machine] + formulas.text.splitlines()
     body = "".join(f"    {line}\n" for line in [*lines, "return cycles"])
     known: dict[str, Callable[..., int]] = {}
-    exec(f"def cycles_of({', '.join(['*', *fields] if fields else [])}):\n{body}", _FUNCTIONS, known)
+    exec(f"def cycles_of({', '.join(['*', *fields] if fields else [])}):\n{body}", GLOBALS, known)
     return known["cycles_of"]
 
 

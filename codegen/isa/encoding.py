@@ -54,7 +54,8 @@ class Instruction:
 def make(name: str, source: int = 0, **values: int) -> Instruction:
     """An instruction by name; fields not given take their default.
 
-    Raises EncodeError for an unknown field, a missing one without default, or a value out of range.
+    Raises EncodeError for an unknown field, a missing one without default, or a value that is out of range on any machine. What a
+    field may hold on one machine, and beside others, `limits.py` says.
     """
     row = BY_NAME.get(name)
     if row is None:
@@ -64,12 +65,15 @@ def make(name: str, source: int = 0, **values: int) -> Instruction:
     if names != set(values):
         raise EncodeError(f"{name}: missing {sorted(names - set(values))}, unknown {sorted(set(values) - names)}")
     for field in row.body:
-        _check(name, field, values[field.name])
+        _check(name, field, values[field.name], field.low, field.high)
     return Instruction(row, {field.name: values[field.name] for field in row.body}, source=source)
 
 
 def encode(instructions: Iterable[Instruction]) -> bytes:
-    """The instructions' bit strings, one after the other."""
+    """The instructions' bit strings, one after the other; of all that `decode` returns, outside its limits or not.
+
+    Raises EncodeError for a value that the field's bits do not hold.
+    """
     return b"".join(_encode_one(instruction) for instruction in instructions)
 
 
@@ -100,7 +104,7 @@ def _encode_one(instruction: Instruction) -> bytes:
     word, shift = 0, 0
     for field in row.fields:
         value = values[field.name]
-        _check(row.name, field, value)
+        _check(row.name, field, value, field.lowest, field.highest)
         word |= (value & ((1 << field.bits) - 1)) << shift
         shift += field.bits
     return word.to_bytes(row.size, "little")
@@ -119,9 +123,9 @@ def _decode_one(row: InstructionFormat, code: bytes, offset: int) -> Instruction
     return Instruction(row, values, header["wait"], header["signal"], header["source"])
 
 
-def _check(instruction: str, field: Field, value: int) -> None:
-    if not field.low <= value <= field.high:
-        raise EncodeError(f"{instruction}: {field.name} = {value} is outside {field.low}..{field.high}")
+def _check(instruction: str, field: Field, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise EncodeError(f"{instruction}: {field.name} = {value} is outside {low}..{high}")
 
 
 def _engine_set(bits: int) -> str:

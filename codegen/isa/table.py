@@ -1,8 +1,12 @@
-"""THE instruction table. Encoder, decoder, assembler, disassembler, C header and documentation all derive from it.
+"""THE instruction table. Encoder, decoder, assembler, disassembler, C header, validator and documentation all derive from it.
 
 An instruction is a little-endian bit string, fields packed from bit 0 in the order below, padded with zeros to whole 8-byte
 words; its length follows from its opcode. Every number here is an ASSUMPTION: the hardware group has published no encoding.
 Addresses and strides are in bytes; tensors lie in memory as (N, H, W, C), channels innermost.
+
+What a field may hold stands with it, as far as it is an interval (`limits.py`). Relations that are none are left to the
+instruction's check in `runtime/src/insn`: shapes that the array has, groups that divide channels, products of several fields
+(n * out_c, pool_h * pool_w), bytes that lie in their memory.
 """
 
 from __future__ import annotations
@@ -35,21 +39,46 @@ ENGINES = tuple(Engine)
 
 @dataclass(frozen=True)
 class Field:
-    """`bits` wide; a signed field is two's complement. `default`: its value where none is given; None: it must be given."""
+    """`bits` wide; a signed field is two's complement. `default`: its value where none is given; None: it must be given.
+
+    It holds `least` to `limit`, a number or an expression (`expressions.py`) over fields of the instruction and of the machine;
+    None: what its bits hold. A signed field's expression is the name of another one of as many bits. `where`: a field; where that
+    is 0, this one means nothing, and may hold anything.
+    """
 
     name: str
     bits: int
     doc: str
     signed: bool = False
     default: int | None = None
+    least: int | None = None
+    limit: int | str | None = None
+    where: str | None = None
 
     @cached_property
-    def low(self) -> int:
+    def lowest(self) -> int:
+        """That its bits hold."""
         return -(1 << (self.bits - 1)) if self.signed else 0
 
     @cached_property
-    def high(self) -> int:
+    def highest(self) -> int:
+        """That its bits hold."""
         return (1 << (self.bits - self.signed)) - 1
+
+    @cached_property
+    def low(self) -> int:
+        """The smallest that it may hold on any machine, beside any fields."""
+        return self.lowest if self.least is None or self.where else self.least
+
+    @cached_property
+    def high(self) -> int:
+        """The largest that it may hold on some machine, beside some fields."""
+        return self.limit if isinstance(self.limit, int) and not self.where else self.highest
+
+    @cached_property
+    def is_limited(self) -> bool:
+        """To less than its bits hold."""
+        return self.least is not None or self.limit is not None
 
 
 @dataclass(frozen=True)
@@ -102,48 +131,50 @@ HEADER = (
     Field("opcode", 8, "which instruction"),
     Field("wait", 3, "take one token from each engine of the set (bit 0 load, 1 array, 2 store) before starting"),
     Field("signal", 3, "give one token to each engine of the set when finished"),
-    Field("flags", 2, "zero"),
+    Field("flags", 2, "zero", limit=0),
     Field("source", 16, "index of the source operator, for listing, trace and report"),
 )
+
+_PES = "array_rows * array_columns"
 
 _TRANSFER = (
     Field("dram_addr", 32, "first byte in DRAM"),
     Field("sram_addr", 32, "first byte in SRAM"),
-    Field("bytes", 32, "length of a contiguous run"),
-    Field("rows", 32, "runs in a plane"),
+    Field("bytes", 32, "length of a contiguous run", least=1, limit="sram_bytes"),
+    Field("rows", 32, "runs in a plane", least=1),
     Field("dram_row_stride", 32, "from run to run in DRAM"),
     Field("sram_row_stride", 32, "from run to run in SRAM"),
-    Field("planes", 16, "planes"),
+    Field("planes", 16, "planes", least=1),
     Field("dram_plane_stride", 32, "from plane to plane in DRAM"),
     Field("sram_plane_stride", 32, "from plane to plane in SRAM"),
 )
 
 _IMAGES = (
-    Field("n", 16, "images"),
+    Field("n", 16, "images", least=1),
     Field("in_h", 16, "input rows that are there; rows outside are padding"),
     Field("in_w", 16, "input columns that are there"),
-    Field("in_c", 16, "input channels"),
+    Field("in_c", 16, "input channels", least=1),
     Field("in_pixel_stride", 16, "from pixel to pixel of the input"),
     Field("in_row_stride", 32, "from row to row of the input"),
     Field("in_image_stride", 32, "from image to image of the input"),
-    Field("out_h", 16, "output rows"),
-    Field("out_w", 16, "output columns"),
+    Field("out_h", 16, "output rows", least=1),
+    Field("out_w", 16, "output columns", least=1),
     Field("out_pixel_stride", 16, "from pixel to pixel of the output"),
     Field("out_row_stride", 32, "from row to row of the output"),
     Field("out_image_stride", 32, "from image to image of the output"),
-    Field("kernel_h", 8, "rows of the window"),
-    Field("kernel_w", 8, "columns of the window"),
-    Field("stride_h", 8, "input rows from output to output"),
-    Field("stride_w", 8, "input columns from output to output"),
-    Field("dilation_h", 8, "input rows between the window's rows"),
-    Field("dilation_w", 8, "input columns between the window's columns"),
+    Field("kernel_h", 8, "rows of the window", least=1),
+    Field("kernel_w", 8, "columns of the window", least=1),
+    Field("stride_h", 8, "input rows from output to output", least=1),
+    Field("stride_w", 8, "input columns from output to output", least=1),
+    Field("dilation_h", 8, "input rows between the window's rows", least=1),
+    Field("dilation_w", 8, "input columns between the window's columns", least=1),
     Field("pad_top", 8, "padding rows above the input"),
     Field("pad_left", 8, "padding columns left of the input"),
 )
 
 _CUT = (
-    Field("lsb", 8, "bits cut off below the result"),
-    Field("lo", 8, "smallest result", signed=True),
+    Field("lsb", 8, "bits cut off below the result", limit="acc_bits - 1"),
+    Field("lo", 8, "smallest result", signed=True, limit="hi"),
     Field("hi", 8, "largest result", signed=True),
 )
 
@@ -154,28 +185,41 @@ _LINEAR = (
     Field("out_addr", 32, "output"),
 )
 
-_SPARSE = (
-    Field("steps", 32, "lines of weights that are there; k: all of them, and no bitmap is read"),
-    Field(
-        "mask_addr",
-        32,
-        "where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs to"
-        " the j-th set bit, steps without a line count as zero, lines without a set bit are unused",
-        default=0,
-    ),
-)
+
+def _sparse(k: str) -> tuple[Field, ...]:
+    """Of a sum of `k` products."""
+    return (
+        Field("steps", 32, "lines of weights that are there; k: all of them, and no bitmap is read", limit=k),
+        Field(
+            "mask_addr",
+            32,
+            "where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs"
+            " to the j-th set bit, steps without a line count as zero, lines without a set bit are unused",
+            default=0,
+        ),
+    )
+
 
 _OUTPUT_PATH = (
-    Field("pool_h", 8, "rows of the window of results whose maximum is kept; windows do not overlap", default=1),
-    Field("pool_w", 8, "columns of that window; out_h and out_w count windows", default=1),
+    Field(
+        "pool_h", 8, "rows of the window of results whose maximum is kept; windows do not overlap", default=1, least=1
+    ),
+    Field("pool_w", 8, "columns of that window; out_h and out_w count windows", default=1, least=1),
     Field("add", 1, "add a second operand to the cut result, as ELTWISE does (a the result, b the operand)", default=0),
     Field("add_addr", 32, "second operand, in the order of the output, channels contiguous", default=0),
     Field("add_pixel_stride", 16, "from pixel to pixel of the second operand", default=0),
     Field("add_row_stride", 32, "from row to row of the second operand", default=0),
     Field("add_image_stride", 32, "from image to image of the second operand", default=0),
-    Field("shift_a", 8, "bits cut off the result before the addition", default=0),
-    Field("shift_b", 8, "bits cut off the second operand before the addition", default=0),
-    Field("add_lo", 8, "smallest sum", signed=True, default=0),
+    Field("shift_a", 8, "bits cut off the result before the addition", default=0, limit="acc_bits - 1", where="add"),
+    Field(
+        "shift_b",
+        8,
+        "bits cut off the second operand before the addition",
+        default=0,
+        limit="acc_bits - 1",
+        where="add",
+    ),
+    Field("add_lo", 8, "smallest sum", signed=True, default=0, limit="add_hi", where="add"),
     Field("add_hi", 8, "largest sum", signed=True, default=0),
 )
 
@@ -217,11 +261,13 @@ INSTRUCTIONS = (
         Engine.ARRAY,
         "switch the connections between the PBs",
         (
-            Field("mode", 8, "0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise"),
+            Field("mode", 8, "0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise", limit=len(Mode) - 1),
             Field(
                 "rows",
                 16,
                 "rows of the array's shape, its columns are PEs / rows; array_rows in modes other than conv and grouped",
+                least=1,
+                limit=_PES,
             ),
         ),
     ),
@@ -236,11 +282,19 @@ INSTRUCTIONS = (
         (
             *_LINEAR,
             *_IMAGES,
-            Field("out_c", 16, "output channels"),
-            Field("groups", 16, "groups of input and output channels; 1 in conv mode, more in grouped mode"),
-            Field("rows", 16, "rows of the shape it is made for; those of the RECONFIGURE before it"),
+            Field("out_c", 16, "output channels", least=1, limit="rows"),
+            Field(
+                "groups",
+                16,
+                "groups of input and output channels; 1 in conv mode, more in grouped mode",
+                least=1,
+                limit="out_c",
+            ),
+            Field(
+                "rows", 16, "rows of the shape it is made for; those of the RECONFIGURE before it", least=1, limit=_PES
+            ),
             *_CUT,
-            *_SPARSE,
+            *_sparse("kernel_h * kernel_w * (in_c // groups)"),
             *_OUTPUT_PATH,
         ),
     ),
@@ -251,15 +305,15 @@ INSTRUCTIONS = (
         "fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last`",
         (
             *_LINEAR,
-            Field("n", 16, "images"),
-            Field("in_c", 32, "inputs of this part of the sum; its k"),
-            Field("out_c", 16, "outputs"),
+            Field("n", 16, "images", least=1),
+            Field("in_c", 32, "inputs of this part of the sum; its k", least=1, limit="sram_bytes"),
+            Field("out_c", 16, "outputs", least=1),
             Field("in_image_stride", 32, "from image to image of the input"),
             Field("out_image_stride", 32, "from image to image of the output"),
             Field("first", 1, "start from the bias; otherwise go on from the sums in the PEs"),
             Field("last", 1, "cut and write the results; otherwise leave the sums in the PEs"),
             *_CUT,
-            *_SPARSE,
+            *_sparse("in_c"),
         ),
     ),
     InstructionFormat(
@@ -272,7 +326,7 @@ INSTRUCTIONS = (
             Field("out_addr", 32, "output"),
             *_IMAGES,
             Field("pad_value", 8, "what padding counts as", signed=True),
-            Field("lo", 8, "smallest result", signed=True),
+            Field("lo", 8, "smallest result", signed=True, limit="hi"),
             Field("hi", 8, "largest result", signed=True),
         ),
     ),
@@ -285,11 +339,11 @@ INSTRUCTIONS = (
             Field("a_addr", 32, "first operand"),
             Field("b_addr", 32, "second operand"),
             Field("out_addr", 32, "output; may be an operand itself"),
-            Field("bytes", 32, "elements"),
-            Field("shift_a", 8, "bits cut off the first operand"),
-            Field("shift_b", 8, "bits cut off the second operand"),
+            Field("bytes", 32, "elements", least=1, limit="sram_bytes"),
+            Field("shift_a", 8, "bits cut off the first operand", limit="acc_bits - 1"),
+            Field("shift_b", 8, "bits cut off the second operand", limit="acc_bits - 1"),
             Field("unary", 1, "one operand only"),
-            Field("lo", 8, "smallest result", signed=True),
+            Field("lo", 8, "smallest result", signed=True, limit="hi"),
             Field("hi", 8, "largest result", signed=True),
         ),
     ),

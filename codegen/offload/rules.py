@@ -18,7 +18,7 @@ from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.arithmetic import compose, half
 from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES
 from tvm_re2na.codegen.graph.ops import four_axes
-from tvm_re2na.codegen.isa.table import BY_NAME
+from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, WINDOWED, Operator, Scalar
 
 Violation: TypeAlias = tuple[Scalar, Scalar]
@@ -150,8 +150,11 @@ def power_of_two_scales(op: Operator, arch: Architecture) -> Violation | None:
 def shift_range(op: Operator, arch: Architecture) -> Violation | None:
     """The result's exponent must lie 0 to (accumulator bits - 1) above the exponent of what is rescaled: the machine shifts
     right only, and no further than its accumulator is wide."""
-    shifts = [rescale.shift for rescale in op.rescales if not 0 <= rescale.shift < arch.acc_bits]
-    return (shifts[0], f"0..{arch.acc_bits - 1}") if shifts else None
+    least, most = (
+        limits_of(arch, "ELTWISE", "shift_a") if op.kind == "add" else limits_of(arch, _instruction(op), "lsb")
+    )
+    shifts = [rescale.shift for rescale in op.rescales if not least <= rescale.shift <= most]
+    return (shifts[0], f"{least}..{most}") if shifts else None
 
 
 @constraint(*LINEAR, "add")
@@ -243,25 +246,23 @@ def zero_padding(op: Operator, arch: Architecture) -> Violation | None:
 @constraint(*WINDOWED, "pad")
 def window_fields(op: Operator, arch: Architecture) -> Violation | None:
     """Kernel, stride, dilation and top and left padding must fit the instruction's fields."""
-    del arch
     if op.window is None:
         return None
     top, left, _, _ = op.window.padding
     pairs = {"kernel": op.window.kernel, "stride": op.window.stride, "dilation": op.window.dilation}
     found = {f"{name}_{axis}": size for name, pair in pairs.items() for axis, size in zip("hw", pair, strict=True)}
-    return _fields("CONV" if op.kind == "conv2d" else "POOL", {**found, "pad_top": top, "pad_left": left})
+    return _fields(arch, _instruction(op), {**found, "pad_top": top, "pad_left": left})
 
 
 @constraint(*KINDS)
 def size_fields(op: Operator, arch: Architecture) -> Violation | None:
     """Batch, channels, rows and columns must fit the instruction's fields."""
-    del arch
     for tensor in (*op.inputs, op.output):
         names = ("n", "out_c") if len(tensor.shape) == 2 and op.kind == "dense" else ("n", "in_c", "in_h", "in_w")
         inputs_of_dense = op.kind == "dense" and tensor is not op.output
         sizes = dict(zip(names, tensor.sizes[:1] if inputs_of_dense else tensor.sizes, strict=False))
         flat = len(tensor.shape) == 2 and op.kind != "dense"
-        violation = None if flat else _fields("DENSE" if op.kind == "dense" else "CONV", sizes)
+        violation = None if flat else _fields(arch, "DENSE" if op.kind == "dense" else "CONV", sizes)
         if violation:
             return violation
     return None
@@ -323,9 +324,18 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
     return rows * width * channels + out_rows * out_width * block + weights + slack
 
 
-def _fields(instruction: str, values: dict[str, int]) -> Violation | None:
-    limits = {field.name: field.high for field in BY_NAME[instruction].body}
-    return next(((f"{name} {value}", limits[name]) for name, value in values.items() if value > limits[name]), None)
+def _instruction(op: Operator) -> str:
+    """That computes a windowed or linear operator, or padding."""
+    return {"conv2d": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
+
+
+def _fields(arch: Architecture, instruction: str, values: dict[str, int]) -> Violation | None:
+    """The first value that is outside the limits of its field, and the limit that it crosses."""
+    for name, value in values.items():
+        least, most = limits_of(arch, instruction, name)
+        if not least <= value <= most:
+            return f"{name} {value}", least if value < least else most
+    return None
 
 
 def _text(shape: tuple[int | None, ...]) -> str:

@@ -33,6 +33,7 @@ from tvm_re2na.codegen.graph.ops import (
     four_axes,
 )
 from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles, pools_in_output_path
@@ -206,7 +207,7 @@ class _Lowering:
     def _better_as_conv(self, op: Dense, dense: DenseUnit) -> bool:
         """A batch may fill the array's columns with images: fewer cycles than one image after the other."""
         outputs, inputs = op.weight.shape
-        if dense.in_shape[0] == 1 or inputs >= 2**16:
+        if dense.in_shape[0] == 1 or inputs > limits_of(self.arch, "CONV", "in_c")[1]:
             return False
         part = dense.largest_part(self.arch)
         as_dense = dense.cycles(Weights(self.arch.array_rows, ()), {1: 1}, part, self.durations)

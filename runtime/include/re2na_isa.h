@@ -729,6 +729,146 @@ static inline uint64_t re2na_ceil(uint64_t a, uint64_t b) { return b ? a / b + (
 static inline uint64_t re2na_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t re2na_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+/* What a field may hold on a machine, beside the instruction's other fields. */
+typedef struct re2na_range {
+  const char *field;
+  size_t offset; /* of its value, an int64_t, in re2na_instruction */
+  int64_t low, high;
+} re2na_range;
+
+static inline re2na_range re2na_range_at(const char *field, size_t offset, int64_t low, int64_t high) {
+  re2na_range range;
+  range.field = field;
+  range.offset = offset;
+  range.low = low;
+  range.high = high;
+  return range;
+}
+
+static inline re2na_range re2na_reconfigure_range(const re2na_arch *arch, const re2na_reconfigure *at, unsigned number) {
+  (void)at;
+  switch (number) {
+    case 0: return re2na_range_at("mode", offsetof(re2na_instruction, body.reconfigure.mode), 0, INT64_C(4));
+    case 1: return re2na_range_at("rows", offsetof(re2na_instruction, body.reconfigure.rows), 1, (int64_t)re2na_min(re2na_times((uint64_t)arch->array_rows, (uint64_t)arch->array_columns), UINT64_C(65535)));
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+static inline re2na_range re2na_load_range(const re2na_arch *arch, const re2na_load *at, unsigned number) {
+  (void)at;
+  switch (number) {
+    case 0: return re2na_range_at("bytes", offsetof(re2na_instruction, body.load.transfer.bytes), 1, (int64_t)re2na_min((uint64_t)arch->sram_bytes, UINT64_C(4294967295)));
+    case 1: return re2na_range_at("rows", offsetof(re2na_instruction, body.load.transfer.rows), 1, INT64_C(4294967295));
+    case 2: return re2na_range_at("planes", offsetof(re2na_instruction, body.load.transfer.planes), 1, INT64_C(65535));
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+static inline re2na_range re2na_store_range(const re2na_arch *arch, const re2na_store *at, unsigned number) {
+  (void)at;
+  switch (number) {
+    case 0: return re2na_range_at("bytes", offsetof(re2na_instruction, body.store.transfer.bytes), 1, (int64_t)re2na_min((uint64_t)arch->sram_bytes, UINT64_C(4294967295)));
+    case 1: return re2na_range_at("rows", offsetof(re2na_instruction, body.store.transfer.rows), 1, INT64_C(4294967295));
+    case 2: return re2na_range_at("planes", offsetof(re2na_instruction, body.store.transfer.planes), 1, INT64_C(65535));
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+static inline re2na_range re2na_conv_range(const re2na_arch *arch, const re2na_conv *at, unsigned number) {
+  switch (number) {
+    case 0: return re2na_range_at("n", offsetof(re2na_instruction, body.conv.window.n), 1, INT64_C(65535));
+    case 1: return re2na_range_at("in_c", offsetof(re2na_instruction, body.conv.window.in_c), 1, INT64_C(65535));
+    case 2: return re2na_range_at("out_h", offsetof(re2na_instruction, body.conv.window.out_h), 1, INT64_C(65535));
+    case 3: return re2na_range_at("out_w", offsetof(re2na_instruction, body.conv.window.out_w), 1, INT64_C(65535));
+    case 4: return re2na_range_at("kernel_h", offsetof(re2na_instruction, body.conv.window.kernel_h), 1, INT64_C(255));
+    case 5: return re2na_range_at("kernel_w", offsetof(re2na_instruction, body.conv.window.kernel_w), 1, INT64_C(255));
+    case 6: return re2na_range_at("stride_h", offsetof(re2na_instruction, body.conv.window.stride_h), 1, INT64_C(255));
+    case 7: return re2na_range_at("stride_w", offsetof(re2na_instruction, body.conv.window.stride_w), 1, INT64_C(255));
+    case 8: return re2na_range_at("dilation_h", offsetof(re2na_instruction, body.conv.window.dilation_h), 1, INT64_C(255));
+    case 9: return re2na_range_at("dilation_w", offsetof(re2na_instruction, body.conv.window.dilation_w), 1, INT64_C(255));
+    case 10: return re2na_range_at("rows", offsetof(re2na_instruction, body.conv.rows), 1, (int64_t)re2na_min(re2na_times((uint64_t)arch->array_rows, (uint64_t)arch->array_columns), UINT64_C(65535)));
+    case 11: return re2na_range_at("out_c", offsetof(re2na_instruction, body.conv.out_c), 1, (int64_t)re2na_min((uint64_t)at->rows, UINT64_C(65535)));
+    case 12: return re2na_range_at("groups", offsetof(re2na_instruction, body.conv.groups), 1, (int64_t)re2na_min((uint64_t)at->out_c, UINT64_C(65535)));
+    case 13: return re2na_range_at("lsb", offsetof(re2na_instruction, body.conv.lsb), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255)));
+    case 14: return re2na_range_at("lo", offsetof(re2na_instruction, body.conv.lo), -128, at->hi);
+    case 15: return re2na_range_at("steps", offsetof(re2na_instruction, body.conv.steps), 0, (int64_t)re2na_min(re2na_times(re2na_times((uint64_t)at->window.kernel_h, (uint64_t)at->window.kernel_w), re2na_over((uint64_t)at->window.in_c, (uint64_t)at->groups)), UINT64_C(4294967295)));
+    case 16: return re2na_range_at("pool_h", offsetof(re2na_instruction, body.conv.pool_h), 1, INT64_C(255));
+    case 17: return re2na_range_at("pool_w", offsetof(re2na_instruction, body.conv.pool_w), 1, INT64_C(255));
+    case 18: return at->add ? re2na_range_at("shift_a", offsetof(re2na_instruction, body.conv.shift_a), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255))) : re2na_range_at("shift_a", offsetof(re2na_instruction, body.conv.shift_a), 0, 255);
+    case 19: return at->add ? re2na_range_at("shift_b", offsetof(re2na_instruction, body.conv.shift_b), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255))) : re2na_range_at("shift_b", offsetof(re2na_instruction, body.conv.shift_b), 0, 255);
+    case 20: return at->add ? re2na_range_at("add_lo", offsetof(re2na_instruction, body.conv.add_lo), -128, at->add_hi) : re2na_range_at("add_lo", offsetof(re2na_instruction, body.conv.add_lo), -128, 127);
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+static inline re2na_range re2na_dense_range(const re2na_arch *arch, const re2na_dense *at, unsigned number) {
+  switch (number) {
+    case 0: return re2na_range_at("n", offsetof(re2na_instruction, body.dense.n), 1, INT64_C(65535));
+    case 1: return re2na_range_at("in_c", offsetof(re2na_instruction, body.dense.in_c), 1, (int64_t)re2na_min((uint64_t)arch->sram_bytes, UINT64_C(4294967295)));
+    case 2: return re2na_range_at("out_c", offsetof(re2na_instruction, body.dense.out_c), 1, INT64_C(65535));
+    case 3: return re2na_range_at("lsb", offsetof(re2na_instruction, body.dense.lsb), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255)));
+    case 4: return re2na_range_at("lo", offsetof(re2na_instruction, body.dense.lo), -128, at->hi);
+    case 5: return re2na_range_at("steps", offsetof(re2na_instruction, body.dense.steps), 0, (int64_t)re2na_min((uint64_t)at->in_c, UINT64_C(4294967295)));
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+static inline re2na_range re2na_pool_range(const re2na_arch *arch, const re2na_pool *at, unsigned number) {
+  (void)arch;
+  switch (number) {
+    case 0: return re2na_range_at("n", offsetof(re2na_instruction, body.pool.window.n), 1, INT64_C(65535));
+    case 1: return re2na_range_at("in_c", offsetof(re2na_instruction, body.pool.window.in_c), 1, INT64_C(65535));
+    case 2: return re2na_range_at("out_h", offsetof(re2na_instruction, body.pool.window.out_h), 1, INT64_C(65535));
+    case 3: return re2na_range_at("out_w", offsetof(re2na_instruction, body.pool.window.out_w), 1, INT64_C(65535));
+    case 4: return re2na_range_at("kernel_h", offsetof(re2na_instruction, body.pool.window.kernel_h), 1, INT64_C(255));
+    case 5: return re2na_range_at("kernel_w", offsetof(re2na_instruction, body.pool.window.kernel_w), 1, INT64_C(255));
+    case 6: return re2na_range_at("stride_h", offsetof(re2na_instruction, body.pool.window.stride_h), 1, INT64_C(255));
+    case 7: return re2na_range_at("stride_w", offsetof(re2na_instruction, body.pool.window.stride_w), 1, INT64_C(255));
+    case 8: return re2na_range_at("dilation_h", offsetof(re2na_instruction, body.pool.window.dilation_h), 1, INT64_C(255));
+    case 9: return re2na_range_at("dilation_w", offsetof(re2na_instruction, body.pool.window.dilation_w), 1, INT64_C(255));
+    case 10: return re2na_range_at("lo", offsetof(re2na_instruction, body.pool.lo), -128, at->hi);
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+static inline re2na_range re2na_eltwise_range(const re2na_arch *arch, const re2na_eltwise *at, unsigned number) {
+  switch (number) {
+    case 0: return re2na_range_at("bytes", offsetof(re2na_instruction, body.eltwise.bytes), 1, (int64_t)re2na_min((uint64_t)arch->sram_bytes, UINT64_C(4294967295)));
+    case 1: return re2na_range_at("shift_a", offsetof(re2na_instruction, body.eltwise.shift_a), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255)));
+    case 2: return re2na_range_at("shift_b", offsetof(re2na_instruction, body.eltwise.shift_b), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255)));
+    case 3: return re2na_range_at("lo", offsetof(re2na_instruction, body.eltwise.lo), -128, at->hi);
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
+/* How many fields of an instruction's body may not hold all that their bits can. */
+static inline unsigned re2na_range_count(uint32_t opcode) {
+  switch (opcode) {
+    case RE2NA_RECONFIGURE: return 2;
+    case RE2NA_LOAD: return 3;
+    case RE2NA_STORE: return 3;
+    case RE2NA_CONV: return 21;
+    case RE2NA_DENSE: return 6;
+    case RE2NA_POOL: return 11;
+    case RE2NA_ELTWISE: return 4;
+    default: return 0;
+  }
+}
+
+/* Of one of these; its limits are meant only where those of smaller numbers are kept. */
+static inline re2na_range re2na_range_of(const re2na_arch *arch, const re2na_instruction *at, unsigned number) {
+  switch (at->opcode) {
+    case RE2NA_RECONFIGURE: return re2na_reconfigure_range(arch, &at->body.reconfigure, number);
+    case RE2NA_LOAD: return re2na_load_range(arch, &at->body.load, number);
+    case RE2NA_STORE: return re2na_store_range(arch, &at->body.store, number);
+    case RE2NA_CONV: return re2na_conv_range(arch, &at->body.conv, number);
+    case RE2NA_DENSE: return re2na_dense_range(arch, &at->body.dense, number);
+    case RE2NA_POOL: return re2na_pool_range(arch, &at->body.pool, number);
+    case RE2NA_ELTWISE: return re2na_eltwise_range(arch, &at->body.eltwise, number);
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
 static inline uint64_t re2na_halt_cycles(const re2na_arch *arch) {
   (void)arch;
   const uint64_t cycles = UINT64_C(0);

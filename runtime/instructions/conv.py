@@ -99,7 +99,7 @@ def _added(arch: Architecture, at: Instruction, results: Ints, operand: Ints) ->
 
 def _need_shape(machine: Machine, at: Instruction) -> None:
     columns = machine.arch.pe_count // machine.rows
-    if at["rows"] != machine.rows or at["out_c"] > machine.rows:
-        raise SimulationError(f"rows = {at['rows']}, out_c = {at['out_c']}, the array's shape has {machine.rows} rows")
+    if at["rows"] != machine.rows:
+        raise SimulationError(f"rows = {at['rows']}, the array's shape has {machine.rows}")
     if at["pool_h"] * at["pool_w"] > (1 if at["add"] else columns):
         raise SimulationError(f"window of {at['pool_h']} x {at['pool_w']}, add = {at['add']}, {columns} columns")

@@ -1,6 +1,6 @@
-/* From any fields to a program that is accepted: what is too large is halved until it fits, addresses are drawn where
- * the bytes fit, as often as not flush with the memory's end. What is refused stays possible: the mutator leaves this
- * out at times. */
+/* From any fields to a program that is accepted: each within the limits that the instruction table gives it, what is
+ * too large is halved until it fits, addresses are drawn where the bytes fit, as often as not flush with the memory's
+ * end. The numbers here keep sizes small. What is refused stays possible: the mutator leaves this out at times. */
 #include <string.h>
 
 #include "insn/insn.h"
@@ -24,6 +24,14 @@ static int64_t clip(int64_t value, int64_t low, int64_t high) {
 }
 
 static void clip_to(int64_t *value, int64_t low, int64_t high) { *value = clip(*value, low, high); }
+
+/* Every field of the body. */
+static void into_limits(const state *by, re2na_instruction *at) {
+  for (unsigned i = 0; i < re2na_range_count(at->opcode); i++) {
+    const re2na_range range = re2na_range_of(&by->of->arch, at, i);
+    clip_to((int64_t *)(void *)((char *)at + range.offset), range.low, range.high);
+  }
+}
 
 static void halve(int64_t *value) { *value = (*value + 1) / 2; }
 
@@ -88,12 +96,10 @@ static void clip_window(state *by, re2na_sliding *w, re2na_view *input) {
   clip_to(&w->in_w, 0, 20);
   clip_to(&w->out_h, 1, 12);
   clip_to(&w->out_w, 1, 12);
-  clip_to(&w->kernel_h, 1, point ? 1 : large ? 255 : 6);
-  clip_to(&w->kernel_w, 1, point ? 1 : large ? 255 : 6);
-  clip_to(&w->stride_h, 1, 255);
-  clip_to(&w->stride_w, 1, 255);
-  clip_to(&w->dilation_h, 1, 255);
-  clip_to(&w->dilation_w, 1, 255);
+  if (point || !large) {
+    clip_to(&w->kernel_h, 1, point ? 1 : 6);
+    clip_to(&w->kernel_w, 1, point ? 1 : 6);
+  }
   if (!real) return;
   real_axis(by, &w->in_h, &w->out_h, &w->kernel_h, &w->stride_h, &w->dilation_h, &w->pad_top);
   real_axis(by, &w->in_w, &w->out_w, &w->kernel_w, &w->stride_w, &w->dilation_w, &w->pad_left);
@@ -102,28 +108,22 @@ static void clip_window(state *by, re2na_sliding *w, re2na_view *input) {
   input->image_stride = input->row_stride * w->in_h;
 }
 
-static void order(int64_t *lo, int64_t *hi) {
-  const int64_t low = *lo < *hi ? *lo : *hi, high = *lo < *hi ? *hi : *lo;
-  *lo = low;
-  *hi = high;
-}
-
+/* `steps` is no more than `k`. */
 static void repair_weights(state *by, int64_t *steps, int64_t k, int64_t out_c, int64_t *weights, int64_t *mask,
                            int64_t *bias) {
   if (chance(by->random, 2)) *steps = k;
-  clip_to(steps, 0, k);
   while (*steps * out_c > sram_of(by)) *steps /= 2;
   place(by, weights, *steps * out_c, 0, sram_of(by));
   if (*steps < k) place(by, mask, (k + 7) / 8, 0, sram_of(by));
   place(by, bias, 4 * out_c, 0, sram_of(by));
 }
 
-static void repair_groups(state *by, re2na_conv *body) {
-  const int64_t most = body->rows < 70 ? body->rows : 70;
+static void repair_groups(state *by, re2na_instruction *at) {
+  re2na_conv *body = &at->body.conv;
   int64_t *in_c = &body->window.in_c;
-  clip_to(&body->out_c, 1, most);
+  clip_to(&body->out_c, 1, 70);
   clip_to(in_c, 1, chance(by->random, 8) ? 300 : 70);
-  clip_to(&body->groups, 1, body->out_c);
+  into_limits(by, at);
   if (body->out_c % body->groups == 0 && *in_c % body->groups == 0) return;
   if (chance(by->random, 2)) { /* depthwise, or nearly */
     body->groups = body->out_c;
@@ -133,18 +133,15 @@ static void repair_groups(state *by, re2na_conv *body) {
   }
 }
 
-static void repair_conv(state *by, re2na_conv *body) {
+static void repair_conv(state *by, re2na_instruction *at) {
+  re2na_conv *body = &at->body.conv;
   const re2na_arch *arch = &by->of->arch;
   const int64_t columns = arch->array_rows * arch->array_columns / by->rows;
   re2na_sliding *w = &body->window;
   body->rows = by->rows;
-  repair_groups(by, body);
+  into_limits(by, at);
+  repair_groups(by, at);
   clip_window(by, w, &body->input);
-  clip_to(&body->lsb, 0, arch->acc_bits - 1);
-  clip_to(&body->shift_a, 0, arch->acc_bits - 1);
-  clip_to(&body->shift_b, 0, arch->acc_bits - 1);
-  order(&body->lo, &body->hi);
-  order(&body->add_lo, &body->add_hi);
   clip_to(&body->pool_h, 1, 3);
   clip_to(&body->pool_w, 1, 3);
   if (body->add || body->pool_h * body->pool_w > columns) body->pool_h = body->pool_w = 1;
@@ -154,32 +151,34 @@ static void repair_conv(state *by, re2na_conv *body) {
   if (body->add) fit_output(by, w, &body->operand, body->out_c);
   fit_output(by, w, &body->output, body->out_c);
   fit_input(by, w, &body->input);
+  into_limits(by, at);
   repair_weights(by, &body->steps, w->kernel_h * w->kernel_w * (w->in_c / body->groups), body->out_c,
                  &body->weight_addr, &body->mask_addr, &body->bias_addr);
 }
 
-static void repair_pool(state *by, re2na_pool *body) {
+static void repair_pool(state *by, re2na_instruction *at) {
+  re2na_pool *body = &at->body.pool;
   re2na_sliding *w = &body->window;
+  into_limits(by, at);
   clip_to(&w->in_c, 1, 70);
   clip_window(by, w, &body->input);
-  order(&body->lo, &body->hi);
   while (w->n * w->out_h * w->out_w * w->in_c > sram_of(by)) halve(&w->out_h), halve(&w->out_w);
   fit_output(by, w, &body->output, w->in_c);
   fit_input(by, w, &body->input);
 }
 
-static void repair_dense(state *by, re2na_dense *body) {
+static void repair_dense(state *by, re2na_instruction *at) {
+  re2na_dense *body = &at->body.dense;
   const re2na_arch *arch = &by->of->arch;
   const int64_t pes = arch->array_rows * arch->array_columns;
+  into_limits(by, at);
   clip_to(&body->n, 1, 8);
   clip_to(&body->out_c, 1, 100);
   clip_to(&body->in_c, 1, chance(by->random, 8) ? 3000 : 90);
   if (by->unfinished) body->n = by->unfinished->n, body->out_c = by->unfinished->out_c;
   else if (body->n * body->out_c > pes) body->n = 1, body->out_c = clip(body->out_c, 1, pes);
   body->first = !by->unfinished;
-  clip_to(&body->lsb, 0, arch->acc_bits - 1);
-  order(&body->lo, &body->hi);
-  if (body->in_c > sram_of(by)) body->in_c = sram_of(by);
+  into_limits(by, at);
   int64_t n = body->n;
   axis in[] = {{&n, &body->in_image_stride}}, out[] = {{&n, &body->out_image_stride}};
   while (span(in, 1, body->in_c) > sram_of(by)) body->in_image_stride /= 2;
@@ -190,24 +189,23 @@ static void repair_dense(state *by, re2na_dense *body) {
   by->unfinished = body->last ? NULL : body;
 }
 
-static void repair_eltwise(state *by, re2na_eltwise *body) {
-  clip_to(&body->bytes, 1, sram_of(by) < 1500 ? sram_of(by) : 1500);
-  clip_to(&body->shift_a, 0, by->of->arch.acc_bits - 1);
-  clip_to(&body->shift_b, 0, by->of->arch.acc_bits - 1);
-  order(&body->lo, &body->hi);
+static void repair_eltwise(state *by, re2na_instruction *at) {
+  re2na_eltwise *body = &at->body.eltwise;
+  into_limits(by, at);
+  clip_to(&body->bytes, 1, 1500);
   place(by, &body->a_addr, body->bytes, 0, sram_of(by));
   place(by, &body->b_addr, body->bytes, 0, sram_of(by));
   place(by, &body->out_addr, body->bytes, 0, sram_of(by));
 }
 
-static void repair_transfer(state *by, re2na_transfer *body, bool is_load) {
+static void repair_transfer(state *by, re2na_instruction *at, re2na_transfer *body, bool is_load) {
   const parts *of = by->of;
   const int64_t behind = (int64_t)(of->constants_address + of->constants_bytes), dram = (int64_t)of->dram_bytes;
   const bool above = behind < dram || of->constants_address == 0;
   const int64_t low = is_load || !above ? 0 : behind, high = is_load || above ? dram : (int64_t)of->constants_address;
   axis near[] = {{&body->rows, &body->sram_row_stride}, {&body->planes, &body->sram_plane_stride}};
   axis far[] = {{&body->rows, &body->dram_row_stride}, {&body->planes, &body->dram_plane_stride}};
-  clip_to(&body->bytes, 1, sram_of(by));
+  into_limits(by, at);
   clip_to(&body->rows, 1, 12);
   clip_to(&body->planes, 1, 5);
   if (body->bytes > high - low) body->bytes = high > low ? high - low : 1;
@@ -261,12 +259,12 @@ static int64_t draw_rows(state *by, bool any) {
 
 static void repair_body(state *by, re2na_instruction *at) {
   switch (at->opcode) {
-    case RE2NA_LOAD: repair_transfer(by, &at->body.load.transfer, true); break;
-    case RE2NA_STORE: repair_transfer(by, &at->body.store.transfer, false); break;
-    case RE2NA_CONV: repair_conv(by, &at->body.conv); break;
-    case RE2NA_DENSE: repair_dense(by, &at->body.dense); break;
-    case RE2NA_POOL: repair_pool(by, &at->body.pool); break;
-    case RE2NA_ELTWISE: repair_eltwise(by, &at->body.eltwise); break;
+    case RE2NA_LOAD: repair_transfer(by, at, &at->body.load.transfer, true); break;
+    case RE2NA_STORE: repair_transfer(by, at, &at->body.store.transfer, false); break;
+    case RE2NA_CONV: repair_conv(by, at); break;
+    case RE2NA_DENSE: repair_dense(by, at); break;
+    case RE2NA_POOL: repair_pool(by, at); break;
+    case RE2NA_ELTWISE: repair_eltwise(by, at); break;
     default: break;
   }
 }

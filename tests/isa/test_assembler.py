@@ -13,6 +13,7 @@ from tvm_re2na.codegen.isa import (
     INSTRUCTIONS,
     AssembleError,
     DecodeError,
+    EncodeError,
     Instruction,
     InstructionFormat,
     assemble,
@@ -47,6 +48,16 @@ def test_round_trips_of_every_opcode(row: InstructionFormat, data: st.DataObject
     assert assemble(str(instruction)) == [instruction]
 
 
+@pytest.mark.parametrize("row", INSTRUCTIONS, ids=lambda row: row.name)
+def test_what_is_outside_its_limits_can_be_written_as_it_was_read(row: InstructionFormat) -> None:
+    for values in ({field.name: field.lowest for field in row.body}, {field.name: field.highest for field in row.body}):
+        instruction = Instruction(row, values)
+        assert decode(encode([instruction])) == [instruction]
+        for name in values:
+            with pytest.raises(EncodeError, match=f"{row.name}: {name} = {2**32} is outside"):
+                encode([Instruction(row, values | {name: 2**32})])
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of([instructions_of(row) for row in INSTRUCTIONS]), max_size=8))
 def test_round_trips_of_programs(instructions: list[Instruction]) -> None:
@@ -75,7 +86,8 @@ def test_a_listing_names_offsets_and_sources() -> None:
     ("text", "message"),
     [
         ("\n\nNOP", "line 3: unknown instruction 'NOP'; known: HALT, "),
-        ("RECONFIGURE mode=256 rows=64", "line 1: RECONFIGURE: mode = 256 is outside 0..255"),
+        ("RECONFIGURE mode=256 rows=64", "line 1: RECONFIGURE: mode = 256 is outside 0..4"),
+        ("RECONFIGURE mode=1 rows=0", "line 1: RECONFIGURE: rows = 0 is outside 1..65535"),
         ("RECONFIGURE mode=x", "line 1: RECONFIGURE: mode = 'x' is no number"),
         ("RECONFIGURE", r"line 1: RECONFIGURE: missing \['mode', 'rows'\]"),
         ("RECONFIGURE mode=1 mode=2", "line 1: RECONFIGURE: field 'mode' is there twice"),
@@ -93,7 +105,7 @@ def test_errors_name_line_field_and_limit(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("row", INSTRUCTIONS, ids=lambda row: row.name)
 def test_truncated_and_reserved_bits_are_refused(row: InstructionFormat) -> None:
-    code = encode([make(row.name, **dict.fromkeys((field.name for field in row.body), 0))])
+    code = encode([make(row.name, **{field.name: field.low for field in row.body})])
     with pytest.raises(DecodeError, match="offset 0"):
         decode(code[:-1])
     with pytest.raises(DecodeError, match="zero by definition"):

@@ -9,7 +9,8 @@ import pytest
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.generate.files import BEGIN, END, timing_documentation
 from tvm_re2na.codegen.isa import INSTRUCTIONS, duration, duration_parts, make
-from tvm_re2na.codegen.isa.durations import DURATIONS, MACHINE, field_names
+from tvm_re2na.codegen.isa.durations import DURATIONS, field_names
+from tvm_re2na.codegen.isa.expressions import MACHINE
 
 ARCH = Architecture()
 CONV = {"n": 1, "out_h": 10, "out_w": 13, "out_c": 64, "groups": 1, "rows": 64, "steps": 100}

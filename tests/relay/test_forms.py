@@ -35,6 +35,16 @@ def test_computed_weights_and_operands() -> None:
     assert _rule(relay.qnn.op.add(x, constant, one, zero, one, zero, one, zero), "add") == "computed_operands"
 
 
+def test_another_layout() -> None:
+    x, zero, one = relay.var("x", shape=(1, 4, 4, 2), dtype="int8"), relay.const(0), relay.const(np.float32(1))
+    weight = relay.const(np.ones((1, 1, 2, 3), np.int8))
+    y = relay.qnn.op.conv2d(
+        x, weight, zero, zero, one, one, (1, 1), 3, data_layout="NHWC", kernel_layout="HWIO", out_dtype="int32"
+    )
+    y = relay.qnn.op.requantize(y, one, zero, relay.const(np.float32(16)), zero, axis=3, out_dtype="int8")
+    assert _rule(y, "conv2d") == "nchw_layout"
+
+
 def test_scales_that_no_shift_can_make() -> None:
     """TVM would shift by more than 64 bits. Fake quantisation stays in floating point; what is integer already is refused."""
     net = QdqBuilder((1, 2, 4, 4))

@@ -56,6 +56,26 @@ def wide_kernel() -> onnx.ModelProto:
     return b.build()
 
 
+def other_batch() -> onnx.ModelProto:
+    b = QdqBuilder((2, 4, 4, 4), -6)
+    b.conv(weights(RNG, 4, 4, 3, 3), None, exponent=-4)
+    b.reshape((1, 32))
+    return b.build()
+
+
+def wide_rows() -> onnx.ModelProto:
+    b = QdqBuilder((1, 1, 1, 65536), -6)
+    b.conv(weights(RNG, 1, 1, 1, 1), None, exponent=-4)
+    return b.build()
+
+
+def padding_of_ones() -> onnx.ModelProto:
+    b = QdqBuilder((1, 2, 4, 4), -6)
+    b.pad(1, 1, 1, 1, value=1.0)
+    b.conv(weights(RNG, 3, 2, 3, 3), None, exponent=-4)
+    return b.build()
+
+
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
     "uint8 data": (uint8, "conv2d", "int8_data", "uint8"),
     "zero point": (zero_point, "conv2d", "zero_points", 3),
@@ -67,6 +87,9 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
     "broadcast": (broadcast_add, "add", "equal_shapes", "1x3x1x1 and 1x3x1x8"),
     "clip": (wide_clip, "conv2d", "whole_bounds", None),
     "kernel": (wide_kernel, "conv2d", "window_fields", "kernel_w 257"),
+    "batch": (other_batch, "reshape", "batch_stays", 1),
+    "size": (wide_rows, "conv2d", "size_fields", "in_w 65536"),
+    "padding": (padding_of_ones, "pad", "zero_padding", None),
 }
 
 

@@ -9,59 +9,35 @@ import math
 import re
 import subprocess
 import sys
-from ctypes import byref, c_char, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
-from dataclasses import dataclass
+from ctypes import byref, c_char, c_float, c_int64, c_uint64, c_void_p
 from pathlib import Path
 
 import numpy as np
 
 from tests.runtime.programs import random_input, random_program
+from tvm_re2na.codegen.generate.header import Function, Variable, parse
 from tvm_re2na.runtime.abi import library_path
-from tvm_re2na.runtime.library import STATUS
+from tvm_re2na.runtime.abi_table import PROTOTYPES, STATUS, CWindow
 
-HEADER = Path(__file__).parents[2] / "runtime/include/re2na.h"
-PLAIN = {"uint64_t": c_uint64, "int64_t": c_int64, "uint32_t": c_uint32, "int32_t": c_int32, "float": c_float}
+FUNCTIONS = parse((Path(__file__).parents[2] / "runtime/include/re2na.h").read_text(encoding="utf-8")).functions
 OPTIONAL = {"error", "totals", "instructions", "sources", "limits"}  # pointers that may be NULL
 QUIET = {"re2na_kernel_number": -1}  # no status: what a NULL gives instead
 
 
-@dataclass(frozen=True)
-class Function:
-    name: str
-    result: str
-    parameters: tuple[tuple[str, str], ...]  # type, name
-
-    @property
-    def pointers(self) -> list[str]:
-        return [name for kind, name in self.parameters if "*" in kind]
-
-
-def functions() -> list[Function]:
-    """Those of re2na.h."""
-    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
-    found = []
-    for result, name, inside in re.findall(r"RE2NA_API ([\w *]+?)\s*(\w+)\(([^)]*)\);", text):
-        split = [
-            re.fullmatch(r"(.*?)(\w+)", " ".join(part.split())) for part in inside.split(",") if part.strip() != "void"
-        ]
-        found.append(Function(name, result.strip(), tuple((m[1].strip(), m[2]) for m in split if m)))
-    return found
-
-
-def names() -> set[str]:
-    return {function.name for function in functions()}
+def pointers(function: Function) -> list[str]:
+    return [parameter.name for parameter in function.parameters if parameter.type.pointers]
 
 
 def test_the_header_lists_what_the_library_exports() -> None:
     listed = subprocess.run(["nm", "-D", "--defined-only", library_path()], capture_output=True, text=True, check=True)
-    assert names() == set(re.findall(r" T (re2na_\w+)", listed.stdout))
+    assert {function.name for function in FUNCTIONS} == set(re.findall(r" T (re2na_\w+)", listed.stdout))
 
 
 def test_null_is_a_status() -> None:
     """In a process of its own, which says what it calls: one that crashes says it last."""
     done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.returncode}: {done.stdout[-200:]}{done.stderr[-2000:]}"
-    assert set(done.stdout.split("\n")) >= {f"{function.name} ()" for function in functions()}
+    assert set(done.stdout.split("\n")) >= {f"{function.name} ()" for function in FUNCTIONS}
 
 
 def test_numbers_out_of_range_are_a_status() -> None:
@@ -93,7 +69,7 @@ def test_numbers_out_of_range_are_a_status() -> None:
             ]
         ],
         "rows": [
-            library.re2na_rows(rows, (c_int64 * 1)(pixel), byref(Window(**GOOD | bad)), rows)
+            library.re2na_rows(rows, (c_int64 * 1)(pixel), byref(CWindow(**GOOD | bad)), rows)
             for pixel, bad in [
                 (-1, {}),
                 (2**63 - 1, {"strides": (2**32 - 1, 1)}),
@@ -106,7 +82,7 @@ def test_numbers_out_of_range_are_a_status() -> None:
             ]
         ],
     }
-    assert library.re2na_rows(rows, pixels, byref(Window(**GOOD)), rows) == 0
+    assert library.re2na_rows(rows, pixels, byref(CWindow(**GOOD)), rows) == 0
     assert library.re2na_descend(floats, floats, floats, 1, 2**32 - 1, 0, c_float(0), c_float(0), 0) == 0
     for name, statuses in calls.items():
         assert set(statuses) == {STATUS.index("argument")}, f"{name}: {statuses}"
@@ -137,14 +113,6 @@ def test_the_bridge_forgets_a_program_whose_bytes_change() -> None:
     assert execute() == STATUS.index("checksum")
 
 
-class Window(ctypes.Structure):
-    """re2na_window."""
-
-    _fields_ = [(name, c_uint32) for name in ("images", "channels", "height", "width", "groups", "pixels", "across")]
-    _fields_ += [(name, c_uint32 * 2) for name in ("kernel", "strides", "dilations")]  # type: ignore[misc]
-    _fields_ += [(name, c_uint32) for name in ("top", "left")]
-
-
 GOOD = dict.fromkeys(("images", "groups", "pixels", "across"), 1) | {"channels": 4, "height": 2, "width": 2}
 GOOD |= dict.fromkeys(("kernel", "strides", "dilations"), (1, 1)) | {"top": 0, "left": 0}  # type: ignore[dict-item]
 
@@ -167,14 +135,14 @@ class Caller:
         assert self.library.re2na_program_load(self.data, size, byref(self.program), None) == 0
         assert self.library.re2na_machine_create(self.program, byref(self.machine), None) == 0
 
-    def value(self, kind: str, name: str) -> object:
-        if kind in PLAIN:
-            return PLAIN[kind](len(self.data) if name == "size" else 1)
-        if "re2na_program *" in kind and "**" not in kind:
-            return self.program
-        if "re2na_machine *" in kind and "**" not in kind:
-            return self.machine
-        if name in ("bytes", "program") and "**" not in kind:
+    def value(self, parameter: Variable, plain: type) -> object:
+        """`plain`: the type of a number."""
+        base, depth, name = parameter.type.base, parameter.type.pointers, parameter.name
+        if depth == 0:
+            return plain(len(self.data) if name == "size" else 1)
+        if depth == 1 and base in ("re2na_program", "re2na_machine"):
+            return self.program if base == "re2na_program" else self.machine
+        if depth == 1 and name in ("bytes", "program"):
             return self.data
         if name == "limits":
             return None
@@ -182,26 +150,27 @@ class Caller:
 
     def call(self, function: Function, nulls: set[str]) -> int | None:
         target = getattr(self.library, function.name)
-        target.restype = c_void_p if "*" in function.result else PLAIN.get(function.result)
-        values = [None if name in nulls else self.value(kind, name) for kind, name in function.parameters]
+        target.restype = c_void_p if function.result.pointers else PROTOTYPES[function.name][0]
+        with_types = zip(function.parameters, PROTOTYPES[function.name][1], strict=True)
+        values = [None if each.name in nulls else self.value(each, plain) for each, plain in with_types]
         return target(*values)  # type: ignore[no-any-return]
 
 
 def check(caller: Caller, function: Function) -> None:
-    needed = [name for name in function.pointers if name not in OPTIONAL]
-    for nulls in [{name} for name in needed] + [set(needed), set(function.pointers)] if needed else []:
+    needed = [name for name in pointers(function) if name not in OPTIONAL]
+    for nulls in [{name} for name in needed] + [set(needed), set(pointers(function))] if needed else []:
         print(function.name, nulls, flush=True)
         result = caller.call(function, nulls)
-        if function.result == "int32_t":
+        if function.result.base == "int32_t":
             assert result == QUIET.get(function.name, STATUS.index("argument")), f"{function.name} {nulls}: {result}"
-        elif function.result != "void":
+        elif function.result.base != "void":
             assert not result, f"{function.name} {nulls}: {result}"
     print(function.name, "()", flush=True)
     if not function.name.endswith("_free"):
-        caller.call(function, {name for name in function.pointers if name in OPTIONAL})
+        caller.call(function, {name for name in pointers(function) if name in OPTIONAL})
 
 
 if __name__ == "__main__":
     CALLER = Caller()
-    for each in functions():
+    for each in FUNCTIONS:
         check(CALLER, each)

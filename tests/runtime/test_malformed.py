@@ -151,8 +151,8 @@ def test_a_field_outside_its_limits_is_named(name: str, field: str, value: int, 
 
 SHAPES = Architecture(array_shapes=32 | 4)
 CONVOLUTIONS = [
-    ({"rows": 0}, "instruction", r"rows = 0, the array has 64 or those of a further shape \(array_shapes = 36\)"),
-    ({"rows": 16}, "instruction", "rows = 16, the array has 64"),
+    ({"rows": 0}, "instruction", "rows = 0 is outside 1..4096"),
+    ({"rows": 16}, "instruction", r"rows = 16, the array has 64 or those of a further shape \(array_shapes = 36\)"),
     ({"rows": 36}, "instruction", "rows = 36, the array has 64"),
     ({"rows": 32}, "sequence", "rows = 32, the array's shape has 64"),
     ({"out_c": 65}, "instruction", "out_c = 65 is outside 1..64"),

@@ -13,7 +13,7 @@ from tests.runtime.programs import random_input, random_program
 from tests.runtime.test_kernels import images, same
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.runtime import abi, library, many
+from tvm_re2na.runtime import abi, abi_table, library, many
 from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError
 from tvm_re2na.runtime.many import run_many
 from tvm_re2na.runtime.result import Int8Array
@@ -103,7 +103,7 @@ def test_what_fails_comes_after_the_results_before_it(program: Program, monkeypa
 
 
 def test_null_is_refused(program: Program) -> None:
-    error = abi.CError()
+    error = abi_table.CError()
     code = abi.c_library().re2na_run_many(None, 1, None, None, None, None, None, error)
     with pytest.raises(SimulatorError, match="re2na_run_many: machine, inputs or outputs is NULL"):
         library._check(code, error)

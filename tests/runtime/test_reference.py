@@ -58,11 +58,11 @@ def test_the_mode_must_suit() -> None:
     [
         (1, {"rows": 16}, r"1 \(RECONFIGURE\): rows = 16, the shapes in mode CONV are \(\(64, 64\), \(32, 128\)\)"),
         (1, {"rows": 32, "mode": 3}, r"rows = 32, the shapes in mode POOL are \(\(64, 64\),\)"),
-        (2, {"rows": 32}, r"2 \(CONV\): rows = 32, out_c = 1, the array's shape has 64 rows"),
-        (2, {"out_c": 65}, "rows = 64, out_c = 65, the array's shape has 64 rows"),
+        (2, {"rows": 32}, r"2 \(CONV\): rows = 32, the array's shape has 64"),
+        (2, {"out_c": 65}, "out_c = 65 is outside 1..64"),
         (2, {"pool_h": 13, "pool_w": 5}, "window of 13 x 5, add = 0, 64 columns"),
         (2, {"pool_h": 2, "add": 1}, "window of 2 x 1, add = 1, 64 columns"),
-        (2, {"steps": 65026}, "steps = 65026, there are 65025"),
+        (2, {"steps": 65026}, "steps = 65026 is outside 0..65025"),
     ],
 )
 def test_shapes_windows_and_steps_have_limits(index: int, values: dict[str, int], message: str) -> None:

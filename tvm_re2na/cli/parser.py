@@ -292,7 +292,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _threads_number(text: str) -> int:
-    from tvm_re2na.runtime.library import MOST_THREADS
+    from tvm_re2na.runtime.abi_table import MOST_THREADS
 
     number = _positive(text)
     if number > MOST_THREADS:

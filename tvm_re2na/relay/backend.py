@@ -6,7 +6,6 @@ the program's bytes and calls `re2na_execute` of our runtime library with the da
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -117,9 +116,7 @@ def carry(program: Program, symbol: str) -> tvm.runtime.Module:
 
 @tvm.register_func(RAISE, override=True)
 def _raise_error(status: int) -> None:
-    last_error = load_library_global().re2na_bridge_last_error
-    last_error.restype = ctypes.c_char_p
-    message = (last_error() or b"").decode(errors="replace")
+    message = (load_library_global().re2na_bridge_last_error() or b"").decode(errors="replace")
     raise tvm.TVMError(f"Re2Na: error {status}: {message}")
 
 

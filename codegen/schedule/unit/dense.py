@@ -15,6 +15,7 @@ from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work, record_places
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
@@ -39,7 +40,7 @@ class DenseUnit(Unit):
 
     def outputs_at_once(self, arch: Architecture) -> int:
         """Outputs of a full block; a batch shares the PEs."""
-        return max(1, min(len(self.weight), arch.pe_count // self.in_shape[0], 2**16 - 1))
+        return max(1, min(len(self.weight), arch.pe_count // self.in_shape[0], limits_of(arch, "DENSE", "out_c")[1]))
 
     def largest_part(self, arch: Architecture) -> int:
         """Steps of the sum whose weights are worth one transfer."""

@@ -10,10 +10,9 @@ from tvm_re2na.codegen.emit.views import View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
-
-MOST_PIXELS = 2**16 - 1  # of one transposing transfer: its `planes` field
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +50,11 @@ class RelayoutUnit(Unit):
         """Between channels-last in SRAM and channels-first in DRAM, in parts of as many pixels as an instruction counts."""
         _, channels, height, width = shape
         pixels = (rows[1] - rows[0]) * width
+        _, most = limits_of(writer.arch, "LOAD", "planes")
         for image in range(images):
             start = (first_image + image) * channels * height * width + rows[0] * width
-            for first in range(0, pixels, MOST_PIXELS):
-                count = min(MOST_PIXELS, pixels - first)
+            for first in range(0, pixels, most):
+                count = min(most, pixels - first)
                 dram = Place("dram", self.scratch, start + first)
                 sram = Place("sram", view.key, view.offset + image * view.image + first * channels)
                 strides = (height * width, 1, count, 1, channels)

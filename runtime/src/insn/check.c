@@ -8,6 +8,17 @@ int32_t re2na_in_range(const re2na_checker *check, const char *field, int64_t va
                     check->index, name(check), field, (long long)value, (long long)low, (long long)high);
 }
 
+int32_t re2na_check_fields(const re2na_checker *check) {
+  const unsigned count = re2na_range_count(check->at->opcode);
+  int32_t code = RE2NA_OK;
+  for (unsigned i = 0; i < count && !code; i++) {
+    const re2na_range range = re2na_range_of(&check->program->arch, check->at, i);
+    const int64_t *value = (const int64_t *)(const void *)((const char *)check->at + range.offset);
+    code = re2na_in_range(check, range.field, *value, range.low, range.high);
+  }
+  return code;
+}
+
 static int32_t in_memory(const re2na_checker *check, const char *what, const char *memory, re2na_span bytes,
                          uint64_t size) {
   if (bytes.stop <= size) return RE2NA_OK;
@@ -41,24 +52,6 @@ int32_t re2na_check_amount(const re2na_checker *check, const char *what, const i
   return RE2NA_OK;
 }
 
-int32_t re2na_check_window(const re2na_checker *check, const re2na_sliding *window) {
-  RE2NA_IN_RANGE(check, window, n, 1, UINT16_MAX);
-  RE2NA_IN_RANGE(check, window, in_c, 1, UINT16_MAX);
-  RE2NA_IN_RANGE(check, window, out_h, 1, UINT16_MAX);
-  RE2NA_IN_RANGE(check, window, out_w, 1, UINT16_MAX);
-  RE2NA_IN_RANGE(check, window, kernel_h, 1, UINT8_MAX);
-  RE2NA_IN_RANGE(check, window, kernel_w, 1, UINT8_MAX);
-  RE2NA_IN_RANGE(check, window, stride_h, 1, UINT8_MAX);
-  RE2NA_IN_RANGE(check, window, stride_w, 1, UINT8_MAX);
-  RE2NA_IN_RANGE(check, window, dilation_h, 1, UINT8_MAX);
-  RE2NA_IN_RANGE(check, window, dilation_w, 1, UINT8_MAX);
-  return RE2NA_OK;
-}
-
-int32_t re2na_check_clamp(const re2na_checker *check, int64_t lo, int64_t hi) {
-  return re2na_in_range(check, "lo", lo, INT8_MIN, hi);
-}
-
 int32_t re2na_check_shape(const re2na_checker *check, int64_t rows, bool any) {
   const re2na_arch *arch = &check->program->arch;
   const bool further = any && rows > 0 && (rows & (rows - 1)) == 0 && (arch->array_shapes & rows);
@@ -73,8 +66,7 @@ int32_t re2na_check_weights(const re2na_checker *check, int64_t weight_addr, int
                             int64_t k, int64_t out_c) {
   const int64_t sizes[2] = {steps, out_c};
   uint64_t weights;
-  int32_t code = re2na_in_range(check, "steps", steps, 0, k);
-  if (!code) code = re2na_check_amount(check, "weights", sizes, 2, &weights);
+  int32_t code = re2na_check_amount(check, "weights", sizes, 2, &weights);
   if (!code) code = re2na_in_sram(check, "weights", re2na_run_at(weight_addr, steps * out_c));
   if (!code && steps < k) {
     code = re2na_in_sram(check, "bitmap", re2na_run_at(mask_addr, k / 8 + (k % 8 != 0)));

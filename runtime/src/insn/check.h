@@ -1,4 +1,5 @@
-/* What the instructions' checks have in common: fields within their limits, every access within its memory. */
+/* What the instructions' checks have in common. Fields are within the limits that the instruction table gives them
+ * before an instruction's own check sees them: what is left to it is how they stand to each other, and every access. */
 #ifndef RE2NA_CHECK_H
 #define RE2NA_CHECK_H
 
@@ -14,11 +15,8 @@ typedef struct re2na_checker {
 
 int32_t re2na_in_range(const re2na_checker *check, const char *field, int64_t value, int64_t low, int64_t high);
 
-#define RE2NA_IN_RANGE(check, body, field, low, high)                              \
-  do {                                                                             \
-    int32_t code_ = re2na_in_range((check), #field, (body)->field, (low), (high)); \
-    if (code_) return code_;                                                       \
-  } while (0)
+/* Each field of the body, by the instruction table. */
+int32_t re2na_check_fields(const re2na_checker *check);
 
 int32_t re2na_in_sram(const re2na_checker *check, const char *what, re2na_region bytes);
 int32_t re2na_in_dram(const re2na_checker *check, const char *what, re2na_region bytes);
@@ -26,8 +24,6 @@ int32_t re2na_in_dram(const re2na_checker *check, const char *what, re2na_region
 /* No instruction makes or moves more elements than the SRAM has bytes; so nothing that is counted can overflow. */
 int32_t re2na_check_amount(const re2na_checker *check, const char *what, const int64_t *sizes, int count,
                            uint64_t *product);
-int32_t re2na_check_window(const re2na_checker *check, const re2na_sliding *window);
-int32_t re2na_check_clamp(const re2na_checker *check, int64_t lo, int64_t hi);
 /* `rows`: of the array's own shape, or where `any` of a further one. */
 int32_t re2na_check_shape(const re2na_checker *check, int64_t rows, bool any);
 /* The lines of weights that are there, and the bitmap where they are not all. */

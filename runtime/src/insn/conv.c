@@ -9,25 +9,13 @@
 static int32_t check_output_path(const re2na_checker *by, const re2na_conv *body) {
   const re2na_arch *arch = &by->program->arch;
   const int64_t window = body->pool_h * body->pool_w, columns = arch->array_rows * arch->array_columns / body->rows;
-  int32_t code;
-  RE2NA_IN_RANGE(by, body, pool_h, 1, UINT8_MAX);
-  RE2NA_IN_RANGE(by, body, pool_w, 1, UINT8_MAX);
-  code = re2na_in_range(by, "pool_h * pool_w", window, 1, columns);
+  const int32_t code = re2na_in_range(by, "pool_h * pool_w", window, 1, columns);
   if (code || !body->add) return code;
-  RE2NA_IN_RANGE(by, body, shift_a, 0, arch->acc_bits - 1);
-  RE2NA_IN_RANGE(by, body, shift_b, 0, arch->acc_bits - 1);
-  RE2NA_IN_RANGE(by, body, add_lo, INT8_MIN, body->add_hi);
   return re2na_in_range(by, "pool_h * pool_w (add = 1)", window, 1, 1);
 }
 
-static int32_t check_fields(const re2na_checker *by, const re2na_conv *body) {
-  int32_t code = re2na_check_window(by, &body->window);
-  if (!code) code = re2na_check_shape(by, body->rows, true);
-  if (code) return code;
-  RE2NA_IN_RANGE(by, body, out_c, 1, body->rows);
-  RE2NA_IN_RANGE(by, body, groups, 1, body->out_c);
-  RE2NA_IN_RANGE(by, body, lsb, 0, by->program->arch.acc_bits - 1);
-  code = re2na_check_clamp(by, body->lo, body->hi);
+static int32_t check_relations(const re2na_checker *by, const re2na_conv *body) {
+  int32_t code = re2na_check_shape(by, body->rows, true);
   if (!code) code = re2na_in_range(by, "in_c modulo groups", body->window.in_c % body->groups, 0, 0);
   if (!code) code = re2na_in_range(by, "out_c modulo groups", body->out_c % body->groups, 0, 0);
   return code ? code : check_output_path(by, body);
@@ -66,7 +54,7 @@ static int32_t check(const re2na_checker *by) {
   const int64_t sizes[4] = {window->n, window->out_h, window->out_w, body->out_c}, pooled = body->pool_h * body->pool_w;
   const uint64_t steps = (uint64_t)body->steps;
   uint64_t outputs;
-  int32_t code = check_fields(by, body);
+  int32_t code = check_relations(by, body);
   if (code) return code;
   code = re2na_check_amount(by, "outputs", sizes, 4, &outputs);
   if (!code) code = re2na_in_sram(by, "input", re2na_input_of(window, &body->input));

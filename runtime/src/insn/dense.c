@@ -23,18 +23,13 @@ static re2na_region output_of(const re2na_dense *body) {
 static int32_t check(const re2na_checker *by) {
   const re2na_dense *body = &by->at->body.dense;
   const re2na_arch *arch = &by->program->arch;
-  int32_t code;
-  RE2NA_IN_RANGE(by, body, n, 1, UINT16_MAX);
-  RE2NA_IN_RANGE(by, body, in_c, 1, arch->sram_bytes);
-  RE2NA_IN_RANGE(by, body, out_c, 1, UINT16_MAX);
-  RE2NA_IN_RANGE(by, body, lsb, 0, arch->acc_bits - 1);
-  code = re2na_check_clamp(by, body->lo, body->hi);
-  if (!code) code = re2na_in_range(by, "n * out_c", body->n * body->out_c, 1, arch->array_rows * arch->array_columns);
+  const int64_t outputs = body->n * body->out_c;
+  int32_t code = re2na_in_range(by, "n * out_c", outputs, 1, arch->array_rows * arch->array_columns);
   if (!code) code = re2na_in_sram(by, "input", input_of(body));
   if (!code) code = re2na_check_weights(by, body->weight_addr, body->mask_addr, body->steps, body->in_c, body->out_c);
   if (!code && body->first) code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, 4 * body->out_c));
   if (!code && body->last) code = re2na_in_sram(by, "output", output_of(body));
-  if (!code) by->program->fixed[by->index].macs = (uint64_t)(body->n * body->out_c) * (uint64_t)body->steps;
+  if (!code) by->program->fixed[by->index].macs = (uint64_t)outputs * (uint64_t)body->steps;
   return code;
 }
 

@@ -14,13 +14,7 @@ static bool overlaps_partly(const re2na_eltwise *body) {
 
 static int32_t check(const re2na_checker *by) {
   const re2na_eltwise *body = &by->at->body.eltwise;
-  const int64_t acc_bits = by->program->arch.acc_bits;
-  int32_t code;
-  RE2NA_IN_RANGE(by, body, bytes, 1, by->program->arch.sram_bytes);
-  RE2NA_IN_RANGE(by, body, shift_a, 0, acc_bits - 1);
-  RE2NA_IN_RANGE(by, body, shift_b, 0, acc_bits - 1);
-  code = re2na_check_clamp(by, body->lo, body->hi);
-  if (!code) code = re2na_in_sram(by, "first operand", re2na_run_at(body->a_addr, body->bytes));
+  int32_t code = re2na_in_sram(by, "first operand", re2na_run_at(body->a_addr, body->bytes));
   if (!code && !body->unary) code = re2na_in_sram(by, "second operand", re2na_run_at(body->b_addr, body->bytes));
   if (!code) code = re2na_in_sram(by, "output", re2na_run_at(body->out_addr, body->bytes));
   if (!code && overlaps_partly(body)) re2na_form_elsewhere(by, (uint64_t)body->bytes);

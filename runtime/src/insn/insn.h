@@ -14,7 +14,8 @@ typedef struct re2na_sequence {
   const re2na_dense *unfinished; /* whose sums are in the PEs */
 } re2na_sequence;
 
-/* While loading. Fields and accesses; fills in the program's `fixed`, and `buffered`. */
+/* While loading, after the fields' limits. How fields stand to each other, and accesses; fills in the program's
+ * `fixed`, and `buffered`. */
 typedef int32_t re2na_check_insn(const re2na_checker *check);
 /* The array mode that it runs in, or RE2NA_ANY_MODE. */
 typedef int64_t re2na_insn_mode(const re2na_instruction *at);

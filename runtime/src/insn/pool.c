@@ -13,9 +13,7 @@ static int32_t check(const re2na_checker *by) {
   const re2na_region output = re2na_output_of(window, &body->output, window->in_c);
   const int64_t sizes[4] = {window->n, window->out_h, window->out_w, window->in_c};
   uint64_t outputs;
-  int32_t code = re2na_check_window(by, window);
-  if (!code) code = re2na_check_clamp(by, body->lo, body->hi);
-  if (!code) code = re2na_check_amount(by, "outputs", sizes, 4, &outputs);
+  int32_t code = re2na_check_amount(by, "outputs", sizes, 4, &outputs);
   if (!code) code = re2na_in_sram(by, "input", input);
   if (!code) code = re2na_in_sram(by, "output", output);
   if (!code && (re2na_overlap(re2na_span_of(&output), re2na_span_of(&input)) || !re2na_is_nested(&output)))

@@ -9,11 +9,7 @@ static int32_t check_transfer(const re2na_checker *check, const re2na_transfer *
   const re2na_program *program = check->program;
   const int64_t sizes[3] = {of->bytes, of->rows, of->planes};
   uint64_t amount;
-  int32_t code;
-  RE2NA_IN_RANGE(check, of, bytes, 1, program->arch.sram_bytes);
-  RE2NA_IN_RANGE(check, of, rows, 1, UINT32_MAX);
-  RE2NA_IN_RANGE(check, of, planes, 1, UINT16_MAX);
-  code = re2na_check_amount(check, "bytes moved", sizes, 3, &amount);
+  int32_t code = re2na_check_amount(check, "bytes moved", sizes, 3, &amount);
   if (!code) code = re2na_in_dram(check, "transfer", re2na_dram_of(of));
   if (!code) code = re2na_in_sram(check, "transfer", re2na_sram_of(of));
   if (!code) program->fixed[check->index].dram_bytes = amount;

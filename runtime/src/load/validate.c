@@ -14,7 +14,8 @@ static int32_t check_instruction(const re2na_checker *check) {
   if ((at->wait | at->signal) >> at->engine & 1)
     return re2na_fail(check->error, RE2NA_ERROR_TOKENS, "instruction %u (%s): wait or signal names its own engine",
                       check->index, insn->name);
-  return insn->check(check);
+  const int32_t code = re2na_check_fields(check);
+  return code ? code : insn->check(check);
 }
 
 int32_t re2na_validate_instructions(re2na_program *program, re2na_error *error) {
