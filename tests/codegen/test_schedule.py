@@ -27,19 +27,22 @@ def counts(program: Program) -> Counter[str]:
     return Counter(at.name for at in program.instructions)
 
 
-class _Net:
+class Net:
+    """A graph of layers one behind the other, of small random weights."""
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.rng = np.random.default_rng(0)
         self.builder = GraphBuilder("net")
         self.input = self.builder.input("x", shape)
         self.count = 0
 
-    def conv(self, x: str, channels: int, window: Window = SAME) -> str:
+    def conv(self, x: str, channels: int, window: Window = SAME, groups: int = 1) -> str:
         self.count += 1
-        weight = self.rng.integers(-9, 10, (channels, self.builder.shape(x)[1], *window.kernel)).astype(np.int8)
+        shape = (channels, self.builder.shape(x)[1] // groups, *window.kernel)
+        weight = self.rng.integers(-9, 10, shape).astype(np.int8)
         bias = self.rng.integers(-99, 99, channels).astype(np.int32)
         name = f"conv{self.count}"
-        return self.builder.append(Conv2d(name, (x,), name, weight, bias, window, 1, Cut(6, 0)))
+        return self.builder.append(Conv2d(name, (x,), name, weight, bias, window, groups, Cut(6, 0)))
 
     def pool(self, x: str, window: Window) -> str:
         self.count += 1
@@ -54,7 +57,7 @@ class _Net:
 
 def vgg_like() -> Graph:
     """Activations of 64 KiB between its layers."""
-    net = _Net((1, 3, 32, 32))
+    net = Net((1, 3, 32, 32))
     x = net.conv(net.conv(net.input, 64), 64)
     return net.builder.build([net.pool(x, Window((2, 2), (2, 2)))])
 
@@ -66,14 +69,14 @@ def test_layers_larger_than_the_memory_are_cascaded_and_nothing_spills() -> None
 
 
 def test_a_cascade_with_overlapping_pooling() -> None:
-    net = _Net((1, 4, 40, 40))
+    net = Net((1, 4, 40, 40))
     x = net.pool(net.conv(net.input, 48, Window((3, 3), (1, 1), (1, 0, 1, 2))), Window((3, 3), (2, 2), (1, 1, 1, 1)))
     program = check(net.builder.build([net.conv(x, 16)]), Architecture(sram_bytes=56 * 1024))
     assert excess(program) == 0
 
 
 def residual(batch: int = 1, size: int = 24) -> Graph:
-    net = _Net((batch, 32, size, size))
+    net = Net((batch, 32, size, size))
     x = net.conv(net.input, 32)
     for _ in range(2):
         x = net.add(net.conv(net.conv(x, 32), 32), x)
@@ -125,7 +128,7 @@ def test_a_shape_with_fewer_rows_serves_few_channels() -> None:
 
 
 def test_pooling_and_addition_leave_through_the_output_path() -> None:
-    net = _Net((1, 16, 12, 12))
+    net = Net((1, 16, 12, 12))
     x = net.conv(net.input, 16)
     x = net.add(x, net.conv(x, 16))
     x = net.pool(net.conv(x, 16), Window((2, 2), (2, 2)))
