@@ -4,7 +4,9 @@ Importing it registers the patterns, the target tag "re2na" and its code generat
 """
 
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.frontends.relax.backend import TAG, collect_programs, export_library
+from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.common.programs import collect_programs
+from tvm_re2na.frontends.relax.backend import export_library
 from tvm_re2na.frontends.relax.explain import explain, offloaded_macs_share
 from tvm_re2na.frontends.relax.lower import lower
 from tvm_re2na.frontends.relax.names import name_operators

@@ -4,7 +4,9 @@ Importing it registers the pattern table, the target tag "re2na" and its code ge
 """
 
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.frontends.relay.backend import TAG, collect_programs, export_library
+from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.common.programs import collect_programs
+from tvm_re2na.frontends.relay.backend import export_library
 from tvm_re2na.frontends.relay.explain import explain, offloaded_macs_share
 from tvm_re2na.frontends.relay.lower import lower
 from tvm_re2na.frontends.relay.partition import is_partitioned, offloaded_functions, partition_for_re2na, prepare

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arithmetic import compose
-from tvm_re2na.codegen.graph.ops import Window
-from tvm_re2na.codegen.offload.attributes import padding_of, rounded_up, spatial_padding, two
-from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor
+from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor, by_kind
+from tvm_re2na.frontends.common import description
+from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Geometry, Widths
 from tvm_re2na.frontends.relax.walk import (
     Expr,
     Values,
@@ -29,10 +28,6 @@ from tvm_re2na.frontends.relax.walk import (
     value_of,
 )
 
-Bounds = tuple[int, int]
-EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
-CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
-
 
 @dataclass(frozen=True)
 class Quantity:
@@ -44,7 +39,7 @@ class Quantity:
 
     @property
     def scales(self) -> tuple[float, ...]:
-        return () if self.scale is None else tuple(float(value) for value in np.unique(self.scale))
+        return description.different(self.scale)
 
 
 @dataclass(frozen=True)
@@ -73,8 +68,8 @@ def is_form(kind: str, result: Expr, values: Values) -> bool:
     if not all(_keeps_scale(clip, values) for clip in _clips(kind, result, values)):
         return False
     if kind == "conv2d":
-        pad = _padding_before(parts.main, values)
-        return pad is None or _foldable(pad, values)
+        padding = _padding_before(parts.main, values)
+        return padding is None or _foldable(padding, values)
     return kind not in ("max_pool2d", "reshape", "pad") or _same_scale(parts.main.args[0], parts.result, values)
 
 
@@ -124,17 +119,16 @@ def _padding_before(conv2d: Expr, values: Values) -> Expr | None:
 
 def _foldable(quantize: Expr, values: Values) -> bool:
     """Whether a padding is plain zeros around the image, so that it can be part of the window."""
-    pad = value_of(quantize.args[0], values)
-    data = _quantity(pad.args[0], values)
-    zeros = float(pad.attrs.pad_value) == 0 and data.zero == 0
-    return zeros and _widths(pad) is not None and _same_scale(pad.args[0], quantize, values)
+    padding = value_of(quantize.args[0], values)
+    data = _quantity(padding.args[0], values)
+    zeros = float(padding.attrs.pad_value) == 0 and data.zero == 0
+    return zeros and _widths(padding) is not None and _same_scale(padding.args[0], quantize, values)
 
 
-def _widths(pad: Expr) -> tuple[int, int, int, int] | None:
+def _widths(call: Expr) -> Widths | None:
     """(top, left, bottom, right) of an `nn.pad` of rows and columns by a constant; None for any other."""
-    sizes = [int(width) for width in pad.attrs.pad_width]
-    widths = list(zip(sizes[::2], sizes[1::2], strict=True))
-    return spatial_padding(widths) if str(pad.attrs.pad_mode) == "constant" else None
+    sizes = list(call.attrs.pad_width)
+    return description.constant_widths(call.attrs, zip(sizes[::2], sizes[1::2], strict=True))
 
 
 def _keeps_scale(clip: Expr, values: Values) -> bool:
@@ -153,16 +147,10 @@ def _quantity(expr: Expr, values: Values) -> Quantity:
 
 
 def _conv2d(parts: Parts, values: Values) -> Operator:
-    attrs, padding = parts.main.attrs, padding_of(parts.main.attrs.padding)
-    pad = _padding_before(parts.main, values)
-    if pad is not None:
-        extra = _widths(value_of(pad.args[0], values)) or (0, 0, 0, 0)
-        padding = tuple(a + b for a, b in zip(padding, extra, strict=True))  # type: ignore[assignment]
-    weight = _quantity(parts.main.args[1], values)
-    layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
-    kernel = shape_of(weight.data)[2:] if layouts[1] == "OIHW" else (1, 1)
-    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
-    return _linear("conv2d", parts, values, weight, array_of(weight.data), window, int(attrs.groups), layouts)
+    weight, padding = _quantity(parts.main.args[1], values), _padding_before(parts.main, values)
+    extra = (_widths(value_of(padding.args[0], values)) if padding is not None else None) or (0, 0, 0, 0)
+    geometry = description.conv2d_geometry(parts.main.attrs, shape_of(weight.data), extra)
+    return _linear("conv2d", parts, values, weight, array_of(weight.data), geometry)
 
 
 def _dense(parts: Parts, values: Values) -> Operator:
@@ -172,7 +160,7 @@ def _dense(parts: Parts, values: Values) -> Operator:
     array = array_of(weight.data)
     if array is not None and not transposed:
         array = np.ascontiguousarray(array.T)
-    return _linear("dense", parts, values, weight, array, None, 1, ())
+    return _linear("dense", parts, values, weight, array, Geometry())
 
 
 def _linear(
@@ -181,28 +169,24 @@ def _linear(
     values: Values,
     weight: Quantity,
     array: npt.NDArray[Any] | None,
-    window: Window | None,
-    groups: int,
-    layouts: tuple[str, ...],
+    geometry: Geometry,
 ) -> Operator:
     data = _quantity(parts.main.args[0], values)
-    pad = _padding_before(parts.main, values)
-    if pad is not None:
-        data = _quantity(value_of(pad.args[0], values).args[0], values)
+    padding = _padding_before(parts.main, values)
+    if padding is not None:
+        data = _quantity(value_of(padding.args[0], values).args[0], values)
     scale = None if data.scale is None or weight.scale is None else data.scale * weight.scale
     channels = shape_of(parts.main)[1] or 0
-    source = () if scale is None else tuple(float(value) for value in np.unique(scale))
+    source = description.different(scale)
     return Operator(
         kind,
-        (_tensor(data), *([] if array is not None else [Tensor((1, 1), dtype_of(weight.data))])),
+        description.linear_inputs(_tensor(data), array, dtype_of(weight.data)),
         _tensor_of(parts.result),
         (Rescale(source, parts.output.scales),),
         (data.zero, weight.zero, parts.output.zero),
         array,
         _bias(parts, values, scale, channels),
-        window,
-        groups,
-        layouts,
+        *geometry,
         _bounds(parts.clamps, values, source),
         _after(parts, values, ()),
     )
@@ -239,14 +223,9 @@ def _on_grid(
 
 
 def _max_pool2d(parts: Parts, values: Values) -> Operator:
-    attrs, data = parts.main.attrs, _quantity(parts.main.args[0], values)
-    window = Window(two(attrs.pool_size), two(attrs.strides), padding_of(attrs.padding), two(attrs.dilation))
-    layouts = (str(attrs.layout), str(attrs.out_layout))
-    if attrs.ceil_mode and layouts[0] == "NCHW":
-        window = rounded_up(window, shape_of(data.data), shape_of(parts.main))
-    after = _after(parts, values, parts.clamps)
-    return Operator(
-        "max_pool2d", (_tensor(data),), _tensor_of(parts.result), window=window, layouts=layouts, after=after
+    data, result = _tensor(_quantity(parts.main.args[0], values)), _tensor_of(parts.result)
+    return description.max_pool2d(
+        parts.main.attrs, data, shape_of(parts.main), result, _after(parts, values, parts.clamps)
     )
 
 
@@ -268,31 +247,20 @@ def _reshape(parts: Parts, values: Values) -> Operator:
 
 
 def _pad(parts: Parts, values: Values) -> Operator:
-    data, padding = _quantity(parts.main.args[0], values), _widths(parts.main)
-    window = Window((1, 1), padding=padding) if padding is not None else None
+    data = _quantity(parts.main.args[0], values)
     value = _steps(float(parts.main.attrs.pad_value), data.scales[0], data.zero or 0)
-    return Operator("pad", (_tensor(data),), _tensor_of(parts.result), window=window, pad_value=value)
+    return description.pad(_tensor(data), _tensor_of(parts.result), _widths(parts.main), value)
 
 
 def _clip(parts: Parts, values: Values) -> Operator:
     after = _after(parts, values, ())
-    return Operator(
-        "clip",
-        (Tensor(shape_of(parts.main), dtype_of(parts.main), is_constant(parts.main)),),
-        _tensor_of(parts.result),
-        after=after,
-    )
+    data = Tensor(shape_of(parts.main), dtype_of(parts.main), is_constant(parts.main))
+    return Operator("clip", (data,), _tensor_of(parts.result), after=after)
 
 
-_DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = {
-    "conv2d": _conv2d,
-    "dense": _dense,
-    "max_pool2d": _max_pool2d,
-    "add": _add,
-    "reshape": _reshape,
-    "pad": _pad,
-    "clip": _clip,
-}
+_DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = by_kind(
+    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+)
 
 
 def _after(parts: Parts, values: Values, clamps: tuple[Expr, ...]) -> Bounds | None:
@@ -313,14 +281,14 @@ def _bounds(
 
     A bound between two steps becomes the one nearer to 0, as in TVM's FakeQuantizationToInteger.
     """
-    for clamp in clamps:
-        if len(scales) != 1 or zero is None:
-            return None
-        found = [_steps(bound, scales[0], zero) for bound in _clamp_bounds(clamp, values)]
-        if found[0] is None or found[1] is None or found[0] > found[1]:
-            return None
-        start = compose(start, (found[0], found[1]))
-    return start
+    if not clamps:
+        return start
+    if len(scales) != 1 or zero is None:
+        return None
+    found = (_clamp_bounds(clamp, values) for clamp in clamps)
+    return description.clamped(
+        start, ((_steps(low, scales[0], zero), _steps(high, scales[0], zero)) for low, high in found)
+    )
 
 
 def _steps(bound: float | None, scale: float, zero: int) -> int | None:

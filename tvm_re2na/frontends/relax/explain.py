@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import tvm
@@ -10,10 +9,12 @@ from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation, foreign, offloaded
+from tvm_re2na.codegen.offload.names import UniqueNames
+from tvm_re2na.frontends.common.description import macs, share
+from tvm_re2na.frontends.common.marks import NAME_ATTR
 from tvm_re2na.frontends.relax.kernels import macs_of
 from tvm_re2na.frontends.relax.names import source_name
 from tvm_re2na.frontends.relax.partition import (
-    NAME_ATTR,
     Params,
     composite_kind,
     composites,
@@ -43,6 +44,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     regions = dict(offloaded_functions(mod))
     values, variables = dict(bindings_of(mod["main"])), computed_from_input(mod["main"])
     found: list[Explanation] = []
+    names = UniqueNames()
     for _, call in bindings_of(mod["main"]):
         variable = called(call)
         kept = explanation_of(mod[variable]) if variable is not None else None
@@ -52,7 +54,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
         elif kept is not None:
             found.append(kept)
         elif isinstance(call, tvm.ir.Call) and reads(call, variables):
-            found.append(_foreign(call, values, len(found)))
+            found.append(_foreign(call, values, names))
     return found
 
 
@@ -60,10 +62,10 @@ def offloaded_macs_share(mod: tvm.IRModule) -> float:
     """The share (0..1) of a partitioned module's multiply-accumulates that Re²Na executes; 0 where there are none."""
     ours = sum(_macs(mod, part) for _, f in offloaded_functions(mod) for _, _, part in composites(f))
     rest = sum(_macs(mod, f) for f in mod.functions.values() if isinstance(f, relax.Function))
-    return ours / (ours + rest) if ours + rest else 0.0
+    return share(ours, rest)
 
 
-def _foreign(call: tvm.ir.Call, values: dict[Any, Any], index: int) -> Explanation:
+def _foreign(call: tvm.ir.Call, values: dict[Any, Any], names: UniqueNames) -> Explanation:
     op = op_name(call)
     operands = list(call.args)
     if op == "call_tir":
@@ -73,15 +75,13 @@ def _foreign(call: tvm.ir.Call, values: dict[Any, Any], index: int) -> Explanati
     if integers:  # computed in floating point, but of a quantised network
         dtypes = ["int8"]
     kind = {"matmul": "dense"}.get(op.removeprefix("nn."), op)
-    return foreign(source_name(call) or f"{op}_{index}", kind, dtypes, integers)
+    return foreign(source_name(call) or names.take(op, None), kind, dtypes, integers)
 
 
 def _macs(mod: tvm.IRModule, function: relax.Function) -> int:
     """Multiply-accumulates of a function: elements of each result times the weights that each of them meets."""
     calls = [value for _, value in bindings_of(function)]
     operators = sum(
-        prod(size or 1 for size in (*shape_of(call), *shape_of(call.args[1])[SUMMED[op_name(call)]]))
-        for call in calls
-        if op_name(call) in SUMMED
+        macs(shape_of(call), shape_of(call.args[1])[SUMMED[op_name(call)]]) for call in calls if op_name(call) in SUMMED
     )
     return operators + sum(macs_of(mod[call.args[0]]) for call in calls if op_name(call) == "call_tir")

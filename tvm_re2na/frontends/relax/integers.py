@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale, by_kind
 from tvm_re2na.frontends.relax.kernels import Kernels
 from tvm_re2na.kernels.scaling import fixed_point, is_computable, scaling_of
 
@@ -122,15 +122,9 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(parameters[0], op.after)
 
 
-_FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = {
-    "conv2d": _conv2d,
-    "dense": _dense,
-    "max_pool2d": _max_pool2d,
-    "add": _add,
-    "reshape": _reshape,
-    "pad": _pad,
-    "clip": _clip,
-}
+_FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
+    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+)
 
 
 def _centred(x: Expr, zero: int | None) -> Expr:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import tvm
 from tvm import relax
@@ -17,27 +16,19 @@ from tvm_re2na.codegen.offload.explanation import Explanation, kept
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.codegen.offload.rules import Rejection
+from tvm_re2na.frontends.common.found import Found, Partitioned, judge
+from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
 from tvm_re2na.frontends.relax.describe import describe
 from tvm_re2na.frontends.relax.integers import integer_function
 from tvm_re2na.frontends.relax.kernels import Kernels
 from tvm_re2na.frontends.relax.normal import normalise
-from tvm_re2na.frontends.relax.patterns import PREFIX, SOURCE_ATTR, fusion_patterns, kind_of
+from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns
 from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, value_of
 from tvm_re2na.kernels.instructions import instructions_of
 
-COMPILER = "re2na"
-ARCH_ATTR = "re2na_arch"
-NAME_ATTR = "re2na_name"
 KEPT_ATTR = "re2na_kept"  # on an integer function for the CPU: the explanation, as JSON
 Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A module whose operators are composite functions, each named, and what the rules want to know of each."""
-
-    module: tvm.IRModule
-    operators: dict[str, Operator]
+Stays: TypeAlias = Mapping[str, Rejection | None]  # what stays on the CPU by its name, and the rule that keeps it there
 
 
 def partition_for_re2na(
@@ -55,11 +46,21 @@ def partition_for_re2na(
     it is, and so does a module that is partitioned already. If `target` names a processor ("mcpu"), integer functions use its
     vector instructions, and the module must be compiled for that target; otherwise they suit any.
     """
+    return partition(mod, params, arch or Architecture(), mod_name, target).module
+
+
+def partition(
+    mod: tvm.IRModule,
+    params: Params | None,
+    arch: Architecture,
+    mod_name: str = "default",
+    target: tvm.target.Target | None = None,
+) -> Partitioned:
+    """`partition_for_re2na` with what was found on the way."""
     if is_partitioned(mod):
-        return mod
-    arch = arch or Architecture()
+        return Partitioned(mod)
     found = find(mod, params)
-    return partition_found(found, judge(found, arch), arch, mod_name, target)
+    return Partitioned(partition_found(found, judge(found, arch), arch, mod_name, target), found.operators)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
@@ -68,15 +69,14 @@ def is_partitioned(mod: tvm.IRModule) -> bool:
 
 def offloaded_functions(mod: tvm.IRModule) -> Iterator[tuple[str, relax.Function]]:
     """(symbol, function) of everything Re²Na executes, in the order of the symbols."""
-    for variable in sorted(mod.get_global_vars(), key=lambda var: (len(var.name_hint), str(var.name_hint))):
+    for variable in in_order(mod.get_global_vars()):
         if attribute(mod[variable], "Codegen") == COMPILER:
             yield str(variable.name_hint), mod[variable]
 
 
 def architecture_of(function: relax.Function) -> Architecture:
     """The machine that `partition_for_re2na` cut this function for."""
-    text = attribute(function, ARCH_ATTR)
-    return Architecture.from_dict(json.loads(text)) if text else Architecture()
+    return machine_of(attribute(function, ARCH_ATTR))
 
 
 def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
@@ -102,15 +102,9 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     return Found(tvm.IRModule(functions, attrs=mod.attrs), operators)
 
 
-def judge(found: Found, arch: Architecture) -> dict[str, Rejection | None]:
-    """What a machine does not take of the operators that were found, and why."""
-    checked = {name: rules.check(operator, arch) for name, operator in found.operators.items()}
-    return {name: rejection for name, rejection in checked.items() if rejection is not None}
-
-
 def partition_found(
     found: Found,
-    rejections: Mapping[str, Rejection | None],
+    rejections: Stays,
     arch: Architecture,
     mod_name: str = "default",
     target: tvm.target.Target | None = None,
@@ -130,8 +124,7 @@ def for_cpu(found: Found, target: tvm.target.Target | None = None) -> tvm.IRModu
 
 def composite_kind(function: Any) -> str:
     """`conv2d` of a function made by the pattern "re2na.conv2d", otherwise an empty string."""
-    composite = attribute(function, "Composite")
-    return kind_of(composite) if composite.startswith(PREFIX) else ""
+    return kind_of(attribute(function, "Composite"))
 
 
 def composites(function: relax.Function) -> Iterator[tuple[Any, Any, relax.Function]]:
@@ -154,7 +147,7 @@ def explanation_of(function: Any) -> Explanation | None:
     return Explanation(**json.loads(text)) if text else None
 
 
-def _merged(found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None) -> tvm.IRModule:
+def _merged(found: Found, rejections: Stays, target: tvm.target.Target | None) -> tvm.IRModule:
     mod = _on_cpu(found, rejections, target)
     kept_on_cpu = [variable for variable, function in mod.functions.items() if explanation_of(function)]
     for variable in kept_on_cpu:  # what is no composite must be "Primitive", or the pass would look for its groups
@@ -173,12 +166,11 @@ def _names_if_trivial(function: relax.Function) -> list[str]:
 
 def _named(mod: tvm.IRModule, arch: Architecture, mod_name: str) -> tvm.IRModule:
     """The offloaded functions under the names that Relay gives them, with the machine they are for."""
-    arch_text = json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
     names = {symbol: f"tvmgen_{mod_name}_re2na_main_{index}" for index, symbol in enumerate(_in_order(mod))}
     variables = {symbol: _global_variable(name, mod[symbol]) for symbol, name in names.items()}
     functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if str(var.name_hint) not in names}
     for symbol, variable in variables.items():
-        function = mod[symbol].with_attr("global_symbol", names[symbol]).with_attr(ARCH_ATTR, arch_text)
+        function = mod[symbol].with_attr("global_symbol", names[symbol]).with_attr(ARCH_ATTR, machine_text(arch))
         functions[variable] = function
     recaller = _Recaller(mod, lambda variable: variables.get(str(variable.name_hint), variable))
     functions[mod.get_global_var("main")] = recaller.visit_expr(mod["main"])
@@ -194,7 +186,7 @@ def _in_order(mod: tvm.IRModule) -> list[str]:
     return [symbol for symbol in dict.fromkeys(symbols) if symbol in known]
 
 
-def _on_cpu(found: Found, rejections: Mapping[str, Rejection | None], target: tvm.target.Target | None) -> tvm.IRModule:
+def _on_cpu(found: Found, rejections: Stays, target: tvm.target.Target | None) -> tvm.IRModule:
     """The module with the named composites as integer functions for the CPU."""
     mod = found.module.clone()
     isa = instructions_of(target) if target is not None else None

@@ -14,19 +14,14 @@ from tvm.relax.transform import FusionPattern, PatternCheckContext
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
+from tvm_re2na.frontends.common.marks import PREFIX
 from tvm_re2na.frontends.relax.describe import describe, is_form
 from tvm_re2na.frontends.relax.names import source_name
 from tvm_re2na.frontends.relax.walk import Values
 
-PREFIX = "re2na."
 SOURCE_ATTR = "re2na_source"  # of a composite function: the name of its operator in the source
 RESHAPES = {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0}  # operands besides the data
 Pattern = Any  # a tvm.relax.dpl.DFPattern
-
-
-def kind_of(composite: str) -> str:
-    """`conv2d` of `re2na.conv2d`."""
-    return composite.removeprefix(PREFIX)
 
 
 class Form(NamedTuple):

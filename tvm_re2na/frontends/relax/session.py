@@ -6,7 +6,6 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -18,35 +17,19 @@ from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.frontends.common.errors import simulator_errors
-from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Params, Runner
-from tvm_re2na.frontends.relax.backend import collect_programs, export_library
-from tvm_re2na.frontends.relax.explain import explain, offloaded_macs_share
+from tvm_re2na.frontends.common.programs import compiled_before
+from tvm_re2na.frontends.interface import Built, Dump, Params, Runner
+from tvm_re2na.frontends.relax.backend import export_library
+from tvm_re2na.frontends.relax.explain import explain as explain
+from tvm_re2na.frontends.relax.explain import offloaded_macs_share
 from tvm_re2na.frontends.relax.host import host_target
-from tvm_re2na.frontends.relax.lower import lower
+from tvm_re2na.frontends.relax.jobs import JOBS
 from tvm_re2na.frontends.relax.names import name_operators
-from tvm_re2na.frontends.relax.partition import (
-    Found,
-    find,
-    for_cpu,
-    judge,
-    offloaded_functions,
-    partition_for_re2na,
-    partition_found,
-)
+from tvm_re2na.frontends.relax.partition import find, for_cpu, partition
 
-__all__ = [
-    "build_for_cpu",
-    "build_for_re2na",
-    "compile_for_re2na",
-    "explain",
-    "import_onnx",
-    "import_tflite",
-    "load_library",
-    "lower_for_each",
-    "save_library",
-]
+compile_for_re2na = JOBS.compile_for_re2na
+lower_for_each = JOBS.lower_for_each
 
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
@@ -109,43 +92,8 @@ def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Buil
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
     """The same, partitioned; raises CompileError where the machine is too small."""
     target = host_target()
-    partitioned = partition_for_re2na(mod, params, arch=arch, target=target)
-    if dump is not None:
-        for symbol, function in offloaded_functions(partitioned):
-            compile_graph(lower(function, symbol, arch), arch, dump=dump)
-    with collect_programs() as programs:
-        library = tvm.compile(relax.transform.RunCodegen()(partitioned), target=target)
-    return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
-
-
-def compile_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
-    """Its programs alone; raises CompileError where the machine is too small."""
-    partitioned = partition_for_re2na(mod, params, arch=arch)
-    programs = tuple(
-        (symbol, compile_graph(lower(function, symbol, arch), arch, dump=dump))
-        for symbol, function in offloaded_functions(partitioned)
-    )
-    return Compiled(programs, offloaded_macs_share(partitioned))
-
-
-def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
-    """What each machine takes of one network; the machines may differ in anything but their arithmetic.
-
-    The network is analysed once, and partitioned once for each set of operators that some machine has to reject; machines
-    with the same set get the same object.
-    """
-    found = find(mod, params)
-    known: dict[frozenset[str], Lowered] = {}
-    lowered = []
-    for arch in archs:
-        rejected = frozenset(judge(found, arch))
-        if rejected not in known:
-            known[rejected] = _lowered(found, arch)
-        lowered.append(known[rejected])
-    return lowered
-
-
-def _lowered(found: Found, arch: Architecture) -> Lowered:
-    partitioned = partition_found(found, judge(found, arch), arch)
-    graphs = tuple(lower(function, symbol, arch) for symbol, function in offloaded_functions(partitioned))
-    return Lowered(graphs, offloaded_macs_share(partitioned))
+    partitioned = partition(mod, params, arch, target=target)
+    programs = JOBS.programs(partitioned, dump)
+    with compiled_before(programs):
+        library = tvm.compile(relax.transform.RunCodegen()(partitioned.module), target=target)
+    return Built(library, open_library, tuple(programs.items()), offloaded_macs_share(partitioned.module))

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
+from tvm_re2na.frontends.common.description import one_number
+
 Expr: TypeAlias = Any  # tvm.relax.Expr; TVM carries no types
 Values: TypeAlias = Mapping[Any, Any]  # what variables are bound to
 
@@ -50,10 +52,7 @@ def scalar_of(expr: Expr) -> Any:
     """The one number that all elements of a constant have, otherwise None."""
     if isinstance(expr, (tvm.tirx.IntImm, tvm.tirx.FloatImm)):
         return expr.value
-    values = array_of(expr)
-    if values is None or values.size == 0 or np.any(values != values.flat[0]):
-        return None
-    return values.flat[0].item()
+    return one_number(array_of(expr))
 
 
 def shape_of(expr: Expr) -> tuple[int | None, ...]:

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import tvm
 from tvm import relay, tir
 
-from tvm_re2na.codegen.compiler import compile_graph
+import tvm_re2na.frontends.relay.exact  # noqa: F401  registers with TVM what the target leaves on the CPU
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.frontends.interface import Dump
-from tvm_re2na.frontends.relay import exact as _exact  # registers with TVM what the target leaves on the CPU
-from tvm_re2na.frontends.relay.lower import lower
+from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.common.programs import linked_to, program_of
+from tvm_re2na.frontends.relay.jobs import JOBS
 from tvm_re2na.frontends.relay.native import nothing
-from tvm_re2na.frontends.relay.partition import architecture_of, offloaded_functions
+from tvm_re2na.frontends.relay.partition import offloaded_functions
 from tvm_re2na.runtime.abi import load_library_global
 
-TAG = _exact.KEY
 EXECUTE = "re2na_execute"
 RAISE = "re2na.raise_error"
 # Features of the build machine are left out: TVM's AVX2 kernels for int8 are not exact.
@@ -35,63 +30,30 @@ HOST = "llvm"
 VALUE_CONTENT = (
     12  # tir::builtin::kTVMValueContent; a TVMValue is a union of 8 bytes, so an array of them is one of pointers
 )
-Programs = list[tuple[str, Program]]
-_collectors: ContextVar[tuple[Programs, ...]] = ContextVar("re2na_collectors", default=())
-_compiled: ContextVar[Mapping[str, Program]] = ContextVar("re2na_compiled", default=MappingProxyType({}))
 
 
-@contextmanager
-def collect_programs() -> Iterator[Programs]:
-    """Inside the block, every program compiled by `relay.build` is appended to the list as (symbol, program)."""
-    programs: Programs = []
-    token = _collectors.set((*_collectors.get(), programs))
-    try:
-        yield programs
-    finally:
-        _collectors.reset(token)
+def without_bodies(mod: tvm.IRModule) -> tvm.IRModule:
+    """A partitioned module for builds that have its programs already: TVM's passes do not go through offloaded code.
 
-
-@contextmanager
-def compiled_before(mod: tvm.IRModule, dump: Dump | None = None) -> Iterator[tvm.IRModule]:
-    """A partitioned module of the same meaning for `relay.build` inside the block, whose passes do not go through offloaded code.
-
-    That is compiled now, and stands in the module as an empty body of the same type. Raises what `compile_function` raises.
+    It stands in the module as an empty body of the same type.
     """
     stubs = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
-    programs = {}
     for symbol, function in offloaded_functions(mod):
-        programs[symbol] = compile_function(function, dump)
         stubs[symbol] = relay.Function(
             function.params, nothing(function.ret_type), function.ret_type, attrs=function.attrs
         )
-    token = _compiled.set(programs)
-    try:
-        yield stubs
-    finally:
-        _compiled.reset(token)
-
-
-def compile_function(function: relay.Function, dump: Dump | None = None) -> Program:
-    """The program of one function of a partitioned module, for the machine it was partitioned for."""
-    arch = architecture_of(function)
-    return compile_graph(lower(function, str(function.attrs["global_symbol"]), arch), arch, dump=dump)
+    return stubs
 
 
 def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
     """`lib.export_library(path)`, linked against our runtime library: it loads in a process that has not loaded that one."""
-    library = Path(str(load_library_global()._name)).resolve()
-    folder = str(library.parent)
-    lib.export_library(
-        str(path), options=["-Wl,--no-as-needed", f"-L{folder}", f"-l:{library.name}", f"-Wl,-rpath,{folder}"]
-    )
+    lib.export_library(str(path), options=linked_to(Path(str(load_library_global()._name)).resolve()))
 
 
 @tvm.register_func("relay.ext.re2na", override=True)
 def _codegen(function: relay.Function) -> tvm.runtime.Module:
     symbol = str(function.attrs["global_symbol"])
-    program = _compiled.get().get(symbol) or compile_function(function)
-    for programs in _collectors.get():
-        programs.append((symbol, program))
+    program = program_of(symbol, lambda: JOBS.program(function, symbol))
     load_library_global()
     return carry(program, symbol)
 

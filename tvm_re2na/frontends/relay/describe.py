@@ -11,14 +11,10 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen.arithmetic import compose
-from tvm_re2na.codegen.graph.ops import Window
-from tvm_re2na.codegen.offload.attributes import padding_of, rounded_up, spatial_padding, two
-from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor
+from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
+from tvm_re2na.frontends.common import description
+from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Geometry, Widths
 
-Bounds = tuple[int, int]
-EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
-CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
 Bindings = Mapping[relay.Var, relay.Expr]
 
 
@@ -44,11 +40,11 @@ def describe(kind: str, expr: relay.Expr, bindings: Bindings | None = None) -> O
 
 def foldable_padding(expr: relay.Expr) -> bool:
     """Whether the nn.pad before a convolution is plain zeros around the image, so that it can be part of the window."""
-    pad = parts_of(expr).pad
-    if pad is None:
+    padding = parts_of(expr).pad
+    if padding is None:
         return False
-    value = scalar_of(pad.args[1])
-    return value == 0 and _spatial_padding(pad) is not None and dtype_of(pad) == "int8"
+    value = scalar_of(padding.args[1])
+    return value == 0 and _widths(padding) is not None and dtype_of(padding) == "int8"
 
 
 def parts_of(expr: relay.Expr) -> Parts:
@@ -61,8 +57,8 @@ def parts_of(expr: relay.Expr) -> Parts:
     bias = node if op_name(node) in ("nn.bias_add", "add") else None
     main = bias.args[0] if bias is not None else node
     data = main.args[0]
-    pad = data if op_name(main) == "qnn.conv2d" and op_name(data) == "nn.pad" else None
-    return Parts(after, requantize, before, bias, main, pad)
+    padding = data if op_name(main) == "qnn.conv2d" and op_name(data) == "nn.pad" else None
+    return Parts(after, requantize, before, bias, main, padding)
 
 
 def op_name(expr: relay.Expr) -> str:
@@ -77,10 +73,7 @@ def array_of(expr: relay.Expr) -> npt.NDArray[Any] | None:
 
 def scalar_of(expr: relay.Expr) -> Any:
     """The one number that all elements of a constant have, otherwise None."""
-    values = array_of(expr)
-    if values is None or values.size == 0 or np.any(values != values.flat[0]):
-        return None
-    return values.flat[0].item()
+    return description.one_number(array_of(expr))
 
 
 def shape_of(expr: relay.Expr) -> tuple[int | None, ...]:
@@ -94,30 +87,16 @@ def dtype_of(expr: relay.Expr) -> str:
 
 def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     parts = parts_of(expr)
-    attrs = parts.main.attrs
-    padding = padding_of(attrs.padding)
-    if parts.pad is not None:
-        extra = _spatial_padding(parts.pad) or (0, 0, 0, 0)
-        padding = tuple(a + b for a, b in zip(padding, extra, strict=True))  # type: ignore[assignment]
-    kernel = shape_of(parts.main.args[1])[2:] if attrs.kernel_layout == "OIHW" else (1, 1)
-    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
-    layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
-    return _linear("conv2d", expr, parts, bindings, window, int(attrs.groups), layouts)
+    extra = (_widths(parts.pad) if parts.pad is not None else None) or (0, 0, 0, 0)
+    geometry = description.conv2d_geometry(parts.main.attrs, shape_of(parts.main.args[1]), extra)
+    return _linear("conv2d", expr, parts, bindings, geometry)
 
 
 def _dense(expr: relay.Expr, bindings: Bindings) -> Operator:
-    return _linear("dense", expr, parts_of(expr), bindings, None, 1, ())
+    return _linear("dense", expr, parts_of(expr), bindings, Geometry())
 
 
-def _linear(
-    kind: str,
-    expr: relay.Expr,
-    parts: Parts,
-    bindings: Bindings,
-    window: Window | None,
-    groups: int,
-    layouts: tuple[str, ...],
-) -> Operator:
+def _linear(kind: str, expr: relay.Expr, parts: Parts, bindings: Bindings, geometry: Geometry) -> Operator:
     data = parts.pad.args[0] if parts.pad is not None else parts.main.args[0]
     weight = array_of(parts.main.args[1])
     rescale = parts.requantize
@@ -128,21 +107,17 @@ def _linear(
         zeros += [rescale.args[2], rescale.args[4]]
         ties_away = str(rescale.attrs.rounding) == "TONEAREST"
         rescales = (Rescale(_scales(rescale.args[1]), _scales(rescale.args[3]), ties_away),)
-    weight_dtype = dtype_of(parts.main.args[1])
-    inputs = (_tensor(data, bindings), *([] if weight is not None else [Tensor((1, 1), weight_dtype)]))
     return Operator(
         kind,
-        inputs,
+        description.linear_inputs(_tensor(data, bindings), weight, dtype_of(parts.main.args[1])),
         _tensor(expr, bindings),
         rescales,
         tuple(scalar_of(zero) if array_of(zero) is None or scalar_of(zero) is not None else 1 for zero in zeros),
         weight,
         _bias(parts, channels),
-        window,
-        groups,
-        layouts,
+        *geometry,
         _bounds(parts.before),
-        _bounds(parts.after, (-128, 127)),
+        _bounds(parts.after, BYTE),
     )
 
 
@@ -164,15 +139,8 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
 
 def _max_pool2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
-    attrs = main.attrs
-    window = Window(two(attrs.pool_size), two(attrs.strides), padding_of(attrs.padding), two(attrs.dilation))
-    data, layouts = main.args[0], (str(attrs.layout), str(attrs.out_layout))
-    if attrs.ceil_mode and layouts[0] == "NCHW":
-        window = rounded_up(window, shape_of(data), shape_of(main))
-    bounds = _bounds(after, (-128, 127))
-    return Operator(
-        "max_pool2d", (_tensor(data, bindings),), _tensor(expr, bindings), window=window, layouts=layouts, after=bounds
-    )
+    data, result = _tensor(main.args[0], bindings), _tensor(expr, bindings)
+    return description.max_pool2d(main.attrs, data, shape_of(main), result, _bounds(after, BYTE))
 
 
 def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -185,7 +153,7 @@ def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
         _tensor(expr, bindings),
         (Rescale(scales[0], scales[2]), Rescale(scales[1], scales[2])),
         tuple(scalar_of(zero) for zero in constants[1::2]),
-        after=_bounds(after, (-128, 127)),
+        after=_bounds(after, BYTE),
     )
 
 
@@ -194,26 +162,18 @@ def _reshape(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 
 def _pad(expr: relay.Expr, bindings: Bindings) -> Operator:
-    padding = _spatial_padding(expr)
-    window = Window((1, 1), padding=padding) if padding is not None else None
-    inputs, output = (_tensor(expr.args[0], bindings),), _tensor(expr, bindings)
-    return Operator("pad", inputs, output, window=window, pad_value=scalar_of(expr.args[1]))
+    data, result = _tensor(expr.args[0], bindings), _tensor(expr, bindings)
+    return description.pad(data, result, _widths(expr), scalar_of(expr.args[1]))
 
 
 def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
-    bounds = _bounds((expr,), (-128, 127))
+    bounds = _bounds((expr,), BYTE)
     return Operator("clip", (_tensor(expr.args[0], bindings),), _tensor(expr, bindings), after=bounds)
 
 
-_DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = {
-    "conv2d": _conv2d,
-    "dense": _dense,
-    "max_pool2d": _max_pool2d,
-    "add": _add,
-    "reshape": _reshape,
-    "pad": _pad,
-    "clip": _clip,
-}
+_DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
+    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+)
 
 
 def _take_clamps(expr: relay.Expr) -> tuple[tuple[relay.Call, ...], relay.Expr]:
@@ -227,14 +187,12 @@ def _take_clamps(expr: relay.Expr) -> tuple[tuple[relay.Call, ...], relay.Expr]:
 
 def _bounds(clamps: tuple[relay.Call, ...], start: Bounds = EVERYTHING) -> Bounds | None:
     """What a chain of clamps leaves of `start`; None where a bound is no whole number of 32 bits, or not constant."""
-    for clamp in clamps:
-        low, high = _clamp_bounds(clamp)
-        if low is None or high is None or low != int(low) or high != int(high) or low > high:
-            return None
-        if low < INT32.min or high > INT32.max:
-            return None
-        start = compose(start, (int(low), int(high)))
-    return start
+    return description.clamped(start, ((_whole(low), _whole(high)) for low, high in map(_clamp_bounds, clamps)))
+
+
+def _whole(bound: float | None) -> int | None:
+    whole = bound is not None and float(bound).is_integer() and EVERYTHING[0] <= bound <= EVERYTHING[1]
+    return int(bound) if bound is not None and whole else None
 
 
 def _clamp_bounds(clamp: relay.Call) -> tuple[float | None, float | None]:
@@ -247,10 +205,9 @@ def _clamp_bounds(clamp: relay.Call) -> tuple[float | None, float | None]:
     return (bound, EVERYTHING[1]) if name == "maximum" else (EVERYTHING[0], bound)
 
 
-def _spatial_padding(pad: relay.Call) -> tuple[int, int, int, int] | None:
+def _widths(call: relay.Call) -> Widths | None:
     """(top, left, bottom, right) of an nn.pad of rows and columns; None for any other."""
-    widths = [(int(low), int(high)) for low, high in pad.attrs.pad_width]
-    return spatial_padding(widths) if str(pad.attrs.pad_mode) == "constant" else None
+    return description.constant_widths(call.attrs, call.attrs.pad_width)
 
 
 def _tensor(expr: relay.Expr, bindings: Bindings) -> Tensor:
@@ -259,5 +216,4 @@ def _tensor(expr: relay.Expr, bindings: Bindings) -> Tensor:
 
 
 def _scales(expr: relay.Expr) -> tuple[float, ...]:
-    values = array_of(expr)
-    return () if values is None else tuple(float(value) for value in np.unique(values))
+    return description.different(array_of(expr))

@@ -20,9 +20,9 @@ from tvm import relay, topi
 from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 
 from tvm_re2na import processor
+from tvm_re2na.frontends.common.marks import TAG
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
-KEY = "re2na"
 BYTES = ("int8", "uint8")
 Op = Callable[..., relay.Expr]
 
@@ -30,7 +30,7 @@ Op = Callable[..., relay.Expr]
 def host_target() -> tvm.target.Target:
     """This processor, with the instruction set that `processor` names. Raises ProcessorError."""
     mcpu = processor.MCPU[processor.instruction_set()]
-    return tvm.target.Target({"kind": "llvm", "keys": [KEY, "cpu"], **({"mcpu": mcpu} if mcpu else {})})
+    return tvm.target.Target({"kind": "llvm", "keys": [TAG, "cpu"], **({"mcpu": mcpu} if mcpu else {})})
 
 
 @contextmanager
@@ -71,14 +71,14 @@ def _widened(op: Op, attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> 
     return op(data, weight, **_attributes(attrs))
 
 
-@legalizations.qnn_conv2d_legalize.register(KEY)
+@legalizations.qnn_conv2d_legalize.register(TAG)
 def _qnn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     """A depthwise convolution stays in bytes: there TVM's loops for any target do not saturate, and are the faster ones."""
     plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
     return None if plain else _widened(relay.nn.conv2d, attrs, inputs, types)
 
 
-@legalizations.qnn_dense_legalize.register(KEY)
+@legalizations.qnn_dense_legalize.register(TAG)
 def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
     return _widened(relay.nn.dense, attrs, inputs, types)
 
@@ -87,7 +87,7 @@ def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.
 def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     del types
     target = tvm.target.Target.current(allow_none=True)
-    if target is None or KEY not in target.keys or str(attrs.compute_dtype) == "int64":
+    if target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
         return None
     given = {name: attrs[name] for name in ("axis", "rounding", "out_dtype")}
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
@@ -108,11 +108,11 @@ def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay
 _conv2d = _bytes_widened(relay.nn.conv2d)
 
 
-@topi.nn.conv2d_legalize.register(KEY)
+@topi.nn.conv2d_legalize.register(TAG)
 def _nn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
     return None if plain else _conv2d(attrs, inputs, types)
 
 
-topi.nn.dense_legalize.register(KEY)(_bytes_widened(relay.nn.dense))
-topi.nn.batch_matmul_legalize.register(KEY)(_bytes_widened(relay.nn.batch_matmul))
+topi.nn.dense_legalize.register(TAG)(_bytes_widened(relay.nn.dense))
+topi.nn.batch_matmul_legalize.register(TAG)(_bytes_widened(relay.nn.batch_matmul))

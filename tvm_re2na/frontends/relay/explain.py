@@ -9,17 +9,19 @@ from tvm import relay
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, offloaded
+from tvm_re2na.codegen.offload.names import UniqueNames
+from tvm_re2na.frontends.common.description import macs, share
+from tvm_re2na.frontends.common.found import Rejections, judge
 from tvm_re2na.frontends.relay.describe import op_name, shape_of
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.partition import (
-    Grouped,
     Params,
     composite_kind,
     composite_name,
     composites,
-    group,
+    find,
     offloaded_functions,
-    partition_grouped,
+    partition_found,
 )
 
 # weights' axes that are summed over, and the others, by operator; the layouts are those of the front ends
@@ -30,18 +32,20 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
     arch = arch or Architecture()
     already = dict(offloaded_functions(mod))
-    grouped = group(mod, params, arch)
-    accepted = set() if already else _offloaded_names(partition_grouped(grouped, arch))
+    operators = find(mod, params)
+    rejections = judge(operators, arch)
+    accepted = set() if already else _offloaded_names(partition_found(operators, rejections, arch))
     found: list[Explanation] = []
-    for call in _calls(grouped.module["main"].body):
+    names = UniqueNames()
+    for call in _calls(operators.module["main"].body):
         symbol = str(call.op.name_hint) if isinstance(call.op, relay.GlobalVar) else ""
         if symbol in already:
             inner = composites(already[symbol].body)
             found += [offloaded(composite_name(composite), composite_kind(composite)) for composite in inner]
         elif composite_kind(call):
-            found.append(_explain_composite(call, grouped, accepted))
+            found.append(_explain_composite(call, rejections, accepted))
         elif op_name(call):
-            found.append(_explain_call(call, len(found)))
+            found.append(_explain_call(call, names))
     return found
 
 
@@ -51,7 +55,7 @@ def offloaded_macs_share(mod: tvm.IRModule) -> float:
     ours = sum(
         _macs(call) for _, f in offloaded_functions(mod) for c in composites(f.body) for call in _calls(c.op.body)
     )
-    return ours / (main + ours) if main + ours else 0.0
+    return share(ours, main)
 
 
 def _offloaded_names(mod: tvm.IRModule) -> set[str]:
@@ -73,16 +77,16 @@ def _calls(expr: relay.Expr) -> Iterator[relay.Call]:
     return (call for call in found if hash(call) not in inner)
 
 
-def _explain_composite(call: relay.Call, grouped: Grouped, accepted: set[str]) -> Explanation:
+def _explain_composite(call: relay.Call, rejections: Rejections, accepted: set[str]) -> Explanation:
     name, kind = composite_name(call), composite_kind(call)
-    return offloaded(name, kind) if name in accepted else kept(name, kind, grouped.rejections.get(name))
+    return offloaded(name, kind) if name in accepted else kept(name, kind, rejections.get(name))
 
 
-def _explain_call(call: relay.Call, index: int) -> Explanation:
+def _explain_call(call: relay.Call, names: UniqueNames) -> Explanation:
     op = op_name(call)
     types = [argument.checked_type for argument in call.args] + [call.checked_type]
     dtypes = [str(kind.dtype) for kind in types if isinstance(kind, tvm.ir.TensorType)]
-    return foreign(span_name(call) or f"{op}_{index}", op, dtypes, op.startswith("qnn."))
+    return foreign(span_name(call) or names.take(op, None), op, dtypes, op.startswith("qnn."))
 
 
 def _macs(call: relay.Call) -> int:
@@ -90,7 +94,4 @@ def _macs(call: relay.Call) -> int:
     kind = op_name(call).split(".")[-1]
     if kind not in SUMMED:
         return 0
-    macs = 1
-    for size in (*shape_of(call), *shape_of(call.args[1])[SUMMED[kind]]):
-        macs *= size or 1
-    return macs
+    return macs(shape_of(call), shape_of(call.args[1])[SUMMED[kind]])

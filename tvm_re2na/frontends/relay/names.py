@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import tvm
 from tvm import relay
 
-from tvm_re2na.frontends.relay.describe import CLAMPS, op_name
+from tvm_re2na.frontends.common.description import CLAMPS
+from tvm_re2na.frontends.relay.describe import op_name
 
 LINEAR = ("nn.conv2d", "nn.dense", "qnn.conv2d", "qnn.dense")
 MAIN = (*LINEAR, "add", "qnn.add")

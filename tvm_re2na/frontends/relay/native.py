@@ -12,9 +12,10 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
-from tvm_re2na.frontends.relay.describe import describe, parts_of, shape_of
+from tvm_re2na.frontends.common.marks import kind_of
+from tvm_re2na.frontends.relay.describe import parts_of, shape_of
 from tvm_re2na.frontends.relay.exact import BYTES
-from tvm_re2na.frontends.relay.partition import composite_kind, composites, inline_composites
+from tvm_re2na.frontends.relay.partition import composite_kind, composites, inline_composites, operator_of
 from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.kernels.convolution import Convolution
 from tvm_re2na.kernels.dense import Dense
@@ -30,12 +31,16 @@ RANKS = {"conv2d": 4, "dense": 2}
 
 
 def with_kernels(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
-    """`mod`, in whose main function every layer that has a kernel on `target` calls it. Integers are those of `exact_build`."""
+    """`mod`, in whose main function every layer that has a kernel on `target` calls it. Integers are those of `exact_build`.
+
+    Operators that a machine did not take are found and described a second time here: partitioning has put them back as plain
+    operators, which any build of TVM's takes, and the integer network for the CPU alone was never searched for them.
+    """
     isa = instructions_of(target)
     ops = {str(name) for name in relay.analysis.list_op_freqs(mod)}
     if isa is None or ops.isdisjoint(("qnn.conv2d", "qnn.dense")):
         return mod
-    forms = [form for form in form_table(ops) if form[0].removeprefix("re2na.") in LINEAR]
+    forms = [form for form in form_table(ops) if kind_of(form[0]) in LINEAR]
     mod = relay.transform.MergeComposite(forms)(mod)
     composed = mod["main"]
     layers = {call: layer for call in composites(composed) if (layer := kernel_layer(call, isa)) is not None}
@@ -52,7 +57,7 @@ def kernel_layer(call: relay.Call, isa: Instructions) -> Layer | None:
     kind = composite_kind(call)
     if kind not in LINEAR:
         return None
-    op = describe(kind, call.op.body, dict(zip(call.op.params, call.args, strict=True)))
+    op = operator_of(call)
     padded = parts_of(call.op.body).pad is not None  # with zeros, and not with the zero point
     return layer_of(op, scaling_of(op), isa) if _fits(op) and not (padded and op.zero_points[0]) else None
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import tvm
@@ -16,35 +13,15 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
-from tvm_re2na.codegen.offload.rules import Rejection
+from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
+from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
 from tvm_re2na.frontends.relay.describe import describe, parts_of
 from tvm_re2na.frontends.relay.fake_quantization import to_integers
 from tvm_re2na.frontends.relay.names import SourceNames
-from tvm_re2na.frontends.relay.patterns import PREFIX, form_table, kind_of
+from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.frontends.relay.scales import check_scales
 
-COMPILER = "re2na"
-ARCH_ATTR = "re2na_arch"
-NAME_ATTR = "re2na_name"
 Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A module whose operators are composite functions, each named, and what the rules want to know of each."""
-
-    module: tvm.IRModule
-    operators: dict[str, Operator]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Grouped:
-    """A module whose operators are composite functions, each named; `rejections` holds those that stay on the CPU."""
-
-    module: tvm.IRModule
-    rejections: dict[str, Rejection]
-    notes: tuple[str, ...] = ()
 
 
 def partition_for_re2na(
@@ -60,10 +37,15 @@ def partition_for_re2na(
     `mod` is a quantised module: QDQ or QLinear operators as `relay.frontend.from_onnx` imports them, or QNN operators. What
     cannot be offloaded stays as it is; `explain` says why. A module that is partitioned already is returned unchanged.
     """
+    return partition(mod, params, arch or Architecture(), mod_name).module
+
+
+def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_name: str = "default") -> Partitioned:
+    """`partition_for_re2na` with what was found on the way."""
     if is_partitioned(mod):
-        return mod
-    arch = arch or Architecture()
-    return partition_grouped(group(mod, params, arch), arch, mod_name)
+        return Partitioned(mod)
+    found = find(mod, params)
+    return Partitioned(partition_found(found, judge(found, arch), arch, mod_name), found.operators)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
@@ -72,7 +54,7 @@ def is_partitioned(mod: tvm.IRModule) -> bool:
 
 def offloaded_functions(mod: tvm.IRModule) -> Iterator[tuple[str, relay.Function]]:
     """(symbol, function) of everything Re²Na executes, in the order of the symbols."""
-    for var in sorted(mod.get_global_vars(), key=lambda var: (len(var.name_hint), str(var.name_hint))):
+    for var in in_order(mod.get_global_vars()):
         function = mod[var]
         if isinstance(function, relay.Function) and function.attrs and function.attrs.get("Compiler") == COMPILER:
             yield str(var.name_hint), function
@@ -89,12 +71,16 @@ def composite_kind(expr: relay.Expr) -> str:
     """`conv2d` for a call of a "re2na.conv2d" composite function, otherwise an empty string."""
     if not (isinstance(expr, relay.Call) and isinstance(expr.op, relay.Function) and expr.op.attrs):
         return ""
-    composite = str(expr.op.attrs.get("Composite") or "")
-    return kind_of(composite) if composite.startswith(PREFIX) else ""
+    return kind_of(str(expr.op.attrs.get("Composite") or ""))
 
 
 def composite_name(call: relay.Call) -> str:
     return str(call.op.attrs.get(NAME_ATTR) or "")
+
+
+def operator_of(call: relay.Call) -> Operator:
+    """What the rules and the compiler want to know of the call of a composite function."""
+    return describe(composite_kind(call), call.op.body, dict(zip(call.op.params, call.args, strict=True)))
 
 
 def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModule, SourceNames, tuple[str, ...]]:
@@ -120,39 +106,24 @@ def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModu
     return mod, names, notes
 
 
-def group(mod: tvm.IRModule, params: Params | None, arch: Architecture) -> Grouped:
-    """Find the operators, name them and check each against the rules of `arch`."""
-    return judge(find(mod, params), arch)
-
-
 def find(mod: tvm.IRModule, params: Params | None) -> Found:
-    """The part of `group` that depends on no machine."""
-    mod, names, notes = prepare(mod, params)
+    """The operators, named and described: the part of partitioning that depends on no machine."""
+    mod, names, _ = prepare(mod, params)
     ops = {str(name) for name in relay.analysis.list_op_freqs(mod)}
     mod = relay.transform.MergeComposite(form_table(ops))(mod)
-    naming = _Naming(names)
-    mod["main"] = naming.visit(mod["main"])
+    mod["main"] = _Naming(names).visit(mod["main"])
     mod = relay.transform.InferType()(mod)
-    operators = {}
-    for call in composites(mod["main"]):
-        bindings = dict(zip(call.op.params, call.args, strict=True))
-        operators[composite_name(call)] = describe(composite_kind(call), call.op.body, bindings)
-    return Found(mod, operators, notes)
+    return Found(mod, {composite_name(call): operator_of(call) for call in composites(mod["main"])})
 
 
-def judge(found: Found, arch: Architecture) -> Grouped:
-    """What a machine takes of the operators that were found."""
-    checked = {name: rules.check(operator, arch) for name, operator in found.operators.items()}
-    rejections = {name: rejection for name, rejection in checked.items() if rejection is not None}
-    return Grouped(found.module, rejections, found.notes)
-
-
-def partition_grouped(grouped: Grouped, arch: Architecture, mod_name: str = "default") -> tvm.IRModule:
+def partition_found(
+    found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default"
+) -> tvm.IRModule:
     """Everything that is not rejected becomes functions for Re²Na; rejected operators are put back as they were."""
     passes = relay.transform
-    mod = tvm.IRModule(dict(grouped.module.functions.items()), grouped.module.type_definitions)
-    if grouped.rejections:
-        mod["main"] = _Inline(set(grouped.rejections)).visit(mod["main"])
+    mod = tvm.IRModule(dict(found.module.functions.items()), found.module.type_definitions)
+    if rejections:
+        mod["main"] = _Inline(set(rejections)).visit(mod["main"])
     mod = tvm.transform.Sequential(
         [
             passes.InferType(),
@@ -165,9 +136,8 @@ def partition_grouped(grouped: Grouped, arch: Architecture, mod_name: str = "def
     trivial = {symbol for symbol, function in offloaded_functions(mod) if not _is_worthwhile(function)}
     if trivial:
         mod = _without(mod, trivial)
-    arch_text = json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
     for symbol, function in list(offloaded_functions(mod)):
-        mod[symbol] = function.with_attr(ARCH_ATTR, arch_text)
+        mod[symbol] = function.with_attr(ARCH_ATTR, machine_text(arch))
     return passes.InferType()(mod)
 
 
@@ -178,8 +148,7 @@ def inline_composites(expr: relay.Expr) -> relay.Expr:
 
 def architecture_of(function: relay.Function) -> Architecture:
     """The machine that `partition_for_re2na` cut this function for."""
-    text = function.attrs.get(ARCH_ATTR) if function.attrs else None
-    return Architecture.from_dict(json.loads(str(text))) if text else Architecture()
+    return machine_of(str(function.attrs.get(ARCH_ATTR) or "") if function.attrs else "")
 
 
 def _is_worthwhile(function: relay.Function) -> bool:

@@ -14,9 +14,10 @@ from tvm.relay.op.contrib.register import register_pattern_table
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
-from tvm_re2na.frontends.relay.describe import CLAMPS, describe, foldable_padding
+from tvm_re2na.frontends.common.description import CLAMPS
+from tvm_re2na.frontends.common.marks import PREFIX, kind_of
+from tvm_re2na.frontends.relay.describe import describe, foldable_padding
 
-PREFIX = "re2na."
 Pattern = Any  # a tvm.relay.dataflow_pattern.DFPattern
 Entry = tuple[str, Pattern, Callable[[relay.Expr], bool]]
 RESHAPES = ("reshape", "squeeze", "expand_dims", "nn.batch_flatten")
@@ -48,11 +49,6 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         for roots, kind, pattern, check in forms
         if ops is None or not ops.isdisjoint(roots)
     ]
-
-
-def kind_of(composite: str) -> str:
-    """`conv2d` of `re2na.conv2d`."""
-    return composite.removeprefix(PREFIX)
 
 
 def _both(form: Callable[[relay.Expr], bool], name: str) -> Callable[[relay.Expr], bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,37 +17,17 @@ from tvm.contrib import graph_executor
 from tvm.ir import diagnostics
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.frontends.common.errors import simulator_errors
-from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Params, Runner
+from tvm_re2na.frontends.common.programs import compiled_before
+from tvm_re2na.frontends.interface import Built, Dump, Params, Runner
 from tvm_re2na.frontends.relay import importer
-from tvm_re2na.frontends.relay.backend import collect_programs, compiled_before, export_library
+from tvm_re2na.frontends.relay.backend import export_library, without_bodies
 from tvm_re2na.frontends.relay.exact import exact_build, host_target
 from tvm_re2na.frontends.relay.explain import explain as explain_operators
 from tvm_re2na.frontends.relay.explain import offloaded_macs_share
-from tvm_re2na.frontends.relay.lower import lower
+from tvm_re2na.frontends.relay.jobs import JOBS
 from tvm_re2na.frontends.relay.native import with_kernels
-from tvm_re2na.frontends.relay.partition import (
-    Grouped,
-    find,
-    judge,
-    offloaded_functions,
-    partition_for_re2na,
-    partition_grouped,
-    prepare,
-)
-
-__all__ = [
-    "build_for_cpu",
-    "build_for_re2na",
-    "compile_for_re2na",
-    "explain",
-    "import_onnx",
-    "import_tflite",
-    "load_library",
-    "lower_for_each",
-    "save_library",
-]
+from tvm_re2na.frontends.relay.partition import partition, prepare
 
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
@@ -66,6 +46,8 @@ def _diagnostics_raised() -> Iterator[None]:
 
 
 explain = _diagnostics_raised()(explain_operators)
+compile_for_re2na = _diagnostics_raised()(JOBS.compile_for_re2na)
+lower_for_each = _diagnostics_raised()(JOBS.lower_for_each)
 
 
 @_diagnostics_raised()
@@ -125,44 +107,8 @@ def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Buil
 @_diagnostics_raised()
 def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
     """The same graph, partitioned; raises CompileError where the machine is too small."""
-    partitioned = partition_for_re2na(mod, params, arch=arch)
-    target = host_target()
-    with collect_programs() as programs, compiled_before(partitioned, dump) as stubs, exact_build():
-        library = relay.build(with_kernels(stubs, target), target=target)
-    return Built(library, open_library, tuple(programs), offloaded_macs_share(partitioned))
-
-
-@_diagnostics_raised()
-def compile_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
-    """Its programs alone; raises CompileError where the machine is too small."""
-    partitioned = partition_for_re2na(mod, params, arch=arch)
-    programs = tuple(
-        (symbol, compile_graph(lower(function, symbol, arch), arch, dump=dump))
-        for symbol, function in offloaded_functions(partitioned)
-    )
-    return Compiled(programs, offloaded_macs_share(partitioned))
-
-
-@_diagnostics_raised()
-def lower_for_each(mod: tvm.IRModule, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
-    """What each machine takes of one network; the machines may differ in anything but their arithmetic.
-
-    The network is analysed once, and partitioned once for each set of operators that some machine has to reject; machines
-    with the same set get the same object.
-    """
-    found = find(mod, params)
-    known: dict[frozenset[str], Lowered] = {}
-    lowered = []
-    for arch in archs:
-        grouped = judge(found, arch)
-        rejected = frozenset(grouped.rejections)
-        if rejected not in known:
-            known[rejected] = _lowered(grouped, arch)
-        lowered.append(known[rejected])
-    return lowered
-
-
-def _lowered(grouped: Grouped, arch: Architecture) -> Lowered:
-    partitioned = partition_grouped(grouped, arch)
-    graphs = tuple(lower(function, symbol, arch) for symbol, function in offloaded_functions(partitioned))
-    return Lowered(graphs, offloaded_macs_share(partitioned))
+    partitioned = partition(mod, params, arch)
+    target, programs = host_target(), JOBS.programs(partitioned, dump)
+    with compiled_before(programs), exact_build():
+        library = relay.build(with_kernels(without_bodies(partitioned.module), target), target=target)
+    return Built(library, open_library, tuple(programs.items()), offloaded_macs_share(partitioned.module))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from tvm.driver.tvmc import main as tvmc_main
 from tvm.driver.tvmc.composite_target import REGISTERED_CODEGEN
 
-from tvm_re2na.frontends.relay.partition import COMPILER, partition_for_re2na
+from tvm_re2na.frontends.common.marks import COMPILER
+from tvm_re2na.frontends.relay.partition import partition_for_re2na
 from tvm_re2na.runtime.abi import load_library_global
 
 load_library_global()  # for `tvmc run`
