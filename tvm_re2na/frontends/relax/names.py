@@ -13,6 +13,7 @@ import onnx
 import tvm
 from tvm import relax
 
+from tvm_re2na.frontends.common.nodes import node_names_of
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
 
 # operators of Relax, and the kinds of ONNX nodes that become one of them
@@ -27,7 +28,8 @@ NODES = {
 
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
     """`mod`, which `relax.frontend.onnx` made of `model`, its operators with the nodes' names as spans."""
-    names = {op: [node.name for node in model.graph.node if node.op_type in kinds] for op, kinds in NODES.items()}
+    nodes = list(zip(model.graph.node, node_names_of(model), strict=True))
+    names = {op: [name for node, name in nodes if node.op_type in kinds] for op, kinds in NODES.items()}
     variables = computed_from_input(mod["main"])
     calls = {op: list(_calls(mod["main"], op, variables)) for op in NODES}
     spans = {
@@ -35,7 +37,6 @@ def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
         for op, found in calls.items()
         if len(found) == len(names[op])
         for variable, name in zip(found, names[op], strict=True)
-        if name
     }
     mod = mod.clone()
     mod["main"] = _Spans(spans).visit_expr(mod["main"])

@@ -17,6 +17,7 @@ from tvm import relay
 from tvm.relay.frontend import common
 from tvm.relay.frontend.onnx import GraphProto
 
+from tvm_re2na.frontends.common.nodes import with_names
 from tvm_re2na.frontends.relay.describe import array_of
 
 # The nodes whose converters look at the types of their operands and at constants, not at what else computes an operand. All others
@@ -33,6 +34,7 @@ LOCAL = {
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tvm.IRModule:
     """The module that `relay.frontend.from_onnx(model, shape, freeze_params=True)` makes; raises what that raises."""
+    model = with_names(model)
     if any(_has_graph(node) for node in model.graph.node):  # their converters read what surrounds them
         return relay.frontend.from_onnx(model, shape=shape, freeze_params=True)[0]
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
