@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.counting import counted
 from tests.frontends.harness import FrontEnd
 from tests.frontends.qdq import QdqBuilder, biases, lenet, small_weights
 from tvm_re2na import explain, frontends, partition_for_re2na, pipeline
+from tvm_re2na.codegen import compiler
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import CompileError
+from tvm_re2na.codegen.graph.ops import GraphError
+from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common import jobs
 
 RNG = np.random.default_rng(5)
@@ -90,13 +95,41 @@ def test_errors_of_the_compiler_keep_their_type(
         pipeline.build_for_re2na(*network, Architecture())
 
 
-def test_dumps_of_the_stages(front_end: FrontEnd, network: tuple[Any, dict[str, Any]]) -> None:
+def test_dumps_of_the_stages(
+    front_end: FrontEnd, network: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = counted(monkeypatch, compiler, "_plan")
     seen: list[str] = []
     pipeline.build_for_re2na(*network, Architecture(), lambda stage, text: seen.append(stage))
     assert "units" in seen
+    assert len(plans) == 1, "compiled for the dump, and again for the program"
     compiled: list[str] = []
     pipeline.compile_for_re2na(*network, Architecture(), lambda stage, text: compiled.append(stage))
     assert compiled == seen
+
+
+@pytest.mark.parametrize("job", ["compile_for_re2na", "lower_for_each"])
+def test_operators_are_described_and_judged_once(
+    front_end: FrontEnd, network: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    described = counted(monkeypatch, import_module(f"tvm_re2na.frontends.{front_end.name}.partition"), "describe")
+    judged = counted(monkeypatch, rules, "check")
+    arch: Any = Architecture() if job == "compile_for_re2na" else [Architecture()]
+    getattr(frontends.session(), job)(*network, arch)
+    assert len(described) == len(judged) == 7
+
+
+def test_what_a_module_of_the_users_holds_is_judged_when_it_is_lowered(
+    front_end: FrontEnd, network: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been made for another machine, or by other passes."""
+    partitioned = partition_for_re2na(network[0])
+    judged = counted(monkeypatch, rules, "check")
+    compiled = frontends.session().compile_for_re2na(partitioned, {}, Architecture())
+    assert len(judged) == 7
+    assert len(compiled.programs) == 1
+    with pytest.raises(GraphError, match=r"Found .*, limit"):
+        front_end.regions(partitioned, Architecture(acc_bits=8))
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
