@@ -36,7 +36,7 @@ OTHERS = {
     "container.c, tensors.c, sources.c, load.c, validate.c, check.c, sequence.c, program.c, error.c, crc.c": (
         f"what programs are refused for: {MALFORMED}"
     ),
-    "bridge.c": "programs in TVM's modules: tests/rooms, tests/runtime/test_library.py",
+    "bridge.c": "programs in TVM's modules: tests/frontends, tests/runtime/test_library.py",
     "kernels.c": "the choice of a kernel: tests/runtime/test_other_processors.py",
     "neon.c": "another processor's: tests/runtime/test_other_processors.py",
     "descent.c, rows.c, products.c": "the quantiser's: tests/quantize",

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.models.topologies import TOPOLOGIES, synthetic_images  # noqa: E402
-from tvm_re2na import Architecture, Dataset, pipeline, processor, rooms  # noqa: E402
+from tvm_re2na import Architecture, Dataset, frontends, pipeline, processor  # noqa: E402
 
 LIMITS = {
     "resnet18": 0.2,
@@ -59,7 +59,7 @@ def built(mod: Any, params: Any, instruction_set: str) -> tuple[Callable[..., An
     plain = instruction_set == BASE
     os.environ["RE2NA_CPU"] = "" if plain else instruction_set
     started = time.process_time()
-    result = rooms.session().build_for_cpu(mod, params, BASE if plain else None)
+    result = frontends.session().build_for_cpu(mod, params, BASE if plain else None)
     return result.executor(), time.process_time() - started
 
 
@@ -95,7 +95,7 @@ def measure(name: str, sets: list[str], repeat: int) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    result = Table(title=f"seconds of processor time, {rooms.installed()}")
+    result = Table(title=f"seconds of processor time, {frontends.installed()}")
     for name in rows[0]:
         result.add_column(name, justify="right")
     for row in rows:

@@ -31,9 +31,9 @@ from rich.table import Table
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.frontends.qdq import QdqBuilder, biases, small_weights  # noqa: E402
 from tests.models.topologies import resnet18, synthetic_images  # noqa: E402
-from tests.rooms.qdq import QdqBuilder, biases, small_weights  # noqa: E402
-from tvm_re2na import Architecture, Dataset, partition_for_re2na, pipeline, rooms  # noqa: E402
+from tvm_re2na import Architecture, Dataset, frontends, partition_for_re2na, pipeline  # noqa: E402
 
 LENGTHS = (25, 50, 100, 150)
 CHAIN_LIMIT = 10.0  # seconds, of the longest chain
@@ -63,7 +63,7 @@ def seconds(job: Callable[[], Any], repeat: int = 1) -> float:
 
 
 def import_with_tvm(model: onnx.ModelProto) -> None:
-    if rooms.installed() == "relay":
+    if frontends.installed() == "relay":
         from tvm import relay
 
         relay.frontend.from_onnx(model, shape={"input": SHAPE}, freeze_params=True)
@@ -97,7 +97,11 @@ def measure_compile(repeat: int) -> dict[str, Any]:
         onnx.save(pipeline.quantized_model(resnet18(), calibration, Architecture()), path)
         command = [sys.executable, "-m", "tvm_re2na.cli", "compile", str(path), "-o", str(path.with_suffix(".re2na"))]
         times = [_seconds_of(command) for _ in range(repeat)]
-    return {"model": "resnet18", "compile": statistics.median(times), "limit": COMPILE_LIMITS[str(rooms.installed())]}
+    return {
+        "model": "resnet18",
+        "compile": statistics.median(times),
+        "limit": COMPILE_LIMITS[str(frontends.installed())],
+    }
 
 
 def _seconds_of(command: list[str]) -> float:
@@ -127,11 +131,11 @@ def main() -> int:
     chains = [measure_chain(length, options.repeat, options.skip_tvm) for length in LENGTHS]
     compiled = [] if options.skip_compile else [measure_compile(options.repeat)]
     growth = chains[-1]["per_convolution"] / chains[0]["per_convolution"]
-    result = {"room": rooms.installed(), "chains": chains, "growth": growth, "compile": compiled}
+    result = {"front_end": frontends.installed(), "chains": chains, "growth": growth, "compile": compiled}
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        title = f"{rooms.installed()}: seconds; a convolution of the last takes {growth:.2f} times one of the first"
+        title = f"{frontends.installed()}: seconds; a convolution of the last takes {growth:.2f} times one of the first"
         Console().print(table(chains, title), *(table([row], "seconds, the command") for row in compiled))
     missed = chains[-1]["both"] > CHAIN_LIMIT or growth > GROWTH_LIMIT
     return 1 if missed or any(row["compile"] > row["limit"] for row in compiled) else 0

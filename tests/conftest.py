@@ -17,10 +17,10 @@ os.environ["RE2NA_CACHE_BYTES"] = "0"  # what is tested is made; tests of the ca
 import pytest
 
 from tests.shared import Networks, folder_of_this_run
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 
 if TYPE_CHECKING:
-    from tests.rooms.harness import Room
+    from tests.frontends.harness import FrontEnd
 
 FIRST_STATES: dict[str, Any] = {}  # of the modules' random numbers
 DEMO = Path(__file__).parent.parent / "tvm_re2na" / "demo"
@@ -45,12 +45,12 @@ def demo_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def room() -> Room:
+def front_end() -> FrontEnd:
     """The installed TVM's; skipped where there is none."""
-    name = rooms.installed()
+    name = frontends.installed()
     if name is None:
         pytest.skip("needs the extra [relay] or [relax]")
-    return cast("Room", import_module(f"tests.{name}.harness"))
+    return cast("FrontEnd", import_module(f"tests.{name}.harness"))
 
 
 @pytest.fixture(autouse=True)

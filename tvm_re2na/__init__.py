@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
+    from tvm_re2na.frontends import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.model_file import ModelError
     from tvm_re2na.npz import DataError
     from tvm_re2na.pipeline import load_model
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
-    from tvm_re2na.rooms import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.runtime.library import Simulator
     from tvm_re2na.simulation import Simulation, simulate
     from tvm_re2na.tally import Comparison
@@ -50,11 +50,11 @@ _HOMES = {
     "Simulator": "runtime.library",
     "SweepError": "exploration.sweep",
     "compare": "evaluate",
-    "explain": "rooms",
+    "explain": "frontends",
     "explore": "exploration.run",
     "load_dataset": "data",
     "load_model": "pipeline",
-    "partition_for_re2na": "rooms",
+    "partition_for_re2na": "frontends",
     "simulate": "simulation",
 }
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import onnx
 
-from tvm_re2na import pipeline, rooms
+from tvm_re2na import frontends, pipeline
 from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import naming
+from tvm_re2na.frontends.interface import Built, Module, Params, Runner
 from tvm_re2na.pipeline import Progress, silent
-from tvm_re2na.rooms import Built, Runner
 
 LIBRARY, SHARE = "library", "offloaded_macs_share"  # the parts of an entry
 
@@ -31,7 +31,7 @@ class Artefact:
     content: bytes | None = None
 
     def library(self) -> bytes:
-        """The shared library, for `rooms.Session.load_library` in other processes. Where none is kept, this takes a C++ linker."""
+        """The shared library, for `Session.load_library` in other processes. Where none is kept, this takes a C++ linker."""
         return self.content if self.content is not None else _exported(self.built or self.build())
 
     def executor(self) -> Runner:
@@ -52,7 +52,7 @@ def artefacts(
     """
 
     @cache
-    def imported() -> tuple[rooms.Module, rooms.Params]:
+    def imported() -> tuple[Module, Params]:
         return pipeline.import_into_tvm(model, batch)
 
     progress("build", 0, 2)
@@ -88,7 +88,7 @@ def _fresh(build: Callable[[], Built]) -> Artefact:
 def _exported(built: Built) -> bytes:
     with tempfile.TemporaryDirectory(prefix="re2na.") as folder:
         path = Path(folder) / "network.so"
-        rooms.session().save_library(built.library, path)
+        frontends.session().save_library(built.library, path)
         return path.read_bytes()
 
 
@@ -98,4 +98,4 @@ def open_library(content: bytes) -> Runner:
         path = Path(folder) / "network.so"
         with naming(path):
             path.write_bytes(content)
-        return rooms.session().load_library(path)
+        return frontends.session().load_library(path)

@@ -14,7 +14,7 @@ from importlib import import_module, metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from tvm_re2na import cache, rooms
+from tvm_re2na import cache, frontends
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.runtime import abi, library
 
@@ -22,7 +22,7 @@ TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
 TESTED = {"relay": "0.19.0.12", "relax": "0.27.0.post1"}
 START_AGAIN = f"pip uninstall -y {' '.join(TVM_PACKAGES.values())} && pip install 'tvm_re2na[relax]'"
 CACHE_MEND = f"export {cache.FOLDER}=FOLDER, one that only you can write to"
-# package: (what it is for, the extra that brings it, the room that it needs)
+# package: (what it is for, the extra that brings it, the front end that needs it)
 OPTIONAL = {
     "matplotlib": ("figures (--plot)", "plot", None),
     "PIL": ("folders of images as data", "images", None),
@@ -72,7 +72,11 @@ def examine(progress: Progress = silent) -> list[Finding]:
         ("module for Relax", _module_library),
         ("exporting", _linker),
         ("cache", _cache),
-        *((package, _optional(package)) for package in OPTIONAL if OPTIONAL[package][2] in (None, rooms.installed())),
+        *(
+            (package, _optional(package))
+            for package in OPTIONAL
+            if OPTIONAL[package][2] in (None, frontends.installed())
+        ),
         ("one image, end to end", _end_to_end),
     ]
     findings = []
@@ -113,25 +117,25 @@ def _simulator() -> Finding:
 def _tvm() -> Finding:
     found = dict(_tvm_packages())
     if len(found) > 1:
-        both = " and ".join(f"{TVM_PACKAGES[room]} {version}" for room, version in found.items())
+        both = " and ".join(f"{TVM_PACKAGES[front_end]} {version}" for front_end, version in found.items())
         detail = f"{both} in one environment: both are called tvm, one has overwritten the other"
         return Finding("TVM", State.BROKEN, detail, START_AGAIN)
-    room = rooms.installed()
-    if room is None:
+    front_end = frontends.installed()
+    if front_end is None:
         detail = (
             "quantize, run, check and disasm work without; compile, compare, explain, explore, survey and demo need it"
         )
         return Finding("TVM", State.MISSING, detail, "pip install 'tvm_re2na[relax]'")
-    version = found.get(room) or str(getattr(import_module("tvm"), "__version__", "?"))
-    rooms.session()
-    tested = "" if version == TESTED[room] else f" (tested: {TESTED[room]})"
-    return Finding("TVM", State.OK, f"{version} with {room.capitalize()}{tested}; target 're2na' is registered")
+    version = found.get(front_end) or str(getattr(import_module("tvm"), "__version__", "?"))
+    frontends.session()
+    tested = "" if version == TESTED[front_end] else f" (tested: {TESTED[front_end]})"
+    return Finding("TVM", State.OK, f"{version} with {front_end.capitalize()}{tested}; target 're2na' is registered")
 
 
 def _tvm_packages() -> Iterator[tuple[str, str]]:
-    for room, package in TVM_PACKAGES.items():
+    for front_end, package in TVM_PACKAGES.items():
         try:
-            yield room, metadata.version(package)
+            yield front_end, metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
 
@@ -141,7 +145,7 @@ def _module_library() -> Finding:
     try:
         return Finding(what, State.OK, abi.module_library_path().name)
     except FileNotFoundError:
-        if rooms.installed() != "relax":
+        if frontends.installed() != "relax":
             return Finding(what, State.OK, "not built, and not needed")
         detail = "libre2na_tvm.so was not built: that takes a C++ compiler"
         return Finding(what, State.BROKEN, detail, f"install g++, then {reinstall()}")
@@ -192,7 +196,7 @@ def _optional(package: str) -> Callable[[], Finding]:
 
 def _end_to_end() -> Finding:
     what = "one image, end to end"
-    if rooms.installed() is None:
+    if frontends.installed() is None:
         return Finding(what, State.MISSING, "needs TVM", "pip install 'tvm_re2na[relax]'")
     from tvm_re2na.data import load_dataset
     from tvm_re2na.evaluate import compare

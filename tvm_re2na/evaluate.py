@@ -20,7 +20,7 @@ from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.tally import Comparison, count_hits
-from tvm_re2na.trio import Trio, compare_images, image_bytes, load_room, pack_trio, start_simulator
+from tvm_re2na.trio import Trio, compare_images, image_bytes, load_front_end, pack_trio, start_simulator
 
 __all__ = ["Comparison", "compare", "count_hits", "float_runner"]
 
@@ -65,7 +65,7 @@ def compare(
         )
 
     with open_engine(executor, jobs) as engine, open_journal(resume, run, len(shards)) as journal:
-        engine.warm(load_room)
+        engine.warm(load_front_end)
         quantized = pipeline.quantized_model(proto, known, arch, progress)
         cpu, re2na = artefacts(quantized, arch, batch, progress)
         if engine.here:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.metadata
 from typing import Any
 
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.data import Dataset
 from tvm_re2na.parallel.journal import digest
 
@@ -21,7 +21,7 @@ def identity(command: str, **parts: Any) -> dict[str, object]:
 
 def versions() -> str:
     """Of everything that has a say in the results."""
-    return f"{', '.join(_versions())}, room {rooms.installed()}"
+    return f"{', '.join(_versions())}, front end {frontends.installed()}"
 
 
 def _versions() -> list[str]:

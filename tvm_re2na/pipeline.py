@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy.typing as npt
 import onnx
 
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import Dataset
+from tvm_re2na.frontends import MissingPackageError
+from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_file import ModelError, dimensions, read_model
-from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
@@ -125,7 +126,7 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
     given = model_input(model)
     if given.batch not in (None, batch):
         raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
-    session = rooms.session()
+    session = frontends.session()
     try:
         mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
     except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
@@ -141,7 +142,7 @@ def is_tflite(path: str | os.PathLike[str]) -> bool:
 def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]:
     """TFLite -> TVM in NCHW, with the model's own batch. Raises ModelError, MissingPackageError, or OSError."""
     content = Path(path).read_bytes()
-    session = rooms.session()
+    session = frontends.session()
     try:
         mod, params = session.import_tflite(content)
     except ImportError as error:
@@ -165,7 +166,7 @@ def _tvm_errors(what: str) -> Iterator[None]:
 def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
     """TVM's own integer execution on this processor's vector units; exact (docs/quantisation.md), for this process only."""
     with _tvm_errors("build"):
-        return rooms.session().build_for_cpu(mod, params)
+        return frontends.session().build_for_cpu(mod, params)
 
 
 def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Built:
@@ -174,25 +175,25 @@ def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dum
     `dump(stage, text)` is handed what each stage of the compiler makes of each offloaded region.
     """
     with _tvm_errors("build"):
-        return rooms.session().build_for_re2na(mod, params, arch, dump)
+        return frontends.session().build_for_re2na(mod, params, arch, dump)
 
 
 def compile_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Compiled:
     """The programs that `build_for_re2na` makes, alone: nothing is built for the CPU. Raises as that does."""
     with _tvm_errors("compile"):
-        return rooms.session().compile_for_re2na(mod, params, arch, dump)
+        return frontends.session().compile_for_re2na(mod, params, arch, dump)
 
 
 def lower_for_each(mod: Module, params: dict[str, Any], archs: Sequence[Architecture]) -> list[Lowered]:
     """What each machine takes of the network, as graphs for the compiler, which needs no TVM."""
     with _tvm_errors("analyse"):
-        return rooms.session().lower_for_each(mod, params, archs)
+        return frontends.session().lower_for_each(mod, params, archs)
 
 
 def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Explanation]:
     """Every operator in execution order, with where it runs and why."""
     with _tvm_errors("analyse"):
-        return rooms.session().explain(mod, params, arch)
+        return frontends.session().explain(mod, params, arch)
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:

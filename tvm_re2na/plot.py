@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import write_atomically
-from tvm_re2na.rooms import MissingPackageError
+from tvm_re2na.frontends import MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.artefacts import Artefact, artefacts, open_library
 from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
@@ -88,9 +88,9 @@ def open_trio(packed: Packed) -> Trio:
     return Trio(reference, cpu.executor(), re2na.executor())
 
 
-def load_room() -> None:
+def load_front_end() -> None:
     """TVM and its target; this module has brought everything else."""
-    rooms.session()
+    frontends.session()
 
 
 def _library(artefact: Artefact) -> bytes:

@@ -16,7 +16,7 @@ from tvm.contrib import graph_executor
 
 from tvm_re2na import Architecture, pipeline
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.relay.partition import prepare
+from tvm_re2na.relay import prepare
 from tvm_re2na.relay.session import build_for_cpu
 from tvm_re2na.runtime import library
 from tvm_re2na.runtime.library import Simulator

@@ -12,7 +12,7 @@ from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, GraphError, MaxPool2d, Pad, Reshape, Window
 from tvm_re2na.codegen.offload import rules
-from tvm_re2na.codegen.offload.operator import Operator
+from tvm_re2na.codegen.offload.operator import Operator, by_kind
 
 
 class Source(NamedTuple):
@@ -24,14 +24,15 @@ class Source(NamedTuple):
 
 
 def append_operator(builder: GraphBuilder, name: str, inputs: tuple[str, ...], op: Operator, arch: Architecture) -> str:
-    """Append `op`, which reads the tensors `inputs`; returns the tensor it defines.
+    """Append `op`, which keeps the rules of `arch` and reads the tensors `inputs`; returns the tensor it defines."""
+    return _LOWER[op.kind](builder, Source(name, inputs, f"{name}:0"), op, arch)
 
-    Raises GraphError where it breaks a rule of `arch`.
-    """
+
+def require_accepted(name: str, op: Operator, arch: Architecture) -> None:
+    """Raises GraphError where `op` breaks a rule of `arch`."""
     rejection = rules.check(op, arch)
     if rejection is not None:
         raise GraphError(f"{name}: {rejection.reason} Found {rejection.value}, limit {rejection.limit}.")
-    return _LOWER[op.kind](builder, Source(name, inputs, f"{name}:0"), op, arch)
 
 
 def _linear(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
@@ -90,15 +91,9 @@ def _clip(builder: GraphBuilder, source: Source, op: Operator, arch: Architectur
     return builder.append(Clip(*source, *_after(op)))
 
 
-_LOWER: dict[str, Callable[[GraphBuilder, Source, Operator, Architecture], str]] = {
-    "conv2d": _linear,
-    "dense": _linear,
-    "max_pool2d": _max_pool2d,
-    "add": _add,
-    "reshape": _reshape,
-    "pad": _pad,
-    "clip": _clip,
-}
+_LOWER: dict[str, Callable[[GraphBuilder, Source, Operator, Architecture], str]] = by_kind(
+    _linear, _linear, _max_pool2d, _add, _reshape, _pad, _clip
+)
 
 
 def _window(op: Operator) -> Window:

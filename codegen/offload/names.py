@@ -1,15 +1,16 @@
-"""Names for operators: those of the source model, made unique; numbers by kind where it has none."""
+"""Names for operators: those of the source model, made unique; kind and running number where it has none."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 
 class UniqueNames:
-    """Hands every name out once."""
+    """Hands every name out once; those that are `given` away already, never."""
 
-    def __init__(self) -> None:
-        self._used: set[str] = set()
+    def __init__(self, given: Iterable[str] = ()) -> None:
+        self._used = set(given)
         self._counts: Counter[str] = Counter()
 
     def take(self, kind: str, source: str | None) -> str:
@@ -21,3 +22,13 @@ class UniqueNames:
             self._counts[stem] += 1
         self._used.add(name)
         return name
+
+
+def node_names(nodes: Iterable[tuple[str, str]]) -> list[str]:
+    """The name of each of a model's nodes, given as (kind, name), which is empty where it has none: `Conv_0`, `Conv_1`...
+
+    They are numbered in the model's order: in which order a TVM goes through its operators makes no difference.
+    """
+    nodes = list(nodes)
+    names = UniqueNames(name for _, name in nodes if name)
+    return [name or names.take(kind, None) for kind, name in nodes]

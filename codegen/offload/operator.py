@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,12 @@ INT32 = np.iinfo(np.int32)
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
 KINDS = ("conv2d", "dense", "max_pool2d", "add", "reshape", "pad", "clip")
+T = TypeVar("T")
+
+
+def by_kind(*values: T) -> dict[str, T]:
+    """One value for each kind of operator, in the order of KINDS."""
+    return dict(zip(KINDS, values, strict=True))
 
 
 @dataclass(frozen=True)

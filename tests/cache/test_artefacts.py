@@ -13,8 +13,8 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from tvm_re2na import Architecture, artefacts, cache, pipeline, rooms
-from tvm_re2na.rooms import Built
+from tvm_re2na import Architecture, artefacts, cache, frontends, pipeline
+from tvm_re2na.frontends.interface import Built
 
 IMAGE = np.zeros((1, 1, 2, 2), np.float32)
 MODEL = onnx.helper.make_model(onnx.helper.make_graph([], "nothing", [], []))
@@ -65,7 +65,7 @@ def tvm(monkeypatch: pytest.MonkeyPatch) -> Tvm:
     stand_in = Tvm()
     for name in ("import_into_tvm", "build_for_cpu", "build_for_re2na"):
         monkeypatch.setattr(pipeline, name, getattr(stand_in, name))
-    monkeypatch.setattr(rooms, "session", lambda: stand_in)
+    monkeypatch.setattr(frontends, "session", lambda: stand_in)
     return stand_in
 
 

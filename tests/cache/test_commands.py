@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.conftest import Command, Outcome, re2na
 from tests.quantize.networks import FloatNet
-from tvm_re2na import cache, doctor, load_dataset, load_model, pipeline, rooms
-from tvm_re2na import quantize as room
+from tvm_re2na import cache, doctor, frontends, load_dataset, load_model, pipeline
+from tvm_re2na import quantize as quantiser
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.doctor import State
 from tvm_re2na.survey.measure import Bench
@@ -22,12 +22,12 @@ FEW = ("--calibration-limit", 8)
 
 
 def nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "quantize", None)
+    monkeypatch.setattr(quantiser, "quantize", None)
     for name in ("import_into_tvm", "build_for_cpu", "build_for_re2na"):
         monkeypatch.setattr(pipeline, name, None)
 
 
-@pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+@pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 def test_compare(re2na: Command, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net, model, images = FloatNet(), tmp_path / "net.onnx", tmp_path / "images.npz"
     onnx.save(net.build(net.conv("input", 3, 4)), model)
@@ -57,7 +57,7 @@ def test_quantize(re2na: Command, demo_data: Path, kept: Path, tmp_path: Path, m
     assert quantize("one.onnx", "--no-cache").code == 0
     assert not kept.exists()
     assert quantize("two.onnx").code == 0
-    monkeypatch.setattr(room, "quantize", None)
+    monkeypatch.setattr(quantiser, "quantize", None)
     assert quantize("three.onnx").code == 0
     assert len({(tmp_path / f"{name}.onnx").read_bytes() for name in ("one", "two", "three")}) == 1
     images = load_dataset(demo_data / "mnist_calibration128.npz", 8)

@@ -15,7 +15,7 @@ import pytest
 
 import tvm_re2na
 from tvm_re2na import Architecture, Dataset, QuantizeOptions, load_dataset, load_model, pipeline
-from tvm_re2na import quantize as room
+from tvm_re2na import quantize as quantiser
 from tvm_re2na.cache import Store, current, keys, off
 from tvm_re2na.quantize import Guarantee, QuantizedModel
 
@@ -25,8 +25,8 @@ OPTIONS: dict[str, Any] = {
     "weight_bits": 7,
     "activation_bits": 7,
     "guarantee": Guarantee.OFF,
-    "rounding": room.WeightRounding.NEAREST,
-    "scales": room.ScaleRule.LARGEST,
+    "rounding": quantiser.WeightRounding.NEAREST,
+    "scales": quantiser.ScaleRule.LARGEST,
     "equalise": False,
     "bias_correction": False,
     "keep_float": frozenset({"a", "b"}),
@@ -155,7 +155,7 @@ def test_options_are_told_alike_in_every_process() -> None:
 # ---- quantised models are kept
 
 
-def as_bytes(made: QuantizedModel) -> tuple[bytes, room.QuantizationReport]:
+def as_bytes(made: QuantizedModel) -> tuple[bytes, quantiser.QuantizationReport]:
     return made.model.SerializeToString(deterministic=True), made.report
 
 
@@ -174,7 +174,7 @@ def test_what_was_quantised_is_not_quantised_again(
         raise AssertionError("quantised again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(room, "quantize", fail)
+        patched.setattr(quantiser, "quantize", fail)
         second = pipeline.quantize(model, images, Architecture())
         same = pipeline.quantize(model, images, Architecture(), options=QuantizeOptions())
         assert pipeline.quantized_model(model, images, Architecture()) == first.model

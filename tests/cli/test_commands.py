@@ -10,8 +10,10 @@ import onnx
 import pytest
 
 from tests.cli.conftest import Command
+from tests.counting import counted
 from tests.runtime import oracle
 from tvm_re2na import __version__
+from tvm_re2na.codegen import compiler
 from tvm_re2na.codegen.compiler import PASSES
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import LoadedProgram, Simulator
@@ -169,6 +171,16 @@ def test_dump_after(re2na: Command, small: Path, tmp_path: Path, name: str) -> N
     assert found.code == 0
     assert f"== after {name}" in found.stderr
     assert found.json
+
+
+def test_a_dump_is_of_the_one_compilation(
+    re2na: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = counted(monkeypatch, compiler, "_plan")
+    found = re2na("compile", small, "--output", tmp_path / "dumped.re2na", "--dump-after", "listing")
+    assert (found.code, found.stderr.count("== after listing"), len(plans)) == (0, 1, 1)
+    assert re2na("compile", small, "--output", tmp_path / "plain.re2na").code == 0
+    assert (tmp_path / "dumped.re2na").read_bytes() == (tmp_path / "plain.re2na").read_bytes()
 
 
 def test_compile_for_another_machine(re2na: Command, small: Path, tmp_path: Path) -> None:

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tvm_re2na import doctor, rooms
+from tvm_re2na import doctor, frontends
 from tvm_re2na.doctor import Finding, State
 from tvm_re2na.runtime import abi
 
 WELL = Finding("one image, end to end", State.OK, "")
 
 
-@pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+@pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 def test_a_whole_installation(re2na: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RE2NA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RE2NA_CACHE_BYTES")
     found = re2na("doctor", "--json")
     rows = {row["what"]: row for row in found.json}
     assert found.code == 0
-    assert rooms.installed() in rows["TVM"]["detail"].lower()
+    assert frontends.installed() in rows["TVM"]["detail"].lower()
     assert "portable" in rows["simulator"]["detail"]
     assert rows["one image, end to end"]["state"] == rows["cache"]["state"] == "ok"
     assert not (tmp_path / "cache").exists()  # an image that came from a cache would prove nothing

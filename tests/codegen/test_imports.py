@@ -85,3 +85,12 @@ def test_packages_import_downwards() -> None:
             assert all(target.startswith("tvm_re2na.codegen") or target == "tvm_re2na" for target in targets), module
         elif module.startswith("tvm_re2na.runtime"):
             assert all(target.startswith(("tvm_re2na.codegen", "tvm_re2na.runtime")) for target in targets), module
+
+
+def test_front_ends_do_not_know_each_other() -> None:
+    """What both need is in `common`, which knows neither."""
+    for module, targets in arrows().items():
+        for mine, others in {"relay": ("relax",), "relax": ("relay",), "common": ("relay", "relax")}.items():
+            if module.startswith(f"tvm_re2na.frontends.{mine}"):
+                forbidden = tuple(f"tvm_re2na.{place}{other}" for place in ("", "frontends.") for other in others)
+                assert not [target for target in targets if target.startswith(forbidden)], module

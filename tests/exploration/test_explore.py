@@ -18,7 +18,7 @@ import onnx
 import pytest
 
 from tests.codegen.networks import random_graph
-from tvm_re2na import Architecture, Exploration, explore, load_dataset, pipeline, rooms
+from tvm_re2na import Architecture, Exploration, explore, frontends, load_dataset, pipeline
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Window
@@ -27,7 +27,7 @@ from tvm_re2na.exploration.run import COLUMNS, COSTS
 from tvm_re2na.parallel.parcel import Here
 from tvm_re2na.runtime.report import compile_report
 
-pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 
 SWEEP = {"sram_bytes": [1024, 16384, 1572864], "dram_bytes_per_cycle": [24, 8], "pe_area_um2": [250, 300]}
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from tests.frontends.qlinear import qlinear_network
 from tests.quantize.networks import FloatNet, residual_model
-from tests.rooms.qlinear import qlinear_network
 from tvm_re2na.quantize import quantize
 
 

@@ -15,10 +15,10 @@ from tests.fuzz import campaign as running
 from tests.fuzz.campaign import campaign
 from tests.fuzz.cases import KINDS, MEMORY, Answer, Bench
 from tests.fuzz.good_models import models
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.cli import commands
 
-pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 
 CASES = {"onnx": 30, "npz": 50, "toml": 25, "image": 40, "program": 60}
 # of seed 1: what has failed and whose kind no test elsewhere is about

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.rooms.qlinear import qlinear_network
+from tests.frontends.qlinear import qlinear_network
 from tvm_re2na import load_dataset, load_model
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.evaluate import float_runner

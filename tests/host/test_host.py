@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.rooms.harness import Room
-from tests.rooms.qdq import lenet
+from tests.frontends.harness import FrontEnd
+from tests.frontends.qdq import lenet
 
 HERE = Path(__file__).parent
 SHAPE = (2, 1, 12, 12)
@@ -68,22 +68,22 @@ def cxx() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def exported(room: Room, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(front_end: FrontEnd, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """TVM links the library with the compiler."""
     folder = tmp_path_factory.mktemp("exported")
-    module = room.load(lenet(np.random.default_rng(0), batch=SHAPE[0]))
+    module = front_end.load(lenet(np.random.default_rng(0), batch=SHAPE[0]))
     image = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
-    partitioned = room.partition(module)
-    assert room.offloaded_macs_share(partitioned) == 1
-    export(room, partitioned, folder / "net.so")
+    partitioned = front_end.partition(module)
+    assert front_end.offloaded_macs_share(partitioned) == 1
+    export(front_end, partitioned, folder / "net.so")
     image.tofile(folder / "image.bin")
-    expected: npt.NDArray[Any] = room.run_cpu(room.integers(module), [image])[0]
+    expected: npt.NDArray[Any] = front_end.run_cpu(front_end.integers(module), [image])[0]
     assert expected.dtype == np.float32 and np.any(expected)
     return Exported(folder / "net.so", folder / "image.bin", expected.tobytes())
 
 
-def export(room: Room, partitioned: Any, path: Path) -> None:
-    if room.name == "relay":
+def export(front_end: FrontEnd, partitioned: Any, path: Path) -> None:
+    if front_end.name == "relay":
         from tvm import relay
 
         from tvm_re2na.relay import export_library as export_relay
@@ -99,20 +99,20 @@ def export(room: Room, partitioned: Any, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def host(room: Room, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("host") / f"{room.name}_host"
-    source = str(HERE / f"{room.name}_host.cc")
-    command = [*cxx, "-std=c++17", "-O1", "-Wall", "-Wextra", source, "-o", str(path), *build_options(room)]
+def host(front_end: FrontEnd, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("host") / f"{front_end.name}_host"
+    source = str(HERE / f"{front_end.name}_host.cc")
+    command = [*cxx, "-std=c++17", "-O1", "-Wall", "-Wextra", source, "-o", str(path), *build_options(front_end)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert built.returncode == 0, built.stderr
     return path
 
 
-def build_options(room: Room) -> list[str]:
+def build_options(front_end: FrontEnd) -> list[str]:
     import tvm
 
     package = Path(tvm.__file__).parent
-    if room.name == "relay":
+    if front_end.name == "relay":
         parties = package / "3rdparty"
         headers = [package / "include", parties / "dlpack" / "include", parties / "dmlc-core" / "include"]
         libraries = [package / "libtvm_runtime.so"]
@@ -127,8 +127,8 @@ def build_options(room: Room) -> list[str]:
     return [*options, *includes, *map(str, libraries), *(f"-Wl,-rpath,{library.parent}" for library in libraries)]
 
 
-def test_in_a_fresh_python_with_the_runtime_alone(room: Room, exported: Exported, tmp_path: Path) -> None:
-    script = FRESH.format(run=RUN[room.name])
+def test_in_a_fresh_python_with_the_runtime_alone(front_end: FrontEnd, exported: Exported, tmp_path: Path) -> None:
+    script = FRESH.format(run=RUN[front_end.name])
     files = [str(exported.library), str(exported.image), str(tmp_path / "out.bin")]
     run = subprocess.run(
         [sys.executable, "-c", script, *files, *DIMENSIONS],
@@ -158,8 +158,8 @@ def test_nothing_of_it_is_linked_with_python(host: Path, exported: Exported) -> 
         assert "not found" not in linked
 
 
-def test_what_is_wrong_is_said(room: Room, host: Path, exported: Exported, tmp_path: Path) -> None:
-    expected_shape = {"relay": "input is 2 1 12 12 of float32", "relax": "R.Tensor((2, 1, 12, 12)"}[room.name]
+def test_what_is_wrong_is_said(front_end: FrontEnd, host: Path, exported: Exported, tmp_path: Path) -> None:
+    expected_shape = {"relay": "input is 2 1 12 12 of float32", "relax": "R.Tensor((2, 1, 12, 12)"}[front_end.name]
     good: list[str | Path] = [exported.library, exported.image, tmp_path / "out.bin", *DIMENSIONS]
     wrong: list[tuple[list[str | Path], str]] = [
         ([], "usage"),

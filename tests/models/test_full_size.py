@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from tests.models.topologies import TOPOLOGIES, quickly_quantized, synthetic_images
-from tvm_re2na import pipeline, rooms
+from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
 OFFLOADED = ("conv2d", "dense", "pool", "add")
-NETWORK = "mobilenet_v2" if rooms.installed() == "relay" else "resnet18"  # both rooms make one program of a model
+NETWORK = (
+    "mobilenet_v2" if frontends.installed() == "relay" else "resnet18"
+)  # both front ends make one program of a model
 OTHERS = [name for name in ("resnet18", "mobilenet_v2", "alexnet", "vgg16") if name != NETWORK]
 slow = pytest.mark.skipif(
     "RE2NA_SLOW" not in os.environ, reason="set RE2NA_SLOW=1; benchmarks/full_size.py runs it too"

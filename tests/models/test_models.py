@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tests.shared import Networks
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.evaluate import Comparison, compare, float_runner
 from tvm_re2na.float_runner import Runner
 from tvm_re2na.runtime import library
 
 BITS = 200  # images whose bits are compared with the CPU's; benchmarks/accuracy.py compares those of all 10,000
-ACCURACY = 2000 if rooms.installed() == "relay" else 400  # images that the float model and Re²Na classify
+ACCURACY = 2000 if frontends.installed() == "relay" else 400  # images that the float model and Re²Na classify
 
 pytestmark = pytest.mark.usefixtures("shared")
 fashion_mnist = pytest.mark.parametrize("name", ["resnet18", "alexnet"])

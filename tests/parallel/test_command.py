@@ -9,12 +9,12 @@ import pytest
 
 from tests.cli.conftest import Command, program, quantized, re2na
 from tests.cli.test_failures import assert_failure
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.parallel import dask
 
 __all__ = ["program", "quantized", "re2na"]  # fixtures
 
-pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 
 
 @pytest.fixture

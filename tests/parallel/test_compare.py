@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import pytest
 
-from tvm_re2na import Architecture, Comparison, compare, rooms, trio
+from tvm_re2na import Architecture, Comparison, compare, frontends, trio
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.data import DataError, Dataset, in_memory
 from tvm_re2na.parallel.shards import VersionError
 
-pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 
 BATCH = 3  # which the images are no multiple of
 

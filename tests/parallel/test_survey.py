@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tvm_re2na import load_dataset, load_model, rooms
+from tvm_re2na import frontends, load_dataset, load_model
 from tvm_re2na.survey import Workers, survey_bits, survey_carry, survey_sensitivity
 
-pytestmark = pytest.mark.skipif(rooms.installed() is None, reason="needs the extra [relay] or [relax]")
+pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 
 
 def test_workers_find_the_same_rows_and_go_on_after_an_interruption(demo_data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Skips the folder where TVM with Relax is not installed."""
 
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 
-collect_ignore_glob = [] if rooms.installed() == "relax" else ["*.py"]
+collect_ignore_glob = [] if frontends.installed() == "relax" else ["*.py"]

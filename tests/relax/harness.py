@@ -1,4 +1,4 @@
-"""Today's TVM as the tests of both rooms see it (tests/rooms/harness.py)."""
+"""Today's TVM as the tests of both front ends see it (tests/frontends/harness.py)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
+from tests.frontends.harness import Arrays, Region, in_a_file
 from tests.relax.relax_qdq import RelaxQdqBuilder as Builder
-from tests.rooms.harness import Arrays, Region, in_a_file
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.frontends.relax.integers import integer_function
+from tvm_re2na.frontends.relax.partition import composite_kind, find, for_cpu, operator_of
 from tvm_re2na.relax import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na
-from tvm_re2na.relax.integers import integer_function
-from tvm_re2na.relax.partition import composite_kind, find, for_cpu, operator_of
 
 __all__ = ["Builder", "explain", "offloaded_macs_share"]
 name = "relax"

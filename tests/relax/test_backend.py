@@ -12,10 +12,11 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.backend import get_patterns_with_prefix
 
+from tests.frontends.qdq import QdqBuilder, lenet, small_weights
+from tests.frontends.qlinear import qlinear_network
 from tests.relax.harness import integers, load, run_cpu
-from tests.rooms.qdq import QdqBuilder, lenet, small_weights
-from tests.rooms.qlinear import qlinear_network
 from tests.runtime.test_limits import GREEDY
+from tvm_re2na.frontends.relax.partition import composite_kind, find
 from tvm_re2na.pipeline import ModelError, import_into_tvm
 from tvm_re2na.relax import (
     collect_programs,
@@ -25,7 +26,6 @@ from tvm_re2na.relax import (
     offloaded_functions,
     partition_for_re2na,
 )
-from tvm_re2na.relax.partition import composite_kind, find
 
 RNG = np.random.default_rng(2)
 IMAGE = RNG.normal(size=(2, 1, 12, 12)).astype(np.float32)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from tests.frontends.qdq import QdqBuilder, biases, weights
 from tests.relax.harness import integers, load, run_cpu
-from tests.rooms.qdq import QdqBuilder, biases, weights
-from tvm_re2na.relax.partition import find, for_cpu
+from tvm_re2na.frontends.relax.partition import find, for_cpu
 
 RNG = np.random.default_rng(7)
 STEP = 2.0**-5

@@ -15,16 +15,16 @@ import pytest
 import tvm
 from tvm import relax
 
+from tests.frontends.qdq import QdqBuilder, biases, weights
 from tests.kernel_cases import data_of, expected, linear, operators
 from tests.relax.harness import load, run_cpu
-from tests.rooms.qdq import QdqBuilder, biases, weights
 from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.frontends.relax.integers import integer_function
+from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.frontends.relax.partition import partition_for_re2na
 from tvm_re2na.kernels.instructions import PORTABLE, instructions_of
 from tvm_re2na.processor import instruction_sets
 from tvm_re2na.relax.host import host_target, target_of
-from tvm_re2na.relax.integers import integer_function
-from tvm_re2na.relax.kernels import Kernels
-from tvm_re2na.relax.partition import partition_for_re2na
 
 Array = npt.NDArray[Any]
 SETS = ["relax", *instruction_sets()]

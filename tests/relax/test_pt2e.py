@@ -28,8 +28,8 @@ from tvm import relax
 from tests.relax.pt2e_network import QUANTIZE, HalvesUp, Residual, quantised
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
+from tvm_re2na.frontends.relax.partition import find, for_cpu
 from tvm_re2na.relax import explain, lower, offloaded_functions, partition_for_re2na
-from tvm_re2na.relax.partition import find, for_cpu
 from tvm_re2na.relax.pt2e import Pt2eError, from_exported_program
 from tvm_re2na.runtime.library import bridge_reset, bridge_totals
 from tvm_re2na.torch.pt2e import PowerOfTwoObserver, QuantizerError, Re2naQuantizer

@@ -1,4 +1,4 @@
-"""The two rooms make the same program file of the same model, to the byte."""
+"""The two front ends make the same program file of the same model, to the byte."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def full_size(name: str) -> onnx.ModelProto:
 def test_same_program(name: str, relay_python: str, demo_data: Path, tmp_path: Path) -> None:
     model = demo_lenet5(demo_data) if name == "lenet5" else full_size(name)
     onnx.save(model, tmp_path / "net.onnx")
-    for room, python in {"relay": relay_python, "relax": sys.executable}.items():
-        arguments = ["compile", tmp_path / "net.onnx", "--output", tmp_path / f"{room}.re2na"]
+    for front_end, python in {"relay": relay_python, "relax": sys.executable}.items():
+        arguments = ["compile", tmp_path / "net.onnx", "--output", tmp_path / f"{front_end}.re2na"]
         command = [python, "-m", "tvm_re2na.cli", *map(str, arguments)]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         assert found.returncode == 0, found.stderr

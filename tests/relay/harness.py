@@ -1,4 +1,4 @@
-"""TVM 0.19 as the tests of both rooms see it (tests/rooms/harness.py)."""
+"""TVM 0.19 as the tests of both front ends see it (tests/frontends/harness.py)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tvm import relay
 from tvm.contrib import graph_executor
 from tvm.relay.backend import te_compiler
 
+from tests.frontends.harness import Arrays, Region, in_a_file
 from tests.relay.relay_qdq import RelayQdqBuilder as Builder
-from tests.rooms.harness import Arrays, Region, in_a_file
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.frontends.relay.partition import inline_composites
 from tvm_re2na.relay import explain, lower, offloaded_functions, offloaded_macs_share, partition_for_re2na, prepare
 from tvm_re2na.relay.importer import import_onnx
-from tvm_re2na.relay.partition import inline_composites
 
 # TVM asks for its build's constants once per dimension of every tensor: a quarter of a generated case's time
 te_compiler.libinfo = functools.cache(te_compiler.libinfo)

@@ -16,11 +16,11 @@ from tvm import relay
 from tvm.contrib import graph_executor
 from tvm.runtime.vm import VirtualMachine
 
+from tests.frontends.qdq import QdqBuilder, biases, lenet, small_weights
 from tests.relay.harness import load, run_cpu
-from tests.rooms.qdq import QdqBuilder, biases, lenet, small_weights
 from tvm_re2na.codegen.program import Program, ProgramTensor
+from tvm_re2na.frontends.relay.backend import carry
 from tvm_re2na.relay import collect_programs, export_library, partition_for_re2na, prepare
-from tvm_re2na.relay.backend import carry
 
 RNG = np.random.default_rng(2)
 FRESH = """

@@ -16,7 +16,7 @@ from tvm import relay
 
 from tests.relay.harness import execute
 from tvm_re2na import processor
-from tvm_re2na.relay.exact import exact_build, host_target
+from tvm_re2na.frontends.relay.exact import exact_build, host_target
 
 IntArray = npt.NDArray[np.integer[Any]]
 

@@ -7,10 +7,10 @@ import pytest
 import tvm
 from tvm import relay
 
+from tests.frontends.harness import compare
+from tests.frontends.qdq import QdqBuilder
+from tests.frontends.qlinear import qlinear_network
 from tests.relay import harness
-from tests.rooms.harness import compare
-from tests.rooms.qdq import QdqBuilder
-from tests.rooms.qlinear import qlinear_network
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.relay import explain, partition_for_re2na
 

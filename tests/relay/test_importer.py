@@ -15,15 +15,15 @@ from onnx import helper, parser
 from tvm import relay
 from tvm.relay.transform import fake_quantization_to_integer as tvms
 
-from tests.rooms.qdq import QdqBuilder, biases, lenet, small_weights
-from tests.rooms.qlinear import qlinear_network
-from tests.rooms.test_generated import Chain
-from tests.rooms.test_graphs import Branches
+from tests.frontends.qdq import QdqBuilder, biases, lenet, small_weights
+from tests.frontends.qlinear import qlinear_network
+from tests.frontends.test_generated import Chain
+from tests.frontends.test_graphs import Branches
 from tvm_re2na import pipeline
+from tvm_re2na.frontends.relay.fake_quantization import RULES
+from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.relay import explain, prepare
-from tvm_re2na.relay.fake_quantization import RULES
 from tvm_re2na.relay.importer import import_onnx
-from tvm_re2na.relay.names import span_name
 
 ATTRIBUTE = "FTVMFakeQuantizationToInteger"
 THEIRS = {"nn.conv2d": tvms.conv2d, "nn.dense": tvms.dense, "nn.relu": tvms.relu}

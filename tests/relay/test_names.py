@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tests.frontends.qdq import lenet
+from tests.frontends.qlinear import qlinear_network
 from tests.relay.harness import load
-from tests.rooms.qdq import lenet
-from tests.rooms.qlinear import qlinear_network
 from tvm_re2na.relay import explain
 
 RNG = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from tests.shared import Networks
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import load_dataset
+from tvm_re2na.frontends.interface import Runner
 from tvm_re2na.quantize import quantize
-from tvm_re2na.rooms import Runner
 from tvm_re2na.torch import LoadError, from_onnx
 
 

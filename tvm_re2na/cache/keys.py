@@ -18,7 +18,7 @@ import numpy.typing as npt
 import onnx
 
 import tvm_re2na
-from tvm_re2na import rooms
+from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.processor import instruction_set
 from tvm_re2na.runtime import abi
@@ -90,7 +90,7 @@ def tvm_version() -> str:
     found = [name for name in TVM_PACKAGES if _version(name)]
     if found:
         return ", ".join(f"{name} {_version(name)}" for name in found)
-    return f"{rooms.installed()} {getattr(import_module('tvm'), '__version__', '?')}"
+    return f"{frontends.installed()} {getattr(import_module('tvm'), '__version__', '?')}"
 
 
 def _version(package: str) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tvm_re2na import quantize as room
+from tvm_re2na import quantize as quantiser
 from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 
@@ -23,23 +23,23 @@ def quantize(
     model: onnx.ModelProto,
     calibration: npt.NDArray[np.float32],
     arch: Architecture,
-    options: room.QuantizeOptions | None,
+    options: quantiser.QuantizeOptions | None,
     progress: Progress,
-) -> room.QuantizedModel:
+) -> quantiser.QuantizedModel:
     """As `tvm_re2na.quantize.quantize`, to the bit; from the cache where it was quantised before."""
-    options = options or room.QuantizeOptions()
+    options = options or quantiser.QuantizeOptions()
     place = current()
     if place is None:
-        return room.quantize(model, calibration, arch=arch, options=options, progress=progress)
+        return quantiser.quantize(model, calibration, arch=arch, options=options, progress=progress)
     key = keys.quantized_key(model, calibration, arch, options)
     kept = place.get(key)
     if kept is not None:
-        return room.QuantizedModel(onnx.ModelProto.FromString(kept[MODEL]), _report(kept[REPORT]))
-    made = room.quantize(model, calibration, arch=arch, options=options, progress=progress)
+        return quantiser.QuantizedModel(onnx.ModelProto.FromString(kept[MODEL]), _report(kept[REPORT]))
+    made = quantiser.quantize(model, calibration, arch=arch, options=options, progress=progress)
     report = json.dumps(made.report.to_json()).encode()
     place.put(key, {MODEL: made.model.SerializeToString(deterministic=True), REPORT: report})
     return made
 
 
-def _report(text: bytes) -> room.QuantizationReport:
-    return room.QuantizationReport(tuple(room.LayerReport(**layer) for layer in json.loads(text)["layers"]))
+def _report(text: bytes) -> quantiser.QuantizationReport:
+    return quantiser.QuantizationReport(tuple(quantiser.LayerReport(**layer) for layer in json.loads(text)["layers"]))

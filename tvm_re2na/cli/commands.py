@@ -26,8 +26,8 @@ from tvm_re2na.pipeline import Progress
 
 if TYPE_CHECKING:
     from tvm_re2na.doctor import Finding
+    from tvm_re2na.frontends.interface import Compiled
     from tvm_re2na.quantize import QuantizeOptions
-    from tvm_re2na.rooms import Compiled
 
 
 def quantize(options: argparse.Namespace) -> Result:

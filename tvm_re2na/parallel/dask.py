@@ -22,7 +22,7 @@ class ClusterError(Re2naError, RuntimeError):
 @contextmanager
 def connect(address: str) -> Iterator[Executor]:
     """The executor of a Dask scheduler, e.g. at tcp://host:8786. Raises MissingPackageError, ClusterError."""
-    from tvm_re2na.rooms import MissingPackageError
+    from tvm_re2na.frontends import MissingPackageError
 
     try:
         from distributed import Client

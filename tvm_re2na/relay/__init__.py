@@ -1,19 +1,19 @@
-"""Room 1: TVM 0.19 with Relay. Importing it registers the pattern table, the target tag "re2na" and its code generator."""
+"""What users of TVM 0.19 with Relay call; the code is in `tvm_re2na.frontends.relay`.
 
-import os
-
-# Without it, TVM looks for tuned schedules on the network and prints its failures.
-os.environ.setdefault("TOPHUB_LOCATION", "NONE")
+Importing it registers the pattern table, the target tag "re2na" and its code generator.
+"""
 
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.relay import backend as _backend  # registers with TVM
-from tvm_re2na.relay.backend import collect_programs, export_library
-from tvm_re2na.relay.explain import explain, offloaded_macs_share
-from tvm_re2na.relay.lower import lower
-from tvm_re2na.relay.partition import is_partitioned, offloaded_functions, partition_for_re2na, prepare
-from tvm_re2na.relay.patterns import pattern_table
+from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.common.programs import collect_programs
+from tvm_re2na.frontends.relay.backend import export_library
+from tvm_re2na.frontends.relay.explain import explain, offloaded_macs_share
+from tvm_re2na.frontends.relay.lower import lower
+from tvm_re2na.frontends.relay.partition import is_partitioned, offloaded_functions, partition_for_re2na, prepare
+from tvm_re2na.frontends.relay.patterns import pattern_table
 
 __all__ = [
+    "TAG",
     "Explanation",
     "collect_programs",
     "explain",
@@ -26,4 +26,3 @@ __all__ = [
     "pattern_table",
     "prepare",
 ]
-TAG = _backend.TAG

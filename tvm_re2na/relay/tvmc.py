@@ -1,31 +1,10 @@
-"""`tvmc` that knows Re²Na: `python -m tvm_re2na.relay.tvmc compile --target "re2na, llvm" model.onnx`.
-
-tvmc has no entry points for plugins; whoever calls it from Python imports this module first.
-"""
-
-from __future__ import annotations
+"""`tvmc` that knows Re²Na: `python -m tvm_re2na.relay.tvmc compile --target "re2na, llvm" model.onnx`."""
 
 import sys
 
-from tvm.driver.tvmc import main as tvmc_main
-from tvm.driver.tvmc.composite_target import REGISTERED_CODEGEN
+from tvm_re2na.frontends.relay.tvmc import main
 
-from tvm_re2na.relay.partition import COMPILER, partition_for_re2na
-from tvm_re2na.runtime.abi import load_library_global
-
-load_library_global()  # for `tvmc run`
-REGISTERED_CODEGEN[COMPILER] = {
-    "config_key": None,
-    "pass_default": False,
-    "default_target": None,
-    "pass_pipeline": partition_for_re2na,
-}
-
-
-def main() -> int:
-    """Run tvmc with the command line's arguments; returns its exit code."""
-    return int(tvmc_main.main() or 0)
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

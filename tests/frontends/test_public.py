@@ -1,0 +1,36 @@
+"""`tvm_re2na.relay` and `tvm_re2na.relax` are what users import; the code is in `tvm_re2na.frontends`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import tvm_re2na
+from tests.frontends.harness import FrontEnd
+
+ROOT = Path(tvm_re2na.__file__).parent
+
+
+def test_every_public_module_hands_on_what_the_front_end_has(front_end: FrontEnd) -> None:
+    folder = ROOT / front_end.name
+    assert {path.stem for path in folder.glob("*.py")} >= {"__init__", "session"}
+    for path in folder.glob("*.py"):
+        name = "" if path.stem == "__init__" else f".{path.stem}"
+        if name == ".pt2e" and find_spec("torch") is None:
+            continue
+        public = import_module(f"tvm_re2na.{front_end.name}{name}")
+        for known in public.__all__:
+            assert getattr(public, known) is not None
+            if name:
+                assert getattr(public, known) is getattr(
+                    import_module(f"tvm_re2na.frontends.{front_end.name}{name}"), known
+                )
+
+
+def test_importing_the_public_name_registers_the_target(front_end: FrontEnd) -> None:
+    import_module(f"tvm_re2na.{front_end.name}")
+    tvm = pytest.importorskip("tvm")
+    assert "re2na" in tvm.target.Target("re2na").keys

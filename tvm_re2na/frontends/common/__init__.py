@@ -1,0 +1,1 @@
+"""What both front ends do alike: nothing of TVM is imported here."""

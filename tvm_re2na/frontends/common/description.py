@@ -1,0 +1,99 @@
+"""What both front ends make of an operator that they have taken apart; attributes have the same names in both TVMs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arithmetic import compose
+from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.offload.attributes import padding_of, rounded_up, spatial_padding, two
+from tvm_re2na.codegen.offload.operator import INT32, Operator, Tensor
+
+Bounds: TypeAlias = tuple[int, int]
+Shape: TypeAlias = tuple[int | None, ...]
+Widths: TypeAlias = tuple[int, int, int, int]  # top, left, bottom, right
+EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
+BYTE: Bounds = (-128, 127)
+CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
+
+
+class Geometry(NamedTuple):
+    """What a linear operator has besides numbers; a dense layer has nothing."""
+
+    window: Window | None = None
+    groups: int = 1
+    layouts: tuple[str, ...] = ()
+
+
+def conv2d_geometry(attrs: Any, weight: Shape, extra: Widths) -> Geometry:
+    """Of a convolution with weights of this shape, behind a padding of these widths that becomes part of its own."""
+    layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
+    kernel = weight[2:] if layouts[1] == "OIHW" else (1, 1)
+    top, left, bottom, right = (a + b for a, b in zip(padding_of(attrs.padding), extra, strict=True))
+    padding = (top, left, bottom, right)
+    window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
+    return Geometry(window, int(attrs.groups), layouts)
+
+
+def linear_inputs(data: Tensor, weight: npt.NDArray[Any] | None, weight_dtype: str) -> tuple[Tensor, ...]:
+    """The operands of a linear operator: the data, and weights that are no constant, whose shape no rule asks for."""
+    return (data,) if weight is not None else (data, Tensor((1, 1), weight_dtype))
+
+
+def max_pool2d(attrs: Any, data: Tensor, pooled: Shape, result: Tensor, after: Bounds | None) -> Operator:
+    """`pooled` is the shape before what follows the pooling."""
+    window = Window(two(attrs.pool_size), two(attrs.strides), padding_of(attrs.padding), two(attrs.dilation))
+    layouts = (str(attrs.layout), str(attrs.out_layout))
+    if attrs.ceil_mode and layouts[0] == "NCHW":
+        window = rounded_up(window, data.shape, pooled)
+    return Operator("max_pool2d", (data,), result, window=window, layouts=layouts, after=after)
+
+
+def pad(data: Tensor, result: Tensor, widths: Widths | None, value: float | None) -> Operator:
+    """A padding of rows and columns by `value`; `widths` is None for any other, `value` for what is no constant."""
+    window = Window((1, 1), padding=widths) if widths is not None else None
+    return Operator("pad", (data,), result, window=window, pad_value=value)
+
+
+def constant_widths(attrs: Any, widths: Iterable[tuple[Any, Any]]) -> Widths | None:
+    """The widths of an `nn.pad` of rows and columns by a constant; None for any other."""
+    pairs = [(int(low), int(high)) for low, high in widths]
+    return spatial_padding(pairs) if str(attrs.pad_mode) == "constant" else None
+
+
+def clamped(start: Bounds, clamps: Iterable[tuple[int | None, int | None]]) -> Bounds | None:
+    """What a chain of clamps leaves of `start`; None where a bound is None, or the lower one is above the other."""
+    for low, high in clamps:
+        if low is None or high is None or low > high:
+            return None
+        start = compose(start, (low, high))
+    return start
+
+
+def one_number(values: npt.NDArray[Any] | None) -> Any:
+    """The one number that all elements of a constant have, otherwise None."""
+    if values is None or values.size == 0 or np.any(values != values.flat[0]):
+        return None
+    return values.flat[0].item()
+
+
+def different(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
+    """The different scales of a constant in ascending order; none of what is no constant."""
+    return () if values is None else tuple(float(value) for value in np.unique(values))
+
+
+def macs(result: Shape, weight: Shape) -> int:
+    """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given."""
+    total = 1
+    for size in (*result, *weight):
+        total *= size or 1
+    return total
+
+
+def share(ours: int, rest: int) -> float:
+    """The share (0..1) of the multiply-accumulates that Re²Na executes; 0 where there are none."""
+    return ours / (ours + rest) if ours + rest else 0.0

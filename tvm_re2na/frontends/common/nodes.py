@@ -1,0 +1,23 @@
+"""The names of an ONNX model's nodes, from which operators have theirs."""
+
+from __future__ import annotations
+
+import onnx
+
+from tvm_re2na.codegen.offload.names import node_names
+
+
+def node_names_of(model: onnx.ModelProto) -> list[str]:
+    """Of every node in the model's order; those without a name are named by `node_names`."""
+    return node_names((node.op_type, node.name) for node in model.graph.node)
+
+
+def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, or where nodes have no name, a copy in which they have."""
+    if all(node.name for node in model.graph.node):
+        return model
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for node, name in zip(named.graph.node, node_names_of(model), strict=True):
+        node.name = name
+    return named

@@ -1,0 +1,85 @@
+"""What the pipeline asks of a front end, and what it gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.offload.explanation import Explanation
+from tvm_re2na.codegen.program import Program
+
+if TYPE_CHECKING:
+    import onnx
+
+Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
+Params: TypeAlias = dict[str, Any]
+Dump: TypeAlias = Callable[[str, str], None]
+Runner: TypeAlias = Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU)."""
+
+    library: Any
+    open: Callable[[Any], Runner]
+    programs: tuple[tuple[str, Program], ...] = ()
+    offloaded_macs_share: float = 0.0
+
+    def executor(self) -> Runner:
+        """A function that runs one batch of float images and returns all outputs."""
+        return self.open(self.library)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them."""
+
+    programs: tuple[tuple[str, Program], ...]
+    offloaded_macs_share: float
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What a machine takes of a network: the graphs of the offloaded regions, and their share of the network's MACs."""
+
+    graphs: tuple[Graph, ...]
+    offloaded_macs_share: float
+
+
+class Session(Protocol):
+    """`session.py` of either front end."""
+
+    def import_onnx(self, model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[Module, Params]:
+        """What TVM's importer makes with the input's shape fixed; raises whatever TVM raises, which may be any exception."""
+
+    def import_tflite(self, content: bytes) -> tuple[Module, Params]:
+        """A TFLite model; raises ImportError without the package `tflite`, and whatever TVM raises."""
+
+    def build_for_cpu(self, mod: Module, params: Params, target: Any = None) -> Built:
+        """The integer network, exact, for a target of TVM's; by default this processor's vector units (`processor`)."""
+
+    def build_for_re2na(self, mod: Module, params: Params, arch: Architecture, dump: Dump | None = None) -> Built:
+        """The same network, partitioned; raises CompileError where the machine is too small."""
+
+    def compile_for_re2na(self, mod: Module, params: Params, arch: Architecture, dump: Dump | None = None) -> Compiled:
+        """The programs that `build_for_re2na` makes, byte for byte, without the build of the rest for the CPU."""
+
+    def lower_for_each(self, mod: Module, params: Params, archs: Sequence[Architecture]) -> list[Lowered]:
+        """What each machine takes of one network; the machines may differ in anything but their arithmetic."""
+
+    def save_library(self, library: Any, path: str | os.PathLike[str]) -> None:
+        """`Built.library` as a shared library, which `load_library` opens in any process; needs a C++ linker."""
+
+    def load_library(self, path: str | os.PathLike[str]) -> Runner:
+        """As `Built.executor`, of what `save_library` wrote."""
+
+    def explain(self, mod: Module, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
+        """Every operator in execution order, with the reason it is where it is."""

@@ -1,0 +1,155 @@
+"""Integer code for the quantised operators that stay on the CPU.
+
+Relax runs QDQ in floating point, which rounds the sum of an addition once and exact halves to even. Re²Na, and TVM's QNN
+operators in Relay, rescale each operand and round halves up. One network must not depend on where an operator runs, so the
+operators that are not offloaded get the arithmetic of those that are: that of Relay's QNN operators with rounding "UPWARD".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale, by_kind
+from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.kernels.scaling import fixed_point, is_computable, scaling_of
+
+RANKS = {"conv2d": 4, "dense": 2}
+Expr = Any
+
+
+def has_integer_form(op: Operator) -> bool:
+    """Whether everything that integer code needs is a constant, one for the tensor, and laid out as that code expects."""
+    shapes = [tensor.shape for tensor in (*op.inputs, op.output)]
+    known = op.before is not None and op.after is not None and None not in op.zero_points
+    static = not any(None in shape for shape in shapes) and not any(tensor.constant for tensor in op.inputs)
+    if op.kind in LINEAR:
+        static &= op.weight is not None and op.bias is not None and len(op.output.shape) == RANKS[op.kind]
+    if op.kind == "pad":
+        static &= op.window is not None and op.pad_value is not None
+    usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
+    return known and static and usual and all(map(is_computable, op.rescales))
+
+
+def integer_function(composite: relax.Function, op: Operator, kernels: Kernels | None = None) -> relax.Function:
+    """The function of `composite` in integers; itself, in floating point, where it has no integer form.
+
+    Convolutions and dense layers call `kernels`, whose functions belong into the same module; without, they are made of Relax's
+    operators. Both give the same bits.
+    """
+    if not has_integer_form(op):
+        return composite.without_attr("Composite").without_attr("Primitive")
+    builder = relax.BlockBuilder()
+    parameters = [relax.Var(f"x{i}", parameter.ty) for i, parameter in enumerate(composite.params)]
+    with builder.function("main", parameters):
+        with builder.dataflow():
+            if kernels is not None and op.kind in LINEAR:
+                result = kernels.call(op, parameters[0], scaling_of(op))
+            else:
+                result = _FORMS[op.kind](op, parameters)
+            result = builder.emit_output(builder.normalize(result))
+        builder.emit_func_output(result)
+    return builder.get()["main"].without_attr("global_symbol")
+
+
+def _conv2d(op: Operator, parameters: list[Expr]) -> Expr:
+    window = op.window
+    if window is None or op.weight is None:
+        raise ValueError("a convolution without window or weights")
+    sums = relax.op.nn.conv2d(
+        _centred(parameters[0], op.zero_points[0]),
+        _weights(op),
+        strides=list(window.stride),
+        padding=list(window.padding),
+        dilation=list(window.dilation),
+        groups=op.groups,
+        out_dtype="int32",
+    )
+    return _result(op, sums, (1, -1, 1, 1))
+
+
+def _dense(op: Operator, parameters: list[Expr]) -> Expr:
+    weight = relax.op.permute_dims(_weights(op))
+    return _result(op, relax.op.matmul(_centred(parameters[0], op.zero_points[0]), weight, out_dtype="int32"), (1, -1))
+
+
+def _weights(op: Operator) -> Expr:
+    return relax.const(np.asarray(op.weight).astype(np.int32) - int(op.zero_points[1] or 0), "int32")
+
+
+def _result(op: Operator, sums: Expr, shape: tuple[int, ...]) -> Expr:
+    """Bias, clamp, rescale, zero point, and what the result's type holds."""
+    bias = relax.const(np.asarray(op.bias, np.int32).reshape(shape), "int32")
+    clamped = _clamp(relax.op.add(sums, bias), op.before)
+    return _narrow(op, _rescaled(clamped, op.rescales[0]))
+
+
+def _max_pool2d(op: Operator, parameters: list[Expr]) -> Expr:
+    window = op.window
+    if window is None:
+        raise ValueError("a pooling without window")
+    pooled = relax.op.nn.max_pool2d(
+        parameters[0], list(window.kernel), list(window.stride), list(window.padding), list(window.dilation)
+    )
+    return _clamp(pooled, op.after)
+
+
+def _add(op: Operator, parameters: list[Expr]) -> Expr:
+    operands = [
+        _rescaled(_centred(parameter, zero), rescale)
+        for parameter, zero, rescale in zip(parameters, op.zero_points, op.rescales, strict=False)
+    ]
+    # a sum with itself has one parameter only
+    return _narrow(op, relax.op.add(operands[0], operands[-1]))
+
+
+def _reshape(op: Operator, parameters: list[Expr]) -> Expr:
+    return relax.op.reshape(parameters[0], list(op.output.sizes))
+
+
+def _pad(op: Operator, parameters: list[Expr]) -> Expr:
+    window = op.window
+    if window is None or op.pad_value is None:
+        raise ValueError("a padding without widths or value")
+    top, left, bottom, right = window.padding
+    return relax.op.nn.pad(parameters[0], [0, 0, 0, 0, top, bottom, left, right], "constant", float(op.pad_value))
+
+
+def _clip(op: Operator, parameters: list[Expr]) -> Expr:
+    return _clamp(parameters[0], op.after)
+
+
+_FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
+    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+)
+
+
+def _centred(x: Expr, zero: int | None) -> Expr:
+    wide = relax.op.astype(x, "int32")
+    return relax.op.subtract(wide, relax.const(zero, "int32")) if zero else wide
+
+
+def _rescaled(x: Expr, rescale: Rescale) -> Expr:
+    """round(x * source / target), exact halves up, as TVM's fixed_point_multiply computes it."""
+    if rescale.source[0] == rescale.target[0]:
+        return x
+    multiplier, shift = fixed_point(rescale)
+    product = relax.op.multiply(relax.op.astype(x, "int64"), relax.const(multiplier, "int64"))
+    rounded = relax.op.add(product, relax.const(1 << (shift - 1), "int64"))
+    return relax.op.astype(relax.op.right_shift(rounded, relax.const(shift, "int64")), "int32")
+
+
+def _clamp(x: Expr, bounds: tuple[int, int] | None) -> Expr:
+    if bounds is None:
+        raise ValueError("a clamp without bounds")
+    return relax.op.clip(x, *bounds)
+
+
+def _narrow(op: Operator, x: Expr) -> Expr:
+    """The result's zero point, bounds and type."""
+    zero = int(op.zero_points[-1] or 0)
+    shifted = relax.op.add(x, relax.const(zero, "int32")) if zero else x
+    return relax.op.astype(_clamp(shifted, op.after), op.output.dtype)

@@ -1,0 +1,71 @@
+"""Gives the operators of an imported module the names that they have in the ONNX model.
+
+TVM's importer for Relax drops them, but goes through the nodes in order: the n-th convolution is the n-th `nn.conv2d`. Where there
+are more or fewer of a kind than nodes, none of that kind is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import onnx
+import tvm
+from tvm import relax
+
+from tvm_re2na.frontends.common.nodes import node_names_of
+from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
+
+# operators of Relax, and the kinds of ONNX nodes that become one of them
+NODES = {
+    "nn.conv2d": ("Conv",),
+    "matmul": ("Gemm", "MatMul"),
+    "nn.max_pool2d": ("MaxPool",),
+    "add": ("Add",),
+    "reshape": ("Flatten", "Reshape"),
+}
+
+
+def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
+    """`mod`, which `relax.frontend.onnx` made of `model`, its operators with the nodes' names as spans."""
+    nodes = list(zip(model.graph.node, node_names_of(model), strict=True))
+    names = {op: [name for node, name in nodes if node.op_type in kinds] for op, kinds in NODES.items()}
+    variables = computed_from_input(mod["main"])
+    calls = {op: list(_calls(mod["main"], op, variables)) for op in NODES}
+    spans = {
+        variable: tvm.ir.Span(tvm.ir.SourceName(name), 0, 0, 0, 0)
+        for op, found in calls.items()
+        if len(found) == len(names[op])
+        for variable, name in zip(found, names[op], strict=True)
+    }
+    mod = mod.clone()
+    mod["main"] = _Spans(spans).visit_expr(mod["main"])
+    return mod
+
+
+def source_name(call: Any) -> str | None:
+    """The name that `name_operators` gave."""
+    return str(call.span.source_name.name) if isinstance(call.span, tvm.ir.Span) else None
+
+
+def _calls(main: relax.Function, op: str, variables: set[Any]) -> Iterator[Any]:
+    """The variables bound to operators of a kind that work on what depends on the input: not on a bias, nor on weights."""
+    test: Callable[..., bool] = all if op == "add" else any
+    for variable, value in bindings_of(main):
+        if op_name(value) == op and test(reads(argument, variables) for argument in value.args):
+            yield variable
+
+
+@relax.expr_functor.mutator
+class _Spans(relax.PyExprMutator):  # type: ignore[misc]
+    def __init__(self, spans: dict[Any, tvm.ir.Span]) -> None:
+        super().__init__()
+        self._spans = spans
+
+    def visit_var_binding_(self, binding: relax.VarBinding) -> None:
+        span, call = self._spans.get(binding.var), binding.value
+        if span is not None:
+            binding = relax.VarBinding(
+                binding.var, relax.Call(call.op, list(call.args), call.attrs, call.ty_args, span)
+            )
+        super().visit_var_binding_(binding)

@@ -1,0 +1,146 @@
+"""The patterns "re2na.*": which Relax expressions make one operator of the machine.
+
+The patterns are about form only; whether the machine takes an operator is decided by `codegen.offload.rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tvm.relax.backend.pattern_registry import register_patterns
+from tvm.relax.dpl import is_const, is_op, wildcard
+from tvm.relax.transform import FusionPattern, PatternCheckContext
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.frontends.common.marks import PREFIX
+from tvm_re2na.frontends.relax.describe import describe, is_form
+from tvm_re2na.frontends.relax.names import source_name
+from tvm_re2na.frontends.relax.walk import Values
+
+SOURCE_ATTR = "re2na_source"  # of a composite function: the name of its operator in the source
+RESHAPES = {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0}  # operands besides the data
+Pattern = Any  # a tvm.relax.dpl.DFPattern
+
+
+class Form(NamedTuple):
+    """What one operator of the machine looks like; `main` is the part of the pattern that has the operator's name."""
+
+    kind: str
+    pattern: Pattern
+    main: Pattern
+
+    def clamped(self) -> Form:
+        """With a clip behind it."""
+        return Form(self.kind, _clip(self.pattern), self.main)
+
+
+def forms() -> list[Form]:
+    """Every form; of forms that contain each other, the larger stands first.
+
+    A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
+    """
+    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), _add(), _max_pool2d()]
+    clamped = [form.clamped() for form in plain]
+    twice = [form.clamped() for form in clamped]
+    clip = _clip(wildcard())
+    return [*twice, *clamped, *plain, *map(_reshape, RESHAPES), _pad(), Form("clip", clip, clip)]
+
+
+def fusion_patterns() -> list[FusionPattern]:
+    """The forms for FuseOpsByPattern, those tried first at the beginning, whether a machine takes them or not."""
+    return [
+        FusionPattern(PREFIX + form.kind, form.pattern, {"main": form.main}, _accepted(form.kind, None), _source)
+        for form in forms()
+    ]
+
+
+def _source(annotated: Mapping[str, Any]) -> dict[str, str]:
+    name = source_name(annotated["main"])
+    return {SOURCE_ATTR: name} if name else {}
+
+
+def _accepted(kind: str, arch: Architecture | None) -> Callable[[PatternCheckContext], bool]:
+    def accepted(context: PatternCheckContext) -> bool:
+        values = dict(context.matched_bindings.items())
+        if not _is_closed(context, values) or not is_form(kind, context.matched_expr, values):
+            return False
+        return arch is None or rules.check(describe(kind, context.matched_expr, values), arch) is None
+
+    return accepted
+
+
+def _is_closed(context: PatternCheckContext, values: Values) -> bool:
+    """Whether nothing outside the form reads what is between its operators."""
+    inner = (variable for variable, value in values.items() if not value.same_as(context.matched_expr))
+    return all(user in values for variable in inner for user in context.var_usages.get(variable, []))
+
+
+def _dequantized(x: Pattern) -> Pattern:
+    return is_op("relax.dequantize")(x, wildcard(), wildcard())
+
+
+def _quantized(x: Pattern) -> Pattern:
+    return is_op("relax.quantize")(x, wildcard(), wildcard())
+
+
+def _clamp(x: Pattern) -> Pattern:
+    binary = [is_op(f"relax.{name}")(x, is_const()) for name in ("maximum", "minimum")]
+    return is_op("relax.nn.relu")(x) | is_op("relax.clip")(x, wildcard(), wildcard()) | binary[0] | binary[1]
+
+
+def _clamped(x: Pattern) -> Pattern:
+    """`x` with up to two clamps."""
+    return x | _clamp(x) | _clamp(_clamp(x))
+
+
+def _conv2d(data: Pattern) -> Form:
+    """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
+    sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
+    bias = is_op("relax.reshape")(_bias(), wildcard())
+    return Form("conv2d", _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
+
+
+def _dense() -> Form:
+    """dequantize -> matmul [+ bias] [clamps] -> quantize; the weights transposed or not."""
+    weight = _dequantized(wildcard())
+    sums = is_op("relax.matmul")(_dequantized(wildcard()), weight | is_op("relax.permute_dims")(weight))
+    return Form("dense", _quantized(_clamped(sums | is_op("relax.add")(sums, _bias()))), sums)
+
+
+def _bias() -> Pattern:
+    """Quantised, or a constant in floating point as PyTorch leaves it."""
+    return _dequantized(wildcard()) | is_const()
+
+
+def _add() -> Form:
+    main = is_op("relax.add")(_dequantized(wildcard()), _dequantized(wildcard()))
+    return Form("add", _quantized(_clamped(main)), main)
+
+
+def _max_pool2d() -> Form:
+    main = is_op("relax.nn.max_pool2d")(_dequantized(wildcard()))
+    return Form("max_pool2d", _quantized(_clamped(main)), main)
+
+
+def _reshape(op: str) -> Form:
+    main = is_op(f"relax.{op}")(_dequantized(wildcard()), *[wildcard() for _ in range(RESHAPES[op])])
+    return Form("reshape", _quantized(main), main)
+
+
+def _pad() -> Form:
+    main = is_op("relax.nn.pad")(_dequantized(wildcard()))
+    return Form("pad", _quantized(main), main)
+
+
+def _clip(x: Pattern) -> Pattern:
+    """One or two clamps of quantised values."""
+    values = _dequantized(x)
+    return _quantized(_clamp(values) | _clamp(_clamp(values)))
+
+
+# As tuples, whose names the registry remembers in order to let go of the checks before Python ends; it tries the last first.
+register_patterns(
+    [(PREFIX + form.kind, form.pattern, {}, _accepted(form.kind, Architecture())) for form in forms()[::-1]]
+)

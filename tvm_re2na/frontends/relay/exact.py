@@ -1,0 +1,118 @@
+"""What stays on the CPU in a build for "re2na": integers on the processor's vector units that cannot saturate or round.
+
+TVM's own choice for x86 with SSE4.1 and more is kernels for bytes, whose sums of two products saturate at 16 bits, and
+rescaling in 32-bit floats, which hold 24 bits of a sum. Here operands are widened to 16 bits, their products are summed in 32, and
+sums are rescaled in 64. TVM looks these functions up by the key "re2na" of the target, so other targets keep what they have.
+
+A zero point lies within its type, so that an operand less its zero point lies within -255..255, and no product leaves 17 bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relay, topi
+from tvm.relay.qnn.op import legalizations, register_qnn_legalize
+
+from tvm_re2na import processor
+from tvm_re2na.frontends.common.marks import TAG
+
+os.environ.setdefault("TOPHUB_LOCATION", "NONE")
+BYTES = ("int8", "uint8")
+Op = Callable[..., relay.Expr]
+
+
+def host_target() -> tvm.target.Target:
+    """This processor, with the instruction set that `processor` names. Raises ProcessorError."""
+    mcpu = processor.MCPU[processor.instruction_set()]
+    return tvm.target.Target({"kind": "llvm", "keys": [TAG, "cpu"], **({"mcpu": mcpu} if mcpu else {})})
+
+
+@contextmanager
+def exact_build() -> Iterator[None]:
+    """Builds inside the block rescale in 64 bits, whatever the target; `qnn.requantize` does so by itself for the key "re2na"."""
+    with (
+        relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
+        tvm.transform.PassContext(opt_level=3),
+    ):
+        yield
+
+
+def _is_depthwise(attrs: Any, weight: Any) -> bool:
+    return int(attrs.groups) > 1 and int(weight.shape[1]) == 1
+
+
+def _centred(value: relay.Expr, zero: relay.Expr) -> relay.Expr | None:
+    """int16: bytes less their one zero point; computed here where both are constants. None where the zero points are several."""
+    if not isinstance(zero, relay.Constant) or zero.data.numpy().size != 1:
+        return None
+    offset = int(zero.data.numpy().item())
+    if isinstance(value, relay.Constant):
+        return relay.const(value.data.numpy().astype(np.int16) - np.int16(offset), "int16")
+    wide = relay.cast(value, "int16")
+    return relay.subtract(wide, relay.const(offset, "int16")) if offset else wide
+
+
+def _attributes(attrs: Any) -> dict[str, Any]:
+    names: list[str] = attrs.keys()  # attributes are no mapping of Python's
+    return {name: attrs[name] for name in names}
+
+
+def _widened(op: Op, attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
+    """A QNN convolution or dense layer in 16 bits."""
+    data, weight = _centred(inputs[0], inputs[2]), _centred(inputs[1], inputs[3])
+    if data is None or weight is None:
+        return legalizations.helper_no_fast_int8_hw_legalization(attrs, inputs, types, op)
+    return op(data, weight, **_attributes(attrs))
+
+
+@legalizations.qnn_conv2d_legalize.register(TAG)
+def _qnn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    """A depthwise convolution stays in bytes: there TVM's loops for any target do not saturate, and are the faster ones."""
+    plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
+    return None if plain else _widened(relay.nn.conv2d, attrs, inputs, types)
+
+
+@legalizations.qnn_dense_legalize.register(TAG)
+def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
+    return _widened(relay.nn.dense, attrs, inputs, types)
+
+
+@register_qnn_legalize("qnn.requantize")
+def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    del types
+    target = tvm.target.Target.current(allow_none=True)
+    if target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
+        return None
+    given = {name: attrs[name] for name in ("axis", "rounding", "out_dtype")}
+    return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
+
+
+def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay.Expr | None]:
+    """For what multiplies bytes without QNN, or is what a QNN operator became: TVM would take the kernels that saturate."""
+
+    def legalise(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+        if any(str(given.dtype) not in BYTES for given in types[:2]) or str(attrs.out_dtype) != "int32":
+            return None
+        wide = [_centred(value, relay.const(0)) for value in inputs]
+        return op(*wide, **_attributes(attrs))
+
+    return legalise
+
+
+_conv2d = _bytes_widened(relay.nn.conv2d)
+
+
+@topi.nn.conv2d_legalize.register(TAG)
+def _nn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
+    return None if plain else _conv2d(attrs, inputs, types)
+
+
+topi.nn.dense_legalize.register(TAG)(_bytes_widened(relay.nn.dense))
+topi.nn.batch_matmul_legalize.register(TAG)(_bytes_widened(relay.nn.batch_matmul))

@@ -1,0 +1,97 @@
+"""Says for every operator whether it is offloaded, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import tvm
+from tvm import relay
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, offloaded
+from tvm_re2na.codegen.offload.names import UniqueNames
+from tvm_re2na.frontends.common.description import macs, share
+from tvm_re2na.frontends.common.found import Rejections, judge
+from tvm_re2na.frontends.relay.describe import op_name, shape_of
+from tvm_re2na.frontends.relay.names import span_name
+from tvm_re2na.frontends.relay.partition import (
+    Params,
+    composite_kind,
+    composite_name,
+    composites,
+    find,
+    offloaded_functions,
+    partition_found,
+)
+
+# weights' axes that are summed over, and the others, by operator; the layouts are those of the front ends
+SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense": slice(1, None), "matmul": slice(0, 1)}
+
+
+def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
+    """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
+    arch = arch or Architecture()
+    already = dict(offloaded_functions(mod))
+    operators = find(mod, params)
+    rejections = judge(operators, arch)
+    accepted = set() if already else _offloaded_names(partition_found(operators, rejections, arch))
+    found: list[Explanation] = []
+    names = UniqueNames()
+    for call in _calls(operators.module["main"].body):
+        symbol = str(call.op.name_hint) if isinstance(call.op, relay.GlobalVar) else ""
+        if symbol in already:
+            inner = composites(already[symbol].body)
+            found += [offloaded(composite_name(composite), composite_kind(composite)) for composite in inner]
+        elif composite_kind(call):
+            found.append(_explain_composite(call, rejections, accepted))
+        elif op_name(call):
+            found.append(_explain_call(call, names))
+    return found
+
+
+def offloaded_macs_share(mod: tvm.IRModule) -> float:
+    """The share (0..1) of a partitioned module's multiply-accumulates that Re²Na executes; 0 where there are none."""
+    main = sum(map(_macs, _calls(mod["main"].body)))
+    ours = sum(
+        _macs(call) for _, f in offloaded_functions(mod) for c in composites(f.body) for call in _calls(c.op.body)
+    )
+    return share(ours, main)
+
+
+def _offloaded_names(mod: tvm.IRModule) -> set[str]:
+    return {composite_name(call) for _, function in offloaded_functions(mod) for call in composites(function.body)}
+
+
+def _calls(expr: relay.Expr) -> Iterator[relay.Call]:
+    """Calls in execution order; the bodies of composite functions are not entered."""
+    inner: set[int] = set()
+    found: list[relay.Call] = []
+
+    def visit(node: relay.Expr) -> None:
+        if isinstance(node, relay.Call):
+            found.append(node)
+        if isinstance(node, relay.Function):
+            relay.analysis.post_order_visit(node.body, lambda child: inner.add(hash(child)))
+
+    relay.analysis.post_order_visit(expr, visit)
+    return (call for call in found if hash(call) not in inner)
+
+
+def _explain_composite(call: relay.Call, rejections: Rejections, accepted: set[str]) -> Explanation:
+    name, kind = composite_name(call), composite_kind(call)
+    return offloaded(name, kind) if name in accepted else kept(name, kind, rejections.get(name))
+
+
+def _explain_call(call: relay.Call, names: UniqueNames) -> Explanation:
+    op = op_name(call)
+    types = [argument.checked_type for argument in call.args] + [call.checked_type]
+    dtypes = [str(kind.dtype) for kind in types if isinstance(kind, tvm.ir.TensorType)]
+    return foreign(span_name(call) or names.take(op, None), op, dtypes, op.startswith("qnn."))
+
+
+def _macs(call: relay.Call) -> int:
+    """Multiply-accumulates of one call: elements of the result times weights each of them meets."""
+    kind = op_name(call).split(".")[-1]
+    if kind not in SUMMED:
+        return 0
+    return macs(shape_of(call), shape_of(call.args[1])[SUMMED[kind]])

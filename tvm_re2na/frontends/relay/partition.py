@@ -1,0 +1,228 @@
+"""Cuts a quantised module into functions for Re²Na and the rest for the CPU."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tvm
+from tvm import relay
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.names import UniqueNames
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
+from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
+from tvm_re2na.frontends.relay.describe import describe, parts_of
+from tvm_re2na.frontends.relay.fake_quantization import to_integers
+from tvm_re2na.frontends.relay.names import SourceNames
+from tvm_re2na.frontends.relay.patterns import form_table
+from tvm_re2na.frontends.relay.scales import check_scales
+
+Params = Mapping[str, Any]
+
+
+def partition_for_re2na(
+    mod: tvm.IRModule,
+    params: Params | None = None,
+    *,
+    arch: Architecture | None = None,
+    mod_name: str = "default",
+    **_: Any,
+) -> tvm.IRModule:
+    """Move every operator that Re²Na can execute bit-exactly into functions for it.
+
+    `mod` is a quantised module: QDQ or QLinear operators as `relay.frontend.from_onnx` imports them, or QNN operators. What
+    cannot be offloaded stays as it is; `explain` says why. A module that is partitioned already is returned unchanged.
+    """
+    return partition(mod, params, arch or Architecture(), mod_name).module
+
+
+def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_name: str = "default") -> Partitioned:
+    """`partition_for_re2na` with what was found on the way."""
+    if is_partitioned(mod):
+        return Partitioned(mod)
+    found = find(mod, params)
+    return Partitioned(partition_found(found, judge(found, arch), arch, mod_name), found.operators)
+
+
+def is_partitioned(mod: tvm.IRModule) -> bool:
+    return any(True for _ in offloaded_functions(mod))
+
+
+def offloaded_functions(mod: tvm.IRModule) -> Iterator[tuple[str, relay.Function]]:
+    """(symbol, function) of everything Re²Na executes, in the order of the symbols."""
+    for var in in_order(mod.get_global_vars()):
+        function = mod[var]
+        if isinstance(function, relay.Function) and function.attrs and function.attrs.get("Compiler") == COMPILER:
+            yield str(var.name_hint), function
+
+
+def composites(expr: relay.Expr) -> Iterator[relay.Call]:
+    """Calls of our composite functions in execution order."""
+    found: list[relay.Call] = []
+    relay.analysis.post_order_visit(expr, lambda node: found.append(node) if composite_kind(node) else None)
+    return iter(found)
+
+
+def composite_kind(expr: relay.Expr) -> str:
+    """`conv2d` for a call of a "re2na.conv2d" composite function, otherwise an empty string."""
+    if not (isinstance(expr, relay.Call) and isinstance(expr.op, relay.Function) and expr.op.attrs):
+        return ""
+    return kind_of(str(expr.op.attrs.get("Composite") or ""))
+
+
+def composite_name(call: relay.Call) -> str:
+    return str(call.op.attrs.get(NAME_ATTR) or "")
+
+
+def operator_of(call: relay.Call) -> Operator:
+    """What the rules and the compiler want to know of the call of a composite function."""
+    return describe(composite_kind(call), call.op.body, dict(zip(call.op.params, call.args, strict=True)))
+
+
+def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModule, SourceNames, tuple[str, ...]]:
+    """Bind parameters, turn fake quantisation into integer operators, fold constants; the names of the source; notes."""
+    mod = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
+    if params:
+        mod["main"] = relay.build_module.bind_params_by_name(mod["main"], dict(params))
+    passes = relay.transform
+    mod = tvm.transform.Sequential(
+        [passes.InferType(), passes.SimplifyInference(), passes.FoldConstant(), passes.InferType()]
+    )(mod)
+    names = SourceNames(mod["main"])
+    notes: tuple[str, ...] = ()
+    try:
+        integers = to_integers(mod)
+        check_scales(integers)
+        mod = integers
+    except Exception as error:  # what it does not know then simply runs on the CPU
+        notes = (f"FakeQuantizationToInteger failed, the module stays in floating point: {_last_line(error)}",)
+        warnings.warn(notes[0], stacklevel=3)
+    check_scales(mod)  # of operators that were integers from the beginning
+    mod = tvm.transform.Sequential([passes.FoldConstant(fold_qnn=not notes), passes.InferType()])(mod)
+    return mod, names, notes
+
+
+def find(mod: tvm.IRModule, params: Params | None) -> Found:
+    """The operators, named and described: the part of partitioning that depends on no machine."""
+    mod, names, _ = prepare(mod, params)
+    ops = {str(name) for name in relay.analysis.list_op_freqs(mod)}
+    mod = relay.transform.MergeComposite(form_table(ops))(mod)
+    mod["main"] = _Naming(names).visit(mod["main"])
+    mod = relay.transform.InferType()(mod)
+    return Found(mod, {composite_name(call): operator_of(call) for call in composites(mod["main"])})
+
+
+def partition_found(
+    found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default"
+) -> tvm.IRModule:
+    """Everything that is not rejected becomes functions for Re²Na; rejected operators are put back as they were."""
+    passes = relay.transform
+    mod = tvm.IRModule(dict(found.module.functions.items()), found.module.type_definitions)
+    if rejections:
+        mod["main"] = _Inline(set(rejections)).visit(mod["main"])
+    mod = tvm.transform.Sequential(
+        [
+            passes.InferType(),
+            passes.AnnotateTarget(COMPILER, False),
+            passes.MergeCompilerRegions(),
+            passes.PartitionGraph(mod_name),
+            passes.InferType(),
+        ]
+    )(mod)
+    trivial = {symbol for symbol, function in offloaded_functions(mod) if not _is_worthwhile(function)}
+    if trivial:
+        mod = _without(mod, trivial)
+    for symbol, function in list(offloaded_functions(mod)):
+        mod[symbol] = function.with_attr(ARCH_ATTR, machine_text(arch))
+    return passes.InferType()(mod)
+
+
+def inline_composites(expr: relay.Expr) -> relay.Expr:
+    """`expr` with composite functions replaced by their bodies: plain Relay for the CPU."""
+    return _Inline(None).visit(expr)
+
+
+def architecture_of(function: relay.Function) -> Architecture:
+    """The machine that `partition_for_re2na` cut this function for."""
+    return machine_of(str(function.attrs.get(ARCH_ATTR) or "") if function.attrs else "")
+
+
+def _is_worthwhile(function: relay.Function) -> bool:
+    return rules.worthwhile({composite_kind(call) for call in composites(function.body)})
+
+
+def _without(mod: tvm.IRModule, symbols: set[str]) -> tvm.IRModule:
+    """The module with the given offloaded functions put back into main."""
+    bodies = {symbol: mod[symbol] for symbol in symbols}
+    main = _InlineGlobals(bodies).visit(mod["main"])
+    functions = {var: f for var, f in mod.functions.items() if var.name_hint not in symbols and var.name_hint != "main"}
+    functions[mod.get_global_var("main")] = inline_composites(main)
+    return relay.transform.InferType()(tvm.IRModule(functions, mod.type_definitions))
+
+
+class _Naming(relay.ExprMutator):  # type: ignore[misc]
+    """Gives each composite function the name of its source operator, made unique; `conv2d_0` where there is none."""
+
+    def __init__(self, names: SourceNames) -> None:
+        super().__init__()
+        self._names = names
+        self._unique = UniqueNames()
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        kind = composite_kind(call)
+        if not kind:
+            return super().visit_call(call)
+        args = [self.visit(arg) for arg in call.args]
+        name = self._unique.take(kind, self._names.find(*_witnesses(kind, call.op.body)))
+        return relay.Call(call.op.with_attr(NAME_ATTR, name), args, call.attrs, call.type_args, call.span)
+
+
+def _witnesses(kind: str, body: relay.Expr) -> tuple[list[relay.Call], list[relay.Expr]]:
+    """The calls of a composite's body, and its own constants, that can tell its name; the most telling first."""
+    if kind in LINEAR:
+        parts = parts_of(body)
+        found = (parts.main, parts.bias, parts.requantize, *parts.before, *parts.after)
+        constants = [parts.main.args[1], *(list(parts.requantize.args)[3:4] if parts.requantize is not None else [])]
+        return [call for call in found if call is not None], constants
+    calls = [body]
+    while isinstance(calls[-1].args[0], relay.Call):
+        calls.append(calls[-1].args[0])
+    return calls[::-1], list(calls[-1].args)[6:7]
+
+
+class _Inline(relay.ExprMutator):  # type: ignore[misc]
+    """Replaces calls of composite functions of the given names (None: all) by their bodies."""
+
+    def __init__(self, names: set[str] | None) -> None:
+        super().__init__()
+        self._names = names
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        if composite_kind(call) and (self._names is None or composite_name(call) in self._names):
+            args = [self.visit(arg) for arg in call.args]
+            return relay.bind(call.op.body, dict(zip(call.op.params, args, strict=True)))
+        return super().visit_call(call)
+
+
+class _InlineGlobals(relay.ExprMutator):  # type: ignore[misc]
+    """Replaces calls of global functions by their bodies."""
+
+    def __init__(self, bodies: Mapping[str, relay.Function]) -> None:
+        super().__init__()
+        self._bodies = bodies
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        if isinstance(call.op, relay.GlobalVar) and call.op.name_hint in self._bodies:
+            function = self._bodies[call.op.name_hint]
+            args = [self.visit(arg) for arg in call.args]
+            return relay.bind(function.body, dict(zip(function.params, args, strict=True)))
+        return super().visit_call(call)
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
