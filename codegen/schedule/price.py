@@ -18,6 +18,8 @@ from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import row_bytes
 
+MOST_PARTS = 64  # of a dense layer's sums, as steps
+
 
 class Price:
     """Prices stages for given tensors in SRAM."""
@@ -182,6 +184,8 @@ def _tile_sizes(stage: Stage, position: int) -> list[int]:
 def _in_parts(
     strip: int, load: int, compute: int, channels: int, count: int
 ) -> Iterator[tuple[int, bool, int, int, int]]:
-    """A strip of a unit without blocks, whose sums are computed in so many parts, each with its weights."""
+    """A strip of a unit without blocks, whose sums are computed in so many parts, each with its weights; at most `MOST_PARTS` of
+    them are told apart."""
+    count = min(count, MOST_PARTS)
     for part in range(count):
         yield strip, part == 0, load // count, compute // count, channels if part == count - 1 else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -79,13 +78,14 @@ class DenseUnit(Unit):
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         """No step dropped."""
         outputs, inputs, size = len(self.weight), self.in_shape[1], self.outputs_at_once(durations.arch)
-        blocks = Counter(min(size, outputs - start) for start in range(0, outputs, size))
-        parts = Counter((min(steps, inputs - k), k + steps >= inputs) for k in range(0, inputs, steps))
-        return sum(
-            count * times * durations.cycles("DENSE", n=self.in_shape[0], out_c=out_c, steps=part, last=int(last))
-            for out_c, count in blocks.items()
-            for (part, last), times in parts.items()
-        )
+        whole, rest = divmod(inputs - 1, steps)  # parts before the last, and one step less than that has
+        total = 0
+        for out_c, blocks in ((size, outputs // size), (outputs % size, 1)):
+            if out_c:
+                fields = {"n": self.in_shape[0], "out_c": out_c}
+                total += blocks * whole * durations.cycles("DENSE", steps=steps, last=0, **fields)
+                total += blocks * durations.cycles("DENSE", steps=rest + 1, last=1, **fields)
+        return total
 
     def settings(self, weights: Weights) -> list[Setting]:
         return [(Mode.DENSE, weights.rows)]
