@@ -13,7 +13,7 @@ JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed.stamp
-GUESTS := $(VENV)/guests.stamp
+PREQUANTIZED := $(VENV)/prequantized.stamp
 RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, in the lane with Relay
@@ -42,14 +42,14 @@ demo-relax: $(RELAX)
 
 # what keeps the network or one processor busy comes first, side by side
 test:
-	$(MAKE) -j3 $(GUESTS) $(RELAX) lint
+	$(MAKE) -j3 $(PREQUANTIZED) $(RELAX) lint
 	$(MAKE) test-relay
 	$(MAKE) test-relax
 
 test-quick: lint
 	$(BIN)/python $(PYTEST) --without-tvm --ignore tests/codegen/test_corners.py $(QUICK_TESTS)
 
-test-relay: $(GUESTS)
+test-relay: $(PREQUANTIZED)
 	$(BIN)/python $(PYTEST)
 
 test-relax: $(STAMP) $(RELAX)
@@ -102,12 +102,12 @@ $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
 	$*/bin/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$* -e '.[$(EXTRAS)]'
 	touch $@
 
-# PyTorch and the quantisers whose models the tests take through
-$(GUESTS): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$(VENV) -e '.[relay,dev,guests]'
+# PyTorch and the other tools whose pre-quantised models the tests read
+$(PREQUANTIZED): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$(VENV) -e '.[relay,dev,test-prequantized]'
 	touch $@
 
-fuzz-files: $(GUESTS)
+fuzz-files: $(PREQUANTIZED)
 	for kind in onnx npz toml image program; do \
 	    $(BIN)/python -m tests.fuzz.campaign --kind $$kind --count $(FILES) --jobs $(JOBS) || exit 1; \
 	done

@@ -11,6 +11,14 @@ import onnx
 from tvm_re2na import pipeline
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.comparison_shards import (
+    ThreeRunners,
+    compare_images,
+    image_bytes,
+    load_room,
+    pack_runners,
+    start_simulator,
+)
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
@@ -20,7 +28,6 @@ from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.pipeline import Progress, silent
 from tvm_re2na.tally import Comparison, count_hits
-from tvm_re2na.trio import Trio, compare_images, image_bytes, load_room, pack_trio, start_simulator
 
 __all__ = ["Comparison", "compare", "count_hits", "float_runner"]
 
@@ -70,8 +77,8 @@ def compare(
         cpu, re2na = artefacts(quantized, arch, batch, progress)
         if engine.here:
             start_simulator(threads)
-            trio: Trio | Handle = Trio(float_runner(proto), cpu.executor(), re2na.executor())
+            runners: ThreeRunners | Handle = ThreeRunners(float_runner(proto), cpu.executor(), re2na.executor())
         else:
-            trio = engine.ship(pack_trio(proto, quantized, (cpu, re2na), arch, batch, threads))
-        tally = compare_images(engine, trio, images, shards, batch, journal, progress)
+            runners = engine.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
+        tally = compare_images(engine, runners, images, shards, batch, journal, progress)
     return tally.comparison(arch, re2na.offloaded_macs_share, batch)

@@ -47,11 +47,11 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     model = read_model(path)
     if not any(node.domain for node in model.graph.node):
         return model  # QONNX's operators have a domain of their own
-    from tvm_re2na.guests import GuestError, to_qdq
+    from tvm_re2na.prequantized import PrequantizedError, to_qdq
 
     try:
         return to_qdq(model)
-    except GuestError as error:
+    except PrequantizedError as error:
         raise ModelError(f"{path}: {error}") from error
 
 

@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"re2na {__version__}")
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
     _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
-    _requantize(add("requantize", help="a model quantised elsewhere -> its power-of-two twin, and what that costs"))
+    _requantize(add("requantize", help="a pre-quantised model -> one with power-of-two scales, and what that costs"))
     _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
     _run(add("run", help="run a .re2na program on the simulator"))
     _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))

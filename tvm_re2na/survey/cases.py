@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tvm_re2na.comparison_shards import one_at_a_time
 from tvm_re2na.identity import identity
 from tvm_re2na.parallel.engine import open_engine
 from tvm_re2na.parallel.journal import open_journal
@@ -17,7 +18,6 @@ from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, run_all_shards
 from tvm_re2na.pipeline import silent
 from tvm_re2na.survey.measure import Bench
-from tvm_re2na.trio import one_at_a_time
 
 Row = TypeVar("Row")
 

@@ -1,4 +1,4 @@
-"""The power-of-two twin of a guest: dequantise -> quantise, and what that changed and costs."""
+"""A pre-quantised model quantised again with power-of-two scales: dequantise -> quantise, and what that changed and costs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.float_runner import float_runner
-from tvm_re2na.guests.dequantise import Float, dequantise
-from tvm_re2na.guests.encoding import Encoding
-from tvm_re2na.guests.exact import Forms, is_exact, overflowing
-from tvm_re2na.guests.qonnx import to_qdq
-from tvm_re2na.guests.report import Cost, Form, RequantizationReport, TensorChange
 from tvm_re2na.model_file import dimensions
+from tvm_re2na.prequantized.dequantise import DequantisedModel, dequantise
+from tvm_re2na.prequantized.encoding import Encoding
+from tvm_re2na.prequantized.exact import LayerEncodings, is_exact, overflowing
+from tvm_re2na.prequantized.qonnx import to_qdq
+from tvm_re2na.prequantized.report import RequantizationCost, RequantizationReport, TensorChange, TensorEncoding
 from tvm_re2na.quantize import QuantizeOptions, quantize
 from tvm_re2na.quantize.options import Progress
 from tvm_re2na.tally import count_hits
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Requantized:
-    """`model` is the power-of-two twin, or the guest itself, the same object, where `report.exact`."""
+    """`model` is the re-quantised model, or the given one, the same object, where `report.exact`."""
 
     model: onnx.ModelProto
     report: RequantizationReport
@@ -43,38 +43,38 @@ def requantize(
     options: QuantizeOptions | None = None,
     progress: Progress | None = None,
 ) -> Requantized:
-    """A twin of a quantised model with power-of-two scales, which the machine takes.
+    """A pre-quantised model with power-of-two scales instead of its own, which the machine takes.
 
     `calibration` is float32 (N, C, H, W), normalised as the network's input. The cost is not measured here: see `measure`.
-    Raises GuestError for a guest that cannot be read, QuantizeError as `quantize` does.
+    Raises PrequantizedError for a model that cannot be read, QuantizeError as `quantize` does.
     """
     arch, progress = arch or Architecture(), progress or (lambda stage, done, total: None)
     standard = to_qdq(model)
-    guest = dequantise(standard)
-    forms, full = Forms(guest), tuple[str, ...]()
-    if is_exact(guest, forms, arch):
-        full = overflowing(standard, forms, calibration, arch, progress)
+    given = dequantise(standard)
+    layers, full = LayerEncodings(given), tuple[str, ...]()
+    if is_exact(given, layers, arch):
+        full = overflowing(standard, layers, calibration, arch, progress)
         if not full:
             return Requantized(model, RequantizationReport(exact=True))
-    twin = quantize(guest.model, calibration, arch=arch, options=options, progress=progress)
-    changes = _changes(guest, dequantise(twin.model))
-    return Requantized(twin.model, RequantizationReport(exact=False, overflowing=full, changes=changes))
+    made = quantize(given.model, calibration, arch=arch, options=options, progress=progress)
+    changes = _changes(given, dequantise(made.model))
+    return Requantized(made.model, RequantizationReport(exact=False, overflowing=full, changes=changes))
 
 
-def measure(guest: onnx.ModelProto, made: Requantized, data: Dataset, progress: Progress | None = None) -> Requantized:
-    """The same with `report.cost`, from all images of `data`; nothing to measure where the guest was exact."""
+def measure(given: onnx.ModelProto, made: Requantized, data: Dataset, progress: Progress | None = None) -> Requantized:
+    """The same with `report.cost`, from all images of `data`; nothing to measure where the given model was exact."""
     if made.report.exact:
         return made
-    cost = _cost(to_qdq(guest), made.model, data, progress or (lambda stage, done, total: None))
+    cost = _cost(to_qdq(given), made.model, data, progress or (lambda stage, done, total: None))
     return dataclasses.replace(made, report=dataclasses.replace(made.report, cost=cost))
 
 
-def _changes(guest: Float, twin: Float) -> tuple[TensorChange, ...]:
-    after = {item.name.removesuffix(".saturated").removesuffix(".float"): item.encoding for item in twin.activations}
+def _changes(given: DequantisedModel, made: DequantisedModel) -> tuple[TensorChange, ...]:
+    after = {item.name.removesuffix(".saturated").removesuffix(".float"): item.encoding for item in made.activations}
     pairs: list[tuple[str, str, Encoding | None, Encoding | None]]
-    pairs = [("activation", item.name, item.encoding, after.get(item.tensor)) for item in guest.activations]
-    layers = [*guest.weights, *(name for name in twin.weights if name not in guest.weights)]
-    pairs += [("weight", name, guest.weights.get(name), twin.weights.get(name)) for name in layers]
+    pairs = [("activation", item.name, item.encoding, after.get(item.tensor)) for item in given.activations]
+    layers = [*given.weights, *(name for name in made.weights if name not in given.weights)]
+    pairs += [("weight", name, given.weights.get(name), made.weights.get(name)) for name in layers]
     return tuple(
         TensorChange(name, role, _form(before), _form(then))
         for role, name, before, then in pairs
@@ -82,17 +82,17 @@ def _changes(guest: Float, twin: Float) -> tuple[TensorChange, ...]:
     )
 
 
-def _form(how: Encoding | None) -> Form | None:
-    return None if how is None else Form.of(how)
+def _form(how: Encoding | None) -> TensorEncoding | None:
+    return None if how is None else TensorEncoding.of(how)
 
 
 def _differs(before: Encoding | None, after: Encoding | None) -> bool:
     return _form(before) != _form(after)
 
 
-def _cost(guest: onnx.ModelProto, twin: onnx.ModelProto, data: Dataset, progress: Progress) -> Cost:
-    runners = [float_runner(guest), float_runner(twin)]
-    fixed = dimensions(guest.graph.input[0])[0]
+def _cost(given: onnx.ModelProto, made: onnx.ModelProto, data: Dataset, progress: Progress) -> RequantizationCost:
+    runners = [float_runner(given), float_runner(made)]
+    fixed = dimensions(given.graph.input[0])[0]
     agreed, done, signal, noise, hits = 0, 0, 0.0, 0.0, np.zeros((2, 2), np.int64)
     for count, images in data.batches(fixed or 64):
         progress("measuring the cost", done, len(data))
@@ -106,4 +106,4 @@ def _cost(guest: onnx.ModelProto, twin: onnx.ModelProto, data: Dataset, progress
     progress("measuring the cost", done, len(data))
     snr = 10 * math.log10(signal / noise) if signal and noise else None
     top1 = [float(hit[0]) / data.labelled if data.labelled else None for hit in hits]
-    return Cost(done, agreed / done, snr, *top1)
+    return RequantizationCost(done, agreed / done, snr, *top1)
