@@ -18,15 +18,15 @@ from tvm_re2na.artefacts import Artefact, artefacts, open_library
 from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset, FloatArray, LabelArray, in_memory
-from tvm_re2na.float_runner import Runner, float_runner
+from tvm_re2na.float_runner import BatchRunner, float_runner
 from tvm_re2na.identity import versions
 from tvm_re2na.npz import DataError
 from tvm_re2na.parallel.cuts import Cuts, most_waiting
-from tvm_re2na.parallel.engine import Engine
 from tvm_re2na.parallel.journal import Journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, VersionError, run_all_shards
-from tvm_re2na.pipeline import Progress
+from tvm_re2na.parallel.worker_pool import WorkerPool
+from tvm_re2na.progress import Progress
 from tvm_re2na.runtime import library
 from tvm_re2na.tally import Tally
 
@@ -35,9 +35,9 @@ from tvm_re2na.tally import Tally
 class ThreeRunners:
     """Functions that run one batch of images."""
 
-    reference: Runner
-    cpu: Runner
-    re2na: Runner
+    reference: BatchRunner
+    cpu: BatchRunner
+    re2na: BatchRunner
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _library(artefact: Artefact) -> bytes:
 
 
 def compare_images(
-    engine: Engine,
+    pool: WorkerPool,
     runners: ThreeRunners | Handle,
     images: Dataset,
     cuts: Cuts,
@@ -118,7 +118,7 @@ def compare_images(
 
     most = most_waiting(cuts, image_bytes(images))
     job = Job(compare_shard, arguments, cuts.sizes(), cuts.name, most)
-    parts = run_all_shards(engine, job, functools.partial(progress, "compare"), journal)
+    parts = run_all_shards(pool, job, functools.partial(progress, "compare"), journal)
     return functools.reduce(operator.add, (Tally(**part) for part in parts))
 
 

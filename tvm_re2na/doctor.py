@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tvm_re2na import cache, rooms
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime import abi, library
 
 TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
@@ -164,7 +164,7 @@ def _cache() -> Finding:
         reason = cache.refusal(place) or _not_writable(place)
     if reason is not None:
         return Finding("cache", State.MISSING, reason, f"unset {cache.BYTES}" if not most else CACHE_MEND)
-    files, size = cache.Store(place, most).size()
+    files, size = cache.CacheStore(place, most).size()
     return Finding("cache", State.OK, f"{place}: {files} entries, {size:,} bytes of at most {most:,}")
 
 
@@ -176,7 +176,7 @@ def _not_writable(folder: Path) -> str | None:
 def clear_cache() -> Finding:
     """Removes all entries. Raises OSError where that is not allowed."""
     place = cache.folder()
-    files, size = cache.Store(place, cache.limit()).clear()
+    files, size = cache.CacheStore(place, cache.limit()).clear()
     return Finding("cache", State.OK, f"{place}: {files} entries removed, {size:,} bytes")
 
 

@@ -6,7 +6,7 @@ Every step is a plain call that a user can make as well; nothing here is needed 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +20,13 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import Dataset
 from tvm_re2na.model_file import ModelError, dimensions, read_model
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.rooms import Built, Compiled, Dump, Lowered, MissingPackageError, Module
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 
-Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
 Array: TypeAlias = npt.NDArray[Any]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """The default progress: none."""
-    del stage, done, total
 
 
 # ---- load

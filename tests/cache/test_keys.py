@@ -16,7 +16,7 @@ import pytest
 import tvm_re2na
 from tvm_re2na import Architecture, Dataset, QuantizeOptions, load_dataset, load_model, pipeline
 from tvm_re2na import quantize as room
-from tvm_re2na.cache import Store, current, keys, off
+from tvm_re2na.cache import CacheStore, current, keys, off
 from tvm_re2na.quantize import Guarantee, QuantizedModel
 
 OPTIONS: dict[str, Any] = {
@@ -193,4 +193,4 @@ def test_other_options_are_other_entries(model: onnx.ModelProto, images: Dataset
     narrow = pipeline.quantize(model, images, Architecture(), options=QuantizeOptions(weight_bits=4))
     assert narrow.report != pipeline.quantize(model, images, Architecture()).report
     store = current()
-    assert isinstance(store, Store) and store.size()[0] == 2
+    assert isinstance(store, CacheStore) and store.size()[0] == 2

@@ -14,8 +14,8 @@ from tests.kernel_cases import Array, data_of, expected, operators
 from tests.relay.harness import execute
 from tvm_re2na import processor
 from tvm_re2na.kernels.instructions import instructions_of
-from tvm_re2na.kernels.layers import function_of, layer_of
 from tvm_re2na.kernels.scaling import scaling_of
+from tvm_re2na.kernels.selection import function_of, layer_of
 from tvm_re2na.relay.exact import exact_build, host_target
 from tvm_re2na.relay.native import COMPILER, with_kernels
 

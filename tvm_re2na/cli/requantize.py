@@ -18,7 +18,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.data import load_dataset
 from tvm_re2na.prequantized import RequantizationCost, RequantizationReport, TensorChange
-from tvm_re2na.prequantized.report import TensorEncoding
+from tvm_re2na.prequantized.report import EncodingSummary
 
 ROWS = 40  # of the table; --json has them all
 
@@ -72,7 +72,7 @@ def changes_table(changes: tuple[TensorChange, ...]) -> Table:
     return table
 
 
-def _form(form: TensorEncoding | None) -> str:
+def _form(form: EncodingSummary | None) -> str:
     if form is None:
         return "not quantised"
     scale = "..".join(_scale(value) for value in dict.fromkeys(form.scale))

@@ -14,7 +14,7 @@ from tvm_re2na.quantize.net import Array, Net, Node
 
 # integers go through these as they are: results keep the encoding and the range of the first operand
 PASSING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice", "Dropout")
-Range = tuple[float, float]
+RealRange = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Reader:
     encodings: dict[str, Encoding] = field(
         default_factory=dict
     )  # of integer tensors, and of constants that were integers
-    ranges: dict[str, Range] = field(default_factory=dict)  # of float tensors
+    ranges: dict[str, RealRange] = field(default_factory=dict)  # of float tensors
     activations: list[QuantisedTensor] = field(default_factory=list)
 
     def now(self, name: str) -> str:
@@ -80,7 +80,7 @@ class Reader:
             return raw
         return self.clip(raw, result, new)
 
-    def clip(self, raw: str, result: str, bounds: Range) -> str:
+    def clip(self, raw: str, result: str, bounds: RealRange) -> str:
         """A Clip; one that follows another, which nothing else reads, takes its place."""
         last = next((node for node in self.nodes if node.output == raw), None)
         if last is not None and last.op in ("Relu", "Clip") and raw in self.ranges and self._read_once(raw):

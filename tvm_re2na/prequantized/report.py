@@ -15,7 +15,7 @@ JSON_NAMES = {
 
 
 @dataclass(frozen=True)
-class TensorEncoding:
+class EncodingSummary:
     """How a tensor is quantised. Where scales or zero points differ by channel, the smallest and the largest."""
 
     kind: str
@@ -24,7 +24,7 @@ class TensorEncoding:
     per_channel: bool
 
     @classmethod
-    def of(cls, how: Encoding) -> TensorEncoding:
+    def of(cls, how: Encoding) -> EncodingSummary:
         scale = float(how.scale.min()), float(how.scale.max())
         return cls(how.kind, scale, (int(how.zero.min()), int(how.zero.max())), not how.per_tensor)
 
@@ -35,8 +35,8 @@ class TensorChange:
 
     name: str
     role: str  # activation | weight
-    before: TensorEncoding | None
-    after: TensorEncoding | None
+    before: EncodingSummary | None
+    after: EncodingSummary | None
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from tvm_re2na.float_runner import float_runner
 from tvm_re2na.model_file import dimensions
 from tvm_re2na.prequantized.dequantise import DequantisedModel, dequantise
 from tvm_re2na.prequantized.encoding import Encoding
-from tvm_re2na.prequantized.exact import LayerEncodings, is_exact, overflowing
+from tvm_re2na.prequantized.exactness import LayerEncodings, is_exact, overflowing
 from tvm_re2na.prequantized.qonnx import to_qdq
-from tvm_re2na.prequantized.report import RequantizationCost, RequantizationReport, TensorChange, TensorEncoding
+from tvm_re2na.prequantized.report import EncodingSummary, RequantizationCost, RequantizationReport, TensorChange
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions, quantize
-from tvm_re2na.quantize.options import Progress
 from tvm_re2na.tally import count_hits
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def requantize(
     `calibration` is float32 (N, C, H, W), normalised as the network's input. The cost is not measured here: see `measure`.
     Raises PrequantizedError for a model that cannot be read, QuantizeError as `quantize` does.
     """
-    arch, progress = arch or Architecture(), progress or (lambda stage, done, total: None)
+    arch, progress = arch or Architecture(), progress or silent
     standard = to_qdq(model)
     given = dequantise(standard)
     layers, full = LayerEncodings(given), tuple[str, ...]()
@@ -65,7 +65,7 @@ def measure(given: onnx.ModelProto, made: Requantized, data: Dataset, progress: 
     """The same with `report.cost`, from all images of `data`; nothing to measure where the given model was exact."""
     if made.report.exact:
         return made
-    cost = _cost(to_qdq(given), made.model, data, progress or (lambda stage, done, total: None))
+    cost = _cost(to_qdq(given), made.model, data, progress or silent)
     return dataclasses.replace(made, report=dataclasses.replace(made.report, cost=cost))
 
 
@@ -82,8 +82,8 @@ def _changes(given: DequantisedModel, made: DequantisedModel) -> tuple[TensorCha
     )
 
 
-def _form(how: Encoding | None) -> TensorEncoding | None:
-    return None if how is None else TensorEncoding.of(how)
+def _form(how: Encoding | None) -> EncodingSummary | None:
+    return None if how is None else EncodingSummary.of(how)
 
 
 def _differs(before: Encoding | None, after: Encoding | None) -> bool:

@@ -8,11 +8,12 @@ import tvm
 from tvm import relax, tirx
 
 from tvm_re2na.codegen.offload.operator import Operator
-from tvm_re2na.kernels.convolution import Convolution
-from tvm_re2na.kernels.dense import Dense
+from tvm_re2na.kernels.convolution import ConvolutionKernel as Convolution
+from tvm_re2na.kernels.dense import DenseKernel as Dense
 from tvm_re2na.kernels.instructions import Instructions
-from tvm_re2na.kernels.layers import Layer, function_of, layer_of, name_of
 from tvm_re2na.kernels.scaling import Scaling
+from tvm_re2na.kernels.selection import KernelLayer as Layer
+from tvm_re2na.kernels.selection import function_of, layer_of, name_of
 
 MACS_ATTR = "re2na_macs"
 

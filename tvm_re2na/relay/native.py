@@ -12,11 +12,12 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
-from tvm_re2na.kernels.convolution import Convolution
-from tvm_re2na.kernels.dense import Dense
+from tvm_re2na.kernels.convolution import ConvolutionKernel as Convolution
+from tvm_re2na.kernels.dense import DenseKernel as Dense
 from tvm_re2na.kernels.instructions import LEVEL, Instructions, instructions_of
-from tvm_re2na.kernels.layers import Layer, function_of, layer_of, name_of
 from tvm_re2na.kernels.scaling import is_computable, scaling_of
+from tvm_re2na.kernels.selection import KernelLayer as Layer
+from tvm_re2na.kernels.selection import function_of, layer_of, name_of
 from tvm_re2na.relay.describe import describe, parts_of, shape_of
 from tvm_re2na.relay.exact import BYTES
 from tvm_re2na.relay.partition import composite_kind, composites, inline_composites

@@ -11,10 +11,10 @@ from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.prequantized.dequantise import DequantisedModel
 from tvm_re2na.prequantized.encoding import Encoding
 from tvm_re2na.prequantized.reader import PASSING
+from tvm_re2na.progress import Progress
 from tvm_re2na.quantize.load import Calibration, check_calibration
 from tvm_re2na.quantize.net import Net, Node, from_onnx
 from tvm_re2na.quantize.observe import extremes
-from tvm_re2na.quantize.options import Progress
 
 LINEAR = ("Conv", "Gemm", "MatMul")
 
