@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 import tvm_re2na
-from tvm_re2na import Architecture, Dataset, QuantizeOptions, load_dataset, load_model, pipeline
+from tvm_re2na import Architecture, Dataset, QuantizeOptions, load_dataset, load_model, packages, pipeline
 from tvm_re2na import quantize as room
 from tvm_re2na.cache import CacheStore, current, keys, off
 from tvm_re2na.quantize import Guarantee, QuantizedModel
@@ -94,9 +94,9 @@ def test_libraries(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_
         keys.built_key(model, 1, Architecture(clock_mhz=1)),
     ]
     with monkeypatch.context() as patched:
-        patched.setattr(keys, "_version", lambda package: f"another {package}")
+        patched.setattr(packages, "version_of", lambda package: f"another {package}")
         found.append(keys.built_key(model, 1, None))
-        patched.setattr(keys, "_version", lambda package: None)  # a TVM that no package brought
+        patched.setattr(packages, "version_of", lambda package: None)  # a TVM that no package brought
         patched.setattr(keys, "import_module", lambda name: type("tvm", (), {"__version__": "own"}))
         found.append(keys.built_key(model, 1, None))
         assert found[-1]["tvm"].endswith(" own")
