@@ -16,7 +16,7 @@ STAMP  := $(VENV)/installed.stamp
 PREQUANTIZED := $(VENV)/prequantized.stamp
 RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
-# what depends on TVM; everything else is tested once, in the lane with Relay
+# what depends on TVM; everything else is tested once, with Relay
 RELAX_TESTS := tests/rooms tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
     tests/models/test_full_size.py tests/fuzz \
     $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py signals.py start_up.py)

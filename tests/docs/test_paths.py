@@ -18,7 +18,14 @@ MADE = ("build/", "libre2na")  # by the build, or while it runs
 def is_path(word: str) -> bool:
     if word.startswith((*OTHERS, *MADE, "/", "~", "-", "$", "<", ".re2na")) or "*" in word or ":" in word:
         return False
-    return word.endswith(SUFFIXES) or word.split("/")[0] in ("codegen", "runtime", "tests", "benchmarks", "docs", "tutorials")
+    return word.endswith(SUFFIXES) or word.split("/")[0] in (
+        "codegen",
+        "runtime",
+        "tests",
+        "benchmarks",
+        "docs",
+        "tutorials",
+    )
 
 
 def missing_paths(page: Path) -> Iterator[str]:

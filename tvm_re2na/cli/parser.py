@@ -16,8 +16,8 @@ EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2
 (doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted"""
 SURVEYS = {
     "bits": "accuracy against the width of weights and activations",
-    "carry": "carry bits of each layer, and overflows against the accumulator's width",
-    "rounding": "one half added before the cut, against truncation",
+    "carry": "bits that each layer's sums need beyond those of a product, and overflows against the accumulator's width",
+    "rounding": "one half added before the low bits are cut off, against truncation",
     "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
 }
 DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
@@ -103,20 +103,29 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--guarantee",
         choices=["observed", "proven", "off"],
-        help="accumulators: none overflows on the images (observed), or at all",
+        help="no accumulator overflows on the calibration images (observed, the default) or on any (proven); off: not looked at",
     )
     group.add_argument(
-        "--headroom", type=float, metavar="X", help="how far below the accumulator's range sums stay (1.25)"
+        "--headroom", type=float, metavar="X", help="the accumulator's limit over the largest sum (1.25)"
     )
     for name in ("weight", "activation"):
         group.add_argument(
             f"--{name}-bits", type=_positive, metavar="N", help=f"narrower {name}s than the machine's data"
         )
     group.add_argument(
-        "--rounding", choices=["nearest", "searched", "auto"], help="weights on their own, or together (auto)"
+        "--rounding",
+        choices=["nearest", "searched", "auto"],
+        help="weights each to the nearest integer, or a layer's together for least error (auto)",
     )
-    group.add_argument("--scales", choices=["searched", "largest"], help="least error, or PyParch's rule (searched)")
-    for name, what in (("equalise", "move scales between layers"), ("bias-correction", "take back the mean error")):
+    group.add_argument(
+        "--scales",
+        choices=["searched", "largest"],
+        help="those of least error, or from the largest value of each tensor (searched)",
+    )
+    for name, what in (
+        ("equalise", "move scales between layers"),
+        ("bias-correction", "biases take back the mean error"),
+    ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
 
 

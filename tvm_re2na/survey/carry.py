@@ -4,7 +4,7 @@ A product of two b-bit numbers takes 2 b - 1 bits; every doubling of the sum bey
 weights: at most their L1 norm times the largest input (`worst_case`), in practice what the images make of it (`observed_max`). An
 accumulator of 17 bits holds two carry bits of 8-bit data: the quantiser chooses scales that stay below. `free` is what the layer
 would take on an accumulator without limit, and `largest` what it takes there under PyParch's rule for scales, for a comparison
-with the group's table.
+with the hardware group's table.
 """
 
 from __future__ import annotations

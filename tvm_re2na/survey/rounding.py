@@ -1,7 +1,7 @@
 """What the rounding constant buys: half of the cut-off LSB added before the cut, or nothing (truncation).
 
-Under two rules: PyParch's (scales from the largest value, weights rounded to nearest), as in the group's table, and this package's
-search. A truncating machine is measured twice: as it is, and with corrected biases, which take the half up.
+Under two rules: PyParch's (scales from the largest value, weights rounded to nearest), as in the hardware group's table, and this
+package's search. A truncating machine is measured twice: as it is, and with corrected biases, which take the half up.
 """
 
 from __future__ import annotations
