@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
-(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted"""
+(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted; 143 terminated"""
 SURVEYS = {
     "bits": "accuracy against the width of weights and activations",
     "carry": "bits that each layer's sums need beyond those of a product, and overflows against the accumulator's width",
@@ -55,7 +55,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--arch", type=_path, metavar="ARCH.toml", help="fields of the machine that differ from Re²Na")
+    parser.add_argument(
+        "--arch",
+        type=_path,
+        metavar="ARCH.toml",
+        help="fields of the machine that differ from Re²Na (docs/hardware.md)",
+    )
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +98,7 @@ def _dump(parser: argparse.ArgumentParser) -> None:
         "--dump-after",
         choices=PASSES,
         metavar="PASS",
-        help=f"print what a pass of the compiler made to stderr: {', '.join(PASSES)}",
+        help=f"print to stderr what a pass of the compiler made (docs/cli.md): {', '.join(PASSES)}",
     )
 
 
@@ -150,7 +155,7 @@ def _workers(parser: argparse.ArgumentParser, default: str = "1, which is this o
         "--resume",
         type=_path,
         metavar="FILE",
-        help="note there what is finished; what is noted there is not done again",
+        help="keep there what is finished; the same command goes on from it",
     )
 
 
@@ -188,7 +193,9 @@ def _compile(parser: argparse.ArgumentParser) -> None:
     _output(parser, "MODEL.re2na")
     _dump(parser)
     parser.add_argument(
-        "--report", action="store_true", help="also print where each layer's cycles and energy go, and what it loses"
+        "--report",
+        action="store_true",
+        help="also print where each layer's cycles and energy go, and its largest loss against what no schedule can beat",
     )
     _plot(parser, "stacked bars of the cycles by cause beside the bound")
     _cache(parser)
