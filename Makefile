@@ -21,7 +21,7 @@ RELAX_TESTS := tests/rooms tests/relax tests/host tests/exploration/test_explore
     tests/models/test_full_size.py tests/fuzz \
     $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py signals.py start_up.py)
 QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/cache tests/exploration \
-    tests/docs tests/test_packages.py     tests/cli/test_data.py tests/cli/test_evaluate.py
+    tests/docs tests/test_packages.py tests/test_class_names.py tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
