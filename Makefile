@@ -13,15 +13,15 @@ JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed.stamp
-GUESTS := $(VENV)/guests.stamp
+PREQUANTIZED := $(VENV)/prequantized.stamp
 RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
-# what depends on TVM; everything else is tested once, in the lane with Relay
+# what depends on TVM; everything else is tested once, with Relay
 RELAX_TESTS := tests/frontends tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
     tests/models/test_full_size.py tests/fuzz \
     $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py signals.py start_up.py)
 QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/cache tests/exploration \
-    tests/cli/test_data.py tests/cli/test_evaluate.py
+    tests/docs tests/test_packages.py tests/test_class_names.py tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
@@ -42,14 +42,14 @@ demo-relax: $(RELAX)
 
 # what keeps the network or one processor busy comes first, side by side
 test:
-	$(MAKE) -j3 $(GUESTS) $(RELAX) lint
+	$(MAKE) -j3 $(PREQUANTIZED) $(RELAX) lint
 	$(MAKE) test-relay
 	$(MAKE) test-relax
 
 test-quick: lint
 	$(BIN)/python $(PYTEST) --without-tvm --ignore tests/codegen/test_corners.py $(QUICK_TESTS)
 
-test-relay: $(GUESTS)
+test-relay: $(PREQUANTIZED)
 	$(BIN)/python $(PYTEST)
 
 test-relax: $(STAMP) $(RELAX)
@@ -102,12 +102,12 @@ $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
 	$*/bin/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$* -e '.[$(EXTRAS)]'
 	touch $@
 
-# PyTorch and the quantisers whose models the tests take through
-$(GUESTS): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$(VENV) -e '.[relay,dev,guests]'
+# PyTorch and the other tools whose pre-quantised models the tests read
+$(PREQUANTIZED): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$(VENV) -e '.[relay,dev,test-prequantized]'
 	touch $@
 
-fuzz-files: $(GUESTS)
+fuzz-files: $(PREQUANTIZED)
 	for kind in onnx npz toml image program; do \
 	    $(BIN)/python -m tests.fuzz.campaign --kind $$kind --count $(FILES) --jobs $(JOBS) || exit 1; \
 	done

@@ -29,7 +29,7 @@ from tvm_re2na import pipeline
 from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import load_dataset
-from tvm_re2na.survey.measure import Bench, open_bench
+from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
 from tvm_re2na.torch import Augment, convert, export, fine_tune
 
 LIMITS = {3: 1.0, 2: 3.0}  # points of top-1 that may be lost
@@ -55,27 +55,29 @@ class Row:
         return self.change >= -self.limit and not self.overflows and self.torch_equal and self.cpu_equal
 
 
-def measure(bench: Bench, teacher: torch.nn.Module, bits: int, seed: int) -> Row:
-    arch, known = Architecture(data_bits=bits), bench.calibration.x
-    before, _ = bench.on_re2na(bench.quantize(arch).model, arch, f"{bits} bits, post-training")
+def measure(surveyed: SurveyedModel, teacher: torch.nn.Module, bits: int, seed: int) -> Row:
+    arch, known = Architecture(data_bits=bits), surveyed.calibration.x
+    before, _ = surveyed.on_re2na(surveyed.quantize(arch).model, arch, f"{bits} bits, post-training")
     started = time.perf_counter()
     model = convert(teacher, known, arch=arch, weights="float")
     augment = Augment(fill=float(known.min()))
     images = torch.from_numpy(known)
-    fine_tune(model, images, teacher, steps=STEPS[bits], seed=seed, augment=augment, progress=bench.progress)
+    fine_tune(model, images, teacher, steps=STEPS[bits], seed=seed, augment=augment, progress=surveyed.progress)
     seconds = time.perf_counter() - started
-    quantized = export(model, bench.images.shape)
-    outputs, overflows = bench.on_re2na(quantized, arch, f"{bits} bits: Re²Na")
+    quantized = export(model, surveyed.images.shape)
+    outputs, overflows = surveyed.on_re2na(quantized, arch, f"{bits} bits: Re²Na")
     with torch.no_grad():
-        emulated = model(torch.from_numpy(bench.images.x)).numpy()
-    cpu = pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, bench.batch)).executor()
-    on_cpu = np.concatenate([np.array(cpu(images)[0][:count]) for count, images in bench.images.batches(bench.batch)])
-    top1, top1_float = bench.share(outputs) or 0.0, bench.top1 or 0.0
+        emulated = model(torch.from_numpy(surveyed.images.x)).numpy()
+    cpu = pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, surveyed.batch)).executor()
+    on_cpu = np.concatenate(
+        [np.array(cpu(images)[0][:count]) for count, images in surveyed.images.batches(surveyed.batch)]
+    )
+    top1, top1_float = surveyed.share(outputs) or 0.0, surveyed.top1 or 0.0
     return Row(
         bits,
         seed,
         top1_float,
-        bench.share(before) or 0.0,
+        surveyed.share(before) or 0.0,
         top1,
         round(100 * (top1 - top1_float), 3),
         LIMITS[bits],
@@ -99,8 +101,8 @@ def main() -> int:
     model = folder / "lenet5_mnist.onnx"
     with progress_bar() as progress:
         data = load_dataset(folder / "mnist_test.npz"), load_dataset(folder / "mnist_calib512.npz")
-        bench = open_bench(onnx.load(model), *data, progress)
-        rows = [measure(bench, trained(model), bits, seed) for bits in options.bits for seed in options.seeds]
+        surveyed = open_surveyed_model(onnx.load(model), *data, progress)
+        rows = [measure(surveyed, trained(model), bits, seed) for bits in options.bits for seed in options.seeds]
     if options.json:
         print(json.dumps([asdict(row) | {"good": row.good} for row in rows], indent=2))
     else:

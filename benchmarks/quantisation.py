@@ -30,8 +30,8 @@ from tvm_re2na import pipeline
 from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset, load_dataset
-from tvm_re2na.pipeline import Progress
-from tvm_re2na.survey.measure import Bench, open_bench
+from tvm_re2na.progress import Progress
+from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
 from tvm_re2na.torch import from_onnx
 
 FASHION = ("fmnist64_test.npz", "fmnist64_calib512.npz")
@@ -69,19 +69,19 @@ class Row:
         return self.change >= -self.limit - 1e-9 and not self.overflows and self.torch_equal and self.cpu_equal
 
 
-def measure(name: str, bench: Bench, bits: int, cpu_limit: int) -> Row:
+def measure(name: str, surveyed: SurveyedModel, bits: int, cpu_limit: int) -> Row:
     arch = Architecture(data_bits=bits)
     started = time.perf_counter()
-    model = bench.quantize(arch).model
+    model = surveyed.quantize(arch).model
     seconds = time.perf_counter() - started
-    outputs, overflows = bench.on_re2na(model, arch, f"{name}, {bits} bits: Re²Na")
-    emulated = run_torch(model, arch, bench, f"{name}, {bits} bits: PyTorch")
-    cpu = run_cpu(model, bench, cpu_limit, f"{name}, {bits} bits: TVM CPU")
-    top1, top1_float = bench.share(outputs) or 0.0, bench.top1 or 0.0
+    outputs, overflows = surveyed.on_re2na(model, arch, f"{name}, {bits} bits: Re²Na")
+    emulated = run_torch(model, arch, surveyed, f"{name}, {bits} bits: PyTorch")
+    cpu = run_cpu(model, surveyed, cpu_limit, f"{name}, {bits} bits: TVM CPU")
+    top1, top1_float = surveyed.share(outputs) or 0.0, surveyed.top1 or 0.0
     return Row(
         name,
         bits,
-        len(bench.images),
+        len(surveyed.images),
         top1_float,
         top1,
         round(100 * (top1 - top1_float), 3),
@@ -94,23 +94,23 @@ def measure(name: str, bench: Bench, bits: int, cpu_limit: int) -> Row:
     )
 
 
-def run_torch(model: onnx.ModelProto, arch: Architecture, bench: Bench, stage: str) -> np.ndarray:
+def run_torch(model: onnx.ModelProto, arch: Architecture, surveyed: SurveyedModel, stage: str) -> np.ndarray:
     module, parts, done = from_onnx(model, arch=arch), [], 0
     with torch.no_grad():
-        for count, images in bench.images.batches(bench.batch):
+        for count, images in surveyed.images.batches(surveyed.batch):
             parts.append(module(torch.from_numpy(images))[:count].numpy())
             done += count
-            bench.progress(stage, done, len(bench.images))
+            surveyed.progress(stage, done, len(surveyed.images))
     return np.concatenate(parts)
 
 
-def run_cpu(model: onnx.ModelProto, bench: Bench, limit: int, stage: str) -> np.ndarray:
-    run = pipeline.build_for_cpu(*pipeline.import_into_tvm(model, bench.batch)).executor()
+def run_cpu(model: onnx.ModelProto, surveyed: SurveyedModel, limit: int, stage: str) -> np.ndarray:
+    run = pipeline.build_for_cpu(*pipeline.import_into_tvm(model, surveyed.batch)).executor()
     parts, done = [], 0
-    for count, images in bench.images.batches(bench.batch):
+    for count, images in surveyed.images.batches(surveyed.batch):
         parts.append(np.array(run(images)[0][:count]))
         done += count
-        bench.progress(stage, min(done, limit), min(limit, len(bench.images)))
+        surveyed.progress(stage, min(done, limit), min(limit, len(surveyed.images)))
         if done >= limit:
             break
     return np.concatenate(parts)
@@ -124,16 +124,22 @@ def efficientnet(folder: Path, progress: Progress) -> list[dict[str, Any]]:
         raise SystemExit("photos224.npz has no labels")
     unlabelled = photos.x[photos.y < 0]
     calibration = Dataset("crops", photos.shape, None, len(unlabelled), lambda start, stop: unlabelled[start:stop])
-    bench = open_bench(model, photos, calibration, progress)
-    ours, overflows = bench.on_re2na(bench.quantize(Architecture()).model, Architecture(), "EfficientNet-Lite0: Re²Na")
-    theirs = bench.on_cpu(onnxruntime_int8(model, unlabelled), "EfficientNet-Lite0: ONNX Runtime")
-    rows = {"float": bench.outputs, "Re²Na, one power of two a tensor": ours, "ONNX Runtime, scale per channel": theirs}
+    surveyed = open_surveyed_model(model, photos, calibration, progress)
+    ours, overflows = surveyed.on_re2na(
+        surveyed.quantize(Architecture()).model, Architecture(), "EfficientNet-Lite0: Re²Na"
+    )
+    theirs = surveyed.on_cpu(onnxruntime_int8(model, unlabelled), "EfficientNet-Lite0: ONNX Runtime")
+    rows = {
+        "float": surveyed.outputs,
+        "Re²Na, one power of two a tensor": ours,
+        "ONNX Runtime, scale per channel": theirs,
+    }
     return [
         {
             "model": label,
-            "top1": bench.share(outputs),
-            "agreement": bench.agreement(outputs),
-            "snr_db": None if label == "float" else bench.snr_db(outputs),
+            "top1": surveyed.share(outputs),
+            "agreement": surveyed.agreement(outputs),
+            "snr_db": None if label == "float" else surveyed.snr_db(outputs),
             "overflows": overflows if outputs is ours else None,
         }
         for label, outputs in rows.items()
@@ -217,9 +223,9 @@ def main() -> int:
                 continue
             model, data, calibration = (folder / file for file in FILES[name])
             images = load_dataset(data, options.limit)
-            bench = open_bench(onnx.load(model), images, load_dataset(calibration), progress)
+            surveyed = open_surveyed_model(onnx.load(model), images, load_dataset(calibration), progress)
             limit = len(images) if name == "lenet5" else options.cpu_limit
-            rows += [measure(name, bench, bits, limit) for bits in LIMITS[name]]
+            rows += [measure(name, surveyed, bits, limit) for bits in LIMITS[name]]
     if options.json:
         print(
             json.dumps({"rows": [asdict(row) | {"good": row.good} for row in rows], "efficientnet": photos}, indent=2)

@@ -1,6 +1,6 @@
 """The simulator against native inference: wall time, threads, memory, building; every side in the same run.
 
-    python benchmarks/simulator.py [--kernel KERNEL] [--folder FOLDER] [--repeats N] [--json] [MODEL ...]
+    python benchmarks/simulator.py [--kernel KERNEL] [--folder FOLDER] [--repeats N] [--processor-time] [--json] [MODEL ...]
 
 Sides, on the same QDQ file: `re2na` is the offloaded network in TVM, `simulator` its program alone; `ort` ONNX Runtime's int8,
 `ort_precise` with kernels that do not saturate; `tvm` TVM on plain llvm, exact; `tvm_avx2` TVM for AVX2, whose int8 kernels
@@ -8,7 +8,8 @@ saturate; `reference` the NumPy simulator, run once. Medians of wall time of one
 thread gains is measured by itself, for 20 s and more, beside two runs at once, which show what the machine's second processor is
 worth. AlexNet is built three times, and the middle one counts. ResNet-18, AlexNet, MobileNetV2 and VGG-16 have random weights and
 3x224x224 inputs. Models are kept in FOLDER (default: a temporary one).
-KERNEL, such as avx2, is ours alone: the others take what the processor has.
+KERNEL, such as avx2, is ours alone: the others take what the processor has. With --processor-time one thread is measured in the
+process's own time, which others that use the machine disturb less, and neither two threads, nor growing images, nor building.
 
 Exit status 1 where a bit differs from TVM's exact CPU code, or a limit is missed.
 """
@@ -81,16 +82,18 @@ def program_file(folder: Path, name: str) -> Path:
     return path
 
 
-def measure(folder: Path, models: list[str], repeats: int) -> Result:
+def measure(folder: Path, models: list[str], repeats: int, processor_time: bool) -> Result:
     speed, threading, memory = {}, {}, {}
     for name in models:
         model_file(folder, name)
-        for threads in (1, 2):
+        for threads in (1,) if processor_time else (1, 2):
             given = ["--folder", str(folder), "--model", name, "--threads", str(threads), "--repeats", str(repeats)]
+            given += ["--processor-time"] * processor_time
             speed[name, threads] = child("speed", *given, threads=threads)
             print(f"{name}, {threads} thread(s) done", file=sys.stderr)
         program = str(program_file(folder, name))
-        threading[name] = child("threads", "--program", program, "--repeats", str(repeats))
+        if not processor_time:
+            threading[name] = child("threads", "--program", program, "--repeats", str(repeats))
         memory[name] = child("memory", "--program", program)
     kernel = next(row["kernel"] for row in speed.values() if "kernel" in row)
     result: Result = {
@@ -100,8 +103,9 @@ def measure(folder: Path, models: list[str], repeats: int) -> Result:
         "threads": threading,
         "memory": memory,
     }
-    result |= child("scaling", "--repeats", str(repeats))
-    if BUILD_MODEL in models:
+    if not processor_time:
+        result |= child("scaling", "--repeats", str(repeats))
+    if BUILD_MODEL in models and not processor_time:
         given = ["--folder", str(folder), "--model", BUILD_MODEL]
         result["build"] = {side: _usual_build([*given, "--side", side]) for side in ("re2na", "cpu")}
     return result | {"limits": limits(result)}
@@ -133,7 +137,7 @@ def limits(result: Result) -> list[Result]:
         at_most(f"{name}: time / TVM", seconds["re2na"] / seconds["tvm"], TVM_LIMIT)
         at_most(f"{name}: time / TVM for AVX2", seconds["re2na"] / seconds["tvm_avx2"], TVM_AVX2_GOAL, goal=True)
         at_most(f"{name}: cost of counting overflows", row["counting_cost"], COUNTING_LIMIT)
-        if name in TWO_THREADS:
+        if name in TWO_THREADS and name in result["threads"]:
             gain, least = result["threads"][name]["gain"], TWO_THREADS[name]
             what = f"{name}: gain of a second thread"
             rows.append({"what": what, "seen": gain, "limit": least, "met": gain >= least, "goal": False})
@@ -152,10 +156,10 @@ def limits(result: Result) -> list[Result]:
 def tables(result: Result) -> list[Table]:
     return [
         _speed(result["speed"]),
-        _threads(result["threads"]),
+        *([_threads(result["threads"])] if result["threads"] else []),
         _profile(result),
         _memory(result["memory"]),
-        _scaling(result["scaling"]),
+        *([_scaling(result["scaling"])] if "scaling" in result else []),
         *([_build(result["build"])] if "build" in result else []),
         _limits(result["limits"]),
     ]
@@ -260,6 +264,7 @@ def main() -> int:
     parser.add_argument("--kernel", help="of the simulator (default: the fastest that this processor has)")
     parser.add_argument("--folder", type=Path, help="where models are kept (default: a temporary folder)")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--processor-time", action="store_true", help="of one thread, where others use the machine")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     known = (*kernels(), "auto")
@@ -273,7 +278,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        result = measure(folder.resolve(), options.models or list(NAMES), options.repeats)
+        result = measure(folder.resolve(), options.models or list(NAMES), options.repeats, options.processor_time)
     if options.json:
         print(json.dumps(result, indent=2))
     else:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.tokens import Step, add_tokens
 from tvm_re2na.codegen.errors import CompileError, UnitTooLarge
-from tvm_re2na.codegen.graph.bounds import Bounds, network_bounds
+from tvm_re2na.codegen.graph.bounds import NetworkBounds, network_bounds
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.isa import Instruction
@@ -21,7 +21,7 @@ from tvm_re2na.codegen.isa.encoding import EncodeError
 from tvm_re2na.codegen.layout import DramLayout, lay_out
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.codegen.plan import Plan, make_plan
-from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 from tvm_re2na.codegen.schedule.unit.conv import ConvUnit
 from tvm_re2na.codegen.schedule.units import make_units
 
@@ -89,7 +89,7 @@ def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruct
 
 
 def _program(
-    graph: Graph, plan: Plan, bounds: Bounds, layout: DramLayout, instructions: list[Instruction], seconds: float
+    graph: Graph, plan: Plan, bounds: NetworkBounds, layout: DramLayout, instructions: list[Instruction], seconds: float
 ) -> Program:
     def tensors(border: tuple[tuple[str, tuple[int, ...], str], ...]) -> tuple[ProgramTensor, ...]:
         stored = plan.graph.stored
@@ -116,7 +116,7 @@ def _program(
         constants=layout.constants,
         constants_address=0,
         dram_bytes=layout.dram_bytes,
-        sources=tuple(Source(op.name, op.kind, graph.macs(op)) for op in graph.ops),
+        sources=tuple(SourceOperator(op.name, op.kind, graph.macs(op)) for op in graph.ops),
         meta=meta,
         compile_seconds=seconds,
     )

@@ -57,7 +57,7 @@ class ProgramTensor:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceOperator:
     """An operator of the source graph, with its multiply-accumulates for one run of the program."""
 
     name: str
@@ -76,7 +76,7 @@ class Program:
     constants: bytes
     constants_address: int
     dram_bytes: int
-    sources: tuple[Source, ...]
+    sources: tuple[SourceOperator, ...]
     meta: dict[str, Any] = field(default_factory=dict)
     compile_seconds: float | None = field(default=None, compare=False)  # of this very build; no part of the file
 
@@ -139,8 +139,8 @@ class Program:
             raise ProgramError(f"{path}: {error}") from error
 
 
-def _source(value: Any) -> Source:
-    source = Source(**value)
+def _source(value: Any) -> SourceOperator:
+    source = SourceOperator(**value)
     if not (
         isinstance(source.name, str) and isinstance(source.op, str) and type(source.macs) is int and source.macs >= 0
     ):

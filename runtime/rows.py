@@ -17,7 +17,7 @@ Pair = Sequence[int]
 
 
 @dataclass(frozen=True)
-class Window:
+class ConvolutionWindow:
     """A convolution's, as ONNX has it: `pads` are top, left, bottom and right."""
 
     groups: int
@@ -27,7 +27,7 @@ class Window:
     pads: Sequence[int] = (0, 0, 0, 0)
 
 
-def gather(source: Int8Array, pixels: npt.NDArray[np.int64], window: Window, rows: Int8Array) -> None:
+def gather(source: Int8Array, pixels: npt.NDArray[np.int64], window: ConvolutionWindow, rows: Int8Array) -> None:
     """Fill `rows` (groups, N * P, K) with the K inputs of each of the `pixels` (N, P) of the result, in the order of a weight's.
 
     They come from `source` (N, C, H, W); 0 is what lies outside. Raises ValueError for pixels that are not there, and for arrays of

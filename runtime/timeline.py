@@ -37,7 +37,7 @@ BUS = (
 
 
 @dataclass(frozen=True)
-class Piece:
+class TimelinePiece:
     """A part of the array's timeline: `cycles` from `start`, for the source operator of that index. A wait is for `giver`."""
 
     source: int
@@ -68,9 +68,9 @@ def shares(program: Program, timing: Timing) -> list[Share]:
     return found
 
 
-def pieces(program: Program, timing: Timing) -> list[Piece]:
+def pieces(program: Program, timing: Timing) -> list[TimelinePiece]:
     """The array's timeline from 0 to the end of the run, without a gap."""
-    found: list[Piece] = []
+    found: list[TimelinePiece] = []
     free = 0
     tokens = _tokens(program.instructions)
     for index, at in enumerate(program.instructions):
@@ -80,7 +80,7 @@ def pieces(program: Program, timing: Timing) -> list[Piece]:
         givers = [tokens[engine].popleft() for engine in ENGINES if at.wait >> engine & 1]
         if start > free:  # then the last of its tokens came at that very cycle
             last = max(givers, key=lambda giver: timing.instructions[giver].finish)
-            found.append(Piece(at.source, WAITS[program.instructions[last].engine], free, start - free, last))
+            found.append(TimelinePiece(at.source, WAITS[program.instructions[last].engine], free, start - free, last))
         found += _busy(program.arch, at, start, timing.instructions[index].finish)
         free = timing.instructions[index].finish
     return found + _tail(program, timing, free)
@@ -94,19 +94,21 @@ def _tokens(instructions: Sequence[Instruction]) -> dict[Engine, deque[int]]:
     }
 
 
-def _busy(arch: Architecture, at: Instruction, start: int, finish: int) -> list[Piece]:
+def _busy(arch: Architecture, at: Instruction, start: int, finish: int) -> list[TimelinePiece]:
     """The working part first, then the rest; in truth the fill comes before it."""
     means = meaning(at)
     if means.cause is None:
         return []
     work = duration_parts(arch, at.name, at.values)[means.work]
-    found = [Piece(at.source, means.cause, start, work)]
+    found = [TimelinePiece(at.source, means.cause, start, work)]
     return (
-        found if means.work == "cycles" else [*found, Piece(at.source, "overhead", start + work, finish - start - work)]
+        found
+        if means.work == "cycles"
+        else [*found, TimelinePiece(at.source, "overhead", start + work, finish - start - work)]
     )
 
 
-def _tail(program: Program, timing: Timing, free: int) -> list[Piece]:
+def _tail(program: Program, timing: Timing, free: int) -> list[TimelinePiece]:
     """What is left when the array has done its last instruction belongs to the transfer that finishes last."""
     if timing.cycles == free:
         return []
@@ -115,7 +117,7 @@ def _tail(program: Program, timing: Timing, free: int) -> list[Piece]:
         (i for i, _ in spans if program.instructions[i].name != "HALT"), key=lambda i: timing.instructions[i].finish
     )
     at = program.instructions[last]
-    return [Piece(at.source, WAITS[at.engine], free, timing.cycles - free, last)]
+    return [TimelinePiece(at.source, WAITS[at.engine], free, timing.cycles - free, last)]
 
 
 class _Bus:

@@ -29,7 +29,7 @@ class DeadlockError(Re2naError, RuntimeError):
 
 def timing(program: Program) -> Timing:
     """When each instruction of one run starts and finishes; raises DeadlockError."""
-    replay = _Replay(program)
+    replay = _TimingReplay(program)
     while any(replay.queues.values()):
         replay.step()
     left = [(giver.name, taker.name) for (giver, taker), tokens in replay.tokens.items() if tokens]
@@ -39,7 +39,7 @@ def timing(program: Program) -> Timing:
     return Timing(spans, max(span.finish for span in spans))
 
 
-class _Replay:
+class _TimingReplay:
     def __init__(self, program: Program) -> None:
         self.arch = program.arch
         self.instructions = program.instructions

@@ -16,7 +16,7 @@ from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import naming
 from tvm_re2na.frontends.interface import Built, Module, Params, Runner
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 
 LIBRARY, SHARE = "library", "offloaded_macs_share"  # the parts of an entry
 

@@ -15,22 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tvm_re2na import cache, frontends
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.packages import OPTIONAL, TVMS, Package, version_of
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime import abi, library
 
-TVM_PACKAGES = {"relay": "xtc-tvm-python-bindings", "relax": "apache-tvm"}
-TESTED = {"relay": "0.19.0.12", "relax": "0.27.0.post1"}
-START_AGAIN = f"pip uninstall -y {' '.join(TVM_PACKAGES.values())} && pip install 'tvm_re2na[relax]'"
+START_AGAIN = f"pip uninstall -y {' '.join(tvm.name for tvm in TVMS.values())} && pip install 'tvm_re2na[relax]'"
 CACHE_MEND = f"export {cache.FOLDER}=FOLDER, one that only you can write to"
-# package: (what it is for, the extra that brings it, the front end that needs it)
-OPTIONAL = {
-    "matplotlib": ("figures (--plot)", "plot", None),
-    "PIL": ("folders of images as data", "images", None),
-    "torch": ("tvm_re2na.torch: fine-tuning, pruning", "torch", None),
-    "torchao": ("PyTorch's PT2E models", "pt2e", "relax"),
-    "torchvision": ("the model zoo of the tutorials", "torchvision", None),
-    "tflite": ("TFLite models", "tflite", "relay"),
-}
 
 
 def reinstall() -> str:
@@ -73,9 +63,9 @@ def examine(progress: Progress = silent) -> list[Finding]:
         ("exporting", _linker),
         ("cache", _cache),
         *(
-            (package, _optional(package))
+            (package.module, _optional(package))
             for package in OPTIONAL
-            if OPTIONAL[package][2] in (None, frontends.installed())
+            if package.front_end in (None, frontends.installed())
         ),
         ("one image, end to end", _end_to_end),
     ]
@@ -117,7 +107,7 @@ def _simulator() -> Finding:
 def _tvm() -> Finding:
     found = dict(_tvm_packages())
     if len(found) > 1:
-        both = " and ".join(f"{TVM_PACKAGES[front_end]} {version}" for front_end, version in found.items())
+        both = " and ".join(f"{TVMS[front_end].name} {version}" for front_end, version in found.items())
         detail = f"{both} in one environment: both are called tvm, one has overwritten the other"
         return Finding("TVM", State.BROKEN, detail, START_AGAIN)
     front_end = frontends.installed()
@@ -128,16 +118,15 @@ def _tvm() -> Finding:
         return Finding("TVM", State.MISSING, detail, "pip install 'tvm_re2na[relax]'")
     version = found.get(front_end) or str(getattr(import_module("tvm"), "__version__", "?"))
     frontends.session()
-    tested = "" if version == TESTED[front_end] else f" (tested: {TESTED[front_end]})"
+    tested = "" if version == TVMS[front_end].tested else f" (tested: {TVMS[front_end].tested})"
     return Finding("TVM", State.OK, f"{version} with {front_end.capitalize()}{tested}; target 're2na' is registered")
 
 
 def _tvm_packages() -> Iterator[tuple[str, str]]:
-    for front_end, package in TVM_PACKAGES.items():
-        try:
-            yield front_end, metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    for front_end, package in TVMS.items():
+        version = version_of(package.name)
+        if version is not None:
+            yield front_end, version
 
 
 def _module_library() -> Finding:
@@ -168,7 +157,7 @@ def _cache() -> Finding:
         reason = cache.refusal(place) or _not_writable(place)
     if reason is not None:
         return Finding("cache", State.MISSING, reason, f"unset {cache.BYTES}" if not most else CACHE_MEND)
-    files, size = cache.Store(place, most).size()
+    files, size = cache.CacheStore(place, most).size()
     return Finding("cache", State.OK, f"{place}: {files} entries, {size:,} bytes of at most {most:,}")
 
 
@@ -180,16 +169,15 @@ def _not_writable(folder: Path) -> str | None:
 def clear_cache() -> Finding:
     """Removes all entries. Raises OSError where that is not allowed."""
     place = cache.folder()
-    files, size = cache.Store(place, cache.limit()).clear()
+    files, size = cache.CacheStore(place, cache.limit()).clear()
     return Finding("cache", State.OK, f"{place}: {files} entries removed, {size:,} bytes")
 
 
-def _optional(package: str) -> Callable[[], Finding]:
+def _optional(package: Package) -> Callable[[], Finding]:
     def check() -> Finding:
-        purpose, extra, _ = OPTIONAL[package]
-        if find_spec(package) is None:
-            return Finding(package, State.MISSING, purpose, f"pip install 'tvm_re2na[{extra}]'")
-        return Finding(package, State.OK, purpose)
+        if find_spec(package.module) is None:
+            return Finding(package.module, State.MISSING, package.purpose, f"pip install 'tvm_re2na[{package.extra}]'")
+        return Finding(package.module, State.OK, package.purpose)
 
     return check
 

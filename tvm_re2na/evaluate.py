@@ -11,27 +11,34 @@ import onnx
 from tvm_re2na import pipeline
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.comparison_shards import (
+    ThreeRunners,
+    compare_images,
+    image_bytes,
+    load_front_end,
+    pack_runners,
+    start_simulator,
+)
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
+from tvm_re2na.model_file import ModelSource
 from tvm_re2na.parallel.cuts import cut
-from tvm_re2na.parallel.engine import open_engine
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.parallel.worker_pool import open_worker_pool
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.tally import Comparison, count_hits
-from tvm_re2na.trio import Trio, compare_images, image_bytes, load_front_end, pack_trio, start_simulator
 
 __all__ = ["Comparison", "compare", "count_hits", "float_runner"]
 
-Model: TypeAlias = "onnx.ModelProto | str | os.PathLike[str]"
-Images: TypeAlias = "Dataset | str | os.PathLike[str]"
+ImageSource: TypeAlias = "Dataset | str | os.PathLike[str]"
 
 
 def compare(
-    model: Model,
-    data: Images,
-    calibration: Images | None = None,
+    model: ModelSource,
+    data: ImageSource,
+    calibration: ImageSource | None = None,
     arch: Architecture | None = None,
     *,
     limit: int | None = None,
@@ -64,14 +71,14 @@ def compare(
             "compare", model=proto, data=images, calibration=known, arch=arch, batch=batch, shard=shards.size
         )
 
-    with open_engine(executor, jobs) as engine, open_journal(resume, run, len(shards)) as journal:
-        engine.warm(load_front_end)
+    with open_worker_pool(executor, jobs) as pool, open_journal(resume, run, len(shards)) as journal:
+        pool.warm(load_front_end)
         quantized = pipeline.quantized_model(proto, known, arch, progress)
         cpu, re2na = artefacts(quantized, arch, batch, progress)
-        if engine.here:
+        if pool.here:
             start_simulator(threads)
-            trio: Trio | Handle = Trio(float_runner(proto), cpu.executor(), re2na.executor())
+            runners: ThreeRunners | Handle = ThreeRunners(float_runner(proto), cpu.executor(), re2na.executor())
         else:
-            trio = engine.ship(pack_trio(proto, quantized, (cpu, re2na), arch, batch, threads))
-        tally = compare_images(engine, trio, images, shards, batch, journal, progress)
+            runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
+        tally = compare_images(pool, runners, images, shards, batch, journal, progress)
     return tally.comparison(arch, re2na.offloaded_macs_share, batch)

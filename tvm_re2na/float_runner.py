@@ -13,12 +13,12 @@ import onnxruntime
 
 from tvm_re2na.data import FloatArray
 from tvm_re2na.model_file import ModelError
-from tvm_re2na.onnx_runtime import Session
+from tvm_re2na.onnx_runtime import OnnxRuntimeSession
 
-Runner: TypeAlias = Callable[[FloatArray], list[npt.NDArray[Any]]]
+BatchRunner: TypeAlias = Callable[[FloatArray], list[npt.NDArray[Any]]]
 
 
-def float_runner(model: onnx.ModelProto) -> Runner:
+def float_runner(model: onnx.ModelProto) -> BatchRunner:
     """ONNX Runtime on the CPU; image by image where the model's batch is fixed to 1.
 
     Its int8 kernels for AVX2 without VNNI saturate in between, as TVM's do, unless they are asked for precision, which it grants
@@ -33,14 +33,14 @@ def float_runner(model: onnx.ModelProto) -> Runner:
     return lambda images: [np.asarray(output) for output in session.run(None, {name: images})]
 
 
-def _session(model: bytes, precise: bool) -> Session:
+def _session(model: bytes, precise: bool) -> OnnxRuntimeSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     # its idle threads would spin, which doubles what an image costs and takes the time from TVM's
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if precise:
         options.add_session_config_entry("session.x64quantprecision", "1")
-    return Session(model, options)
+    return OnnxRuntimeSession(model, options)
 
 
 def _threads() -> int:

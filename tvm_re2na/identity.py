@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from typing import Any
 
 from tvm_re2na import frontends
 from tvm_re2na.data import Dataset
+from tvm_re2na.packages import PACKAGES, installed_versions
 from tvm_re2na.parallel.journal import digest
 
-PACKAGES = ("tvm_re2na", "onnxruntime", "numpy", "apache-tvm", "xtc-tvm-python-bindings")
 PIECE = 64  # images
 
 
@@ -21,17 +20,8 @@ def identity(command: str, **parts: Any) -> dict[str, object]:
 
 def versions() -> str:
     """Of everything that has a say in the results."""
-    return f"{', '.join(_versions())}, front end {frontends.installed()}"
-
-
-def _versions() -> list[str]:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = installed_versions(tuple(package for package in PACKAGES if package.in_results))
+    return f"{', '.join(found)}, front end {frontends.installed()}"
 
 
 def _known(value: Any) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import onnx
 from google.protobuf.descriptor import FieldDescriptor
@@ -14,6 +15,7 @@ from onnx import numpy_helper
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
 
+ModelSource: TypeAlias = onnx.ModelProto | str | os.PathLike[str]  # a model, or the file that holds it
 MOST_NODES = 100_000  # every call of a local function written out
 DEEPEST = 32  # graphs and functions within each other; ONNX Runtime goes through them with as many frames of its stack
 
@@ -104,14 +106,14 @@ def _check_calls(model: onnx.ModelProto) -> None:
     functions = {(item.domain, item.name): item.node for item in model.functions}
     if len(functions) < len(model.functions):
         raise ModelError(f"{len(model.functions)} local functions with {len(functions)} names")
-    size = _Calls(functions).size(model.graph.node, 0)
+    size = _CallTree(functions).size(model.graph.node, 0)
     if size.nodes > MOST_NODES:
         raise ModelError(
             f"{size.nodes} nodes with all calls of local functions written out, at most {MOST_NODES} are read"
         )
 
 
-class _Calls:
+class _CallTree:
     def __init__(self, functions: dict[tuple[str, str], list[onnx.NodeProto]]) -> None:
         self._functions = functions
         self._known: dict[tuple[str, str], _Size] = {}

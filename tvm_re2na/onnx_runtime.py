@@ -11,7 +11,7 @@ import onnxruntime
 from tvm_re2na.model_file import ModelError, first_line
 
 
-class Session:
+class OnnxRuntimeSession:
     """A model that is loaded. What ONNX Runtime has against it is a ModelError: each of its errors has a class of its own, and no
     base but Exception."""
 
@@ -35,7 +35,7 @@ class Session:
         return found
 
 
-def session(model: bytes, *, fast: bool = False) -> Session:
+def session(model: bytes, *, fast: bool = False) -> OnnxRuntimeSession:
     """ONNX Runtime on the CPU, its operators those of the file. Its threads sleep while they have nothing to do: the time between
     two runs is NumPy's, and threads that spin take half of it.
 
@@ -47,4 +47,4 @@ def session(model: bytes, *, fast: bool = False) -> Session:
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if fast else levels.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return Session(model, options)
+    return OnnxRuntimeSession(model, options)

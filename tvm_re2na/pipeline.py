@@ -6,7 +6,7 @@ Every step is a plain call that a user can make as well; nothing here is needed 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,12 @@ from tvm_re2na.data import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_file import ModelError, dimensions, read_model
+from tvm_re2na.progress import Progress, silent
 
 if TYPE_CHECKING:
     from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 
-Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
 Array: TypeAlias = npt.NDArray[Any]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """The default progress: none."""
-    del stage, done, total
 
 
 # ---- load
@@ -48,11 +43,11 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     model = read_model(path)
     if not any(node.domain for node in model.graph.node):
         return model  # QONNX's operators have a domain of their own
-    from tvm_re2na.guests import GuestError, to_qdq
+    from tvm_re2na.prequantized import PrequantizedError, to_qdq
 
     try:
         return to_qdq(model)
-    except GuestError as error:
+    except PrequantizedError as error:
         raise ModelError(f"{path}: {error}") from error
 
 

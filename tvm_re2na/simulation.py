@@ -19,16 +19,16 @@ from tvm_re2na.data import Dataset, LabelArray, load_dataset
 from tvm_re2na.identity import identity
 from tvm_re2na.npz import DataError, read_npz
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting
-from tvm_re2na.parallel.engine import Engine, open_engine
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, run_all_shards
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.parallel.worker_pool import WorkerPool, open_worker_pool
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.many import processors, run_many
+from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.tally import count_hits
 
-Int8Array = npt.NDArray[np.int8]
 MOST_IMAGES = 4096  # of a shard: the simulator takes less than a millisecond for many a network
 PIECE = 64  # images that are quantised at a time
 
@@ -79,21 +79,21 @@ def simulate(
 
     if threads is None:
         threads = 1 if executor is not None else max(1, processors() // jobs)
-    with open_engine(executor, jobs) as engine, open_journal(resume, run, len(cuts)) as journal:
-        job = _job(engine, program, images, cuts, threads, progress if whole else silent)
-        parts = run_all_shards(engine, job, functools.partial(progress, "run"), journal)
+    with open_worker_pool(executor, jobs) as pool, open_journal(resume, run, len(cuts)) as journal:
+        job = _job(pool, program, images, cuts, threads, progress if whole else silent)
+        parts = run_all_shards(pool, job, functools.partial(progress, "run"), journal)
     outputs = _joined(program, cuts, [part["outputs"] for part in parts])
     figures = _figures(program, parts[0], outputs, labels)
     return Simulation(figures | {"overflows": sum(part["overflows"] for part in parts)}, outputs)
 
 
-def _job(engine: Engine, program: Program, images: Int8Array, cuts: Cuts, threads: int, progress: Progress) -> Job:
-    handle = engine.ship(program.to_bytes())
+def _job(pool: WorkerPool, program: Program, images: Int8Array, cuts: Cuts, threads: int, progress: Progress) -> Job:
+    handle = pool.ship(program.to_bytes())
 
     def arguments(index: int) -> tuple[Any, ...]:
         start, stop = cuts.span(index)
         common = handle, images[start:stop], program.inputs[0].shape[0], threads
-        return (*common, progress) if engine.here else common
+        return (*common, progress) if pool.here else common
 
     return Job(simulate_shard, arguments, cuts.sizes(), cuts.name, most_waiting(cuts, images[0].nbytes))
 

@@ -35,7 +35,12 @@ def peak_rss() -> int:
     return int(found.group(1)) * KIB
 
 
-def race(runs: dict[str, Callable[[], Any]], repeats: int, at_least: float = 0.0) -> dict[str, list[float]]:
+def race(
+    runs: dict[str, Callable[[], Any]],
+    repeats: int,
+    at_least: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of each, taking turns; fast ones are warmed, as another has used the caches before.
 
     There are `repeats` rounds or more, until `at_least` seconds have passed.
@@ -46,9 +51,9 @@ def race(runs: dict[str, Callable[[], Any]], repeats: int, at_least: float = 0.0
         for name, run in runs.items():
             if not times[name] or min(times[name]) < SLOW:
                 run()
-            started = time.perf_counter()
+            started = clock()
             run()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(clock() - started)
     return times
 
 
@@ -65,25 +70,26 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         name: all(np.array_equal(a, b) for a, b in zip(runs["re2na"](), runs[name](), strict=True))
         for name in ("tvm", "tvm_avx2", "ort", "ort_precise")
     }
-    seconds = {name: statistics.median(values) for name, values in race(runs, options.repeats).items()}
+    clock = time.process_time if options.processor_time else time.perf_counter
+    seconds = {name: statistics.median(values) for name, values in race(runs, options.repeats, clock=clock).items()}
     result = {"model": options.model, "threads": options.threads, "seconds": seconds, "same_bits": same}
     if options.threads == 1:
         loaded = LoadedProgram(program, KERNEL)
-        agreed, seconds["reference"] = agreement(loaded, program)
+        agreed, seconds["reference"] = agreement(loaded, program, clock)
         result |= {"kernel": loaded.kernel, "agreement": agreed}
-        result |= counting(loaded, options.repeats) | profile(loaded, program)
+        result |= counting(loaded, options.repeats, clock) | profile(loaded, program)
     return result
 
 
-def agreement(loaded: Any, program: Any) -> tuple[dict[str, bool], float]:
+def agreement(loaded: Any, program: Any, clock: Callable[[], float]) -> tuple[dict[str, bool], float]:
     """Whether portable C and the NumPy reference give the same outputs and counters, and how long the latter takes."""
     from tvm_re2na.runtime import reference
     from tvm_re2na.runtime.library import Simulator
 
     values = inputs_of(loaded)
-    started = time.perf_counter()
+    started = clock()
     others = {"reference": reference.run(program, values, check_hazards=False)}
-    taken = time.perf_counter() - started
+    taken = clock() - started
     others["portable"] = Simulator(program, kernel="portable").run(values)
     ours = Simulator(loaded).run(values)
     return {
@@ -93,13 +99,14 @@ def agreement(loaded: Any, program: Any) -> tuple[dict[str, bool], float]:
     }, taken
 
 
-def counting(loaded: Any, repeats: int) -> dict[str, Any]:
+def counting(loaded: Any, repeats: int, clock: Callable[[], float]) -> dict[str, Any]:
     """What watching for overflows costs, as a share of a run without."""
     from tvm_re2na.runtime.library import Simulator
 
     values = inputs_of(loaded)
     watched, unwatched = Simulator(loaded), Simulator(loaded, count_overflows=False)
-    times = race({"watched": lambda: watched.run(values), "unwatched": lambda: unwatched.run(values)}, 5 * repeats)
+    runs = {"watched": lambda: watched.run(values), "unwatched": lambda: unwatched.run(values)}
+    times = race(runs, 5 * repeats, clock=clock)
     ratios = [a / b for a, b in zip(times["watched"], times["unwatched"], strict=True)]
     return {"counting_cost": statistics.median(ratios) - 1}
 
@@ -248,6 +255,7 @@ def main() -> None:
     parser.add_argument("--program", type=Path)
     parser.add_argument("--side", choices=("re2na", "cpu"))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processor-time", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     json.dump(MEASUREMENTS[options.what](options), sys.stdout)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from tvm_re2na.codegen.emit.tokens import Access, Step
+from tvm_re2na.codegen.emit.tokens import ByteRange, Step
 from tvm_re2na.codegen.isa.encoding import make
 
 
@@ -33,8 +33,8 @@ class Touch:
             return self.start, self.stop
         return self.start // self.stride * self.stride, -(-self.stop // self.stride) * self.stride
 
-    def at(self, base: int) -> Access:
-        return Access(self.memory, base + self.start, base + self.stop, self.run, self.stride)
+    def at(self, base: int) -> ByteRange:
+        return ByteRange(self.memory, base + self.start, base + self.stop, self.run, self.stride)
 
 
 @dataclass(frozen=True)

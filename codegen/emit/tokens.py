@@ -13,7 +13,7 @@ from tvm_re2na.codegen.isa import ENGINES, Engine, Instruction
 
 
 @dataclass(frozen=True)
-class Access:
+class ByteRange:
     """Bytes start..stop of one memory, of which each `stride` bytes only the first `run` are touched (0: all of them)."""
 
     memory: str
@@ -22,7 +22,7 @@ class Access:
     run: int = 0
     stride: int = 0
 
-    def conflicts(self, other: Access) -> bool:
+    def conflicts(self, other: ByteRange) -> bool:
         if self.memory != other.memory or self.stop <= other.start or other.stop <= self.start:
             return False
         if self.stride and self.stride == other.stride:
@@ -36,8 +36,8 @@ class Step:
     """An instruction and what it touches."""
 
     instruction: Instruction
-    reads: tuple[Access, ...] = ()
-    writes: tuple[Access, ...] = ()
+    reads: tuple[ByteRange, ...] = ()
+    writes: tuple[ByteRange, ...] = ()
 
 
 class _History:
@@ -46,7 +46,7 @@ class _History:
     def __init__(self) -> None:
         self.count = 0
         self._steps: list[int] = []
-        self._touched: dict[tuple[str, bool], dict[Access, int]] = {}
+        self._touched: dict[tuple[str, bool], dict[ByteRange, int]] = {}
 
     def append(self, index: int, step: Step) -> None:
         self._steps.append(index)
@@ -69,7 +69,7 @@ class _History:
             settled = self._last(access, False, self._last(access, True, settled))
         return settled
 
-    def _last(self, access: Access, written: bool, settled: int) -> int:
+    def _last(self, access: ByteRange, written: bool, settled: int) -> int:
         for other, position in reversed(self._touched.get((access.memory, written), {}).items()):
             if position <= settled:
                 break

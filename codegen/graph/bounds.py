@@ -39,7 +39,7 @@ class LayerBound:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class NetworkBounds:
     """One entry per operator, in order, and the network's cycles and bytes."""
 
     layers: tuple[LayerBound, ...]
@@ -47,7 +47,7 @@ class Bounds:
     dram_bytes: int
 
 
-def network_bounds(graph: Graph, arch: Architecture) -> Bounds:
+def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
     """Bounds of a verified graph on a machine."""
     read = needs(graph)
     traffic = _Traffic(graph, read)
@@ -58,7 +58,7 @@ def network_bounds(graph: Graph, arch: Architecture) -> Bounds:
         cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
         layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
     cycles = _Fluid(graph, arch, [layer.compute_bound for layer in layers], traffic, layers).cycles()
-    return Bounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers))
+    return NetworkBounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers))
 
 
 # ---- compute, and packed weights

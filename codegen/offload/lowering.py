@@ -15,7 +15,7 @@ from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
 
 
-class Source(NamedTuple):
+class OperatorNames(NamedTuple):
     """An operator on its way into the graph: its name, its inputs' tensor names, the tensor to define."""
 
     name: str
@@ -25,7 +25,7 @@ class Source(NamedTuple):
 
 def append_operator(builder: GraphBuilder, name: str, inputs: tuple[str, ...], op: Operator, arch: Architecture) -> str:
     """Append `op`, which keeps the rules of `arch` and reads the tensors `inputs`; returns the tensor it defines."""
-    return _LOWER[op.kind](builder, Source(name, inputs, f"{name}:0"), op, arch)
+    return _LOWER[op.kind](builder, OperatorNames(name, inputs, f"{name}:0"), op, arch)
 
 
 def require_accepted(name: str, op: Operator, arch: Architecture) -> None:
@@ -35,7 +35,7 @@ def require_accepted(name: str, op: Operator, arch: Architecture) -> None:
         raise GraphError(f"{name}: {rejection.reason} Found {rejection.value}, limit {rejection.limit}.")
 
 
-def _linear(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     """One convolution or dense layer; two and an addition where ties go away from zero.
 
     With ties going up, r(s) = (s + half) >> lsb; with ties going away from zero, the result is r(s) for s >= 0 and r(s - 1)
@@ -47,14 +47,14 @@ def _linear(builder: GraphBuilder, source: Source, op: Operator, arch: Architect
     if not op.splits_ties:
         return builder.append(_linear_op(source, op, cut, more))
     positive, negative = (
-        Source(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
+        OperatorNames(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
     )
     up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), more))
     down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), more - 1))
     return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
 
 
-def _linear_op(source: Source, op: Operator, cut: Cut, more: int) -> Conv2d | Dense:
+def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: int) -> Conv2d | Dense:
     if op.weight is None or op.bias is None:
         raise GraphError(f"{source.name}: weights and bias are no constants")
     weight = np.ascontiguousarray(op.weight, np.int8)
@@ -64,34 +64,34 @@ def _linear_op(source: Source, op: Operator, cut: Cut, more: int) -> Conv2d | De
     return Conv2d(*source, weight, bias, op.window, op.groups, cut)
 
 
-def _max_pool2d(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+def _max_pool2d(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(MaxPool2d(*source, _window(op), *_after(op)))
 
 
-def _add(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     shifts = op.rescales[0].shift, op.rescales[1].shift
     inputs = source.inputs * (2 // len(source.inputs))  # a sum of a tensor with itself names it once
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
-def _reshape(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+def _reshape(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Reshape(*source, op.output.sizes))
 
 
-def _pad(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+def _pad(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Pad(*source, _window(op).padding))
 
 
-def _clip(builder: GraphBuilder, source: Source, op: Operator, arch: Architecture) -> str:
+def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Clip(*source, *_after(op)))
 
 
-_LOWER: dict[str, Callable[[GraphBuilder, Source, Operator, Architecture], str]] = by_kind(
+_LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
     _linear, _linear, _max_pool2d, _add, _reshape, _pad, _clip
 )
 

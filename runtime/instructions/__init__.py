@@ -5,21 +5,28 @@ from __future__ import annotations
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.table import BY_NAME
 from tvm_re2na.runtime.instructions.access import Access
-from tvm_re2na.runtime.instructions.base import Mapping, Meaning, Operands
-from tvm_re2na.runtime.instructions.control import Halt, Reconfigure
-from tvm_re2na.runtime.instructions.conv import Conv
-from tvm_re2na.runtime.instructions.dense import Dense
-from tvm_re2na.runtime.instructions.eltwise import Eltwise
-from tvm_re2na.runtime.instructions.pool import Pool
-from tvm_re2na.runtime.instructions.transfer import Load, Store
+from tvm_re2na.runtime.instructions.base import ArrayMapping, Meaning, Operands
+from tvm_re2na.runtime.instructions.control import HaltMeaning, ReconfigureMeaning
+from tvm_re2na.runtime.instructions.conv import ConvMeaning
+from tvm_re2na.runtime.instructions.dense import DenseMeaning
+from tvm_re2na.runtime.instructions.eltwise import EltwiseMeaning
+from tvm_re2na.runtime.instructions.pool import PoolMeaning
+from tvm_re2na.runtime.instructions.transfer import LoadMeaning, StoreMeaning
 
 MEANINGS: dict[str, Meaning] = {
-    kind.__name__.upper(): kind() for kind in (Halt, Reconfigure, Load, Store, Conv, Dense, Pool, Eltwise)
+    "HALT": HaltMeaning(),
+    "RECONFIGURE": ReconfigureMeaning(),
+    "LOAD": LoadMeaning(),
+    "STORE": StoreMeaning(),
+    "CONV": ConvMeaning(),
+    "DENSE": DenseMeaning(),
+    "POOL": PoolMeaning(),
+    "ELTWISE": EltwiseMeaning(),
 }
 if MEANINGS.keys() != BY_NAME.keys():
     raise TypeError(f"instructions without a meaning, or the other way round: {MEANINGS.keys() ^ BY_NAME.keys()}")
 
-__all__ = ["MEANINGS", "Access", "Mapping", "Meaning", "Operands", "accesses", "meaning"]
+__all__ = ["MEANINGS", "Access", "ArrayMapping", "Meaning", "Operands", "accesses", "meaning"]
 
 
 def meaning(at: Instruction) -> Meaning:

@@ -33,7 +33,7 @@ class Operands:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ArrayMapping:
     """How a CONV or DENSE lies on the array: `used` of `rows` and, on average over its passes, `filled` / `passes` of `columns`."""
 
     rows: int
@@ -65,7 +65,7 @@ class Meaning(ABC):
         del arch, at
         return Operands()
 
-    def mapping(self, arch: Architecture, at: Instruction) -> Mapping | None:
+    def mapping(self, arch: Architecture, at: Instruction) -> ArrayMapping | None:
         """How it lies on the array, if it multiplies."""
         del arch, at
         return None

@@ -8,14 +8,14 @@ from tvm_re2na.runtime.instructions.machine import Machine, SimulationError, nee
 from tvm_re2na.runtime.result import Counter
 
 
-class Halt(Meaning):
+class HaltMeaning(Meaning):
     def run(self, machine: Machine, at: Instruction) -> Counter:
         del at
         need_no_sums(machine)
         return Counter()
 
 
-class Reconfigure(Meaning):
+class ReconfigureMeaning(Meaning):
     cause = "reconfigure"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

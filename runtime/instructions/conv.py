@@ -13,7 +13,7 @@ from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.runtime.instructions import access
 from tvm_re2na.runtime.instructions.access import Access
 from tvm_re2na.runtime.instructions.addresses import output, present, seen, weights
-from tvm_re2na.runtime.instructions.base import Mapping, Meaning, Operands, bitmap_bytes
+from tvm_re2na.runtime.instructions.base import ArrayMapping, Meaning, Operands, bitmap_bytes
 from tvm_re2na.runtime.instructions.machine import (
     Ints,
     Machine,
@@ -28,7 +28,7 @@ from tvm_re2na.runtime.instructions.machine import (
 from tvm_re2na.runtime.result import Counter
 
 
-class Conv(Meaning):
+class ConvMeaning(Meaning):
     cause = work = "mac"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:
@@ -73,10 +73,12 @@ class Conv(Meaning):
         read = lies.passes * every_pass + lies.filled * steps * at["groups"] + (results if at["add"] else 0)
         return Operands(lies.filled * at["out_c"] * steps, read, results)
 
-    def mapping(self, arch: Architecture, at: Instruction) -> Mapping:
+    def mapping(self, arch: Architecture, at: Instruction) -> ArrayMapping:
         """Pixels on columns."""
         parts = duration_parts(arch, at.name, at.values)
-        return Mapping(at["rows"], at["out_c"], parts["columns"], parts["outputs"] * parts["window"], parts["passes"])
+        return ArrayMapping(
+            at["rows"], at["out_c"], parts["columns"], parts["outputs"] * parts["window"], parts["passes"]
+        )
 
 
 def _products(at: Instruction) -> int:

@@ -12,12 +12,12 @@ from tvm_re2na.codegen.isa import Instruction, Mode
 from tvm_re2na.runtime.instructions import access
 from tvm_re2na.runtime.instructions.access import Access
 from tvm_re2na.runtime.instructions.addresses import grid, present, weights
-from tvm_re2na.runtime.instructions.base import Mapping, Meaning, Operands, bitmap_bytes
+from tvm_re2na.runtime.instructions.base import ArrayMapping, Meaning, Operands, bitmap_bytes
 from tvm_re2na.runtime.instructions.machine import Machine, SimulationError, accumulate, cut, need, start
 from tvm_re2na.runtime.result import Counter
 
 
-class Dense(Meaning):
+class DenseMeaning(Meaning):
     cause = work = "mac"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:
@@ -55,6 +55,6 @@ class Dense(Meaning):
             results * steps, read + (BIAS_BYTES * results if at["first"] else 0), results if at["last"] else 0
         )
 
-    def mapping(self, arch: Architecture, at: Instruction) -> Mapping:
+    def mapping(self, arch: Architecture, at: Instruction) -> ArrayMapping:
         """Outputs on PEs, one image after the other."""
-        return Mapping(1, 1, arch.pe_count, at["n"] * at["out_c"], at["n"])
+        return ArrayMapping(1, 1, arch.pe_count, at["n"] * at["out_c"], at["n"])

@@ -16,7 +16,7 @@ from tvm_re2na.runtime.instructions.machine import Machine, need
 from tvm_re2na.runtime.result import Counter
 
 
-class Pool(Meaning):
+class PoolMeaning(Meaning):
     cause = work = "alu"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

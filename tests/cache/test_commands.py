@@ -15,7 +15,8 @@ from tvm_re2na import cache, doctor, frontends, load_dataset, load_model, pipeli
 from tvm_re2na import quantize as quantiser
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.doctor import State
-from tvm_re2na.survey.measure import Bench
+from tvm_re2na.progress import silent
+from tvm_re2na.survey.measure import SurveyedModel
 
 __all__ = ["re2na"]  # a fixture
 FEW = ("--calibration-limit", 8)
@@ -62,8 +63,8 @@ def test_quantize(re2na: Command, demo_data: Path, kept: Path, tmp_path: Path, m
     assert len({(tmp_path / f"{name}.onnx").read_bytes() for name in ("one", "two", "three")}) == 1
     images = load_dataset(demo_data / "mnist_calibration128.npz", 8)
     model = load_model(demo_data / "lenet5_mnist.onnx")
-    bench = Bench(model, images, images, np.zeros((8, 10), np.float32), pipeline.silent)
-    assert bench.quantize(Architecture()).model == load_model(tmp_path / "one.onnx")
+    surveyed = SurveyedModel(model, images, images, np.zeros((8, 10), np.float32), silent)
+    assert surveyed.quantize(Architecture()).model == load_model(tmp_path / "one.onnx")
 
 
 def test_a_bad_limit_is_one_line(re2na: Command, demo_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

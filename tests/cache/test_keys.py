@@ -14,9 +14,9 @@ import onnx
 import pytest
 
 import tvm_re2na
-from tvm_re2na import Architecture, Dataset, QuantizeOptions, load_dataset, load_model, pipeline
+from tvm_re2na import Architecture, Dataset, QuantizeOptions, load_dataset, load_model, packages, pipeline
 from tvm_re2na import quantize as quantiser
-from tvm_re2na.cache import Store, current, keys, off
+from tvm_re2na.cache import CacheStore, current, keys, off
 from tvm_re2na.quantize import Guarantee, QuantizedModel
 
 OPTIONS: dict[str, Any] = {
@@ -94,9 +94,9 @@ def test_libraries(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_
         keys.built_key(model, 1, Architecture(clock_mhz=1)),
     ]
     with monkeypatch.context() as patched:
-        patched.setattr(keys, "_version", lambda package: f"another {package}")
+        patched.setattr(packages, "version_of", lambda package: f"another {package}")
         found.append(keys.built_key(model, 1, None))
-        patched.setattr(keys, "_version", lambda package: None)  # a TVM that no package brought
+        patched.setattr(packages, "version_of", lambda package: None)  # a TVM that no package brought
         patched.setattr(keys, "import_module", lambda name: type("tvm", (), {"__version__": "own"}))
         found.append(keys.built_key(model, 1, None))
         assert found[-1]["tvm"].endswith(" own")
@@ -193,4 +193,4 @@ def test_other_options_are_other_entries(model: onnx.ModelProto, images: Dataset
     narrow = pipeline.quantize(model, images, Architecture(), options=QuantizeOptions(weight_bits=4))
     assert narrow.report != pipeline.quantize(model, images, Architecture()).report
     store = current()
-    assert isinstance(store, Store) and store.size()[0] == 2
+    assert isinstance(store, CacheStore) and store.size()[0] == 2

@@ -14,7 +14,7 @@ import pytest
 
 from tvm_re2na import cache
 from tvm_re2na.cache import store as module
-from tvm_re2na.cache.store import MAGIC, Store, pack, unpack
+from tvm_re2na.cache.store import MAGIC, CacheStore, pack, unpack
 
 KEY = {"kind": "test", "model": "1"}
 PARTS = {"one": b"some bytes", "two": b"", "three": bytes(range(256))}
@@ -26,14 +26,14 @@ def entry(folder: Path) -> Path:
     return path
 
 
-def ages(store: Store, *keys: dict[str, str]) -> None:
+def ages(store: CacheStore, *keys: dict[str, str]) -> None:
     """Used in this order, a second apart, long ago."""
     for index, key in enumerate(keys):
         os.utime(store._path(key), (1000 + index, 1000 + index))
 
 
 def test_what_was_put_is_found(tmp_path: Path) -> None:
-    store = Store(tmp_path / "not" / "there", LIMIT)
+    store = CacheStore(tmp_path / "not" / "there", LIMIT)
     assert store.get(KEY) is None
     store.put(KEY, PARTS)
     assert store.get(dict(reversed(KEY.items()))) == PARTS
@@ -63,7 +63,7 @@ def test_every_flipped_bit_and_every_shorter_file_is_noticed() -> None:
     ],
 )
 def test_what_is_foreign_is_made_anew(tmp_path: Path, content: bytes) -> None:
-    store = Store(tmp_path, LIMIT)
+    store = CacheStore(tmp_path, LIMIT)
     store.put(KEY, PARTS)
     entry(tmp_path).write_bytes(content)
     assert store.get(KEY) is None
@@ -80,7 +80,7 @@ def test_a_whole_entry_with_a_strange_header(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_links_and_folders_are_no_entries(tmp_path: Path) -> None:
-    store = Store(tmp_path / "cache", LIMIT)
+    store = CacheStore(tmp_path / "cache", LIMIT)
     store.put(KEY, PARTS)
     path = entry(store.folder)
     path.rename(tmp_path / "elsewhere")
@@ -92,7 +92,7 @@ def test_links_and_folders_are_no_entries(tmp_path: Path) -> None:
 
 
 def test_an_entry_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path, LIMIT)
+    store = CacheStore(tmp_path, LIMIT)
     store.put(KEY, PARTS)
     other = os.geteuid() + 1
     monkeypatch.setattr(module.os, "geteuid", lambda: other)
@@ -102,7 +102,7 @@ def test_an_entry_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
     first, second, third = ({**KEY, "model": name} for name in "123")
     size = len(pack(first, PARTS))
-    store = Store(tmp_path, 2 * size)
+    store = CacheStore(tmp_path, 2 * size)
     store.put(first, PARTS)
     store.put(second, PARTS)
     ages(store, first, second)
@@ -115,7 +115,7 @@ def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
 
 def test_what_is_larger_than_the_limit_is_not_kept(tmp_path: Path) -> None:
     small, large = {**KEY, "model": "small"}, {**KEY, "model": "large"}
-    store = Store(tmp_path, len(pack(small, PARTS)))
+    store = CacheStore(tmp_path, len(pack(small, PARTS)))
     store.put(small, PARTS)
     store.put(large, {"one": bytes(LIMIT)})
     assert store.get(large) is None
@@ -128,15 +128,15 @@ def test_a_disk_that_takes_nothing_costs_the_entry_only(tmp_path: Path, monkeypa
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "write_atomically", full)
-        Store(tmp_path, LIMIT).put(KEY, PARTS)
+        CacheStore(tmp_path, LIMIT).put(KEY, PARTS)
     with monkeypatch.context() as patched:
         patched.setattr(module.Path, "mkdir", full)
-        Store(tmp_path / "new", LIMIT).put(KEY, PARTS)
+        CacheStore(tmp_path / "new", LIMIT).put(KEY, PARTS)
     assert not list(tmp_path.iterdir())
 
 
 def test_clearing_leaves_what_is_not_ours(tmp_path: Path) -> None:
-    store = Store(tmp_path, LIMIT)
+    store = CacheStore(tmp_path, LIMIT)
     store.put(KEY, PARTS)
     left = tmp_path / f".{entry(tmp_path).name}.abc"  # by a process that was killed as it wrote
     left.write_bytes(b"12345")
@@ -148,7 +148,7 @@ def test_clearing_leaves_what_is_not_ours(tmp_path: Path) -> None:
 
 def _work(folder: Path, limit: int, worker: int) -> int:
     """Puts and gets what others put and get; returns how often it was there."""
-    store, found = Store(folder, limit), 0
+    store, found = CacheStore(folder, limit), 0
     for index in range(150):
         key = {**KEY, "model": str((index * 7 + worker) % 9)}
         parts = store.get(key)
@@ -165,7 +165,7 @@ def test_processes_at_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.starmap(_work, [(tmp_path, limit, worker) for worker in range(2)])
     assert sum(found) > 0
-    files, size = Store(tmp_path, limit).size()
+    files, size = CacheStore(tmp_path, limit).size()
     assert files > 0 and size <= 2 * limit
 
 
@@ -202,7 +202,7 @@ def test_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_off(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache.current() == Store(kept, 2 * 2**30)
+    assert cache.current() == CacheStore(kept, 2 * 2**30)
     with cache.off():
         assert cache.current() is None
         with cache.off(when=False):
@@ -222,7 +222,7 @@ def test_a_folder_that_others_can_write_to(kept: Path, caplog: pytest.LogCapture
     assert record.getMessage() == (
         f"the cache is not used: {kept} can be written by others (mode {mode:o}): chmod go-w {kept}"
     )
-    Store(kept, LIMIT).put(KEY, PARTS)
+    CacheStore(kept, LIMIT).put(KEY, PARTS)
     assert not list(kept.iterdir())
     kept.chmod(0o755)
     assert cache.current() is not None

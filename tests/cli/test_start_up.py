@@ -45,4 +45,4 @@ def test_help_and_version_load_nothing_large() -> None:
 def test_a_quantised_model_needs_no_quantiser(quantized: Path) -> None:
     modules = loaded(LOAD, quantized)
     assert "onnx" in modules
-    assert not modules & {"onnxruntime", "tvm", "tvm_re2na.guests", "tvm_re2na.quantize"}
+    assert not modules & {"onnxruntime", "tvm", "tvm_re2na.prequantized", "tvm_re2na.quantize"}

@@ -12,7 +12,7 @@ from tests.runtime import oracle
 from tests.runtime.programs import long_sum_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import bind, compile_graph
-from tvm_re2na.codegen.emit.tokens import Access, Step, add_tokens
+from tvm_re2na.codegen.emit.tokens import ByteRange, Step, add_tokens
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.isa import Instruction
@@ -50,10 +50,10 @@ def test_every_conflict_is_ordered(seed: int) -> None:
 
 
 def test_interleaved_channels_do_not_conflict() -> None:
-    even, odd = Access("sram", 0, 1000, 4, 8), Access("sram", 4, 1004, 4, 8)
+    even, odd = ByteRange("sram", 0, 1000, 4, 8), ByteRange("sram", 4, 1004, 4, 8)
     assert not even.conflicts(odd) and not odd.conflicts(even)
-    assert even.conflicts(Access("sram", 3, 1003, 4, 8)) and even.conflicts(Access("sram", 6, 1006, 4, 8))
-    assert even.conflicts(Access("sram", 4, 8)) and not even.conflicts(Access("dram", 0, 8))
+    assert even.conflicts(ByteRange("sram", 3, 1003, 4, 8)) and even.conflicts(ByteRange("sram", 6, 1006, 4, 8))
+    assert even.conflicts(ByteRange("sram", 4, 8)) and not even.conflicts(ByteRange("dram", 0, 8))
 
 
 MEMORIES = (1536 * 1024, 12 * 1024, 4 * 1024)

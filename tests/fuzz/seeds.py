@@ -11,7 +11,7 @@ import numpy as np
 from tests.runtime.programs import SIMPLE, random_program
 from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.codegen.isa import Instruction, Mode, make
-from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 
 SIDE, CHANNELS = 20, 16
 MAP = SIDE * SIDE * CHANNELS
@@ -84,7 +84,7 @@ def _layers(arch: Architecture, late: bool = False) -> Program:
         constants=constants,
         constants_address=0,
         dram_bytes=addresses[3] + maps,
-        sources=(Source("layers", "test", 0),),
+        sources=(SourceOperator("layers", "test", 0),),
     )
 
 

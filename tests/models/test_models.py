@@ -11,7 +11,7 @@ from tests.shared import Networks
 from tvm_re2na import frontends
 from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.evaluate import Comparison, compare, float_runner
-from tvm_re2na.float_runner import Runner
+from tvm_re2na.float_runner import BatchRunner
 from tvm_re2na.runtime import library
 
 BITS = 200  # images whose bits are compared with the CPU's; benchmarks/accuracy.py compares those of all 10,000
@@ -73,7 +73,7 @@ def test_accuracy_on_fashion_mnist(real_data: Path, networks: Networks, name: st
     assert (quantized == in_float).mean() >= 0.95
 
 
-def classes(run: Runner, data: Dataset, batch: int) -> np.ndarray:
+def classes(run: BatchRunner, data: Dataset, batch: int) -> np.ndarray:
     return np.concatenate([run(images)[0].argmax(1) for _, images in data.batches(batch)])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tvm_re2na import Architecture, Comparison, compare, frontends, trio
+from tvm_re2na import Architecture, Comparison, compare, comparison_shards, frontends
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.data import DataError, Dataset, in_memory
 from tvm_re2na.parallel.shards import VersionError
@@ -96,18 +96,18 @@ def test_a_worker_that_cannot_run_what_was_built_builds_for_itself(
 ) -> None:
     built = artefacts(lenet, Architecture(), BATCH)
     monkeypatch.undo()
-    packed = trio.pack_trio(lenet, lenet, built, Architecture(), BATCH, None)
+    packed = comparison_shards.pack_runners(lenet, lenet, built, Architecture(), BATCH, None)
     assert packed.cpu and packed.re2na
     image = images.read(0, BATCH)
     expected = [side(image) for side in (built[0].executor(), built[1].executor())]
     for processor in (packed.processor, "another"):
-        monkeypatch.setattr(trio, "processor", lambda processor=processor: processor)
-        opened = trio.open_trio(packed)
+        monkeypatch.setattr(comparison_shards, "processor", lambda processor=processor: processor)
+        opened = comparison_shards.open_runners(packed)
         for side, wanted in zip((opened.cpu, opened.re2na), expected, strict=True):
             np.testing.assert_array_equal(side(image)[0], wanted[0])
-    monkeypatch.setattr(trio, "versions", lambda: "others")
+    monkeypatch.setattr(comparison_shards, "versions", lambda: "others")
     with pytest.raises(VersionError, match="a worker has others; the work comes from tvm_re2na"):
-        trio.open_trio(packed)
+        comparison_shards.open_runners(packed)
 
 
 @pytest.mark.usefixtures("built_once")

@@ -11,9 +11,9 @@ import pytest
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import in_memory
 from tvm_re2na.identity import identity
-from tvm_re2na.parallel.engine import ThisProcess
 from tvm_re2na.parallel.journal import JournalError, open_journal
 from tvm_re2na.parallel.shards import Job, run_shards
+from tvm_re2na.parallel.worker_pool import ThisProcess
 from tvm_re2na.quantize import QuantizeOptions
 
 RUN: dict[str, object] = {"model": "ab" * 32, "batch": 1}

@@ -1,4 +1,4 @@
-"""Shards on every kind of engine: each is done, in order, whoever is lost; what cannot be done is told."""
+"""Shards on every kind of pool: each is done, in order, whoever is lost; what cannot be done is told."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from tests.parallel import work
 from tvm_re2na.data import DataError
 from tvm_re2na.parallel.cuts import cut
-from tvm_re2na.parallel.engine import Engine, Given, Processes, ThisProcess, open_engine
 from tvm_re2na.parallel.shards import Job, Lost, VersionError, WorkersLostError, _guarded, run_all_shards, run_shards
+from tvm_re2na.parallel.worker_pool import CallersExecutor, Processes, ThisProcess, WorkerPool, open_worker_pool
 
 COUNT = 9
 SQUARES = [number * number for number in range(COUNT)]
@@ -40,27 +40,27 @@ def quiet(done: int, of: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Engine]:
-    with open_engine(None, 2) as engine:
-        yield engine
+def processes() -> Iterator[WorkerPool]:
+    with open_worker_pool(None, 2) as pool:
+        yield pool
 
 
-def test_every_engine_gives_all_results_in_order(processes: Engine) -> None:
+def test_every_pool_gives_all_results_in_order(processes: WorkerPool) -> None:
     with ThreadPoolExecutor(3) as threads:
-        for engine in (ThisProcess(), processes, Given(threads)):
+        for pool in (ThisProcess(), processes, CallersExecutor(threads)):
             steps = Steps()
-            assert run_shards(engine, job(work.square), steps) == SQUARES
+            assert run_shards(pool, job(work.square), steps) == SQUARES
             assert steps == [(done, COUNT) for done in range(COUNT + 1)]
 
 
-def test_a_lost_workers_shard_is_done_again(processes: Engine, tmp_path: Path) -> None:
+def test_a_lost_workers_shard_is_done_again(processes: WorkerPool, tmp_path: Path) -> None:
     steps = Steps()
     assert run_shards(processes, job(work.die_once, 4, tmp_path / "died"), steps) == SQUARES
     assert (tmp_path / "died").exists()
     assert steps == [(done, COUNT) for done in range(COUNT + 1)]
 
 
-def test_a_shard_that_kills_its_workers_is_the_only_one_lost(processes: Engine) -> None:
+def test_a_shard_that_kills_its_workers_is_the_only_one_lost(processes: WorkerPool) -> None:
     results = run_shards(processes, job(work.die_always, 4), quiet)
     assert isinstance(results[4], Lost)
     assert results[4].reason.startswith("3 workers were lost (BrokenProcessPool: ")
@@ -71,7 +71,7 @@ def test_a_shard_that_kills_its_workers_is_the_only_one_lost(processes: Engine) 
 
 def test_a_broken_executor_of_the_caller_is_told() -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
-        results = run_shards(Given(own), job(work.die_always, 2), quiet)
+        results = run_shards(CallersExecutor(own), job(work.die_always, 2), quiet)
     lost = [result for result in results if isinstance(result, Lost)]
     assert lost
     assert all("BrokenProcessPool" in result.reason for result in lost)
@@ -96,16 +96,16 @@ class Forgetful(Executor):
 
 
 def test_what_an_executor_cancels_is_submitted_again() -> None:
-    assert run_shards(Given(Forgetful()), job(work.square), quiet) == SQUARES
+    assert run_shards(CallersExecutor(Forgetful()), job(work.square), quiet) == SQUARES
 
 
-def test_an_error_of_the_work_is_raised_as_it_is(processes: Engine) -> None:
-    for engine in (ThisProcess(), processes):
+def test_an_error_of_the_work_is_raised_as_it_is(processes: WorkerPool) -> None:
+    for pool in (ThisProcess(), processes):
         with pytest.raises(DataError, match="number 3 is refused") as caught:
-            run_shards(engine, job(work.refuse), quiet)
+            run_shards(pool, job(work.refuse), quiet)
         assert "in refuse" in str(caught.value.__cause__)
         with pytest.raises((RuntimeError, work.Odd), match=r"\d and \d"):  # Dask teaches exceptions to be pickled
-            run_shards(engine, job(work.fail_oddly), quiet)
+            run_shards(pool, job(work.fail_oddly), quiet)
 
 
 def test_a_worker_of_another_version_refuses() -> None:
@@ -114,14 +114,14 @@ def test_a_worker_of_another_version_refuses() -> None:
     assert str(failed.error).endswith("the work comes from 0.0.7")
 
 
-def test_content_is_opened_once_in_each_process(processes: Engine, tmp_path: Path) -> None:
-    for number, engine in enumerate((ThisProcess(), processes, Given(ThreadPoolExecutor(2)))):
+def test_content_is_opened_once_in_each_process(processes: WorkerPool, tmp_path: Path) -> None:
+    for number, pool in enumerate((ThisProcess(), processes, CallersExecutor(ThreadPoolExecutor(2)))):
         folder = tmp_path / str(number)
         folder.mkdir()
         content = {"x": list(range(1000))}
-        handle = engine.ship(content)
+        handle = pool.ship(content)
         opening = Job(work.opened, lambda _, handle=handle, folder=folder: (handle, folder), [1] * 20, str)  # type: ignore[misc]
-        assert all(found == content for found, _ in run_shards(engine, opening, quiet))
+        assert all(found == content for found, _ in run_shards(pool, opening, quiet))
         openers = [path.name.split(".")[0] for path in folder.iterdir()]
         assert len(openers) == len(set(openers))
 
@@ -143,22 +143,22 @@ def test_no_more_are_under_way_than_there_is_memory_for() -> None:
     pending: list[tuple[Future[Any], Any]] = []
     counting = Counting()
     limited = Job(work.square, lambda index: (index,), [1] * COUNT, str, most=3)
-    assert run_shards(Given(counting), limited, quiet) == SQUARES
+    assert run_shards(CallersExecutor(counting), limited, quiet) == SQUARES
     assert counting.most == 3
 
 
 def test_jobs_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TVM_NUM_THREADS", raising=False)
-    with open_engine(None, 256) as engine:
-        assert engine.submit(work.threads_of, 1).result() == "1"
-    with pytest.raises(ValueError, match="jobs = 0"), open_engine(None, 0):
+    with open_worker_pool(None, 256) as pool:
+        assert pool.submit(work.threads_of, 1).result() == "1"
+    with pytest.raises(ValueError, match="jobs = 0"), open_worker_pool(None, 0):
         pass
 
 
 def test_an_interrupted_run_leaves_no_workers(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), open_engine(None, 2) as engine:
-        assert isinstance(engine, Processes)
-        engine.submit(work.wait_for_ever, 0, tmp_path)
+    with pytest.raises(KeyboardInterrupt), open_worker_pool(None, 2) as pool:
+        assert isinstance(pool, Processes)
+        pool.submit(work.wait_for_ever, 0, tmp_path)
         wait_until(lambda: any(tmp_path.iterdir()))
         raise KeyboardInterrupt
     assert not alive(int(next(tmp_path.iterdir()).name))
@@ -168,11 +168,11 @@ ORPHANS = """
 import sys
 from pathlib import Path
 from tests.parallel import work
-from tvm_re2na.parallel.engine import open_engine
+from tvm_re2na.parallel.worker_pool import open_worker_pool
 
 if __name__ == "__main__":
-    with open_engine(None, 2) as engine:
-        engine.submit(work.wait_for_ever, 0, Path(sys.argv[1])).result()
+    with open_worker_pool(None, 2) as pool:
+        pool.submit(work.wait_for_ever, 0, Path(sys.argv[1])).result()
 """
 
 

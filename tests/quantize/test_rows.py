@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvm_re2na.runtime.rows import Window, gather
+from tvm_re2na.runtime.rows import ConvolutionWindow, gather
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
-def obvious(source: np.ndarray, pixels: np.ndarray, window: Window) -> np.ndarray:
+def obvious(source: np.ndarray, pixels: np.ndarray, window: ConvolutionWindow) -> np.ndarray:
     top, left, bottom, right = window.pads
     padded = np.pad(source, ((0, 0), (0, 0), (top, bottom), (left, right)))
     across = (padded.shape[3] - (window.kernel[1] - 1) * window.dilations[1] - 1) // window.strides[1] + 1
@@ -44,7 +44,7 @@ def test_it_gathers_what_a_convolution_reads(
 ) -> None:
     rng = np.random.default_rng(seed)
     source = rng.integers(-128, 128, (2, 6, 13, 16), np.int8)
-    window = Window(groups, kernel, strides, dilations, pads)
+    window = ConvolutionWindow(groups, kernel, strides, dilations, pads)
     sizes = [
         (source.shape[2 + i] + pads[i] + pads[i + 2] - (kernel[i] - 1) * dilations[i] - 1) // strides[i] + 1
         for i in (0, 1)
@@ -64,4 +64,4 @@ def test_it_gathers_what_a_convolution_reads(
 def test_it_refuses_what_is_not_there(pixel: int, shape: tuple[int, ...], message: str) -> None:
     rows = np.zeros(shape, np.int8)
     with pytest.raises(ValueError, match=message):
-        gather(np.zeros((1, 1, 4, 4), np.int8), np.array([[pixel]]), Window(1, (2, 2)), rows)
+        gather(np.zeros((1, 1, 4, 4), np.int8), np.array([[pixel]]), ConvolutionWindow(1, (2, 2)), rows)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.quantize.networks import FloatNet
 from tvm_re2na import ModelError, QuantizeError, load_model
-from tvm_re2na.guests import to_qdq
+from tvm_re2na.prequantized import to_qdq
 from tvm_re2na.quantize import quantize
 
 Damage = Callable[[onnx.ModelProto], None]
@@ -154,8 +154,8 @@ def test_a_batch_of_less_than_nothing_is_open() -> None:
     assert quantize(proto, images).report == quantize(*model()).report
 
 
-def test_a_weight_of_more_dimensions_than_its_input_in_a_guest() -> None:
-    """ONNX Runtime does not know the guest's operators: its shapes are inferred before it is known whether it runs."""
+def test_a_weight_of_more_dimensions_than_its_input_in_a_prequantized_model() -> None:
+    """ONNX Runtime need not know such a model's operators: its shapes are inferred before it is known whether it runs."""
     proto, images = model()
     weight(proto, np.zeros((4, 3, 3, 3, 3, 3), np.float32))
     proto.opset_import.append(helper.make_opsetid("qonnx.custom_op.general", 1))

@@ -16,8 +16,8 @@ from tvm_re2na import processor
 from tvm_re2na.frontends.relay.exact import exact_build, host_target
 from tvm_re2na.frontends.relay.native import COMPILER, with_kernels
 from tvm_re2na.kernels.instructions import instructions_of
-from tvm_re2na.kernels.layers import function_of, layer_of
 from tvm_re2na.kernels.scaling import scaling_of
+from tvm_re2na.kernels.selection import function_of, layer_of
 
 Module = tvm.IRModule
 

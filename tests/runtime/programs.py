@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.isa import ENGINES, Instruction, Mode
 from tvm_re2na.codegen.isa.encoding import make
-from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 
 SRAM = 4096
 INPUT = 512  # bytes of the program's input, loaded over a part of the SRAM
@@ -243,7 +243,7 @@ def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4, 
         constants=constants,
         constants_address=0,
         dram_bytes=output_address + sram_bytes,
-        sources=tuple(Source(f"op{index}", "test", 0) for index in range(SOURCES)),
+        sources=tuple(SourceOperator(f"op{index}", "test", 0) for index in range(SOURCES)),
     )
 
 
@@ -275,7 +275,7 @@ def long_sum_program(arch: Architecture, channels: int, value: int) -> Program:
         constants=constants,
         constants_address=0,
         dram_bytes=start + size + 1,
-        sources=(Source("conv", "conv2d", size),),
+        sources=(SourceOperator("conv", "conv2d", size),),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction, Mode, make
-from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 from tvm_re2na.runtime import library
 from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError
 from tvm_re2na.runtime.limits import VARIABLES, Limits
@@ -30,7 +30,7 @@ def of(*body: Instruction, dram_bytes: int = 2, arch: Architecture = BIG) -> Pro
         constants=b"",
         constants_address=0,
         dram_bytes=dram_bytes,
-        sources=(Source("op", "test", 0),),
+        sources=(SourceOperator("op", "test", 0),),
     )
 
 
@@ -151,7 +151,7 @@ def test_weights_that_a_run_brings_have_room_whatever_their_bitmap_says() -> Non
         constants=b"",
         constants_address=0,
         dram_bytes=total + outputs,
-        sources=(Source("conv", "conv2d", 0),),
+        sources=(SourceOperator("conv", "conv2d", 0),),
     )
     x = np.random.default_rng(0).integers(-128, 128, total).astype(np.int8)
     bits = np.zeros(k, np.uint8)
@@ -253,7 +253,7 @@ def test_packing_the_largest_depthwise_window_ends(kernel: str) -> None:
         constants=constants,
         constants_address=base,
         dram_bytes=base + len(constants),
-        sources=(Source("conv", "conv2d", 0),),
+        sources=(SourceOperator("conv", "conv2d", 0),),
     )
     result = Simulator(program, kernel=kernel).run([x.reshape(1, -1)]).outputs[0][0]
     np.testing.assert_array_equal(result, [0] * (channels - 1) + [max(-128, (2 * -128 * 127) >> 8)])

@@ -8,7 +8,7 @@ import pytest
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.isa import Mode, make
-from tvm_re2na.codegen.program import Program, ProgramTensor, Source
+from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.instructions import machine
 from tvm_re2na.runtime.library import Simulator
@@ -73,7 +73,7 @@ def program_of(arch: Architecture, mask: bytes, weights: Int8, **changed: int) -
         constants=memory.tobytes(),
         constants_address=0,
         dram_bytes=INPUT + IMAGE.size + size,
-        sources=(Source("conv", "conv2d", 0),),
+        sources=(SourceOperator("conv", "conv2d", 0),),
     )
 
 

@@ -13,7 +13,7 @@ from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.isa import Engine, Instruction, Mode, make
-from tvm_re2na.codegen.program import Program, Source
+from tvm_re2na.codegen.program import Program, SourceOperator
 from tvm_re2na.runtime.energy import PARTS, counted, efficiency, energies, peak
 from tvm_re2na.runtime.instructions import Operands, meaning
 from tvm_re2na.runtime.library import Simulator
@@ -98,7 +98,7 @@ def by_hand() -> Program:
         transfer("STORE", 128, 7, 2, wait=ARRAY),  # 90..97, over at 107
         make("HALT"),
     ]
-    sources = tuple(Source(name, "add", 0) for name in ("first", "second", "third"))
+    sources = tuple(SourceOperator(name, "add", 0) for name in ("first", "second", "third"))
     return dataclasses.replace(
         random_program(0), arch=arch, constants=bytes(64), instructions=tuple(body), sources=sources, meta={}
     )
@@ -254,7 +254,7 @@ def test_operands_that_come_too_slowly_are_a_loss() -> None:
 
 def test_bounds_and_meta_reach_the_report() -> None:
     program = random_program(9, length=8)
-    sources = tuple(Source(f"op{index}", "conv2d", 2 * index) for index in range(len(program.sources)))
+    sources = tuple(SourceOperator(f"op{index}", "conv2d", 2 * index) for index in range(len(program.sources)))
     bound = {"cycles_bound": 10, "dram_bytes_compulsory": 6, "overflow_bound": 5}
     total = {"cycles_bound": 24, "dram_bytes_compulsory": 18, "sram_peak_bytes": 99, "compile_seconds": 0.5}
     program = dataclasses.replace(program, sources=sources, meta={"layers": [bound] * 3, "total": total})

@@ -17,10 +17,10 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
-from tvm_re2na.cache.store import Store, refusal
+from tvm_re2na.cache.store import CacheStore, refusal
 from tvm_re2na.codegen.errors import Re2naError
 
-__all__ = ["BYTES", "FOLDER", "CacheError", "Store", "current", "folder", "limit", "off", "refusal"]
+__all__ = ["BYTES", "FOLDER", "CacheError", "CacheStore", "current", "folder", "limit", "off", "refusal"]
 
 FOLDER, BYTES = "RE2NA_CACHE", "RE2NA_CACHE_BYTES"
 DEFAULT_BYTES = 2 * 2**30
@@ -42,7 +42,7 @@ def off(when: bool = True) -> Iterator[None]:
         _off.reset(token)
 
 
-def current() -> Store | None:
+def current() -> CacheStore | None:
     """The user's cache, None where there is none to use: it is off, or its folder is not safe, which is told once."""
     if _off.get() or not limit():
         return None
@@ -51,7 +51,7 @@ def current() -> Store | None:
     if reason is not None:
         _tell(reason)
         return None
-    return Store(place, limit())
+    return CacheStore(place, limit())
 
 
 def folder() -> Path:

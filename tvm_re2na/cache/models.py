@@ -14,7 +14,7 @@ from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 
 if TYPE_CHECKING:
-    from tvm_re2na.pipeline import Progress
+    from tvm_re2na.progress import Progress
 
 MODEL, REPORT = "model", "report"  # the parts of an entry
 

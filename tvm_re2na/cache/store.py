@@ -23,7 +23,7 @@ from typing import TypeAlias
 from tvm_re2na.codegen.files import write_atomically
 
 Key: TypeAlias = Mapping[str, str]
-Parts: TypeAlias = dict[str, bytes]
+EntryParts: TypeAlias = dict[str, bytes]
 
 MAGIC = b"re2na cache 1\n"
 DIGEST, LENGTH = 32, 8  # bytes
@@ -31,13 +31,13 @@ NAME = re.compile(r"[0-9a-f]{64}\.entry|\.[0-9a-f]{64}\.entry\..+")  # an entry,
 
 
 @dataclass(frozen=True)
-class Store:
+class CacheStore:
     """`folder` need not exist; `limit` is what all entries together may take, in bytes."""
 
     folder: Path
     limit: int
 
-    def get(self, key: Key) -> Parts | None:
+    def get(self, key: Key) -> EntryParts | None:
         """What `put` was given for this key; None where it is not there, damaged, or not what it says. Never fails."""
         path = self._path(key)
         try:
@@ -123,7 +123,7 @@ def pack(key: Key, parts: Mapping[str, bytes]) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
-def unpack(content: bytes, key: Key) -> Parts | None:
+def unpack(content: bytes, key: Key) -> EntryParts | None:
     """The parts of an entry; None unless it is whole, and the key is its own."""
     start = len(MAGIC) + DIGEST
     body = memoryview(content)[start:]
@@ -138,7 +138,7 @@ def unpack(content: bytes, key: Key) -> Parts | None:
         return None
 
 
-def _cut(contents: memoryview, sizes: list[tuple[str, int]]) -> Parts:
+def _cut(contents: memoryview, sizes: list[tuple[str, int]]) -> EntryParts:
     parts, at = {}, 0
     for name, length in sizes:
         parts[name] = bytes(contents[at : at + length])

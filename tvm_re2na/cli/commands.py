@@ -22,7 +22,7 @@ from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import Dataset, load_dataset
-from tvm_re2na.pipeline import Progress
+from tvm_re2na.progress import Progress
 
 if TYPE_CHECKING:
     from tvm_re2na.doctor import Finding

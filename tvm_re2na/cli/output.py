@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

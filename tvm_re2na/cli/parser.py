@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
-(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted"""
+(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted; 143 terminated"""
 SURVEYS = {
     "bits": "accuracy against the width of weights and activations",
-    "carry": "carry bits of each layer, and overflows against the accumulator's width",
-    "rounding": "one half added before the cut, against truncation",
+    "carry": "bits that each layer's sums need beyond those of a product, and overflows against the accumulator's width",
+    "rounding": "one half added before the low bits are cut off, against truncation",
     "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
 }
 DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"re2na {__version__}")
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
     _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
-    _requantize(add("requantize", help="a model quantised elsewhere -> its power-of-two twin, and what that costs"))
+    _requantize(add("requantize", help="a pre-quantised model -> one with power-of-two scales, and what that costs"))
     _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
     _run(add("run", help="run a .re2na program on the simulator"))
     _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))
@@ -55,7 +55,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--arch", type=_path, metavar="ARCH.toml", help="fields of the machine that differ from Re²Na")
+    parser.add_argument(
+        "--arch",
+        type=_path,
+        metavar="ARCH.toml",
+        help="fields of the machine that differ from Re²Na (docs/hardware.md)",
+    )
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +98,7 @@ def _dump(parser: argparse.ArgumentParser) -> None:
         "--dump-after",
         choices=PASSES,
         metavar="PASS",
-        help=f"print what a pass of the compiler made to stderr: {', '.join(PASSES)}",
+        help=f"print to stderr what a pass of the compiler made (docs/cli.md): {', '.join(PASSES)}",
     )
 
 
@@ -103,20 +108,29 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--guarantee",
         choices=["observed", "proven", "off"],
-        help="accumulators: none overflows on the images (observed), or at all",
+        help="no accumulator overflows on the calibration images (observed, the default) or on any (proven); off: not looked at",
     )
     group.add_argument(
-        "--headroom", type=float, metavar="X", help="how far below the accumulator's range sums stay (1.25)"
+        "--headroom", type=float, metavar="X", help="the accumulator's limit over the largest sum (1.25)"
     )
     for name in ("weight", "activation"):
         group.add_argument(
             f"--{name}-bits", type=_positive, metavar="N", help=f"narrower {name}s than the machine's data"
         )
     group.add_argument(
-        "--rounding", choices=["nearest", "searched", "auto"], help="weights on their own, or together (auto)"
+        "--rounding",
+        choices=["nearest", "searched", "auto"],
+        help="weights each to the nearest integer, or a layer's together for least error (auto)",
     )
-    group.add_argument("--scales", choices=["searched", "largest"], help="least error, or PyParch's rule (searched)")
-    for name, what in (("equalise", "move scales between layers"), ("bias-correction", "take back the mean error")):
+    group.add_argument(
+        "--scales",
+        choices=["searched", "largest"],
+        help="those of least error, or from the largest value of each tensor (searched)",
+    )
+    for name, what in (
+        ("equalise", "move scales between layers"),
+        ("bias-correction", "biases take back the mean error"),
+    ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
 
 
@@ -141,7 +155,7 @@ def _workers(parser: argparse.ArgumentParser, default: str = "1, which is this o
         "--resume",
         type=_path,
         metavar="FILE",
-        help="note there what is finished; what is noted there is not done again",
+        help="keep there what is finished; the same command goes on from it",
     )
 
 
@@ -179,7 +193,9 @@ def _compile(parser: argparse.ArgumentParser) -> None:
     _output(parser, "MODEL.re2na")
     _dump(parser)
     parser.add_argument(
-        "--report", action="store_true", help="also print where each layer's cycles and energy go, and what it loses"
+        "--report",
+        action="store_true",
+        help="also print where each layer's cycles and energy go, and its largest loss against what no schedule can beat",
     )
     _plot(parser, "stacked bars of the cycles by cause beside the bound")
     _cache(parser)

@@ -11,7 +11,8 @@ CARRY_NOTE = """\
 carry bits: what the largest sum on the calibration images takes beyond the 2b - 1 bits of one product. `free`: the same network
 with scales that an accumulator without limit allows; `PyParch's rule`: with scales from the largest value. The layers differ
 because of their weights: no sum exceeds the L1 norm of an output's weights times the largest input (`worst case`), and it comes
-near only where the products have one sign. Other weights have other carry bits: those of the group's LeNet-5 take 1, 2, 3, 1, 1."""
+near only where the products have one sign. Other weights have other carry bits: those of
+the hardware group's LeNet-5 take 1, 2, 3, 1, 1."""
 
 
 def bits(survey: BitsSurvey) -> tuple[Table | str, ...]:

@@ -1,4 +1,4 @@
-"""`re2na requantize`: the power-of-two twin of a model that was quantised elsewhere, what changed and what it costs."""
+"""`re2na requantize`: a pre-quantised model quantised again with power-of-two scales, what changed and what it costs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tvm_re2na.cli.render import facts_table, percent
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.data import load_dataset
-from tvm_re2na.guests import Cost, RequantizationReport, TensorChange
-from tvm_re2na.guests.report import Form
+from tvm_re2na.prequantized import RequantizationCost, RequantizationReport, TensorChange
+from tvm_re2na.prequantized.report import EncodingSummary
 
 ROWS = 40  # of the table; --json has them all
 
 
 def requantize(options: argparse.Namespace) -> Result:
-    """A quantised ONNX file -> its twin; a guest that is exact already is not written again."""
-    from tvm_re2na.guests import requantize as make_twin
-    from tvm_re2na.guests.requantize import measure
+    """A quantised ONNX file -> the re-quantised one; a model that is exact already is not written again."""
+    from tvm_re2na.prequantized import requantize as requantize_model
+    from tvm_re2na.prequantized.requantize import measure
 
     output = options.output or Path(f"{pipeline.model_stem(options.model)}.twin.onnx")
     if output.is_dir() or not output.parent.is_dir():
@@ -35,7 +35,7 @@ def requantize(options: argparse.Namespace) -> Result:
     if not pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
     if options.calibration is None:
-        raise UsageError(f"{options.model}: requantising needs calibration images (--calibration)")
+        raise UsageError(f"{options.model}: re-quantising needs calibration images (--calibration)")
     image = pipeline.model_input(model).image
     calibration = load_dataset(options.calibration, options.calibration_limit, image[-1])
     data = load_dataset(options.data, options.limit, image[-1]) if options.data else calibration
@@ -43,7 +43,7 @@ def requantize(options: argparse.Namespace) -> Result:
         images.expect_shape(image)
     arch = Architecture.from_toml(options.arch) if options.arch else Architecture()
     with progress_bar() as progress:
-        made = make_twin(model, calibration.x, arch=arch, progress=progress)
+        made = requantize_model(model, calibration.x, arch=arch, progress=progress)
         made = measure(model, made, data, progress)
     return _result(options.model, output, made.model, made.report)
 
@@ -63,7 +63,7 @@ def _result(source: Path, output: Path, model: onnx.ModelProto, report: Requanti
 def changes_table(changes: tuple[TensorChange, ...]) -> Table:
     """One line per tensor that is quantised otherwise; of long lists the beginning."""
     table = Table(title=f"Tensors quantised otherwise ({len(changes)})", title_justify="left")
-    for name in ("tensor", "role", "guest", "twin"):
+    for name in ("tensor", "role", "given", "re-quantised"):
         table.add_column(name, overflow="fold")
     for change in changes[:ROWS]:
         table.add_row(change.name, change.role, _form(change.before), _form(change.after))
@@ -72,7 +72,7 @@ def changes_table(changes: tuple[TensorChange, ...]) -> Table:
     return table
 
 
-def _form(form: Form | None) -> str:
+def _form(form: EncodingSummary | None) -> str:
     if form is None:
         return "not quantised"
     scale = "..".join(_scale(value) for value in dict.fromkeys(form.scale))
@@ -85,9 +85,9 @@ def _scale(value: float) -> str:
     return f"2**{exponent - 1}" if mantissa == 0.5 else f"{value:.4g}"
 
 
-def _cost_facts(cost: Cost) -> Iterator[tuple[str, str]]:
+def _cost_facts(cost: RequantizationCost) -> Iterator[tuple[str, str]]:
     yield "images", f"{cost.images:,}"
     yield "same class", percent(cost.agreement)
     yield "signal to noise of the outputs", "no difference" if cost.snr_db is None else f"{cost.snr_db:.1f} dB"
-    yield "top-1 of the guest", percent(cost.guest_top1)
-    yield "top-1 of the twin", percent(cost.twin_top1)
+    yield "top-1 of the given model", percent(cost.given_top1)
+    yield "top-1 of the re-quantised model", percent(cost.requantized_top1)

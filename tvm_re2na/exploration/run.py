@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import onnx
 
@@ -22,14 +22,14 @@ from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import FIGURES, compile_point
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
 from tvm_re2na.identity import identity
-from tvm_re2na.parallel.engine import Engine, open_engine
+from tvm_re2na.model_file import ModelSource
 from tvm_re2na.parallel.journal import Journal, open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, Lost, run_shards
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.parallel.worker_pool import WorkerPool, open_worker_pool
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime.many import processors
 
-Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 COLUMNS = (*FIGURES, "area_mm2", "offloaded_macs_share", "pareto", "error")
 COSTS = ("cycles", "dram_bytes", "area_mm2")
 
@@ -59,7 +59,7 @@ class Exploration:
 
 
 def explore(
-    model: Model | Graph | Sequence[Graph],
+    model: ModelSource | Graph | Sequence[Graph],
     sweep: Sweep,
     executor: Executor | None = None,
     *,
@@ -92,31 +92,31 @@ def explore(
         return identity("explore", model=network, sweep=grid, arch=base, calibration=calibration, batch=batch)
 
     count = min(jobs or processors(), max(1, len(machines)))
-    with open_engine(executor, count) as engine, open_journal(resume, run, len(machines)) as journal:
+    with open_worker_pool(executor, count) as pool, open_journal(resume, run, len(machines)) as journal:
         lowered = _lowered(source, points, base, calibration, batch, progress)
-        found = _outcomes(engine, [(points[index], lowered[index][0]) for index in machines], journal, progress)
+        found = _outcomes(pool, [(points[index], lowered[index][0]) for index in machines], journal, progress)
     outcomes = dict(zip(machines, found, strict=True))
     rows = [_row(point, outcomes.get(index), lowered[index][1]) for index, point in enumerate(points)]
     return Exploration(tuple(sweep), _mark_front(rows), sum(isinstance(outcome, Lost) for outcome in found))
 
 
 def _outcomes(
-    engine: Engine, tasks: list[tuple[Point, tuple[Graph, ...]]], journal: Journal | None, progress: Progress
+    pool: WorkerPool, tasks: list[tuple[Point, tuple[Graph, ...]]], journal: Journal | None, progress: Progress
 ) -> list[Any]:
-    """What compile_point makes of each, or Lost. Graphs that points share are sent once, where the engine can."""
+    """What compile_point makes of each, or Lost. Graphs that points share are sent once, where the pool can."""
     handles: dict[int, Handle] = {}
 
     def arguments(index: int) -> tuple[Any, ...]:
         point, graphs = tasks[index]
         if id(graphs) not in handles:
-            handles[id(graphs)] = engine.ship(graphs)
+            handles[id(graphs)] = pool.ship(graphs)
         return handles[id(graphs)], point.arch
 
     def name(index: int) -> str:
         return ", ".join(f"{field} = {value}" for field, value in tasks[index][0].values.items())
 
     job = Job(compile_point, arguments, [1] * len(tasks), name)
-    return run_shards(engine, job, functools.partial(progress, "compile"), journal)
+    return run_shards(pool, job, functools.partial(progress, "compile"), journal)
 
 
 def _lowered(

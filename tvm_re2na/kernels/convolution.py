@@ -11,15 +11,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.graph.ops import Shape4, Window
 from tvm_re2na.kernels.instructions import Instructions
 
 MOST_VECTORS = 4  # of pixels in a tile
-Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,15 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class ConvolutionKernel:
     """What a function depends on. Layers that agree in it share the function: weights and scales are arguments."""
 
+    kind: ClassVar[str] = "convolution"  # of the function's name
+
     isa: Instructions
-    data: Shape
+    data: Shape4
     data_dtype: str
-    result: Shape
+    result: Shape4
     result_dtype: str
     window: Window
     groups: int

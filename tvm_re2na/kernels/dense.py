@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,10 @@ MOST_VECTORS = 4
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseKernel:
     """What a function depends on. Layers that agree in it share the function: weights and scales are arguments."""
+
+    kind: ClassVar[str] = "dense"  # of the function's name
 
     isa: Instructions
     batch: int
@@ -71,7 +73,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class _Buffers:
+class _DenseBuffers:
     data: Any
     weights: Any
     biases: Any
@@ -81,7 +83,7 @@ class _Buffers:
     lines: Any
 
 
-def dense_function(dense: Dense) -> tir.PrimFunc:
+def dense_function(dense: DenseKernel) -> tir.PrimFunc:
     """Data, weights (`packed`), biases (`biases`) and `Scaling.numbers` -> result; constants are flat."""
     with IRBuilder() as builder, T.prim_func(is_private=True):
         T.func_attr({"op_pattern": OPAQUE, NOALIAS: True})
@@ -96,7 +98,7 @@ def dense_function(dense: Dense) -> tir.PrimFunc:
         given = {name: T.arg(name, T.buffer(*of)) for name, of in arguments.items()}
         pairs = scratch((dense.batch * dense.steps,), "int32")
         lines = scratch((dense.batch * outputs,), dense.result_dtype)
-        buffers = _Buffers(**given, pairs=pairs, lines=lines)
+        buffers = _DenseBuffers(**given, pairs=pairs, lines=lines)
         _fill(dense, buffers)
         with T.serial(0, dense.blocks) as block, T.serial(0, dense.batch // dense.rows) as stripe:
             _tile(dense, buffers, block, stripe)
@@ -105,7 +107,7 @@ def dense_function(dense: Dense) -> tir.PrimFunc:
     return builder.get()
 
 
-def _fill(dense: Dense, buffers: _Buffers) -> None:
+def _fill(dense: DenseKernel, buffers: _DenseBuffers) -> None:
     zero = buffers.numbers[FIELDS.index("data_zero")]
     last = tir.const(dense.inputs - 1, "int32")
     with T.serial(0, dense.batch) as row, T.serial(0, dense.steps) as step:
@@ -114,7 +116,7 @@ def _fill(dense: Dense, buffers: _Buffers) -> None:
         T.buffer_store(buffers.pairs, pair(low, high), [row * dense.steps + step])
 
 
-def _tile(dense: Dense, buffers: _Buffers, block: Expr, stripe: Expr) -> None:
+def _tile(dense: DenseKernel, buffers: _DenseBuffers, block: Expr, stripe: Expr) -> None:
     isa, outputs = dense.isa, dense.blocks * dense.width
     whole = isa.vector(0)
     every = [(r, v) for r in range(dense.rows) for v in range(dense.vectors)]
@@ -134,7 +136,7 @@ def _tile(dense: Dense, buffers: _Buffers, block: Expr, stripe: Expr) -> None:
         T.buffer_store(buffers.lines, narrow(sums[r, v][whole]), [isa.vector(at)])
 
 
-def _weights(dense: Dense, buffers: _Buffers, start: Expr) -> Expr:
+def _weights(dense: DenseKernel, buffers: _DenseBuffers, start: Expr) -> Expr:
     """A vector of pairs: the first of two numbers in memory is the lower half."""
     numbers = tir.Cast(f"int16x{2 * dense.isa.lanes}", buffers.weights[tir.Ramp(start, 1, 2 * dense.isa.lanes)])
     return tir.reinterpret(f"int32x{dense.isa.lanes}", numbers)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm.script.ir_builder import IRBuilder
 
-from tvm_re2na.kernels.convolution import Convolution
+from tvm_re2na.kernels.convolution import ConvolutionKernel
 from tvm_re2na.kernels.dialect import NOALIAS, T, bind, scratch, tir
 from tvm_re2na.kernels.instructions import Expr, pair
 from tvm_re2na.kernels.scaling import FIELDS, OPAQUE, narrowing
@@ -16,7 +16,7 @@ Buffer = Any
 
 
 @dataclass(frozen=True)
-class _Buffers:
+class _ConvolutionBuffers:
     data: Buffer
     weights: Buffer
     biases: Buffer
@@ -27,7 +27,7 @@ class _Buffers:
     lines: Buffer
 
 
-def convolution_function(conv: Convolution) -> tir.PrimFunc:
+def convolution_function(conv: ConvolutionKernel) -> tir.PrimFunc:
     """Data, weights (`packed`), biases (`biases`), `table` and `Scaling.numbers` -> result; constants are flat."""
     channels = conv.blocks * conv.tile.channels
     with IRBuilder() as builder, T.prim_func(is_private=True):
@@ -43,7 +43,7 @@ def convolution_function(conv: Convolution) -> tir.PrimFunc:
         given = {name: T.arg(name, T.buffer(*of)) for name, of in arguments.items()}
         pairs = scratch((conv.size,), "int32")
         lines = scratch((channels * conv.line,), conv.result_dtype)
-        buffers = _Buffers(**given, pairs=pairs, lines=lines)
+        buffers = _ConvolutionBuffers(**given, pairs=pairs, lines=lines)
         with T.serial(0, conv.data[0]) as image, T.serial(0, conv.groups) as group:
             _fill(conv, buffers, image, group)
             _multiply(conv, buffers, group)
@@ -51,7 +51,7 @@ def convolution_function(conv: Convolution) -> tir.PrimFunc:
     return builder.get()
 
 
-def _fill(conv: Convolution, buffers: _Buffers, image: Expr, group: Expr) -> None:
+def _fill(conv: ConvolutionKernel, buffers: _ConvolutionBuffers, image: Expr, group: Expr) -> None:
     """Data to pairs of channels, minus the zero point, with zeros around it."""
     zero = buffers.numbers[FIELDS.index("data_zero")]
     if any(
@@ -76,7 +76,7 @@ def _fill(conv: Convolution, buffers: _Buffers, image: Expr, group: Expr) -> Non
                 T.buffer_store(buffers.pairs, pair(low, high), [base + row * conv.pitch + column])
 
 
-def _multiply(conv: Convolution, buffers: _Buffers, group: Expr) -> None:
+def _multiply(conv: ConvolutionKernel, buffers: _ConvolutionBuffers, group: Expr) -> None:
     """All tiles. Of weights and pairs, the larger is gone through once."""
     weights, data = conv.blocks * conv.tile.channels * conv.steps, conv.size
     if weights > data:
@@ -87,7 +87,7 @@ def _multiply(conv: Convolution, buffers: _Buffers, group: Expr) -> None:
             _tile(conv, buffers, group, block, stripe)
 
 
-def _tile(conv: Convolution, buffers: _Buffers, group: Expr, block: Expr, stripe: Expr) -> None:
+def _tile(conv: ConvolutionKernel, buffers: _ConvolutionBuffers, group: Expr, block: Expr, stripe: Expr) -> None:
     isa, tile = conv.isa, conv.tile
     first = stripe * (tile.vectors * isa.lanes)
     channel = block * tile.channels
@@ -111,7 +111,7 @@ def _tile(conv: Convolution, buffers: _Buffers, group: Expr, block: Expr, stripe
         T.buffer_store(buffers.lines, narrow(sums[c, v][whole]), [isa.vector(at)])
 
 
-def _collect(conv: Convolution, buffers: _Buffers, image: Expr, group: Expr) -> None:
+def _collect(conv: ConvolutionKernel, buffers: _ConvolutionBuffers, image: Expr, group: Expr) -> None:
     """The result without what lies between its rows."""
     with T.serial(0, conv.outputs) as channel, T.serial(0, conv.result[2]) as y, T.serial(0, conv.result[3]) as x:
         value = buffers.lines[channel * conv.line + y * conv.pitch + x]

@@ -1,4 +1,4 @@
-"""The loop around an engine: every shard is done once, a lost worker's again; what is done is noted at once."""
+"""The loop around a pool of workers: every shard is done once, a lost worker's again; what is done is noted at once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tvm_re2na.codegen.errors import WORKERS_LOST, Re2naError
-from tvm_re2na.parallel.engine import Engine
 from tvm_re2na.parallel.journal import Journal
+from tvm_re2na.parallel.worker_pool import WorkerPool
 
-Progress: TypeAlias = Callable[[int, int], None]  # (done, of)
+ShardProgress: TypeAlias = Callable[[int, int], None]  # (done, total)
 MOST_LOSSES = 3  # of a shard; before the last of them it runs alone, so that no other is blamed
 
 
@@ -54,7 +54,7 @@ class Job:
 
 
 class _Failed:
-    """An error of the work itself, as a result: what a future raises is the engine's."""
+    """An error of the work itself, as a result: what a future raises is the pool's."""
 
     def __init__(self, error: Exception) -> None:
         self.trace = traceback.format_exc()
@@ -71,12 +71,12 @@ class _RemoteError(Exception):
         return f"in a worker\n{self.args[0]}"
 
 
-def run_shards(engine: Engine, job: Job, progress: Progress, journal: Journal | None = None) -> list[Any]:
-    """The result of every shard in order, or Lost where workers were lost with it MOST_LOSSES times or the engine is broken.
+def run_shards(pool: WorkerPool, job: Job, progress: ShardProgress, journal: Journal | None = None) -> list[Any]:
+    """The result of every shard in order, or Lost where workers were lost with it MOST_LOSSES times or the pool is broken.
 
     An error of the work itself is raised; what is done by then is in the journal.
     """
-    loop = _Loop(engine, job, progress, journal)
+    loop = _Loop(pool, job, progress, journal)
     try:
         while loop.todo or loop.running:
             loop.submit()
@@ -87,9 +87,9 @@ def run_shards(engine: Engine, job: Job, progress: Progress, journal: Journal | 
     return [loop.results[index] for index in range(len(job.sizes))]
 
 
-def run_all_shards(engine: Engine, job: Job, progress: Progress, journal: Journal | None = None) -> list[Any]:
+def run_all_shards(pool: WorkerPool, job: Job, progress: ShardProgress, journal: Journal | None = None) -> list[Any]:
     """As run_shards; raises WorkersLostError instead of Lost."""
-    results = run_shards(engine, job, progress, journal)
+    results = run_shards(pool, job, progress, journal)
     lost = [index for index, result in enumerate(results) if isinstance(result, Lost)]
     if lost:
         done = f"{len(results) - len(lost)} of {len(results)} shards are done"
@@ -98,8 +98,8 @@ def run_all_shards(engine: Engine, job: Job, progress: Progress, journal: Journa
 
 
 class _Loop:
-    def __init__(self, engine: Engine, job: Job, progress: Progress, journal: Journal | None) -> None:
-        self.engine, self.job, self.journal, self._progress = engine, job, journal, progress
+    def __init__(self, pool: WorkerPool, job: Job, progress: ShardProgress, journal: Journal | None) -> None:
+        self.pool, self.job, self.journal, self._progress = pool, job, journal, progress
         self.results: dict[int, Any] = dict(journal.found) if journal else {}
         self.todo = deque(index for index in range(len(job.sizes)) if index not in self.results)
         self.running: dict[Future[Any], int] = {}
@@ -110,7 +110,7 @@ class _Loop:
 
     def submit(self) -> None:
         """Fill the window; a shard that was lost all but too often waits until nothing else runs, and nothing else for it."""
-        window = min(self.engine.window, self.job.most)
+        window = min(self.pool.window, self.job.most)
         while self.todo and len(self.running) < window:
             suspect = self._losses[self.todo[0]] >= MOST_LOSSES - 1
             if suspect and self.running:
@@ -118,7 +118,7 @@ class _Loop:
             index = self.todo.popleft()
             arguments = self.job.arguments(index)
             try:
-                future = self.engine.submit(_guarded, _version(), self.job.work, *arguments)
+                future = self.pool.submit(_guarded, _version(), self.job.work, *arguments)
             except Exception as error:
                 self.todo.appendleft(index)
                 self._broken(error)
@@ -133,7 +133,7 @@ class _Loop:
             index = self.running.pop(future)
             try:
                 result = future.result()
-            except BaseException as error:  # CancelledError is none of Exception's in every engine
+            except BaseException as error:  # CancelledError is none of Exception's in every pool
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 self._lost(index, error)
@@ -162,7 +162,7 @@ class _Loop:
         """Nothing can be submitted: start anew, or give up what is left."""
         while self.running:
             self.collect()
-        if self._barren <= MOST_LOSSES * self.engine.window and self.engine.renew():
+        if self._barren <= MOST_LOSSES * self.pool.window and self.pool.renew():
             return
         for index in self.todo:
             self.results[index] = Lost(f"the executor takes no more ({_text(error)})")

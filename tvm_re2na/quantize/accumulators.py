@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.graph.bounds import sum_range
-from tvm_re2na.quantize.options import Range
+from tvm_re2na.quantize.options import IntegerRange
 from tvm_re2na.quantize.plan import Integers
 
 
@@ -23,7 +23,7 @@ def largest_sum(magnitude: float, unit: int, lsb: int, arch: Architecture) -> fl
     return math.ldexp(magnitude, -unit) + half(min(max(lsb, 0), arch.acc_bits - 1))
 
 
-def worst_case(integers: Integers, lsb: int, source: Range) -> int:
+def worst_case(integers: Integers, lsb: int, source: IntegerRange) -> int:
     """The largest |sum| that any input within `source` can cause, the rounding half included."""
     low, high = sum_range(integers.weight, integers.bias + half(lsb), source)
     return int(max(-low.min(), high.max()))
@@ -36,7 +36,7 @@ def carry_bits(largest: int, data_bits: int) -> int:
 
 
 def shrink_to_fit(
-    scaled: npt.NDArray[np.float64], start: npt.NDArray[np.int64], source: Range, arch: Architecture
+    scaled: npt.NDArray[np.float64], start: npt.NDArray[np.int64], source: IntegerRange, arch: Architecture
 ) -> npt.NDArray[np.int64]:
     """Integer weights (O, k) near `scaled` with which no input within `source` can overflow a sum that starts at `start` (O,).
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from tvm_re2na.quantize.layers import SAME_EXPONENT, Layer
 from tvm_re2na.quantize.net import Net, Node
-from tvm_re2na.quantize.plan import Plan
+from tvm_re2na.quantize.plan import QuantizationPlan
 
 TIE = 0.25  # of a sum's unit: lifts ties over the half and changes nothing else
 
 
-def emit(net: Net, plan: Plan, *, half_up: bool = False) -> Net:
+def emit(net: Net, plan: QuantizationPlan, *, half_up: bool = False) -> Net:
     """A new Net: every quantised tensor goes through QuantizeLinear and DequantizeLinear, weights and biases are integers.
 
     `half_up` makes ONNX Runtime round the layers' results as the machine does, halves upward, by biases that are no integers: for
@@ -32,7 +32,7 @@ def _copy(net: Net, nodes: list[Node]) -> Net:
 
 
 class _Emitter:
-    def __init__(self, net: Net, plan: Plan, half_up: bool) -> None:
+    def __init__(self, net: Net, plan: QuantizationPlan, half_up: bool) -> None:
         self.net = net
         self.plan = plan
         self.half_up = half_up

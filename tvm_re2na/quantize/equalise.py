@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.quantize.fold import is_linear
-from tvm_re2na.quantize.layers import Layer, Quantised
+from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.net import Net
 
 Factors = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ class _Pair:
     bound: float
 
 
-def equalise(net: Net, quantised: Quantised, largest: dict[str, Factors]) -> int:
+def equalise(net: Net, quantised: QuantisedLayers, largest: dict[str, Factors]) -> int:
     """Equalise every pair that gains by it; `largest` is each result's largest |value| by channel. Returns how many did."""
     pairs = list(_pairs(net, quantised))
     changed = set()
@@ -49,12 +49,12 @@ def equalise(net: Net, quantised: Quantised, largest: dict[str, Factors]) -> int
     return len(changed)
 
 
-def candidates(net: Net, quantised: Quantised) -> list[Layer]:
+def candidates(net: Net, quantised: QuantisedLayers) -> list[Layer]:
     """Layers whose results `equalise` has to know by channel."""
     return [pair.first for pair in _pairs(net, quantised)]
 
 
-def _pairs(net: Net, quantised: Quantised) -> Iterator[_Pair]:
+def _pairs(net: Net, quantised: QuantisedLayers) -> Iterator[_Pair]:
     by_source = {layer.source: layer for layer in quantised.layers}
     for first in quantised.layers:
         activation = net.producer(first.result)

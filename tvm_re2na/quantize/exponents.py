@@ -7,14 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.quantize.observe import Extremes, Values
-from tvm_re2na.quantize.options import Range
+from tvm_re2na.quantize.observe import Extremes, TensorValues
+from tvm_re2na.quantize.options import IntegerRange
 
 FINEST = 4  # candidate exponents per tensor: the one that clips nothing, and this many less one finer ones
 PART = 2**17  # values: half a megabyte
 
 
-def coarsest_exponent(magnitude: float, limits: Range) -> int:
+def coarsest_exponent(magnitude: float, limits: IntegerRange) -> int:
     """The smallest exponent with which `magnitude` is not clipped; 0 for a tensor of zeros."""
     return math.ceil(math.log2(magnitude / limits[1])) if magnitude > 0 else 0
 
@@ -26,13 +26,13 @@ class ExponentErrors:
     tensor whose extremes rise by more than that is `incomplete`, and its batches have to be added again, to another instance.
     """
 
-    def __init__(self, names: list[str], limits: Range, seen: Extremes) -> None:
+    def __init__(self, names: list[str], limits: IntegerRange, seen: Extremes) -> None:
         self.limits = limits
         self.seen = seen
         self._errors: dict[str, dict[int, float]] = {name: {} for name in names}
         self._energy = dict.fromkeys(names, 1e-30)
 
-    def add(self, values: Values) -> None:
+    def add(self, values: TensorValues) -> None:
         """A batch whose extremes are seen."""
         for name, known in self._errors.items():
             if not self.seen.magnitude(name):  # zeros, which lose nothing
@@ -66,7 +66,7 @@ class ExponentErrors:
 
 
 def _energy_and_errors(
-    values: npt.NDArray[np.float32], exponents: range, limits: Range
+    values: npt.NDArray[np.float32], exponents: range, limits: IntegerRange
 ) -> tuple[float, dict[int, float]]:
     """Part by part, in the cache. Steps are powers of two, so that errors may be summed in units of one."""
     flat = values.reshape(-1)

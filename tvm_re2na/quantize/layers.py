@@ -32,7 +32,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Quantised:
+class QuantisedLayers:
     """`group_of`: quantised tensor -> the name of its group; all of a group have one exponent. `joined`: groups in which an
     addition or a concatenation ties tensors together."""
 
@@ -52,7 +52,7 @@ class Quantised:
         return members
 
 
-def find_layers(net: Net, keep_float: Collection[str] = ()) -> Quantised:
+def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
     """Layers in order of execution and the groups of tensors that share an exponent, without layers that stay in float and those
     that compute with constants alone."""
     union, reached = _Union(), _reached(net)
@@ -74,7 +74,7 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> Quantised:
             union.join([*_data_inputs(net, node), node.output])
             joined += [node.output] if node.op == "Concat" else []
     group_of = {tensor: union.find(tensor) for tensor in union.parents}
-    return Quantised(tuple(layers), group_of, frozenset(group_of[name] for name in joined))
+    return QuantisedLayers(tuple(layers), group_of, frozenset(group_of[name] for name in joined))
 
 
 def _activation(net: Net, node: Node) -> Node | None:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tvm_re2na.quantize.errors import QuantizeError
-from tvm_re2na.quantize.layers import Quantised
+from tvm_re2na.quantize.layers import QuantisedLayers
 from tvm_re2na.quantize.net import Array, Net
 
 LARGEST = 2.0**50
@@ -35,7 +35,7 @@ def check_size(net: Net) -> None:
         )
 
 
-def check_layers(net: Net, quantised: Quantised) -> None:
+def check_layers(net: Net, quantised: QuantisedLayers) -> None:
     """Raises QuantizeError unless weights and biases, as they are after folding and equalising, are within the limit."""
     for layer in quantised.layers:
         for kind, name in zip(("weights", "biases"), layer.node.inputs[1:3], strict=True):

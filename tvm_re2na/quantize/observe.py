@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.onnx_runtime import session
+from tvm_re2na.progress import Progress
 from tvm_re2na.quantize.limits import MOST_BYTES, check_values, image_bytes
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.options import Progress
 
 BATCH_BYTES = 16 * 2**20  # of input images; keeps all activations of a large network below a gigabyte
 LARGEST_BATCH = 32
 
-Values = dict[str, npt.NDArray[np.float32]]
+TensorValues = dict[str, npt.NDArray[np.float32]]
 
 
 class Extremes:
@@ -26,7 +26,7 @@ class Extremes:
         self.low = dict.fromkeys(names, 0.0)
         self.high = dict.fromkeys(names, 0.0)
 
-    def add(self, values: Values) -> None:
+    def add(self, values: TensorValues) -> None:
         """A batch. Raises QuantizeError for values beyond the quantiser's limit."""
         for name in self.low:
             ends = np.array([values[name].min(), values[name].max()])
@@ -40,7 +40,7 @@ class Extremes:
 
 def observe(
     net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, *, fast: bool = False
-) -> Iterator[Values]:
+) -> Iterator[TensorValues]:
     """Values of the named tensors, one dictionary per batch of images; `fast`: see `session`."""
     running = session(to_onnx(net, names).SerializeToString(), fast=fast)
     computed = [name for name in names if name != net.input_name]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.errors import QuantizeError
 
-Progress: TypeAlias = Callable[[str, int, int], None]
 NARROWEST = 2  # bits: a sign and one more
 
 
@@ -74,7 +72,7 @@ class QuantizeOptions:
         if self.search_images < 1:
             raise QuantizeError(f"search_images = {self.search_images}, at least 1 is needed")
 
-    def ranges(self, arch: Architecture) -> tuple[Range, Range]:
+    def ranges(self, arch: Architecture) -> tuple[IntegerRange, IntegerRange]:
         """The integers that weights and activations may take. Raises QuantizeError for a width the machine has not."""
         widths = {"weight_bits": self.weight_bits, "activation_bits": self.activation_bits}
         for name, bits in widths.items():
@@ -86,8 +84,8 @@ class QuantizeOptions:
         return weights, activations
 
 
-Range: TypeAlias = tuple[int, int]
+IntegerRange: TypeAlias = tuple[int, int]
 
 
-def _signed(bits: int) -> Range:
+def _signed(bits: int) -> IntegerRange:
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1

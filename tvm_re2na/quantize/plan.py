@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.quantize.layers import Layer, Quantised
-from tvm_re2na.quantize.options import Range
+from tvm_re2na.quantize.layers import Layer, QuantisedLayers
+from tvm_re2na.quantize.options import IntegerRange
 
 IntArray = npt.NDArray[np.int64]
 
@@ -22,13 +22,13 @@ class Integers(NamedTuple):
 
 
 @dataclass
-class Plan:
+class QuantizationPlan:
     """Exponents by group of tensors and by name of a layer's node; `integers` and `noise` (see LayerReport.snr_db) by layer, as the
     search comes to them. `weights` and `data` are the ranges of the integers."""
 
-    quantised: Quantised
-    weights: Range
-    data: Range
+    quantised: QuantisedLayers
+    weights: IntegerRange
+    data: IntegerRange
     group: dict[str, int]
     weight: dict[str, int]
     integers: dict[str, Integers] = field(default_factory=dict)

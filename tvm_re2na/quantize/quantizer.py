@@ -14,19 +14,20 @@ from threadpoolctl import threadpool_limits
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize.accumulators import carry_bits, worst_case
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.exponents import ExponentErrors
 from tvm_re2na.quantize.fold import fold
-from tvm_re2na.quantize.layers import Layer, Quantised, find_layers
+from tvm_re2na.quantize.layers import Layer, QuantisedLayers, find_layers
 from tvm_re2na.quantize.limits import check_layers
 from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
-from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions, Range
-from tvm_re2na.quantize.plan import Plan
+from tvm_re2na.quantize.options import Guarantee, IntegerRange, QuantizeOptions
+from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.pool import pools_to_sums
 from tvm_re2na.quantize.ranges import source_range
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
@@ -70,7 +71,7 @@ class Decision:
     """The float network as it was quantised (folded, equalised), what was decided for it, and the report."""
 
     net: Net
-    plan: Plan
+    plan: QuantizationPlan
     report: QuantizationReport
 
 
@@ -84,7 +85,7 @@ def decide(
     """All of `quantize` but the file; changes `net`. Meanwhile NumPy's matrix products keep to one thread: idle threads of theirs
     spin, and take more time than they save."""
     with threadpool_limits(1, "blas"), np.errstate(all="ignore"):  # numbers that are not finite are told by `limits`
-        return _decide(net, calibration, arch, options, progress or (lambda stage, done, total: None))
+        return _decide(net, calibration, arch, options, progress or silent)
 
 
 def _decide(
@@ -125,7 +126,12 @@ def _decide(
 
 
 def _observe(
-    net: Net, quantised: Quantised, images: Calibration, samples: Samples, limits: Range, progress: Progress
+    net: Net,
+    quantised: QuantisedLayers,
+    images: Calibration,
+    samples: Samples,
+    limits: IntegerRange,
+    progress: Progress,
 ) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
     """Extremes over all images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
     for tensors whose extremes the samples' images raise fourfold."""
@@ -144,7 +150,7 @@ def _observe(
     return seen, {**errors.relative(), **again.relative()}
 
 
-def _sums(net: Net, plan: Plan, images: Calibration, progress: Progress) -> Extremes:
+def _sums(net: Net, plan: QuantizationPlan, images: Calibration, progress: Progress) -> Extremes:
     """Extremes of the quantised network's own sums."""
     names = [_raw_sums(layer) for layer in plan.quantised.layers]
     return extremes(emit(net, plan), names, images, progress, "checking accumulators")
@@ -155,25 +161,25 @@ def _raw_sums(layer: Layer) -> str:
     return f"{layer.sums}.float" if layer.sums == layer.result else layer.sums
 
 
-def _fits(layer: Layer, plan: Plan, seen: Extremes, arch: Architecture, options: QuantizeOptions) -> bool:
+def _fits(layer: Layer, plan: QuantizationPlan, seen: Extremes, arch: Architecture, options: QuantizeOptions) -> bool:
     """The quantised network itself was run: where rounding has eaten the headroom, the layer's weights must be coarser."""
     if options.guarantee is not Guarantee.OBSERVED:
         return True
     return _largest(layer, plan, seen, options.headroom) <= arch.acc_max
 
 
-def _largest(layer: Layer, plan: Plan, seen: Extremes, headroom: float = 1.0) -> float:
+def _largest(layer: Layer, plan: QuantizationPlan, seen: Extremes, headroom: float = 1.0) -> float:
     """The largest |sum| that the accumulator held, headroom times as large, from the extremes of the emitted network."""
     low, high = (headroom * math.ldexp(limits[_raw_sums(layer)], -plan.unit(layer)) for limits in (seen.low, seen.high))
     rounding = half(plan.lsb(layer))
     return max(high + rounding, -low - rounding)
 
 
-def _report(net: Net, plan: Plan, seen: Extremes, arch: Architecture) -> QuantizationReport:
+def _report(net: Net, plan: QuantizationPlan, seen: Extremes, arch: Architecture) -> QuantizationReport:
     return QuantizationReport(tuple(_layer_report(net, layer, plan, seen, arch) for layer in plan.quantised.layers))
 
 
-def _layer_report(net: Net, layer: Layer, plan: Plan, seen: Extremes, arch: Architecture) -> LayerReport:
+def _layer_report(net: Net, layer: Layer, plan: QuantizationPlan, seen: Extremes, arch: Architecture) -> LayerReport:
     observed = round(_largest(layer, plan, seen))
     return LayerReport(
         name=layer.name,

@@ -6,8 +6,8 @@ import math
 
 from tvm_re2na.quantize.layers import MOVING, Layer
 from tvm_re2na.quantize.net import Net
-from tvm_re2na.quantize.options import Range
-from tvm_re2na.quantize.plan import Plan
+from tvm_re2na.quantize.options import IntegerRange
+from tvm_re2na.quantize.plan import QuantizationPlan
 
 
 def activation_bounds(net: Net, layer: Layer) -> tuple[float, float]:
@@ -16,7 +16,7 @@ def activation_bounds(net: Net, layer: Layer) -> tuple[float, float]:
     return net.bounds.get(node.name, (-math.inf, math.inf)) if node is not None else (-math.inf, math.inf)
 
 
-def source_range(net: Net, plan: Plan, tensor: str) -> Range:
+def source_range(net: Net, plan: QuantizationPlan, tensor: str) -> IntegerRange:
     """The integers that a quantised tensor can hold whatever the network's input is."""
     node = net.producer(tensor)
     if node is not None and node.name in net.bounds:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.quantize.options import Range
+from tvm_re2na.quantize.options import IntegerRange
 from tvm_re2na.runtime.descent import descend
 
 SWEEPS = 4
@@ -31,7 +31,7 @@ class WeightSearch:
         self._gram[:, diagonal, diagonal] += self._damping
         self._products = turned @ targets
 
-    def run(self, unit: float, scaled: Matrix, start: Matrix, limits: Range) -> Matrix:
+    def run(self, unit: float, scaled: Matrix, start: Matrix, limits: IntegerRange) -> Matrix:
         """Integer weights (G, K, O) such that rows @ weights * unit is near the targets; `scaled` are the float weights in steps of
         the integers, `start` the integers to begin with."""
         wanted = self._products / np.float32(unit) + self._damping[:, :, None] * scaled

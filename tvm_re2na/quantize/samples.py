@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net
-from tvm_re2na.quantize.observe import Values
+from tvm_re2na.quantize.observe import TensorValues
 from tvm_re2na.runtime.result import Int8Array
-from tvm_re2na.runtime.rows import Window, gather
+from tvm_re2na.runtime.rows import ConvolutionWindow, gather
 
-Rows = npt.NDArray[np.float32]
+FloatRows = npt.NDArray[np.float32]
 MOST_ROWS = 8192
 MOST_VALUES = 2**25  # of a layer's rows: 128 MiB
 
@@ -30,10 +30,10 @@ class Samples:
         self.layers = layers
         self.images = images
         self.pixels: dict[str, npt.NDArray[np.int64]] = {}
-        self._memory: Rows = np.empty(0, np.float32)
-        self._sums: dict[str, list[Rows]] = {layer.name: [] for layer in layers}
+        self._memory: FloatRows = np.empty(0, np.float32)
+        self._sums: dict[str, list[FloatRows]] = {layer.name: [] for layer in layers}
 
-    def add(self, values: Values) -> None:
+    def add(self, values: TensorValues) -> None:
         """One batch of the float network; images beyond the number promised fill up the last batch."""
         for layer in self.layers:
             sums = values[layer.sums]
@@ -52,7 +52,7 @@ class Samples:
         rng = np.random.default_rng(zlib.crc32(layer.name.encode()))
         return np.stack([rng.choice(pixels, each, replace=False) for _ in range(self.images)])
 
-    def targets(self, layer: Layer) -> Rows:
+    def targets(self, layer: Layer) -> FloatRows:
         sums = np.concatenate(self._sums[layer.name]).reshape(-1, groups(layer), self._outputs(layer) // groups(layer))
         return np.ascontiguousarray(sums.transpose(1, 0, 2))
 
@@ -65,10 +65,10 @@ class Samples:
         given = {name: attributes[name] for name in names if name in attributes}
         pixels = self.pixels[layer.name]
         rows = np.empty((groups(layer), pixels.size, weight[0].size), np.int8)
-        gather(np.ascontiguousarray(source), pixels, Window(groups(layer), weight.shape[2:], **given), rows)
+        gather(np.ascontiguousarray(source), pixels, ConvolutionWindow(groups(layer), weight.shape[2:], **given), rows)
         return rows
 
-    def as_floats(self, rows: Int8Array) -> Rows:
+    def as_floats(self, rows: Int8Array) -> FloatRows:
         """Good until the next ones are asked for. They take the last ones' memory where they fit it and it is not far too large:
         new memory costs more than what is done with it, and others need it more."""
         if not rows.size <= self._memory.size <= 2 * rows.size:

@@ -15,28 +15,28 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.accumulators import largest_sum
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.exponents import FINEST, coarsest_exponent
-from tvm_re2na.quantize.layers import Layer, Quantised
+from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
-from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, Range, ScaleRule
-from tvm_re2na.quantize.plan import Plan
+from tvm_re2na.quantize.options import Guarantee, IntegerRange, QuantizeOptions, ScaleRule
+from tvm_re2na.quantize.plan import QuantizationPlan
 
 WEIGHT_CANDIDATES = 4
 
 
-def largest_rule(magnitude: float, limits: Range) -> int:
+def largest_rule(magnitude: float, limits: IntegerRange) -> int:
     """PyParch's exponent (its source, `sf = bits - 1 - ceil(log2(max|x|))`): the largest value just fits, or is clipped by one."""
     return math.ceil(math.log2(magnitude)) - (limits[1] + 1).bit_length() + 1 if magnitude > 0 else 0
 
 
 def start_plan(
     net: Net,
-    quantised: Quantised,
+    quantised: QuantisedLayers,
     seen: Extremes,
     errors: dict[str, npt.NDArray[np.float64]],
     arch: Architecture,
     options: QuantizeOptions,
-) -> Plan:
+) -> QuantizationPlan:
     """Exponents for all groups and weights. Raises QuantizeError where none will do."""
     weights, data = options.ranges(arch)
     if options.scales is ScaleRule.LARGEST:
@@ -46,7 +46,7 @@ def start_plan(
     else:
         group = {name: _least_error(members, seen, errors, data) for name, members in quantised.groups.items()}
     weight = {layer.name: _weight_exponent(net, layer, weights, options.scales) for layer in quantised.layers}
-    plan = Plan(quantised, weights, data, group, weight)
+    plan = QuantizationPlan(quantised, weights, data, group, weight)
     for _ in range(64):
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
         if not any(changed):
@@ -54,7 +54,9 @@ def start_plan(
     raise QuantizeError("no exponents found under which every layer's sums fit the accumulator")
 
 
-def _least_error(members: list[str], seen: Extremes, errors: dict[str, npt.NDArray[np.float64]], limits: Range) -> int:
+def _least_error(
+    members: list[str], seen: Extremes, errors: dict[str, npt.NDArray[np.float64]], limits: IntegerRange
+) -> int:
     """Least summed relative error over the group's members."""
     coarsest = max(coarsest_exponent(seen.magnitude(name), limits) for name in members)
     totals = np.zeros(FINEST)
@@ -72,7 +74,7 @@ def _coarser(error: float, steps: int) -> float:
     return float(error * 4.0**-steps)
 
 
-def _weight_exponent(net: Net, layer: Layer, limits: Range, rule: ScaleRule) -> int:
+def _weight_exponent(net: Net, layer: Layer, limits: IntegerRange, rule: ScaleRule) -> int:
     weight = net.constants[layer.node.inputs[1]]
     if is_sum(weight):
         return 0
@@ -92,13 +94,13 @@ def is_sum(weight: npt.NDArray[np.floating]) -> bool:
     return bool((weight == 1).all())
 
 
-def nearest(values: npt.NDArray[np.floating], exponent: int, limits: Range) -> npt.NDArray[np.int64]:
+def nearest(values: npt.NDArray[np.floating], exponent: int, limits: IntegerRange) -> npt.NDArray[np.int64]:
     """Round to nearest multiples of 2**exponent, saturating at `limits`."""
     return np.clip(np.rint(np.ldexp(values.astype(np.float64), -exponent)), *limits).astype(np.int64)
 
 
 def _fit_layer(
-    net: Net, layer: Layer, seen: Extremes, plan: Plan, arch: Architecture, options: QuantizeOptions
+    net: Net, layer: Layer, seen: Extremes, plan: QuantizationPlan, arch: Architecture, options: QuantizeOptions
 ) -> bool:
     """Raise the weight's exponent until the sums fit, or the result's until the cut is one; whether anything changed."""
     source, result = (plan.quantised.group_of[name] for name in (layer.source, layer.result))

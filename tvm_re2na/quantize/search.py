@@ -7,18 +7,19 @@ clipped and rounded, against the float network's result. So a layer also makes g
 from __future__ import annotations
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.quantize.bench import Bench, Choice, whole_bias
+from tvm_re2na.progress import Progress
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
-from tvm_re2na.quantize.options import Guarantee, Progress, QuantizeOptions, ScaleRule, WeightRounding
-from tvm_re2na.quantize.plan import Integers, Plan
+from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
+from tvm_re2na.quantize.plan import Integers, QuantizationPlan
 from tvm_re2na.quantize.rounding import LARGEST_INPUTS
 from tvm_re2na.quantize.samples import Samples
 from tvm_re2na.quantize.scales import is_sum, nearest
 from tvm_re2na.quantize.segments import Segments
+from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
 COARSER = 6  # further steps for weights that must shrink until no input can overflow their sums
@@ -36,7 +37,7 @@ class WeightsTooFineError(QuantizeError):
 
 def search(
     net: Net,
-    plan: Plan,
+    plan: QuantizationPlan,
     seen: Extremes,
     samples: Samples,
     images: Calibration,
@@ -55,33 +56,33 @@ def search(
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):
         source = segments.value(layer.source, [other.source for other in layers[index:]])
-        _decide(Bench(net, plan, layer, seen, samples, source, arch, options), plan, layer, options)
+        _decide(LayerTrials(net, plan, layer, seen, samples, source, arch, options), plan, layer, options)
         progress("searching scales and weights", index + 1, len(layers))
     samples.forget_floats()
 
 
-def _decide(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> None:
-    choice = _best(bench, plan, layer, options)
+def _decide(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> None:
+    choice = _best(trials, plan, layer, options)
     plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
     plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
-    plan.noise[layer.name] = bench.snr_db(choice)
+    plan.noise[layer.name] = trials.snr_db(choice)
 
 
-def _best(bench: Bench, plan: Plan, layer: Layer, options: QuantizeOptions) -> Choice:
+def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> Choice:
     results = _result_exponents(plan, layer, options)
-    if is_sum(bench.weight):
+    if is_sum(trials.weight):
         exponents = [0]
     elif options.scales is ScaleRule.LARGEST:
         exponents = [plan.weight[layer.name]]
     else:
         exponents = _weight_exponents(plan, layer, options)
-    choices = [choice for e_w in exponents for choice in bench.choices(e_w, results)]
+    choices = [choice for e_w in exponents for choice in trials.choices(e_w, results)]
     if not choices:
         raise WeightsTooFineError(layer)
     best = min(choices, key=_worth)
-    if not is_sum(bench.weight) and _rounds_together(bench, best, options):
-        tried = exponents if bench.weight.size <= SMALL else [best.e_w]
-        together = [choice for e_w in tried for choice in bench.choices(e_w, results, together=True)]
+    if not is_sum(trials.weight) and _rounds_together(trials, best, options):
+        tried = exponents if trials.weight.size <= SMALL else [best.e_w]
+        together = [choice for e_w in tried for choice in trials.choices(e_w, results, together=True)]
         best = min([best, *together], key=_worth)
     return best
 
@@ -91,19 +92,19 @@ def _worth(choice: Choice) -> tuple[float, int]:
     return choice.error, -choice.e_w
 
 
-def _weight_exponents(plan: Plan, layer: Layer, options: QuantizeOptions) -> list[int]:
+def _weight_exponents(plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> list[int]:
     steps = (*STEPS, *range(2, COARSER)) if options.guarantee is Guarantee.PROVEN else STEPS
     return [plan.weight[layer.name] + step for step in steps]
 
 
-def _result_exponents(plan: Plan, layer: Layer, options: QuantizeOptions) -> list[int]:
+def _result_exponents(plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> list[int]:
     """A group that several layers write, or that additions join, keeps what all its members need."""
     start = plan.exponent(layer.result)
     free = options.scales is ScaleRule.SEARCHED and plan.quantised.is_free(layer)
     return [start + step for step in STEPS] if free else [start]
 
 
-def _rounds_together(bench: Bench, nearest_best: Choice, options: QuantizeOptions) -> bool:
+def _rounds_together(trials: LayerTrials, nearest_best: Choice, options: QuantizeOptions) -> bool:
     if options.rounding is WeightRounding.AUTO:
-        return bench.rows.shape[2] <= LARGEST_INPUTS and bench.snr_db(nearest_best) < PAYS_BELOW_DB
+        return trials.rows.shape[2] <= LARGEST_INPUTS and trials.snr_db(nearest_best) < PAYS_BELOW_DB
     return options.rounding is WeightRounding.SEARCHED

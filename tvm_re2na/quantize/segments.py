@@ -15,15 +15,14 @@ from tvm_re2na.quantize.emit import emit, int8_name
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import batch_size, batches
-from tvm_re2na.quantize.plan import Plan
-
-Int8Array = npt.NDArray[np.int8]
+from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.runtime.result import Int8Array
 
 
 class Segments:
     """`value(tensor)`: a tensor of the quantised network on all images, under the plan as it stands when it is first asked for."""
 
-    def __init__(self, net: Net, plan: Plan, images: Calibration) -> None:
+    def __init__(self, net: Net, plan: QuantizationPlan, images: Calibration) -> None:
         self.net = net
         self.plan = plan
         self.images = images

@@ -12,10 +12,10 @@ import onnx
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.data import Dataset
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeError, QuantizeOptions
 from tvm_re2na.survey.cases import HERE, Workers, each_case
-from tvm_re2na.survey.measure import WIDTHS, Bench, open_bench
+from tvm_re2na.survey.measure import WIDTHS, SurveyedModel, open_surveyed_model
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,19 @@ def survey_bits(
     workers: Workers = HERE,
 ) -> BitsSurvey:
     """Quantise `model` anew for `arch` with each data width, and run all images on its simulator."""
-    bench = open_bench(model, images, calibration, progress)
+    surveyed = open_surveyed_model(model, images, calibration, progress)
     arch = arch or Architecture()
     cases = [(arch, options, bits) for bits in widths]
     known = {"arch": arch, "options": options, "widths": tuple(widths)}
-    return BitsSurvey(each_case(bench, "bits", _row, BitsRow, cases, workers, **known))
+    return BitsSurvey(each_case(surveyed, "bits", _row, BitsRow, cases, workers, **known))
 
 
-def _row(bench: Bench, arch: Architecture, options: QuantizeOptions | None, bits: int) -> BitsRow:
+def _row(surveyed: SurveyedModel, arch: Architecture, options: QuantizeOptions | None, bits: int) -> BitsRow:
     try:
         machine = dataclasses.replace(arch, data_bits=bits)
-        quantized = bench.quantize(machine, options)
-        outputs, overflows = bench.on_re2na(quantized.model, machine, f"{bits} bits")
+        quantized = surveyed.quantize(machine, options)
+        outputs, overflows = surveyed.on_re2na(quantized.model, machine, f"{bits} bits")
     except (QuantizeError, CompileError) as error:
-        return BitsRow(bits, None, bench.top1, None, error=str(error))
-    scores = bench.share(outputs), bench.top1
-    return BitsRow(bits, *scores, overflows, bench.agreement(outputs), bench.snr_db(outputs))
+        return BitsRow(bits, None, surveyed.top1, None, error=str(error))
+    scores = surveyed.share(outputs), surveyed.top1
+    return BitsRow(bits, *scores, overflows, surveyed.agreement(outputs), surveyed.snr_db(outputs))

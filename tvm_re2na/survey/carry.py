@@ -4,7 +4,7 @@ A product of two b-bit numbers takes 2 b - 1 bits; every doubling of the sum bey
 weights: at most their L1 norm times the largest input (`worst_case`), in practice what the images make of it (`observed_max`). An
 accumulator of 17 bits holds two carry bits of 8-bit data: the quantiser chooses scales that stay below. `free` is what the layer
 would take on an accumulator without limit, and `largest` what it takes there under PyParch's rule for scales, for a comparison
-with the group's table.
+with the hardware group's table.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from onnx import numpy_helper
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.data import Dataset
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizationReport, QuantizedModel, QuantizeOptions
 from tvm_re2na.quantize.options import Guarantee, ScaleRule, WeightRounding
 from tvm_re2na.survey.cases import HERE, Workers, each_case
-from tvm_re2na.survey.measure import Bench, open_bench
+from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
 
 UNLIMITED = 32  # accumulator bits that no network here fills
 ACCUMULATORS = (20, 19, 18, 17, 16, 15, 14)
@@ -91,16 +91,16 @@ def survey_carry(
 ) -> CarrySurvey:
     """Carry bits of every layer on the calibration images, and overflows on `images` for each width of the accumulator."""
     arch, options = arch or Architecture(), options or QuantizeOptions()
-    bench = open_bench(model, images, calibration, progress)
+    surveyed = open_surveyed_model(model, images, calibration, progress)
     unlimited = dataclasses.replace(arch, acc_bits=UNLIMITED)
-    chosen = bench.quantize(arch, options)
-    free = bench.quantize(unlimited, dataclasses.replace(options, guarantee=Guarantee.OFF))
-    largest = bench.quantize(unlimited, PYPARCH)
+    chosen = surveyed.quantize(arch, options)
+    free = surveyed.quantize(unlimited, dataclasses.replace(options, guarantee=Guarantee.OFF))
+    largest = surveyed.quantize(unlimited, PYPARCH)
     rows = _rows(chosen, free.report, largest)
-    sums = sum_count(bench, free.model)
+    sums = sum_count(surveyed, free.model)
     cases = [(arch, options, bits, free.model, sums) for bits in accumulators]
     known = {"arch": arch, "options": options, "accumulators": tuple(accumulators)}
-    return CarrySurvey(rows, each_case(bench, "carry", _accumulator, AccumulatorRow, cases, workers, **known))
+    return CarrySurvey(rows, each_case(surveyed, "carry", _accumulator, AccumulatorRow, cases, workers, **known))
 
 
 def _rows(chosen: QuantizedModel, free: QuantizationReport, largest: QuantizedModel) -> tuple[CarryRow, ...]:
@@ -134,17 +134,17 @@ def _l1_norm(weight: np.ndarray) -> int:
 
 
 def _accumulator(
-    bench: Bench, arch: Architecture, options: QuantizeOptions, bits: int, free: onnx.ModelProto, sums: int
+    surveyed: SurveyedModel, arch: Architecture, options: QuantizeOptions, bits: int, free: onnx.ModelProto, sums: int
 ) -> AccumulatorRow:
     machine = dataclasses.replace(arch, acc_bits=bits, acc_overflow=AccOverflow.WRAP)
-    outputs, overflows = bench.on_re2na(free, machine, f"{bits}-bit accumulator")
-    own = bench.quantize(machine, options)
-    chosen, still = bench.on_re2na(own.model, machine, f"{bits}-bit accumulator, own scales")
-    share = overflows / (sums * len(bench.images))
-    return AccumulatorRow(bits, overflows, share, bench.share(outputs), still, bench.share(chosen))
+    outputs, overflows = surveyed.on_re2na(free, machine, f"{bits}-bit accumulator")
+    own = surveyed.quantize(machine, options)
+    chosen, still = surveyed.on_re2na(own.model, machine, f"{bits}-bit accumulator, own scales")
+    share = overflows / (sums * len(surveyed.images))
+    return AccumulatorRow(bits, overflows, share, surveyed.share(outputs), still, surveyed.share(chosen))
 
 
-def sum_count(bench: Bench, model: onnx.ModelProto) -> int:
+def sum_count(surveyed: SurveyedModel, model: onnx.ModelProto) -> int:
     """Sums that the linear layers make of one image: the elements of their outputs."""
     inferred = onnx.shape_inference.infer_shapes(model)
     shapes = {value.name: value.type.tensor_type.shape.dim for value in inferred.graph.value_info}

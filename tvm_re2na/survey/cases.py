@@ -10,14 +10,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tvm_re2na.comparison_shards import one_at_a_time
 from tvm_re2na.identity import identity
-from tvm_re2na.parallel.engine import open_engine
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, run_all_shards
-from tvm_re2na.pipeline import silent
-from tvm_re2na.survey.measure import Bench
-from tvm_re2na.trio import one_at_a_time
+from tvm_re2na.parallel.worker_pool import open_worker_pool
+from tvm_re2na.progress import silent
+from tvm_re2na.survey.measure import SurveyedModel
 
 Row = TypeVar("Row")
 
@@ -36,7 +36,7 @@ HERE = Workers()
 
 
 def each_case(
-    bench: Bench,
+    surveyed: SurveyedModel,
     survey: str,
     measure: Callable[..., Row],
     row: type[Row],
@@ -44,26 +44,28 @@ def each_case(
     workers: Workers,
     **settings: Any,
 ) -> tuple[Row, ...]:
-    """`measure(bench, *case)`, which is a `row` of plain fields, for each case in order.
+    """`measure(surveyed, *case)`, which is a `row` of plain fields, for each case in order.
 
-    `settings`: what the rows follow from besides the bench. Raises what `measure` raises, JournalError or WorkersLostError.
+    `settings`: what the rows follow from besides the surveyed. Raises what `measure` raises, JournalError or WorkersLostError.
     """
 
     def run() -> dict[str, object]:
-        data = {"model": bench.model, "data": bench.images, "calibration": bench.calibration}
+        data = {"model": surveyed.model, "data": surveyed.images, "calibration": surveyed.calibration}
         return identity(f"survey {survey}", **data, **settings)
 
     with (
-        open_engine(workers.executor, workers.jobs) as engine,
+        open_worker_pool(workers.executor, workers.jobs) as pool,
         open_journal(workers.resume, run, len(cases)) as journal,
     ):
-        here = engine.here and journal is None
-        shown = bench if here else dataclasses.replace(bench, progress=silent)
-        handle = engine.ship(shown)
-        sizes = [len(bench.images)] * len(cases)
+        here = pool.here and journal is None
+        shown = surveyed if here else dataclasses.replace(surveyed, progress=silent)
+        handle = pool.ship(shown)
+        sizes = [len(surveyed.images)] * len(cases)
         job = Job(measure_case, lambda index: (handle, measure, cases[index]), sizes, lambda index: f"case {index + 1}")
-        progress = functools.partial(silent if here else bench.progress, f"survey {survey}")  # the bench tells its own
-        found = run_all_shards(engine, job, progress, journal)
+        progress = functools.partial(
+            silent if here else surveyed.progress, f"survey {survey}"
+        )  # the surveyed tells its own
+        found = run_all_shards(pool, job, progress, journal)
     return tuple(row(**fields) for fields in found)
 
 
@@ -73,5 +75,5 @@ def measure_case(handle: Handle, measure: Callable[..., Any], case: tuple[Any, .
         return dataclasses.asdict(measure(handle.open(_itself), *case))
 
 
-def _itself(bench: Bench) -> Bench:
-    return bench
+def _itself(surveyed: SurveyedModel) -> SurveyedModel:
+    return surveyed

@@ -18,7 +18,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
 from tvm_re2na.evaluate import count_hits, float_runner
 from tvm_re2na.model_file import ModelError
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 from tvm_re2na.runtime import library
 
@@ -28,7 +28,7 @@ BATCH = 50  # images per run, where the model leaves it open
 
 
 @dataclass(frozen=True)
-class Bench:
+class SurveyedModel:
     """A float model with its images; `outputs` are the float model's answers, computed once."""
 
     model: onnx.ModelProto
@@ -77,7 +77,9 @@ class Bench:
         return outputs, library.bridge_totals()["overflows"]
 
 
-def open_bench(model: onnx.ModelProto, images: Dataset, calibration: Dataset, progress: Progress = silent) -> Bench:
+def open_surveyed_model(
+    model: onnx.ModelProto, images: Dataset, calibration: Dataset, progress: Progress = silent
+) -> SurveyedModel:
     """Check model and images and run the float model. Raises ModelError for a quantised model, DataError for wrong images."""
     if pipeline.is_quantized(model):
         raise ModelError("a survey quantises the model itself: it needs the float one")
@@ -85,7 +87,7 @@ def open_bench(model: onnx.ModelProto, images: Dataset, calibration: Dataset, pr
         data.expect_shape(pipeline.model_input(model).image)
     batch = pipeline.model_input(model).batch or min(BATCH, len(images))
     outputs = _collect(float_runner(model), images, batch, "float model", progress)
-    return Bench(model, images, calibration, outputs, progress)
+    return SurveyedModel(model, images, calibration, outputs, progress)
 
 
 def _collect(

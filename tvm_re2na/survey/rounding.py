@@ -1,7 +1,7 @@
 """What the rounding constant buys: half of the cut-off LSB added before the cut, or nothing (truncation).
 
-Under two rules: PyParch's (scales from the largest value, weights rounded to nearest), as in the group's table, and this package's
-search. A truncating machine is measured twice: as it is, and with corrected biases, which take the half up.
+Under two rules: PyParch's (scales from the largest value, weights rounded to nearest), as in the hardware group's table, and this
+package's search. A truncating machine is measured twice: as it is, and with corrected biases, which take the half up.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import onnx
 
 from tvm_re2na.codegen.arch import Architecture, Rounding
 from tvm_re2na.data import Dataset
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions
 from tvm_re2na.quantize.options import ScaleRule, WeightRounding
 from tvm_re2na.survey.cases import HERE, Workers, each_case
-from tvm_re2na.survey.measure import WIDTHS, Bench, open_bench
+from tvm_re2na.survey.measure import WIDTHS, SurveyedModel, open_surveyed_model
 
 RULES = {
     "pyparch": QuantizeOptions(
@@ -62,14 +62,14 @@ def survey_rounding(
     workers: Workers = HERE,
 ) -> RoundingSurvey:
     """Quantise `model` for machines that round and that truncate, at each data width under both rules."""
-    bench = open_bench(model, images, calibration, progress)
+    surveyed = open_surveyed_model(model, images, calibration, progress)
     arch = arch or Architecture()
     cases = [(arch, bits, rule) for rule in RULES for bits in widths]
     known = {"arch": arch, "widths": tuple(widths)}
-    return RoundingSurvey(bench.top1, each_case(bench, "rounding", _row, RoundingRow, cases, workers, **known))
+    return RoundingSurvey(surveyed.top1, each_case(surveyed, "rounding", _row, RoundingRow, cases, workers, **known))
 
 
-def _row(bench: Bench, arch: Architecture, bits: int, rule: str) -> RoundingRow:
+def _row(surveyed: SurveyedModel, arch: Architecture, bits: int, rule: str) -> RoundingRow:
     plain = RULES[rule]
     corrected = dataclasses.replace(plain, bias_correction=True)
     cases = [(Rounding.HALF_UP, plain), (Rounding.TRUNCATE, plain), (Rounding.TRUNCATE, corrected)]
@@ -77,9 +77,9 @@ def _row(bench: Bench, arch: Architecture, bits: int, rule: str) -> RoundingRow:
     overflows = 0
     for mode, options in cases:
         machine = dataclasses.replace(arch, data_bits=bits, rounding=mode)
-        quantized = bench.quantize(machine, options)
-        outputs, more = bench.on_re2na(quantized.model, machine, f"{bits} bits, {rule}, {mode.name.lower()}")
-        shares.append(bench.share(outputs))
+        quantized = surveyed.quantize(machine, options)
+        outputs, more = surveyed.on_re2na(quantized.model, machine, f"{bits} bits, {rule}, {mode.name.lower()}")
+        shares.append(surveyed.share(outputs))
         overflows += more
     half_up, truncate, taken_up = shares
     return RoundingRow(bits, rule, half_up, truncate, taken_up, overflows)

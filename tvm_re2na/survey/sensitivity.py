@@ -13,10 +13,10 @@ import onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset
-from tvm_re2na.pipeline import Progress, silent
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions
 from tvm_re2na.survey.cases import HERE, Workers, each_case
-from tvm_re2na.survey.measure import Bench, open_bench
+from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ def survey_sensitivity(
 ) -> SensitivitySurvey:
     """Quantise `model` as a whole, then once with each layer alone and once with each left out."""
     arch, options = arch or Architecture(), options or QuantizeOptions()
-    bench = open_bench(model, images, calibration, progress)
-    whole = bench.quantize(arch, options)
-    outputs = bench.on_cpu(whole.model, "all layers")
+    surveyed = open_surveyed_model(model, images, calibration, progress)
+    whole = surveyed.quantize(arch, options)
+    outputs = surveyed.on_cpu(whole.model, "all layers")
     names = frozenset(layer.name for layer in whole.report.layers)
     cases = [
         (arch, options, names, layer.name, layer.snr_db, f"layer {index + 1} of {len(names)}")
         for index, layer in enumerate(whole.report.layers)
     ]
-    rows = each_case(bench, "sensitivity", _row, SensitivityRow, cases, workers, arch=arch, options=options)
-    return SensitivitySurvey(bench.top1, bench.share(outputs), bench.snr_db(outputs), rows)
+    rows = each_case(surveyed, "sensitivity", _row, SensitivityRow, cases, workers, arch=arch, options=options)
+    return SensitivitySurvey(surveyed.top1, surveyed.share(outputs), surveyed.snr_db(outputs), rows)
 
 
 def _row(
-    bench: Bench,
+    surveyed: SurveyedModel,
     arch: Architecture,
     options: QuantizeOptions,
     names: frozenset[str],
@@ -79,14 +79,14 @@ def _row(
     snr_db: float,
     stage: str,
 ) -> SensitivityRow:
-    alone = _partly(bench, arch, options, names - {layer}, f"{stage} alone")
-    without = _partly(bench, arch, options, frozenset({layer}), f"all but {stage}")
+    alone = _partly(surveyed, arch, options, names - {layer}, f"{stage} alone")
+    without = _partly(surveyed, arch, options, frozenset({layer}), f"all but {stage}")
     return SensitivityRow(layer, snr_db, *alone, *without)
 
 
 def _partly(
-    bench: Bench, arch: Architecture, options: QuantizeOptions, keep_float: frozenset[str], stage: str
+    surveyed: SurveyedModel, arch: Architecture, options: QuantizeOptions, keep_float: frozenset[str], stage: str
 ) -> tuple[float | None, float]:
-    model = bench.quantize(arch, dataclasses.replace(options, keep_float=keep_float)).model
-    outputs = bench.on_cpu(model, stage)
-    return bench.share(outputs), bench.snr_db(outputs)
+    model = surveyed.quantize(arch, dataclasses.replace(options, keep_float=keep_float)).model
+    outputs = surveyed.on_cpu(model, stage)
+    return surveyed.share(outputs), surveyed.snr_db(outputs)

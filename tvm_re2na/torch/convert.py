@@ -10,29 +10,29 @@ import torch
 from torch import Tensor, fx, nn
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.progress import Progress
 from tvm_re2na.quantize import QuantizationReport, QuantizeOptions
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import load_net
 from tvm_re2na.quantize.net import Net
-from tvm_re2na.quantize.options import Progress
-from tvm_re2na.quantize.plan import Plan
+from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.quantizer import Decision, decide
 from tvm_re2na.torch.export import float_onnx
 from tvm_re2na.torch.layers import QInput, QLayer, QLinearLayer
 from tvm_re2na.torch.replace import Layers, replace_layers
 
-Images: TypeAlias = Tensor | npt.NDArray[np.float32]
-Weights: TypeAlias = Literal["quantised", "float"]
+ImageTensor: TypeAlias = Tensor | npt.NDArray[np.float32]
+StartWeights: TypeAlias = Literal["quantised", "float"]
 
 
 def convert(
     model: nn.Module,
-    calibration: Images,
+    calibration: ImageTensor,
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,
     layers: Layers | None = None,
-    weights: Weights = "quantised",
+    weights: StartWeights = "quantised",
     progress: Progress | None = None,
 ) -> fx.GraphModule:
     """The model with its layers replaced by Re²Na's (see `replace_layers`), calibrated: it computes what the machine does.
@@ -48,11 +48,11 @@ def convert(
 
 def calibrate(
     model: nn.Module,
-    calibration: Images,
+    calibration: ImageTensor,
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,
-    weights: Weights = "quantised",
+    weights: StartWeights = "quantised",
     progress: Progress | None = None,
 ) -> QuantizationReport:
     """Give a model that is made of Q-layers its machine, exponents, weights and biases; returns the quantiser's report."""
@@ -69,7 +69,7 @@ def calibrate(
     return found.report
 
 
-def _exponent(net: Net, plan: Plan, name: str, module: QLayer) -> int | None:
+def _exponent(net: Net, plan: QuantizationPlan, name: str, module: QLayer) -> int | None:
     """That of the layer's result; a sum that goes into an activation has the activation's."""
     tensor = net.input_name if isinstance(module, QInput) else next(n.output for n in net.nodes if n.name == name)
     behind = net.only_consumer(tensor)
@@ -78,7 +78,7 @@ def _exponent(net: Net, plan: Plan, name: str, module: QLayer) -> int | None:
     return plan.exponent(tensor) if tensor in plan.quantised.group_of else None
 
 
-def _decided(module: QLayer, layer: Layer, found: Decision, weights: Weights) -> None:
+def _decided(module: QLayer, layer: Layer, found: Decision, weights: StartWeights) -> None:
     if not isinstance(module, QLinearLayer) or module.bias is None:
         raise TypeError(f"{layer.name}: {type(module).__name__}, expected a linear Q-layer with a bias")
     plan = found.plan

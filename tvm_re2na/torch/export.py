@@ -16,10 +16,10 @@ from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.fold import fold
-from tvm_re2na.quantize.layers import Quantised, find_layers
+from tvm_re2na.quantize.layers import QuantisedLayers, find_layers
 from tvm_re2na.quantize.load import load_net
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.plan import Integers, Plan
+from tvm_re2na.quantize.plan import Integers, QuantizationPlan
 from tvm_re2na.torch.layers import QInput, QLayer, QLinearLayer
 
 OPSET = 17
@@ -148,7 +148,7 @@ class _Writer:
 # ---- the quantised network
 
 
-def _plan(net: Net, model: nn.Module) -> Plan:
+def _plan(net: Net, model: nn.Module) -> QuantizationPlan:
     quantised = find_layers(net)
     modules = {name: module for name, module in model.named_modules() if isinstance(module, QLayer)}
     linear = [modules[layer.name] for layer in quantised.layers]
@@ -156,7 +156,7 @@ def _plan(net: Net, model: nn.Module) -> Plan:
         raise ExportError("the model has no convolution or dense layer")
     first = linear[0]
     limits = first.weight_limits if isinstance(first, QLinearLayer) else None
-    plan = Plan(
+    plan = QuantizationPlan(
         quantised,
         limits or (first.arch.data_min, first.arch.data_max),
         first.limits,
@@ -173,7 +173,7 @@ def _plan(net: Net, model: nn.Module) -> Plan:
     return plan
 
 
-def _groups(net: Net, quantised: Quantised, modules: dict[str, QLayer]) -> dict[str, int]:
+def _groups(net: Net, quantised: QuantisedLayers, modules: dict[str, QLayer]) -> dict[str, int]:
     """The exponent of every group, which all layers that write to it must have."""
     tensors = {node.name: node.output for node in net.nodes}
     found: dict[str, int] = {}

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from tvm_re2na.codegen.errors import Re2naError
-from tvm_re2na.quantize.options import Progress
+from tvm_re2na.progress import Progress
 from tvm_re2na.torch.arithmetic import quantise, scale
 from tvm_re2na.torch.layers import QLinearLayer
 

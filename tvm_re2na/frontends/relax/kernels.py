@@ -8,11 +8,11 @@ import tvm
 from tvm import relax, tirx
 
 from tvm_re2na.codegen.offload.operator import Operator
-from tvm_re2na.kernels.convolution import Convolution
-from tvm_re2na.kernels.dense import Dense
+from tvm_re2na.kernels.convolution import ConvolutionKernel
+from tvm_re2na.kernels.dense import DenseKernel
 from tvm_re2na.kernels.instructions import Instructions
-from tvm_re2na.kernels.layers import Layer, function_of, layer_of, name_of
 from tvm_re2na.kernels.scaling import Scaling
+from tvm_re2na.kernels.selection import KernelLayer, function_of, layer_of, name_of
 
 MACS_ATTR = "re2na_macs"
 
@@ -22,7 +22,7 @@ class Kernels:
 
     def __init__(self, isa: Instructions) -> None:
         self._isa = isa
-        self._variables: dict[Convolution | Dense, tvm.ir.GlobalVar] = {}
+        self._variables: dict[ConvolutionKernel | DenseKernel, tvm.ir.GlobalVar] = {}
         self.functions: dict[tvm.ir.GlobalVar, tirx.PrimFunc] = {}
 
     def call(self, op: Operator, data: Any, scaling: Scaling) -> Any:
@@ -33,7 +33,7 @@ class Kernels:
         result = self._call(layer, data)
         return result if layer.result == op.output.sizes else relax.op.reshape(result, list(op.output.sizes))
 
-    def _call(self, layer: Layer, data: Any) -> Any:
+    def _call(self, layer: KernelLayer, data: Any) -> Any:
         kernel = layer.kernel
         if kernel not in self._variables:
             self._variables[kernel] = variable = tvm.ir.GlobalVar(name_of(kernel, len(self.functions)))

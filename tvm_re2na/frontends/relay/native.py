@@ -17,13 +17,13 @@ from tvm_re2na.frontends.relay.describe import parts_of, shape_of
 from tvm_re2na.frontends.relay.exact import BYTES
 from tvm_re2na.frontends.relay.partition import composite_kind, composites, inline_composites, operator_of
 from tvm_re2na.frontends.relay.patterns import form_table
-from tvm_re2na.kernels.convolution import Convolution
-from tvm_re2na.kernels.dense import Dense
+from tvm_re2na.kernels.convolution import ConvolutionKernel
+from tvm_re2na.kernels.dense import DenseKernel
 from tvm_re2na.kernels.instructions import LEVEL, Instructions, instructions_of
-from tvm_re2na.kernels.layers import Layer, function_of, layer_of, name_of
 from tvm_re2na.kernels.scaling import is_computable, scaling_of
+from tvm_re2na.kernels.selection import KernelLayer, function_of, layer_of, name_of
 
-Kernel = Convolution | Dense
+Kernel = ConvolutionKernel | DenseKernel
 COMPILER = "re2na_cpu"
 KERNELS_ATTR = "re2na_kernels"
 TARGET_ATTR = "re2na_target"
@@ -52,7 +52,7 @@ def with_kernels(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     return relay.transform.InferType()(mod)
 
 
-def kernel_layer(call: relay.Call, isa: Instructions) -> Layer | None:
+def kernel_layer(call: relay.Call, isa: Instructions) -> KernelLayer | None:
     """How a call of a composite function is computed; None where its arithmetic is not that of a kernel."""
     kind = composite_kind(call)
     if kind not in LINEAR:
@@ -83,7 +83,7 @@ def _fits(op: Operator) -> bool:
 class _Calls(relay.ExprMutator):  # type: ignore[misc]
     """Replaces calls of composite functions by calls of kernels."""
 
-    def __init__(self, layers: Mapping[relay.Call, Layer], functions: Mapping[Kernel, relay.Function]) -> None:
+    def __init__(self, layers: Mapping[relay.Call, KernelLayer], functions: Mapping[Kernel, relay.Function]) -> None:
         super().__init__()
         self._layers = layers
         self._functions = functions

@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 from tests.cli.conftest import Command
-from tests.guests.qonnx_network import qonnx_network
+from tests.prequantized.qonnx_network import qonnx_network
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.evaluate import float_runner
-from tvm_re2na.guests import GuestError, requantize, to_qdq
+from tvm_re2na.prequantized import PrequantizedError, requantize, to_qdq
 
 FORMS = [
     {},
@@ -29,12 +29,12 @@ def test_the_same_numbers_as_qonnx(form: dict[str, float]) -> None:
     execution = pytest.importorskip("qonnx.core.onnx_exec")
     wrapper = pytest.importorskip("qonnx.core.modelwrapper")
     shapes = pytest.importorskip("qonnx.transformation.infer_shapes")
-    guest = qonnx_network(**form)
+    given = qonnx_network(**form)
     x = np.random.default_rng(2).normal(size=(1, 2, 6, 6)).astype(np.float32)
-    expected = execution.execute_onnx(wrapper.ModelWrapper(guest).transform(shapes.InferShapes()), {"input": x})[
+    expected = execution.execute_onnx(wrapper.ModelWrapper(given).transform(shapes.InferShapes()), {"input": x})[
         "output"
     ]
-    standard = to_qdq(guest)
+    standard = to_qdq(given)
     onnx.checker.check_model(standard, full_check=True)
     np.testing.assert_array_equal(float_runner(standard)(x)[0], expected)
     assert len(np.unique(expected)) > 3
@@ -49,20 +49,20 @@ def test_exact_is_offloaded_as_it_is(re2na: Command, tmp_path: Path) -> None:
     found = re2na("compare", tmp_path / "net.onnx", "--data", tmp_path / "data.npz", "--json").json
     assert found["bit_identical"] is True
     assert found["offloaded_macs_share"] == 1.0
-    guest = (tmp_path / "net.onnx").read_bytes()
-    arguments = ("--calibration", tmp_path / "data.npz", "--output", tmp_path / "twin.onnx")
+    given = (tmp_path / "net.onnx").read_bytes()
+    arguments = ("--calibration", tmp_path / "data.npz", "--output", tmp_path / "requantized.onnx")
     made = re2na("requantize", tmp_path / "net.onnx", *arguments)
     assert made.code == 0, made.stderr
     assert "exact on this machine as it is" in made.stdout
-    assert not (tmp_path / "twin.onnx").exists()
-    assert (tmp_path / "net.onnx").read_bytes() == guest
+    assert not (tmp_path / "requantized.onnx").exists()
+    assert (tmp_path / "net.onnx").read_bytes() == given
 
 
 def test_four_bits_on_a_four_bit_machine() -> None:
     images = np.random.default_rng(2).normal(size=(8, 2, 6, 6)).astype(np.float32)
-    guest = qonnx_network(bits=4, scale=2**-3)
-    assert requantize(guest, images).report.exact
-    assert not requantize(guest, images, arch=Architecture(data_bits=4)).report.exact  # its weights have 8
+    given = qonnx_network(bits=4, scale=2**-3)
+    assert requantize(given, images).report.exact
+    assert not requantize(given, images, arch=Architecture(data_bits=4)).report.exact  # its weights have 8
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_four_bits_on_a_four_bit_machine() -> None:
     ],
 )
 def test_what_has_no_form_is_named(re2na: Command, tmp_path: Path, form: dict[str, object], words: str) -> None:
-    guest = qonnx_network(**form)
-    with pytest.raises(GuestError, match=words):
-        to_qdq(guest)
-    onnx.save(guest, tmp_path / "net.onnx")
+    given = qonnx_network(**form)
+    with pytest.raises(PrequantizedError, match=words):
+        to_qdq(given)
+    onnx.save(given, tmp_path / "net.onnx")
     found = re2na("explain", tmp_path / "net.onnx")
     assert found.code == 2
     assert words in found.stderr

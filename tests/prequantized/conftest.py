@@ -38,7 +38,7 @@ def quantised(source: Path, images: np.ndarray, form: tuple[str, str, bool], pat
 
 
 @pytest.fixture(scope="session")
-def ort_guest(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def ort_model(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """LeNet-5, quantised by ONNX Runtime in a form."""
     folder = tmp_path_factory.mktemp("ort")
     images = load_dataset(demo_data / "mnist_calibration128.npz").x[:32]
@@ -47,7 +47,7 @@ def ort_guest(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
 
 @pytest.fixture(scope="session")
-def small_guest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[..., Path], Path]:
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[..., Path], Path]:
     """The same of a convolution and a dense layer, which TVM is quicker with; and its images."""
     folder = tmp_path_factory.mktemp("small_ort")
     net, source, data = FloatNet(), folder / "small.onnx", folder / "images.npz"

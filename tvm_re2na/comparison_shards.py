@@ -1,4 +1,4 @@
-"""One network three ways - float, CPU, Re²Na - and shards of images through all of them, in this process or in others."""
+"""Shards of images through one network's three runners (float, CPU, Re²Na), in this process or in others."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from tvm_re2na.artefacts import Artefact, artefacts, open_library
 from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import Dataset, FloatArray, LabelArray, in_memory
-from tvm_re2na.float_runner import Runner, float_runner
+from tvm_re2na.float_runner import BatchRunner, float_runner
 from tvm_re2na.identity import versions
 from tvm_re2na.npz import DataError
 from tvm_re2na.parallel.cuts import Cuts, most_waiting
-from tvm_re2na.parallel.engine import Engine
 from tvm_re2na.parallel.journal import Journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, VersionError, run_all_shards
-from tvm_re2na.pipeline import Progress
+from tvm_re2na.parallel.worker_pool import WorkerPool
+from tvm_re2na.progress import Progress
 from tvm_re2na.runtime import library
 from tvm_re2na.tally import Tally
 
 
 @dataclass(frozen=True)
-class Trio:
+class ThreeRunners:
     """Functions that run one batch of images."""
 
-    reference: Runner
-    cpu: Runner
-    re2na: Runner
+    reference: BatchRunner
+    cpu: BatchRunner
+    re2na: BatchRunner
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedRunners:
     """The same for other processes: models, and what was built of them for `processor`; empty if it cannot be saved."""
 
     model: bytes
@@ -55,18 +55,18 @@ class Packed:
     threads: int | None
 
 
-def pack_trio(
+def pack_runners(
     model: onnx.ModelProto,
     quantized: onnx.ModelProto,
     built: tuple[Artefact, Artefact],
     arch: Architecture,
     batch: int,
     threads: int | None,
-) -> Packed:
+) -> PackedRunners:
     """`built`: for the CPU, and for Re²Na."""
     cpu, re2na = map(_library, built)
     models = model.SerializeToString(), quantized.SerializeToString()
-    return Packed(*models, arch, batch, cpu, re2na, processor(), versions(), threads)
+    return PackedRunners(*models, arch, batch, cpu, re2na, processor(), versions(), threads)
 
 
 def start_simulator(threads: int | None) -> None:
@@ -76,16 +76,16 @@ def start_simulator(threads: int | None) -> None:
         library.bridge_set_threads(threads)
 
 
-def open_trio(packed: Packed) -> Trio:
+def open_runners(packed: PackedRunners) -> ThreeRunners:
     """What was built, where this machine can run it; otherwise built here. Raises VersionError where TVM or we are another."""
     if packed.versions != versions():
         raise VersionError(f"a worker has {versions()}; the work comes from {packed.versions}")
     start_simulator(packed.threads)
     reference = float_runner(onnx.load_from_string(packed.model))
     if packed.cpu and packed.re2na and packed.processor == processor():
-        return Trio(reference, open_library(packed.cpu), open_library(packed.re2na))
+        return ThreeRunners(reference, open_library(packed.cpu), open_library(packed.re2na))
     cpu, re2na = artefacts(onnx.load_from_string(packed.quantized), packed.arch, packed.batch)
-    return Trio(reference, cpu.executor(), re2na.executor())
+    return ThreeRunners(reference, cpu.executor(), re2na.executor())
 
 
 def load_front_end() -> None:
@@ -101,8 +101,8 @@ def _library(artefact: Artefact) -> bytes:
 
 
 def compare_images(
-    engine: Engine,
-    trio: Trio | Handle,
+    pool: WorkerPool,
+    runners: ThreeRunners | Handle,
     images: Dataset,
     cuts: Cuts,
     batch: int,
@@ -114,11 +114,11 @@ def compare_images(
     def arguments(index: int) -> tuple[Any, ...]:
         start, stop = cuts.span(index)
         labels = None if images.y is None else images.y[start:stop]
-        return trio, images.source, images.read(start, stop), labels, batch
+        return runners, images.source, images.read(start, stop), labels, batch
 
     most = most_waiting(cuts, image_bytes(images))
     job = Job(compare_shard, arguments, cuts.sizes(), cuts.name, most)
-    parts = run_all_shards(engine, job, functools.partial(progress, "compare"), journal)
+    parts = run_all_shards(pool, job, functools.partial(progress, "compare"), journal)
     return functools.reduce(operator.add, (Tally(**part) for part in parts))
 
 
@@ -129,10 +129,12 @@ def image_bytes(images: Dataset) -> int:
 one_at_a_time = threading.Lock()  # the simulator's totals are the process's, and TVM's functions no two threads'
 
 
-def compare_shard(trio: Trio | Handle, source: str, x: FloatArray, y: LabelArray | None, batch: int) -> dict[str, Any]:
+def compare_shard(
+    runners: ThreeRunners | Handle, source: str, x: FloatArray, y: LabelArray | None, batch: int
+) -> dict[str, Any]:
     """Some images through all three; the fields of their Tally."""
     with one_at_a_time:
-        opened = trio if isinstance(trio, Trio) else trio.open(open_trio)
+        opened = runners if isinstance(runners, ThreeRunners) else runners.open(open_runners)
         tally, before, seen = Tally(), library.bridge_totals(), 0
         for count, images in in_memory(source, x, y).batches(batch):
             labels = None if y is None else y[seen : seen + count]

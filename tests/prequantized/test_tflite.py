@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("tflite")
 
-from tests.guests.tflite_writer import network
+from tests.prequantized.tflite_writer import network
 from tvm_re2na import pipeline
 from tvm_re2na.cli import main
 from tvm_re2na.codegen.arch import Architecture

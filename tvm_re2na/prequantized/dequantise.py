@@ -1,6 +1,6 @@
 """A quantised ONNX model of any make -> the float model that it approximates.
 
-Rounding is taken out, saturation is not: where the guest's integers end, its function is flat, and that is often its activation
+Rounding is taken out, saturation is not: where the model's integers end, its function is flat, and that is often its activation
 (quantisers drop a ReLU whose work a zero point at the lowest integer does). So each range that a value could leave becomes a
 Clip. The one exception is the range of the model's input, which is dropped: images have bounds of their own.
 """
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 
 import onnx
 
-from tvm_re2na.guests import operators
-from tvm_re2na.guests.encoding import Encoding
-from tvm_re2na.guests.reader import Quantised, Reader
+from tvm_re2na.prequantized import operators
+from tvm_re2na.prequantized.encoding import Encoding
+from tvm_re2na.prequantized.reader import QuantisedTensor, Reader
 from tvm_re2na.quantize.net import Net, Node, from_onnx, to_onnx
 
 MICROSOFT = "com.microsoft"
 
 
 @dataclass(frozen=True)
-class Float:
+class DequantisedModel:
     """`model` is plain float32 ONNX. `activations` in the order of the file; `weights` by the name of the layer they belong to."""
 
     model: onnx.ModelProto
-    activations: tuple[Quantised, ...]
+    activations: tuple[QuantisedTensor, ...]
     weights: dict[str, Encoding]
 
 
-def dequantise(model: onnx.ModelProto) -> Float:
-    """The float model of a guest. Raises GuestError naming the operator that is not known, or what it has."""
+def dequantise(model: onnx.ModelProto) -> DequantisedModel:
+    """The float model of a pre-quantised one. Raises PrequantizedError naming the operator that is not known, or what it has."""
     net = from_onnx(model)
     reader = Reader(net)
     for node in net.nodes:
@@ -44,11 +44,11 @@ def dequantise(model: onnx.ModelProto) -> Float:
         for node in net.nodes
         if node.op in ("Conv", "Gemm", "MatMul") and node.inputs[1] in reader.encodings
     }
-    return Float(to_onnx(net), tuple(reader.activations), weights)
+    return DequantisedModel(to_onnx(net), tuple(reader.activations), weights)
 
 
 def _free_names(net: Net, reader: Reader) -> None:
-    """Inner tensors lose their dots: the quantiser makes its names of a tensor's and a suffix, and so did a guest of its own."""
+    """Inner tensors lose their dots: the quantiser adds suffixes to names, and may have made this model."""
     border = {net.input_name, *net.output_names}
     plain = {name: name.replace(".", "_") for node in net.nodes for name in node.outputs if name not in border}
     taken = border | set(net.constants)
@@ -62,7 +62,7 @@ def _free_names(net: Net, reader: Reader) -> None:
         node.outputs = [plain.get(name, name) for name in node.outputs]
     net.shapes = {plain.get(name, name): shape for name, shape in net.shapes.items()}
     reader.activations = [
-        Quantised(item.name, plain.get(item.tensor, item.tensor), item.encoding) for item in reader.activations
+        QuantisedTensor(item.name, plain.get(item.tensor, item.tensor), item.encoding) for item in reader.activations
     ]
 
 
@@ -79,7 +79,7 @@ def _keep_output_names(net: Net, reader: Reader) -> None:
             node.inputs = [output if name == tensor else name for name in node.inputs]
             node.outputs = [output if name == tensor else name for name in node.outputs]
         renamed = [
-            Quantised(item.name, output, item.encoding) if item.tensor == tensor else item
+            QuantisedTensor(item.name, output, item.encoding) if item.tensor == tensor else item
             for item in reader.activations
         ]
         reader.activations = renamed

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tvm_re2na.codegen.arithmetic import compose
-from tvm_re2na.guests.encoding import Encoding, encoding
-from tvm_re2na.guests.errors import GuestError
-from tvm_re2na.guests.reader import PASSING, Reader
+from tvm_re2na.prequantized.encoding import Encoding, encoding
+from tvm_re2na.prequantized.errors import PrequantizedError
+from tvm_re2na.prequantized.reader import PASSING, Reader
 from tvm_re2na.quantize.net import Node
 
 Read = Callable[[Reader, Node], None]
@@ -18,13 +18,15 @@ DYNAMIC = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuan
 
 
 def read(reader: Reader, node: Node) -> None:
-    """Add the float form of one operator of the guest."""
+    """Add the float form of one operator of the pre-quantised model."""
     known = READERS.get(node.op)
     if known is not None:
         known(reader, node)
         return
     if node.op.startswith("QLinear") or node.op in DYNAMIC or node.op in ("QGemm", "QAttention"):
-        raise GuestError(f"{node.op} {node.name}: this quantised operator is not known; known are {', '.join(READERS)}")
+        raise PrequantizedError(
+            f"{node.op} {node.name}: this quantised operator is not known; known are {', '.join(READERS)}"
+        )
     integers = [
         name for name in node.inputs if name in reader.encodings and reader.now(name) not in reader.net.constants
     ]
@@ -32,7 +34,9 @@ def read(reader: Reader, node: Node) -> None:
         _clip_integers(reader, node)
         return
     if integers and (node.op not in PASSING or node.inputs[0] != integers[0]):
-        raise GuestError(f"{node.op} {node.name}: works on the integers {integers[0]}, which has no known float form")
+        raise PrequantizedError(
+            f"{node.op} {node.name}: works on the integers {integers[0]}, which has no known float form"
+        )
     _plain(reader, node, integers)
 
 
@@ -65,7 +69,9 @@ def _quantize(reader: Reader, node: Node) -> None:
     how = reader.encoding_at(node, 1, axis=int(node.attributes.get("axis", 1)))
     source = reader.now(node.inputs[0])
     if node.attributes.get("block_size", 0):
-        raise GuestError(f"{node.op} {node.name}: block_size {node.attributes['block_size']}, expected no blocks")
+        raise PrequantizedError(
+            f"{node.op} {node.name}: block_size {node.attributes['block_size']}, expected no blocks"
+        )
     if source in reader.net.constants:
         reader.net.constants[node.output] = how.to_integers(reader.net.constants[source])
         reader.encodings[node.output] = how
@@ -75,7 +81,9 @@ def _quantize(reader: Reader, node: Node) -> None:
 
 def _dequantize(reader: Reader, node: Node) -> None:
     if node.attributes.get("block_size", 0):
-        raise GuestError(f"{node.op} {node.name}: block_size {node.attributes['block_size']}, expected no blocks")
+        raise PrequantizedError(
+            f"{node.op} {node.name}: block_size {node.attributes['block_size']}, expected no blocks"
+        )
     made = reader.encodings.get(node.inputs[0])
     integers = reader.constant(node, 0)
     how = reader.encoding_at(node, 1, integers, int(node.attributes.get("axis", 1)))
@@ -85,7 +93,7 @@ def _dequantize(reader: Reader, node: Node) -> None:
         reader.alias[node.output] = reader.real_constant(node, 0, how)
         return
     if made is None or not made.same_as(how):
-        raise GuestError(
+        raise PrequantizedError(
             f"{node.op} {node.name}: {node.inputs[0]} was quantised with another scale or zero point, or is an input"
         )
     reader.alias[node.output] = reader.now(node.inputs[0])
@@ -193,7 +201,7 @@ def _concat(reader: Reader, node: Node) -> None:
 def _average(op: str) -> Read:
     def read_average(reader: Reader, node: Node) -> None:
         if node.attributes.pop("channels_last", 0):
-            raise GuestError(f"{node.op} {node.name}: channels_last 1, expected 0 (N, C, H, W)")
+            raise PrequantizedError(f"{node.op} {node.name}: channels_last 1, expected 0 (N, C, H, W)")
         raw = f"{node.output}.mean"
         reader.emit(op, node.name, [reader.now(node.inputs[0])], raw, **node.attributes)
         reader.integer_result(node, raw, reader.encoding_at(node, 3), node.output)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvm_re2na.guests.errors import GuestError
+from tvm_re2na.prequantized.errors import PrequantizedError
 from tvm_re2na.quantize.net import Array
 
 INT8 = (-128, 127)
@@ -78,15 +78,17 @@ class Encoding:
 
 
 def encoding(where: str, scale: Array | None, zero: Array | None, kind: str, axis: int = 1) -> Encoding:
-    """Of constants of an ONNX file; `kind` is the integers' type. Raises GuestError naming `where`."""
+    """Of constants of an ONNX file; `kind` is the integers' type. Raises PrequantizedError naming `where`."""
     if scale is None:
-        raise GuestError(f"{where}: its scale is computed, expected a constant (dynamic quantisation is not known)")
+        raise PrequantizedError(
+            f"{where}: its scale is computed, expected a constant (dynamic quantisation is not known)"
+        )
     if scale.ndim > 1:
-        raise GuestError(f"{where}: its scale has shape {scale.shape}, expected one per tensor or per channel")
+        raise PrequantizedError(f"{where}: its scale has shape {scale.shape}, expected one per tensor or per channel")
     if not np.isfinite(scale).all() or (scale <= 0).any():
-        raise GuestError(f"{where}: scale {float(scale.min())}, expected finite numbers above 0")
+        raise PrequantizedError(f"{where}: scale {float(scale.min())}, expected finite numbers above 0")
     if kind not in WIDTHS:
-        raise GuestError(f"{where}: its data are {kind}, known are {', '.join(WIDTHS)}")
+        raise PrequantizedError(f"{where}: its data are {kind}, known are {', '.join(WIDTHS)}")
     zeros = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64).reshape(-1)
     return Encoding(scale.astype(np.float64).reshape(-1), zeros, kind, *WIDTHS[kind], axis)
 

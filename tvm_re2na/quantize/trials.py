@@ -1,4 +1,4 @@
-"""One layer on the bench: its samples, and what a choice of exponents and integers is worth."""
+"""Trials of one layer: its samples, and what a choice of exponents and integers is worth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
-from tvm_re2na.quantize.plan import IntArray, Integers, Plan
+from tvm_re2na.quantize.plan import IntArray, Integers, QuantizationPlan
 from tvm_re2na.quantize.ranges import activation_bounds, source_range
 from tvm_re2na.quantize.rounding import Matrix, WeightSearch
 from tvm_re2na.quantize.samples import Samples, groups
@@ -61,14 +61,14 @@ class _Products:
         return high
 
 
-class Bench:
+class LayerTrials:
     """Matrices are one per group: `rows` (G, P, K) are int8, `targets` and `wanted` (G, P, O) the float network's sums and
     results, weights (G, K, O)."""
 
     def __init__(
         self,
         net: Net,
-        plan: Plan,
+        plan: QuantizationPlan,
         layer: Layer,
         seen: Extremes,
         samples: Samples,

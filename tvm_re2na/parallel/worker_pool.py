@@ -20,7 +20,7 @@ from tvm_re2na.runtime.many import processors
 UNKNOWN_WORKERS = 1024  # shards under way on an executor that does not say how many workers it has
 
 
-class Engine(Protocol):
+class WorkerPool(Protocol):
     """`window`: how many shards are worth having under way. `here`: shards run in this process, one after the other."""
 
     @property
@@ -103,7 +103,7 @@ class Processes:
         self._folder.cleanup()
 
 
-class Given:
+class CallersExecutor:
     """The caller's executor, which stays open."""
 
     here, window = False, UNKNOWN_WORKERS
@@ -125,12 +125,12 @@ class Given:
 
 
 @contextmanager
-def open_engine(executor: Executor | None, jobs: int) -> Iterator[Engine]:
+def open_worker_pool(executor: Executor | None, jobs: int) -> Iterator[WorkerPool]:
     """The caller's executor, or `jobs` processes; one job is this process. Raises ValueError for fewer."""
     if jobs < 1:
         raise ValueError(f"jobs = {jobs}: at least one is needed")
     if executor is not None:
-        yield Given(executor)
+        yield CallersExecutor(executor)
     elif jobs == 1:
         yield ThisProcess()
     else:

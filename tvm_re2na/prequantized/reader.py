@@ -1,4 +1,4 @@
-"""What is known of a guest while its operators are read, and the float network that grows meanwhile."""
+"""What is known of a pre-quantised model while its operators are read, and the float network that grows meanwhile."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tvm_re2na.codegen.arithmetic import compose
-from tvm_re2na.guests.encoding import Encoding, encoding
-from tvm_re2na.guests.errors import GuestError
+from tvm_re2na.prequantized.encoding import Encoding, encoding
+from tvm_re2na.prequantized.errors import PrequantizedError
 from tvm_re2na.quantize.net import Array, Net, Node
 
 # integers go through these as they are: results keep the encoding and the range of the first operand
 PASSING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice", "Dropout")
-Range = tuple[float, float]
+RealRange = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """A tensor that the guest quantises: its name there, the float tensor that takes its place, and how it was encoded."""
+class QuantisedTensor:
+    """A tensor that the model quantises: its name there, the float tensor that takes its place, and how it was encoded."""
 
     name: str
     tensor: str
@@ -28,7 +28,7 @@ class Quantised:
 
 @dataclass
 class Reader:
-    """What is known while the guest is read: `alias` maps a tensor of the guest to the float tensor or constant in its place."""
+    """What is known while the model is read: `alias` maps a tensor of it to the float tensor or constant in its place."""
 
     net: Net
     nodes: list[Node] = field(default_factory=list)
@@ -36,8 +36,8 @@ class Reader:
     encodings: dict[str, Encoding] = field(
         default_factory=dict
     )  # of integer tensors, and of constants that were integers
-    ranges: dict[str, Range] = field(default_factory=dict)  # of float tensors
-    activations: list[Quantised] = field(default_factory=list)
+    ranges: dict[str, RealRange] = field(default_factory=dict)  # of float tensors
+    activations: list[QuantisedTensor] = field(default_factory=list)
 
     def now(self, name: str) -> str:
         return self.alias.get(name, name)
@@ -56,7 +56,7 @@ class Reader:
         """The constant integers of an input as a new float constant."""
         integers = self.constant(node, index)
         if integers is None:
-            raise GuestError(f"{node.op} {node.name}: its input {index} is computed, expected a constant")
+            raise PrequantizedError(f"{node.op} {node.name}: its input {index} is computed, expected a constant")
         name = self.net.add_constant(f"{node.inputs[index]}.real", how.to_real(integers))
         self.encodings[name] = how
         return name
@@ -69,7 +69,7 @@ class Reader:
         how = how.within(self.ranges.get(raw, (-math.inf, math.inf)))
         self.encodings[node.output] = how
         self.alias[node.output] = self.saturated(raw, node.output, how)
-        self.activations.append(Quantised(label, self.alias[node.output], how))
+        self.activations.append(QuantisedTensor(label, self.alias[node.output], how))
 
     def saturated(self, raw: str, result: str, how: Encoding) -> str:
         """The tensor that keeps to the range of an encoding: `raw` itself where it does already."""
@@ -80,7 +80,7 @@ class Reader:
             return raw
         return self.clip(raw, result, new)
 
-    def clip(self, raw: str, result: str, bounds: Range) -> str:
+    def clip(self, raw: str, result: str, bounds: RealRange) -> str:
         """A Clip; one that follows another, which nothing else reads, takes its place."""
         last = next((node for node in self.nodes if node.output == raw), None)
         if last is not None and last.op in ("Relu", "Clip") and raw in self.ranges and self._read_once(raw):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from tvm_re2na.guests.encoding import WIDTHS, Encoding
-from tvm_re2na.guests.errors import GuestError
+from tvm_re2na.prequantized.encoding import WIDTHS, Encoding
+from tvm_re2na.prequantized.errors import PrequantizedError
 from tvm_re2na.quantize.net import Array, Net, Node, from_onnx, to_onnx
 
 QUANT, BIPOLAR, OTHERS = ("Quant", "IntQuant"), "BipolarQuant", ("Trunc", "FloatQuant")
@@ -29,7 +29,7 @@ LOWEST_OPSET = 13
 def to_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same function in standard operators; a model without QONNX nodes is returned as it is.
 
-    Raises GuestError for what QuantizeLinear cannot say: more than 8 bits of data, computed scales, other roundings, Trunc.
+    Raises PrequantizedError for what QuantizeLinear cannot say: more than 8 bits of data, computed scales, other roundings, Trunc.
     """
     if not any(_is_qonnx(node) for node in model.graph.node):
         return model
@@ -37,7 +37,7 @@ def to_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes: list[Node] = []
     for node in net.nodes:
         if node.op in OTHERS and "onnx" in node.domain:
-            raise GuestError(f"{node.op} {node.name}: has no form in QuantizeLinear and DequantizeLinear")
+            raise PrequantizedError(f"{node.op} {node.name}: has no form in QuantizeLinear and DequantizeLinear")
         if node.op in QUANT and node.domain:
             _quant(net, node, nodes)
         elif node.op == BIPOLAR and node.domain:
@@ -62,7 +62,7 @@ def _raise_opset(net: Net) -> None:
                 node.op for node in net.nodes if node.op in ("Squeeze", "Unsqueeze", "Split", "Softmax", "ReduceSum")
             ]
             if changed:
-                raise GuestError(
+                raise PrequantizedError(
                     f"opset {opset.version} with {changed[0]}: export it with opset {LOWEST_OPSET} or later"
                 )
             opset.version = LOWEST_OPSET
@@ -75,13 +75,13 @@ def _quant(net: Net, node: Node, nodes: list[Node]) -> None:
         _constant(net, node, nodes, value, how, rounding)
         return
     if rounding not in ("ROUND", "HALF_EVEN"):
-        raise GuestError(f"{node.op} {node.name}: rounding_mode {rounding} of computed data, expected ROUND")
+        raise PrequantizedError(f"{node.op} {node.name}: rounding_mode {rounding} of computed data, expected ROUND")
     if how.kind not in ("int8", "uint8"):
-        raise GuestError(f"{node.op} {node.name}: {how.kind} data, expected at most 8 bits")
+        raise PrequantizedError(f"{node.op} {node.name}: {how.kind} data, expected at most 8 bits")
     source = node.inputs[0]
     if (how.low, how.high) != WIDTHS[how.kind]:
         if not how.per_tensor:
-            raise GuestError(f"{node.op} {node.name}: narrow data with a scale per channel, expected one scale")
+            raise PrequantizedError(f"{node.op} {node.name}: narrow data with a scale per channel, expected one scale")
         bounds = [
             net.add_constant(f"{node.name}.{side}", np.array(bound, np.float32))
             for side, bound in zip(("low", "high"), how.bounds, strict=True)
@@ -97,7 +97,7 @@ def _quant(net: Net, node: Node, nodes: list[Node]) -> None:
 
 def _constant(net: Net, node: Node, nodes: list[Node], value: Array, how: Encoding, rounding: str) -> None:
     if rounding not in ROUNDINGS:
-        raise GuestError(f"{node.op} {node.name}: rounding_mode {rounding}, known are {', '.join(ROUNDINGS)}")
+        raise PrequantizedError(f"{node.op} {node.name}: rounding_mode {rounding}, known are {', '.join(ROUNDINGS)}")
     scale, zero = (how.along(item, value.ndim) for item in (how.scale, how.zero))
     exact = ROUNDINGS[rounding](value.astype(np.float32) / scale.astype(np.float32) + zero)
     integers = np.clip(exact, how.low, how.high).astype(how.kind)
@@ -124,7 +124,9 @@ def _names(net: Net, node: Node, how: Encoding) -> list[str]:
 def _bipolar(net: Net, node: Node, nodes: list[Node]) -> None:
     value, scale = net.constant(node, 0), net.constant(node, 1)
     if value is None or scale is None or scale.size != 1:
-        raise GuestError(f"{node.op} {node.name}: of computed data or with several scales, expected constant weights")
+        raise PrequantizedError(
+            f"{node.op} {node.name}: of computed data or with several scales, expected constant weights"
+        )
     how = Encoding(scale.astype(np.float64).reshape(-1), np.zeros(1, np.int64), "int8", -1, 1)
     _dequantised(net, node, nodes, np.where(value >= 0, 1, -1).astype(np.int8), how)
 
@@ -133,12 +135,12 @@ def _encoding(net: Net, node: Node) -> Encoding:
     where = f"{node.op} {node.name}"
     scale, zero, width = (net.constant(node, index) for index in (1, 2, 3))
     if scale is None or zero is None or width is None:
-        raise GuestError(f"{where}: scale, zero point or width is computed, expected constants")
+        raise PrequantizedError(f"{where}: scale, zero point or width is computed, expected constants")
     if not np.isfinite(scale).all() or (scale <= 0).any():
-        raise GuestError(f"{where}: scale {float(scale.min())}, expected finite numbers above 0")
+        raise PrequantizedError(f"{where}: scale {float(scale.min())}, expected finite numbers above 0")
     bits, signed = float(width.reshape(-1)[0]), bool(node.attributes.get("signed", 1))
     if bits != int(bits) or not 1 <= bits <= 32 or (zero != np.rint(zero)).any():
-        raise GuestError(
+        raise PrequantizedError(
             f"{where}: {bits:g} bits, zero point {float(zero.flat[0]):g}; expected whole numbers, 1 to 32 bits"
         )
     low, high = (-(2 ** (int(bits) - 1)), 2 ** (int(bits) - 1) - 1) if signed else (0, 2 ** int(bits) - 1)
@@ -147,7 +149,7 @@ def _encoding(net: Net, node: Node) -> Encoding:
     holder = 8 if bits <= 8 else 16 if bits <= 16 else 32
     axes = [index for index, size in enumerate(scale.shape) if size > 1]
     if len(axes) > 1:
-        raise GuestError(f"{where}: its scale has shape {scale.shape}, expected one per tensor or per channel")
+        raise PrequantizedError(f"{where}: its scale has shape {scale.shape}, expected one per tensor or per channel")
     kind = f"{'' if signed else 'u'}int{holder}"
     values = scale.astype(np.float64).reshape(-1), zero.astype(np.int64).reshape(-1)
     return Encoding(*values, kind, low, high, axes[0] if axes else 1)

@@ -57,35 +57,38 @@ def export(kind: str, activation: Any, data: Path, path: Path, *, thin: float = 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", EXPORTS)
 def test_signed_is_offloaded_as_it_is(re2na: Command, demo_data: Path, tmp_path: Path, kind: str) -> None:
-    guest = export(kind, SIGNED, demo_data, tmp_path / "net.onnx")
-    before = guest.read_bytes()
-    rows = re2na("explain", guest, "--json").json
+    given = export(kind, SIGNED, demo_data, tmp_path / "net.onnx")
+    before = given.read_bytes()
+    rows = re2na("explain", given, "--json").json
     assert [row["offloaded"] for row in rows if row["op"] in ("conv2d", "dense")] == [True] * 2
-    made = re2na("requantize", guest, "--calibration", demo_data / "mnist_calibration128.npz", "--json")
+    made = re2na("requantize", given, "--calibration", demo_data / "mnist_calibration128.npz", "--json")
     assert made.code == 0, made.stderr
     assert made.json["exact"] and not made.json["written"]
-    compiled = re2na("compile", guest, "--output", tmp_path / "net.re2na", "--json")
+    compiled = re2na("compile", given, "--output", tmp_path / "net.re2na", "--json")
     assert compiled.json["offloaded_macs_share"] == 1.0
-    found = re2na("compare", guest, "--data", demo_data / "mnist_calibration128.npz", "--json").json
+    found = re2na("compare", given, "--data", demo_data / "mnist_calibration128.npz", "--json").json
     assert found["bit_identical"] is True
     assert found["re2na"]["overflows"] == 0
-    assert guest.read_bytes() == before
+    assert given.read_bytes() == before
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", EXPORTS)
 @pytest.mark.parametrize("why", ["unsigned", "overflows"])
-def test_the_rest_gets_a_twin(re2na: Command, demo_data: Path, tmp_path: Path, kind: str, why: str) -> None:
+def test_the_rest_is_requantized(re2na: Command, demo_data: Path, tmp_path: Path, kind: str, why: str) -> None:
     activation, thin = (UNSIGNED, 0.05) if why == "unsigned" else (SIGNED, 1.0)
-    guest, twin = export(kind, activation, demo_data, tmp_path / "net.onnx", thin=thin), tmp_path / "twin.onnx"
+    given, requantized = (
+        export(kind, activation, demo_data, tmp_path / "net.onnx", thin=thin),
+        tmp_path / "requantized.onnx",
+    )
     calibration = demo_data / "mnist_calibration128.npz"
-    rows = [row for row in re2na("explain", guest, "--json").json if row["op"] in ("conv2d", "dense")]
+    rows = [row for row in re2na("explain", given, "--json").json if row["op"] in ("conv2d", "dense")]
     assert {row["rule"] for row in rows} == ({"int8_data"} if why == "unsigned" else {None})
-    made = re2na("requantize", guest, "--calibration", calibration, "--output", twin, "--json")
+    made = re2na("requantize", given, "--calibration", calibration, "--output", requantized, "--json")
     assert made.code == 0, made.stderr
     assert bool(made.json["overflowing"]) == (why == "overflows")
     assert made.json["cost"]["snr_db"] > 20
-    found = re2na("compare", twin, "--data", calibration, "--json")
+    found = re2na("compare", requantized, "--data", calibration, "--json")
     assert found.code == 0, found.stderr
     assert found.json["offloaded_macs_share"] == 1.0
     assert found.json["bit_identical"] is True

@@ -1,4 +1,4 @@
-"""What the float model keeps of a guest: saturation where it is the function, weights, names; and what is refused."""
+"""What the float model keeps of a pre-quantised one: saturation where it is the function, weights, names; and what is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.frontends.qlinear import qlinear_network
 from tvm_re2na import load_dataset, load_model
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.evaluate import float_runner
-from tvm_re2na.guests import GuestError, dequantise, requantize
+from tvm_re2na.prequantized import PrequantizedError, dequantise, requantize
 from tvm_re2na.quantize import quantize
 
 RNG = np.random.default_rng(3)
@@ -50,7 +50,7 @@ def network(zero: np.generic, scale: float, *, clip: tuple[int, int] | None = No
     ]
     graph = helper.make_graph(
         nodes,
-        "guest",
+        "given",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 2, 6, 6])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 3, 4, 4])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
@@ -76,18 +76,18 @@ def snr(signal: np.ndarray, other: np.ndarray) -> float:
 def test_saturation_is_kept(
     zero: np.generic, scale: float, clip: tuple[int, int] | None, bounds: tuple[float, float]
 ) -> None:
-    guest = network(zero, scale, clip=clip)
-    model = dequantise(guest).model
+    given = network(zero, scale, clip=clip)
+    model = dequantise(given).model
     (node,) = [node for node in model.graph.node if node.op_type == "Clip"]
     constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
     np.testing.assert_allclose([constants[name] for name in node.input[1:]], bounds, rtol=1e-5)
-    signal = float_runner(guest)(IMAGES)[0]
+    signal = float_runner(given)(IMAGES)[0]
     assert snr(signal, float_runner(model)(IMAGES)[0]) > 20
     without = onnx.ModelProto.FromString(model.SerializeToString())
     _drop(without, node.name)
     assert snr(signal, float_runner(without)(IMAGES)[0]) < 12  # the Clip is what makes it the same function
-    twin = requantize(guest, IMAGES).model
-    assert snr(signal, float_runner(twin)(IMAGES)[0]) > 20
+    requantized = requantize(given, IMAGES).model
+    assert snr(signal, float_runner(requantized)(IMAGES)[0]) > 20
 
 
 def _drop(model: onnx.ModelProto, name: str) -> None:
@@ -98,41 +98,41 @@ def _drop(model: onnx.ModelProto, name: str) -> None:
 
 
 def test_qlinear_operators() -> None:
-    guest = qlinear_network(np.random.default_rng(0))
-    found = dequantise(guest)
+    given = qlinear_network(np.random.default_rng(0))
+    found = dequantise(given)
     assert [node.op_type for node in found.model.graph.node].count("Conv") == 2
     images = np.random.default_rng(1).normal(size=(2, 4, 8, 8)).astype(np.float32)
-    assert snr(float_runner(guest)(images)[0], float_runner(found.model)(images)[0]) > 20
+    assert snr(float_runner(given)(images)[0], float_runner(found.model)(images)[0]) > 20
 
 
-def test_an_exact_guest_is_left_alone(demo_data: Path) -> None:
+def test_an_exact_model_is_left_alone(demo_data: Path) -> None:
     calibration = load_dataset(demo_data / "mnist_calibration128.npz", 64).x
-    guest = quantize(load_model(demo_data / "lenet5_mnist.onnx"), calibration).model
-    before = guest.SerializeToString()
-    made = requantize(guest, calibration)
+    given = quantize(load_model(demo_data / "lenet5_mnist.onnx"), calibration).model
+    before = given.SerializeToString()
+    made = requantize(given, calibration)
     assert made.report.exact
     assert made.report.changes == ()
-    assert made.model is guest
+    assert made.model is given
     assert made.model.SerializeToString() == before
 
 
-def test_an_exact_guest_whose_sums_overflow_is_not(demo_data: Path) -> None:
+def test_an_exact_model_whose_sums_overflow_is_not(demo_data: Path) -> None:
     calibration = load_dataset(demo_data / "mnist_calibration128.npz", 64).x
-    guest = quantize(load_model(demo_data / "lenet5_mnist.onnx"), calibration).model
-    made = requantize(guest, calibration, arch=Architecture(acc_bits=16))
+    given = quantize(load_model(demo_data / "lenet5_mnist.onnx"), calibration).model
+    made = requantize(given, calibration, arch=Architecture(acc_bits=16))
     assert not made.report.exact
     assert made.report.overflowing
     assert {change.role for change in made.report.changes} >= {"weight"}
 
 
 def test_what_is_not_known_is_named() -> None:
-    guest = network(np.int8(0), 0.05)
-    guest.graph.node[-2].input[1] = "s_in"
-    with pytest.raises(GuestError, match="another scale"):
-        dequantise(guest)
-    guest = network(np.int8(0), 0.05)
-    guest.graph.node[4].CopyFrom(helper.make_node("DynamicQuantizeLinear", ["y"], ["q_mid", "a", "b"], name="dyn"))
-    with pytest.raises(GuestError, match="DynamicQuantizeLinear dyn"):
-        dequantise(guest)
-    with pytest.raises(GuestError, match=r"scale 0\.0"):
+    given = network(np.int8(0), 0.05)
+    given.graph.node[-2].input[1] = "s_in"
+    with pytest.raises(PrequantizedError, match="another scale"):
+        dequantise(given)
+    given = network(np.int8(0), 0.05)
+    given.graph.node[4].CopyFrom(helper.make_node("DynamicQuantizeLinear", ["y"], ["q_mid", "a", "b"], name="dyn"))
+    with pytest.raises(PrequantizedError, match="DynamicQuantizeLinear dyn"):
+        dequantise(given)
+    with pytest.raises(PrequantizedError, match=r"scale 0\.0"):
         dequantise(network(np.int8(0), 0.0))

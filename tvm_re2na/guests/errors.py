@@ -1,7 +1,0 @@
-"""The one error of this package."""
-
-from tvm_re2na.codegen.errors import Re2naError
-
-
-class GuestError(Re2naError, ValueError):
-    """A quantised model of another make cannot be read; the message names the operator, what it has and what is known."""
