@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Step:
+class Phase:
     """Cycles: of a transfer that must be over before the array begins, on the array, and of a transfer of what it has made."""
 
     load: int = 0
@@ -26,15 +26,15 @@ class Clock:
     def end(self) -> int:
         return max(self.array, self.bus)
 
-    def after(self, steps: Sequence[Step], switch: int, ahead: int, latency: int, exposed: int) -> Clock:
+    def after(self, phases: Sequence[Phase], switch: int, ahead: int, latency: int, exposed: int) -> Clock:
         """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free, come before
         stores, and are there `latency` cycles later. For `exposed` cycles in the end the array waits for the bus."""
         loaded = max(self.bus, self.array - ahead)
-        stored = loaded + sum(step.load for step in steps)
+        stored = loaded + sum(phase.load for phase in phases)
         array = self.array + switch
-        for step in steps:
-            loaded += step.load
-            array = (max(array, loaded + latency) if step.load else array) + step.compute
-            if step.store:
-                stored = max(stored, array) + step.store
+        for phase in phases:
+            loaded += phase.load
+            array = (max(array, loaded + latency) if phase.load else array) + phase.compute
+            if phase.store:
+                stored = max(stored, array) + phase.store
         return Clock(array + exposed, stored + exposed)

@@ -1,4 +1,4 @@
-"""What a stage costs: its steps, as the array and the bus take them, and in one number.
+"""What a stage costs: its phases, as the array and the bus take them, and in one number.
 
 Transfers of weights and of what crosses the network's border go on beside the array's work. Those of tensors that might have
 stayed in SRAM count as if nothing hid them: a schedule of as many cycles that moves fewer bytes is the better one.
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.isa import Mode
-from tvm_re2na.codegen.schedule.clock import Step
+from tvm_re2na.codegen.schedule.clock import Phase
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import row_bytes
 
-MOST_PARTS = 64  # of a dense layer's sums, as steps
+MOST_PARTS = 64  # of a dense layer's sums, as phases
 
 
 class Price:
@@ -49,12 +49,12 @@ class Price:
             return self.cost.transfer_cycles(moved)
         return self.cost.transfer_cycles(moved + weights + again) + strips * self.arch.dram_latency
 
-    def steps(self, tensors: Tensors, stage: Stage) -> list[Step]:
+    def phases(self, tensors: Tensors, stage: Stage) -> list[Phase]:
         """In program order; together they take what `cycles` counts but for `exposed`."""
         inputs = self._input_bytes(tensors, stage)
         parts = self._strips_outer(stage) if stage.strips_outer else self._weights_outer(stage)
         return [
-            Step(
+            Phase(
                 self.cost.transfer_cycles(load + (sum(inputs[strip]) if begins else 0)),
                 compute,
                 self._stored(tensors, stage, strip, channels) if channels else 0,
@@ -62,7 +62,7 @@ class Price:
             for strip, begins, load, compute, channels in parts
         ]
 
-    # -- parts of steps: (strip, whether its input rows come with it, bytes of weights, cycles, channels that are done)
+    # -- parts of phases: (strip, whether its input rows come with it, bytes of weights, cycles, channels that are done)
 
     def _weights_outer(self, stage: Stage) -> Iterator[tuple[int, bool, int, int, int]]:
         unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows

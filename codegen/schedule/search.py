@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
-from tvm_re2na.codegen.schedule.clock import Clock, Step
+from tvm_re2na.codegen.schedule.clock import Clock, Phase
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
@@ -56,7 +56,7 @@ class Search:
         self.ways = Ways(cost, self.price, arch)
         self.shrink = [0] * len(graph.units)
         self._options: dict[tuple[str, int, int, frozenset[str]], list[Stage]] = {}
-        self._known: dict[Stage, tuple[list[Step], int]] = {}
+        self._known: dict[Stage, tuple[list[Phase], int]] = {}
 
     def run(self, tensors: Tensors) -> list[Stage] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
@@ -91,8 +91,8 @@ class Search:
         free = self.arch.sram_bytes - tensors.living_bytes(stage.first, stage.last) - stage.bytes
         ahead = self.cost.transfer_cycles(max(0, free))
         switch = self.cost.switch_cycles(setting, stage.begins)
-        steps, exposed = self._steps(stage, tensors)
-        return clock.after(steps, switch, ahead, self.arch.dram_latency, exposed)
+        phases, exposed = self._phases(stage, tensors)
+        return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed)
 
     def _time(self, clock: Clock, stage: Stage) -> int:
         """What counts behind a stage: stores may go on, but not when nothing follows."""
@@ -172,14 +172,14 @@ class Search:
         return self._options[key]
 
     def _at_border(self, stage: Stage, tensors: Tensors) -> int:
-        """Cost; of what begins or ends the program, by its steps, because nothing hides its first load or its last store."""
+        """Cost; of what begins or ends the program, by its phases, because nothing hides its first load or its last store."""
         if stage.first and stage.last < len(self.graph.units) - 1:
             return stage.cost
         start = Clock(stage.cost if stage.first else 0)
         return self._clock(start, stage.begins, stage, tensors).end - start.array
 
-    def _steps(self, stage: Stage, tensors: Tensors) -> tuple[list[Step], int]:
-        """Its steps, and what they leave out."""
+    def _phases(self, stage: Stage, tensors: Tensors) -> tuple[list[Phase], int]:
+        """Its phases, and what they leave out."""
         if stage not in self._known:
-            self._known[stage] = self.price.steps(tensors, stage), self.price.exposed(tensors, stage)
+            self._known[stage] = self.price.phases(tensors, stage), self.price.exposed(tensors, stage)
         return self._known[stage]

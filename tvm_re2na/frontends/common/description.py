@@ -21,7 +21,7 @@ BYTE: Bounds = (-128, 127)
 CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
 
 
-class Geometry(NamedTuple):
+class WindowGeometry(NamedTuple):
     """What a linear operator has besides numbers; a dense layer has nothing."""
 
     window: Window | None = None
@@ -29,14 +29,14 @@ class Geometry(NamedTuple):
     layouts: tuple[str, ...] = ()
 
 
-def conv2d_geometry(attrs: Any, weight: Shape, extra: Widths) -> Geometry:
+def conv2d_geometry(attrs: Any, weight: Shape, extra: Widths) -> WindowGeometry:
     """Of a convolution with weights of this shape, behind a padding of these widths that becomes part of its own."""
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
     kernel = weight[2:] if layouts[1] == "OIHW" else (1, 1)
     top, left, bottom, right = (a + b for a, b in zip(padding_of(attrs.padding), extra, strict=True))
     padding = (top, left, bottom, right)
     window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
-    return Geometry(window, int(attrs.groups), layouts)
+    return WindowGeometry(window, int(attrs.groups), layouts)
 
 
 def linear_inputs(data: Tensor, weight: npt.NDArray[Any] | None, weight_dtype: str) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
-from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Geometry, Widths
+from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
 from tvm_re2na.frontends.relax.walk import (
     Expr,
     Values,
@@ -160,7 +160,7 @@ def _dense(parts: Parts, values: Values) -> Operator:
     array = array_of(weight.data)
     if array is not None and not transposed:
         array = np.ascontiguousarray(array.T)
-    return _linear("dense", parts, values, weight, array, Geometry())
+    return _linear("dense", parts, values, weight, array, WindowGeometry())
 
 
 def _linear(
@@ -169,7 +169,7 @@ def _linear(
     values: Values,
     weight: Quantity,
     array: npt.NDArray[Any] | None,
-    geometry: Geometry,
+    geometry: WindowGeometry,
 ) -> Operator:
     data = _quantity(parts.main.args[0], values)
     padding = _padding_before(parts.main, values)

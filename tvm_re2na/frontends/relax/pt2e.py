@@ -36,7 +36,7 @@ class Pt2eError(Re2naError, ValueError):
 
 
 @dataclass(frozen=True)
-class Steps:
+class QuantizerSteps:
     """What a `quantize` or `dequantize` says beside its input: q = clamp(round(x / scale) + zero, low, high), along `axis`."""
 
     scale: npt.NDArray[np.float32]
@@ -112,7 +112,7 @@ def _quantize(node: fx.Node, importer: Any, constants: Constants) -> Any:
     return importer.block_builder.emit(quantized)
 
 
-def _clipped(node: fx.Node, importer: Any, data: Any, steps: Steps) -> Any:
+def _clipped(node: fx.Node, importer: Any, data: Any, steps: QuantizerSteps) -> Any:
     """`data` clamped to the range of a `quantize`; the scale has 24 bits and a step 8, so that the bounds are exact in 64 bits."""
     if steps.scale.size != 1:
         raise _error(node, "range per channel", f"{steps.low}..{steps.high}", f"all of {steps.dtype}")
@@ -140,7 +140,7 @@ def _hardtanh(node: fx.Node, importer: Any) -> Any:
     return importer.block_builder.emit(relax.op.clip(importer.env[node.args[0]], low, high))
 
 
-def _steps(node: fx.Node, constants: Constants) -> Steps:
+def _steps(node: fx.Node, constants: Constants) -> QuantizerSteps:
     given = {"out_dtype": None, "axis": 0, **_given(node)}
     dtype = DTYPES.get(given["dtype"])
     if dtype is None:
@@ -159,7 +159,7 @@ def _steps(node: fx.Node, constants: Constants) -> Steps:
     ):
         if not limits.min <= value <= limits.max:
             raise _error(node, name, value, f"{limits.min}..{limits.max}")
-    return Steps(scale.astype(np.float32), zero.astype(dtype), int(given["axis"]), low, high, dtype)
+    return QuantizerSteps(scale.astype(np.float32), zero.astype(dtype), int(given["axis"]), low, high, dtype)
 
 
 def _number(node: fx.Node, given: Any, constants: Constants) -> npt.NDArray[Any]:

@@ -13,7 +13,7 @@ from tvm import relay
 
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
-from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Geometry, Widths
+from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
 
 Bindings = Mapping[relay.Var, relay.Expr]
 
@@ -93,10 +93,10 @@ def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 
 def _dense(expr: relay.Expr, bindings: Bindings) -> Operator:
-    return _linear("dense", expr, parts_of(expr), bindings, Geometry())
+    return _linear("dense", expr, parts_of(expr), bindings, WindowGeometry())
 
 
-def _linear(kind: str, expr: relay.Expr, parts: Parts, bindings: Bindings, geometry: Geometry) -> Operator:
+def _linear(kind: str, expr: relay.Expr, parts: Parts, bindings: Bindings, geometry: WindowGeometry) -> Operator:
     data = parts.pad.args[0] if parts.pad is not None else parts.main.args[0]
     weight = array_of(parts.main.args[1])
     rescale = parts.requantize
