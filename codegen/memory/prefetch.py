@@ -20,7 +20,7 @@ from tvm_re2na.codegen.memory.placement import Region
 
 PIECE_BYTES = 32 * 1024  # of one load: long enough to hide the latency of the next one
 WINDOW = 24  # pieces that the bus may choose among
-GOOD_ENOUGH = 1.005  # times the goal: nothing better is looked for
+GOOD_ENOUGH = 1.002  # times the goal: nothing better is looked for
 PATIENCE = (1.0, 0.0, 4.0)  # rules for choosing addresses that are tried; see Timeline.best_address
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
@@ -28,8 +29,8 @@ class Price:
         self.cost = cost
         self.arch = arch
 
-    def cycles(self, tensors: Tensors, stage: Stage) -> int:
-        """Of the whole stage, where its first load begins early enough."""
+    def priced(self, tensors: Tensors, stage: Stage) -> Stage:
+        """The stage with its cost, where its first load begins early enough."""
         cost, compute, moved = self.cost, self._switches(stage), self._weight_bytes(stage)
         for position, weights in enumerate(stage.weights):
             tiles = tiles_of(stage.cascade, position)
@@ -38,7 +39,8 @@ class Price:
         moved += sum(map(sum, self._input_bytes(tensors, stage)))
         if stage.output in tensors.border:
             moved += tensors.graph.stored[stage.output].bytes
-        return max(compute, cost.transfer_cycles(moved)) + self.exposed(tensors, stage)
+        total = max(compute, cost.transfer_cycles(moved)) + self.exposed(tensors, stage)
+        return replace(stage, cost=total, compute=compute)
 
     def exposed(self, tensors: Tensors, stage: Stage) -> int:
         """Cycles of the transfers that count as if nothing hid them."""
@@ -50,7 +52,7 @@ class Price:
         return self.cost.transfer_cycles(moved + weights + again) + strips * self.arch.dram_latency
 
     def phases(self, tensors: Tensors, stage: Stage) -> list[Phase]:
-        """In program order; together they take what `cycles` counts but for `exposed`."""
+        """In program order; together they take what `priced` counts but for `exposed`."""
         inputs = self._input_bytes(tensors, stage)
         parts = self._strips_outer(stage) if stage.strips_outer else self._weights_outer(stage)
         return [

@@ -8,7 +8,7 @@ fit alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
@@ -33,6 +33,7 @@ SHRINK = (
     0.2,
     0.1,
 )  # parts of the free bytes tried when fragmentation gets in the way
+SCARCE = 32  # part of the time to fill memory that its use counts
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
 
 
@@ -40,6 +41,7 @@ SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of 
 class _Way:
     """Of the cheapest stages up to some unit: when they are done, the last one, and the array's setting before it."""
 
+    time: int
     clock: Clock
     stage: Stage | None
     before: Setting | None
@@ -61,7 +63,7 @@ class Search:
     def run(self, tensors: Tensors) -> list[Stage] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
         count = len(self.graph.units)
-        best: list[dict[Setting | None, _Way]] = [{None: _Way(Clock(), None, None)}, *({} for _ in range(count))]
+        best: list[dict[Setting | None, _Way]] = [{None: _Way(0, Clock(), None, None)}, *({} for _ in range(count))]
         reached = 0
         for first in range(count):
             if best[first]:
@@ -83,8 +85,9 @@ class Search:
         for setting, step in best[stage.first].items():
             ends = setting if stage.ends is None else stage.ends
             clock = self._clock(step.clock, setting, stage, tensors)
-            if ends not in behind or self._time(clock, stage) < self._time(behind[ends].clock, stage):
-                behind[ends] = _Way(clock, stage, setting)
+            time = self._time(clock, stage, tensors)
+            if ends not in behind or time < behind[ends].time:
+                behind[ends] = _Way(time, clock, stage, setting)
 
     def _clock(self, clock: Clock, setting: Setting | None, stage: Stage, tensors: Tensors) -> Clock:
         """Behind one more stage. What the stage and the tensors leave of the SRAM is what loads may run ahead by."""
@@ -94,9 +97,14 @@ class Search:
         phases, exposed = self._phases(stage, tensors)
         return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed)
 
-    def _time(self, clock: Clock, stage: Stage) -> int:
-        """What counts behind a stage: stores may go on, but not when nothing follows."""
-        return clock.end if stage.last == len(self.graph.units) - 1 else clock.array
+    def _time(self, clock: Clock, stage: Stage, tensors: Tensors) -> int:
+        """What counts behind a stage: stores may go on, but not when nothing follows. Where memory is scarce, what a stage holds
+        until its end keeps the next loads waiting: it counts a part of the time that it takes to fill."""
+        if stage.last == len(self.graph.units) - 1:
+            return clock.end
+        if tensors.living_bytes(stage.first, stage.last) + stage.bytes < self.arch.sram_bytes // 2:
+            return clock.array
+        return clock.array + self.cost.transfer_cycles(max(0, stage.bytes)) // SCARCE
 
     def total(self, stages: list[Stage], tensors: Tensors) -> int:
         """Cycles of stages in a row."""
@@ -138,15 +146,17 @@ class Search:
         return bool(stages) and stages[0].overlap
 
     def _cheapest(self, tensors: Tensors, first: int, last: int, kinds: tuple[str, ...]) -> list[Stage]:
-        """Of the first kind that has any that fits: the cheapest for each setting of the array that they begin and end with."""
+        """Of the first kind that has any that fits: the cheapest for each setting of the array that they begin and end with, and
+        for each size of a dense layer's parts."""
         living = tensors.living_bytes(first, last)
         level = max(self.shrink[first : last + 1])
         for kind in kinds:
             options = self._list(kind, tensors, first, last)
-            found: dict[tuple[Setting | None, Setting | None], Stage] = {}
+            found: dict[Hashable, Stage] = {}
             for stage in options:
-                if (stage.begins, stage.ends) not in found and self._fits(stage, living, level):
-                    found[(stage.begins, stage.ends)] = stage
+                key = (stage.begins, stage.ends, stage.chunk if stage.begins else 0)
+                if key not in found and self._fits(stage, living, level):
+                    found[key] = stage
             if found:
                 return list(found.values())
         return []
@@ -168,7 +178,9 @@ class Search:
                 "cascade": lambda: self.ways.cascades(tensors, first, last, False),
                 "fine cascade": lambda: self.ways.cascades(tensors, first, last, True),
             }[kind]()
-            self._options[key] = sorted(stages, key=lambda stage: (self._at_border(stage, tensors), stage.bytes))
+            self._options[key] = sorted(
+                stages, key=lambda stage: (self._at_border(stage, tensors), stage.compute, stage.bytes)
+            )
         return self._options[key]
 
     def _at_border(self, stage: Stage, tensors: Tensors) -> int:

@@ -33,6 +33,7 @@ class Stage:
     bytes: int = 0  # SRAM beside the tensors that live on, less what input and output share
     shared: int = 0  # bytes that input and output share
     cost: int = 0  # cycles, but for waiting for its first load and switching the array to it
+    compute: int = 0  # cycles on the array
 
     @property
     def strips(self) -> list[Strip]:

@@ -209,7 +209,7 @@ class _Lowering:
         outputs, inputs = op.weight.shape
         if dense.in_shape[0] == 1 or inputs > limits_of(self.arch, "CONV", "in_c")[1]:
             return False
-        part = dense.largest_part(self.arch)
+        part = dense.part_steps(self.arch)[0]
         as_dense = dense.cycles(Weights(self.arch.array_rows, ()), {1: 1}, part, self.durations)
         for rows, _ in self.arch.shapes:
             sizes = Counter((last - first, 1, inputs) for first, last, _ in channel_blocks(outputs, 1, rows))

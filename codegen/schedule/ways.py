@@ -6,7 +6,7 @@ The cost is modelled cycles on the array, of the weights' transfers meanwhile, a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
@@ -33,17 +33,20 @@ class Ways:
         self.arch = arch
 
     def whole(self, tensors: Tensors, index: int) -> Iterator[Stage]:
-        """One unit, all of its output at once (a dense layer's weights in parts)."""
+        """One unit, all of its output at once (a dense layer's weights in parts that are worth a transfer)."""
         unit = tensors.graph.units[index]
         if isinstance(unit, DenseUnit):
-            yield from self._dense(tensors, index, unit)
+            yield from self._dense(tensors, index, unit, unit.part_steps(self.arch))
         else:
             yield from self._weights_outer(tensors, index, unit.out_shape[0] * unit.out_shape[2])
 
     def strips(self, tensors: Tensors, index: int, fine: bool) -> Iterator[Stage]:
-        """One unit in strips; many of them (`fine`), or not so many."""
+        """One unit in strips; many of them (`fine`), or not so many. A dense layer's weights come in smaller parts."""
         unit = tensors.graph.units[index]
         if isinstance(unit, DenseUnit):
+            smallest = unit.part_steps(self.arch)[-1]
+            halves = (smallest >> power for power in range(1, smallest.bit_length()))
+            yield from () if fine else self._dense(tensors, index, unit, halves)
             return
         for height in _heights(unit, fine):
             yield from self._weights_outer(tensors, index, height)
@@ -103,15 +106,15 @@ class Ways:
             )
         return list(dict.fromkeys(found))
 
-    def _dense(self, tensors: Tensors, index: int, unit: DenseUnit) -> Iterator[Stage]:
+    def _dense(self, tensors: Tensors, index: int, unit: DenseUnit, parts: Iterable[int]) -> Iterator[Stage]:
         cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
         border = sum(
             aligned(tensors.graph.stored[name].bytes)
             for name in (*unit.inputs, unit.output)
             if not tensors.resident(name)
         )
-        chunk, rows = unit.largest_part(self.arch), unit.outputs_at_once(self.arch)
-        while chunk:
+        rows = unit.outputs_at_once(self.arch)
+        for chunk in parts:
             part = aligned(chunk * rows + BIAS_BYTES * rows)
             chunks = unit.parts_of_sums(chunk, self.arch)
             for buffers in sorted({1, min(2, chunks)}, reverse=True):
@@ -119,15 +122,14 @@ class Ways:
                 stage = Stage(
                     index, index, cascade, weights, chunk=chunk, overlap=overlap, bytes=border + buffers * part
                 )
-                yield replace(stage, cost=self.price.cycles(tensors, stage))
-            chunk //= 2
+                yield self.price.priced(tensors, stage)
 
     # -- what they take
 
     def _priced(self, tensors: Tensors, stage: Stage) -> Stage:
         shared = self._shared(tensors, stage) if stage.strips_outer else 0
         size = self._bytes(tensors, stage) - shared
-        return replace(stage, bytes=size, shared=shared, cost=self.price.cycles(tensors, stage))
+        return self.price.priced(tensors, replace(stage, bytes=size, shared=shared))
 
     def _bytes(self, tensors: Tensors, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""

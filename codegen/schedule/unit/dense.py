@@ -19,6 +19,7 @@ from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work, record_place
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
 PART_BYTES = 128 * 1024  # of weights: a transfer that hides the latency of the next one
+LEAST_BYTES = 64 * 1024  # smaller parts are more instructions for nothing
 TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
 
 
@@ -41,9 +42,13 @@ class DenseUnit(Unit):
         """Outputs of a full block; a batch shares the PEs."""
         return max(1, min(len(self.weight), arch.pe_count // self.in_shape[0], limits_of(arch, "DENSE", "out_c")[1]))
 
-    def largest_part(self, arch: Architecture) -> int:
-        """Steps of the sum whose weights are worth one transfer."""
-        return max(1, min(self.in_shape[1], PART_BYTES // self.outputs_at_once(arch)))
+    def part_steps(self, arch: Architecture) -> list[int]:
+        """Steps of the sum whose weights are worth one transfer, the most first."""
+        rows = self.outputs_at_once(arch)
+        steps = [max(1, min(self.in_shape[1], PART_BYTES // rows))]
+        while steps[-1] // 2 * rows >= LEAST_BYTES:
+            steps.append(steps[-1] // 2)
+        return steps
 
     def parts_of_sums(self, steps: int, arch: Architecture) -> int:
         return -(-self.in_shape[1] // steps) * -(-len(self.weight) // self.outputs_at_once(arch))
