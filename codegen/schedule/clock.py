@@ -26,15 +26,20 @@ class Clock:
     def end(self) -> int:
         return max(self.array, self.bus)
 
-    def after(self, phases: Sequence[Phase], switch: int, ahead: int, latency: int, exposed: int) -> Clock:
-        """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free, come before
-        stores, and are there `latency` cycles later. For `exposed` cycles in the end the array waits for the bus."""
+    def after(
+        self, phases: Sequence[Phase], switch: int, ahead: int, latency: int, exposed: int, overlap: bool = True
+    ) -> Clock:
+        """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free (the first
+        of them or, without `overlap`, each), come before stores, and are there `latency` cycles later. For `exposed` cycles in
+        the end the array waits for the bus."""
         loaded = max(self.bus, self.array - ahead)
         stored = loaded + sum(phase.load for phase in phases)
         array = self.array + switch
         for phase in phases:
-            loaded += phase.load
-            array = (max(array, loaded + latency) if phase.load else array) + phase.compute
+            if phase.load:
+                loaded = (loaded if overlap else max(loaded, array - ahead)) + phase.load
+                array = max(array, loaded + latency)
+            array += phase.compute
             if phase.store:
                 stored = max(stored, array) + phase.store
-        return Clock(array + exposed, stored + exposed)
+        return Clock(array + exposed, max(stored, loaded) + exposed)

@@ -39,20 +39,30 @@ class Price:
         moved += sum(map(sum, self._input_bytes(tensors, stage)))
         if stage.output in tensors.border:
             moved += tensors.graph.stored[stage.output].bytes
-        total = max(compute, cost.transfer_cycles(moved)) + self.exposed(tensors, stage)
+        total = max(compute, cost.transfer_cycles(moved)) + self._waits(stage) + self.exposed(tensors, stage)
         return replace(stage, cost=total, compute=compute)
 
     def exposed(self, tensors: Tensors, stage: Stage) -> int:
         """Cycles of the transfers that count as if nothing hid them."""
-        weights, strips = self._weight_bytes(stage), len(stage.strips)
-        again = weights * (strips - 1) if stage.strips_outer and not stage.pinned else 0
-        moved = again + sum(2 * unit.scratch_bytes for unit in stage.cascade.units) + self._spilled(tensors, stage)
+        return self.cost.transfer_cycles(
+            self._again(stage)
+            + sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
+            + self._spilled(tensors, stage)
+        )
+
+    def _waits(self, stage: Stage) -> int:
+        """Cycles of waiting for weights, where there is one buffer for all of them."""
         if stage.overlap:
-            return self.cost.transfer_cycles(moved)
-        return self.cost.transfer_cycles(moved + weights + again) + strips * self.arch.dram_latency
+            return 0
+        weights = self._weight_bytes(stage) + self._again(stage)
+        return self.cost.transfer_cycles(weights) + len(stage.strips) * self.arch.dram_latency
+
+    def _again(self, stage: Stage) -> int:
+        """Bytes of weights that are loaded once more."""
+        return self._weight_bytes(stage) * (len(stage.strips) - 1) if stage.strips_outer and not stage.pinned else 0
 
     def phases(self, tensors: Tensors, stage: Stage) -> list[Phase]:
-        """In program order; together they take what `priced` counts but for `exposed`."""
+        """In program order; together they take what `priced` counts but for `exposed`, and waiting."""
         inputs = self._input_bytes(tensors, stage)
         parts = self._strips_outer(stage) if stage.strips_outer else self._weights_outer(stage)
         return [

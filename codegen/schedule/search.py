@@ -95,7 +95,7 @@ class Search:
         ahead = self.cost.transfer_cycles(max(0, free))
         switch = self.cost.switch_cycles(setting, stage.begins)
         phases, exposed = self._phases(stage, tensors)
-        return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed)
+        return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed, stage.overlap)
 
     def _time(self, clock: Clock, stage: Stage, tensors: Tensors) -> int:
         """What counts behind a stage: stores may go on, but not when nothing follows. Where memory is scarce, what a stage holds
@@ -179,7 +179,8 @@ class Search:
                 "fine cascade": lambda: self.ways.cascades(tensors, first, last, True),
             }[kind]()
             self._options[key] = sorted(
-                stages, key=lambda stage: (self._at_border(stage, tensors), stage.compute, stage.bytes)
+                stages,
+                key=lambda stage: (self._at_border(stage, tensors), stage.compute, not stage.overlap, stage.bytes),
             )
         return self._options[key]
 
@@ -187,7 +188,8 @@ class Search:
         """Cost; of what begins or ends the program, by its phases, because nothing hides its first load or its last store."""
         if stage.first and stage.last < len(self.graph.units) - 1:
             return stage.cost
-        start = Clock(stage.cost if stage.first else 0)
+        loads = sum(phase.load for phase in self._phases(stage, tensors)[0])
+        start = Clock(loads + self.arch.dram_latency if stage.first else 0)
         return self._clock(start, stage.begins, stage, tensors).end - start.array
 
     def _phases(self, stage: Stage, tensors: Tensors) -> tuple[list[Phase], int]:
