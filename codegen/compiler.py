@@ -22,7 +22,6 @@ from tvm_re2na.codegen.layout import DramLayout, lay_out
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.codegen.plan import Plan, make_plan
 from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
-from tvm_re2na.codegen.schedule.unit.conv import ConvUnit
 from tvm_re2na.codegen.schedule.units import make_units
 
 Dump = Callable[[str, str], None]
@@ -69,7 +68,7 @@ def _plan(graph: Graph, arch: Architecture, goal: int) -> Plan:
             return make_plan(units, arch, lambda unit: graph.ops[unit.source].name, goal)
         except UnitTooLarge as error:
             unit = units.units[error.unit]
-            if not (isinstance(unit, ConvUnit) and unit.is_joined):
+            if not unit.is_joined:
                 raise
             separate |= {unit.source}
 

@@ -15,9 +15,7 @@ from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block
-from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import move_rows
-from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 from tvm_re2na.codegen.schedule.weights import UnitWeights
 
 
@@ -57,10 +55,10 @@ class _StageWriter:
 
     def run(self) -> None:
         unit = self.cascade.units[0]
-        if isinstance(unit, DenseUnit):
+        if unit.part_steps(self.writer.arch):
             self._in_parts(unit)
-        elif isinstance(unit, RelayoutUnit):
-            self._relayout(unit)
+        elif unit.scratch_bytes:
+            self._through_dram(unit)
         elif self.stage.strips_outer:
             self._strips_outer()
         else:
@@ -219,10 +217,10 @@ class _StageWriter:
 
     # -- another byte order
 
-    def _relayout(self, unit: RelayoutUnit) -> None:
+    def _through_dram(self, unit: Unit) -> None:
         """Bytes go out to DRAM and come back in another order."""
         for number, strip in enumerate(cut_strips(unit.in_shape, self.stage.chunk)):
-            unit.draft(self._transfer(strip, self._relayout_input(unit, number, strip)), self.writer)
+            unit.draft(self._transfer(strip, self._sent_input(unit, number, strip)), self.writer)
         for number, strip in enumerate(self.stage.strips):
             target = self._target(number, (), 0)
             unit.fetch(self._transfer(strip, target.view), self.writer)
@@ -231,7 +229,7 @@ class _StageWriter:
     def _transfer(self, strip: Strip, view: View) -> Work:
         return Work(strip.n0, strip.images, strip.rows, (view,), view)
 
-    def _relayout_input(self, unit: RelayoutUnit, number: int, strip: Strip) -> View:
+    def _sent_input(self, unit: Unit, number: int, strip: Strip) -> View:
         _, channels, _, width = unit.in_shape
         name = unit.inputs[0]
         if self.tensors.resident(name):

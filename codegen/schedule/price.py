@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
@@ -17,9 +18,19 @@ from tvm_re2na.codegen.schedule.clock import Phase
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
-from tvm_re2na.codegen.schedule.strips import row_bytes
+from tvm_re2na.codegen.schedule.unit.base import row_bytes
 
 MOST_PARTS = 64  # of a dense layer's sums, as phases
+
+
+class _Part(NamedTuple):
+    """A phase before its bytes are cycles."""
+
+    strip: int
+    begins: bool  # whether the strip's input rows come with it
+    weights: int  # bytes that come with it
+    compute: int
+    channels: int  # of the output that are done with it
 
 
 class Price:
@@ -67,16 +78,14 @@ class Price:
         parts = self._strips_outer(stage) if stage.strips_outer else self._weights_outer(stage)
         return [
             Phase(
-                self.cost.transfer_cycles(load + (sum(inputs[strip]) if begins else 0)),
-                compute,
-                self._stored(tensors, stage, strip, channels) if channels else 0,
+                self.cost.transfer_cycles(part.weights + (sum(inputs[part.strip]) if part.begins else 0)),
+                part.compute,
+                self._stored(tensors, stage, part.strip, part.channels) if part.channels else 0,
             )
-            for strip, begins, load, compute, channels in parts
+            for part in parts
         ]
 
-    # -- parts of phases: (strip, whether its input rows come with it, bytes of weights, cycles, channels that are done)
-
-    def _weights_outer(self, stage: Stage) -> Iterator[tuple[int, bool, int, int, int]]:
+    def _weights_outer(self, stage: Stage) -> Iterator[_Part]:
         unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows
         tiles = _tile_sizes(stage, 0)
         for turn, blocks in enumerate(stage.block_slices):
@@ -84,19 +93,19 @@ class Price:
             for strip, tile in enumerate(tiles):
                 if strip:
                     compute = sum(self.cost.block_cycles(index, rows, block, tile) for block in blocks)
-                    yield strip, turn == 0, 0, compute, channels
+                    yield _Part(strip, turn == 0, 0, compute, channels)
                     continue
                 for number, block in enumerate(blocks):
                     compute = self.cost.block_cycles(index, rows, block, tile)
                     done = channels if number == len(blocks) - 1 else 0
-                    yield strip, turn == number == 0, block.bytes, compute, done
+                    yield _Part(strip, turn == number == 0, block.bytes, compute, done)
         if not stage.weights[0].blocks:
             load, channels = self._weight_bytes(stage), unit.out_shape[1]
             for strip, tile in enumerate(tiles):
                 compute = self.cost.unit_cycles(index, stage.weights[0], {tile: 1}, stage.chunk)
                 yield from _in_parts(strip, load, compute, channels, unit.parts_of_sums(stage.chunk, self.arch))
 
-    def _strips_outer(self, stage: Stage) -> Iterator[tuple[int, bool, int, int, int]]:
+    def _strips_outer(self, stage: Stage) -> Iterator[_Part]:
         cascade, units = stage.cascade, stage.cascade.units
         tiles = [_tile_sizes(stage, position) for position in range(len(units))]
         between = self._switching(self._between(stage))
@@ -111,9 +120,9 @@ class Price:
                 for block in weights.blocks:
                     waiting += self.cost.block_cycles(index, weights.rows, block, tile)
                     if strip == 0:
-                        yield strip, begins, block.bytes, waiting, 0
+                        yield _Part(strip, begins, block.bytes, waiting, 0)
                         begins, waiting = False, 0
-            yield strip, begins, 0, waiting, units[-1].out_shape[1]
+            yield _Part(strip, begins, 0, waiting, units[-1].out_shape[1])
 
     # -- switching the array
 
@@ -193,11 +202,9 @@ def _tile_sizes(stage: Stage, position: int) -> list[int]:
     ]
 
 
-def _in_parts(
-    strip: int, load: int, compute: int, channels: int, count: int
-) -> Iterator[tuple[int, bool, int, int, int]]:
+def _in_parts(strip: int, load: int, compute: int, channels: int, count: int) -> Iterator[_Part]:
     """A strip of a unit without blocks, whose sums are computed in so many parts, each with its weights; at most `MOST_PARTS` of
     them are told apart."""
     count = min(count, MOST_PARTS)
     for part in range(count):
-        yield strip, part == 0, load // count, compute // count, channels if part == count - 1 else 0
+        yield _Part(strip, part == 0, load // count, compute // count, channels if part == count - 1 else 0)

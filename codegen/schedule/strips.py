@@ -12,12 +12,7 @@ from functools import cached_property
 
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.graph.ops import Shape4
-from tvm_re2na.codegen.schedule.unit.base import Rows, Unit
-
-
-def row_bytes(shape: Shape4) -> int:
-    """Bytes of one row of pixels."""
-    return shape[3] * shape[1]
+from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, row_bytes
 
 
 def inner_bytes(shape: Shape4, height: int) -> int:

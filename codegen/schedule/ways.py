@@ -10,16 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
+from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
-from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, row_bytes, strip_heights, unroll
-from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, strip_heights, unroll
+from tvm_re2na.codegen.schedule.unit.base import Unit, row_bytes
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
-from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
-from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 MOST_STRIPS = 64  # of a stage, unless only more would fit
 
@@ -35,18 +33,17 @@ class Ways:
     def whole(self, tensors: Tensors, index: int) -> Iterator[Stage]:
         """One unit, all of its output at once (a dense layer's weights in parts that are worth a transfer)."""
         unit = tensors.graph.units[index]
-        if isinstance(unit, DenseUnit):
-            yield from self._dense(tensors, index, unit, unit.part_steps(self.arch))
+        if steps := unit.part_steps(self.arch):
+            yield from self._in_parts(tensors, index, steps)
         else:
             yield from self._weights_outer(tensors, index, unit.out_shape[0] * unit.out_shape[2])
 
     def strips(self, tensors: Tensors, index: int, fine: bool) -> Iterator[Stage]:
         """One unit in strips; many of them (`fine`), or not so many. A dense layer's weights come in smaller parts."""
         unit = tensors.graph.units[index]
-        if isinstance(unit, DenseUnit):
-            smallest = unit.part_steps(self.arch)[-1]
-            halves = (smallest >> power for power in range(1, smallest.bit_length()))
-            yield from () if fine else self._dense(tensors, index, unit, halves)
+        if steps := unit.part_steps(self.arch):
+            halves = (steps[-1] >> power for power in range(1, steps[-1].bit_length()))
+            yield from () if fine else self._in_parts(tensors, index, halves)
             return
         for height in _heights(unit, fine):
             yield from self._weights_outer(tensors, index, height)
@@ -70,7 +67,7 @@ class Ways:
         unit = tensors.graph.units[index]
         cascade = unroll((unit,), cut_strips(unit.out_shape, height))
         for weights in self.cost.shapes(index, tiles_of(cascade, 0)):
-            stage = Stage(index, index, cascade, (weights,), slices=1, chunk=_copy_rows(unit, cascade))
+            stage = Stage(index, index, cascade, (weights,), slices=1, chunk=_rows_at_once(cascade))
             count = max(1, len(weights.blocks))
             sizes = {1} if len(cascade.work) == 1 else {1, count, -(-count // 2), -(-count // 4)}
             for size, overlap in itertools.product(sorted(sizes, reverse=True), (True, False)):
@@ -106,22 +103,20 @@ class Ways:
             )
         return list(dict.fromkeys(found))
 
-    def _dense(self, tensors: Tensors, index: int, unit: DenseUnit, parts: Iterable[int]) -> Iterator[Stage]:
+    def _in_parts(self, tensors: Tensors, index: int, steps: Iterable[int]) -> Iterator[Stage]:
+        unit = tensors.graph.units[index]
         cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
         border = sum(
             aligned(tensors.graph.stored[name].bytes)
             for name in (*unit.inputs, unit.output)
             if not tensors.resident(name)
         )
-        rows = unit.outputs_at_once(self.arch)
-        for chunk in parts:
-            part = aligned(chunk * rows + BIAS_BYTES * rows)
-            chunks = unit.parts_of_sums(chunk, self.arch)
-            for buffers in sorted({1, min(2, chunks)}, reverse=True):
-                weights, overlap = (self.cost.weights.none,), buffers == min(2, chunks)
-                stage = Stage(
-                    index, index, cascade, weights, chunk=chunk, overlap=overlap, bytes=border + buffers * part
-                )
+        for chunk in steps:
+            part, count = aligned(unit.part_bytes(chunk, self.arch)), unit.parts_of_sums(chunk, self.arch)
+            for buffers in sorted({1, min(2, count)}, reverse=True):
+                weights, overlap = (self.cost.weights.none,), buffers == min(2, count)
+                size = border + buffers * part
+                stage = Stage(index, index, cascade, weights, chunk=chunk, overlap=overlap, bytes=size)
                 yield self.price.priced(tensors, stage)
 
     # -- what they take
@@ -183,9 +178,7 @@ def _heights(unit: Unit, fine: bool) -> list[int]:
     return [height for height in strip_heights(unit.out_shape)[1:] if (-(-count // height) > MOST_STRIPS) == fine]
 
 
-def _copy_rows(unit: Unit, cascade: Cascade) -> int:
-    """Input rows at a time of a copy to another layout: about as many bytes as a strip of its output."""
-    if not isinstance(unit, RelayoutUnit):
-        return 0
-    strip = max(work.strip.images * (work.strip.y1 - work.strip.y0) for work in cascade.work)
-    return max(1, strip * row_bytes(unit.out_shape) // row_bytes(unit.in_shape))
+def _rows_at_once(cascade: Cascade) -> int:
+    return cascade.units[0].rows_at_once(
+        max(work.strip.images * (work.strip.y1 - work.strip.y0) for work in cascade.work)
+    )

@@ -89,6 +89,26 @@ class Unit(ABC):
         del rows, arch
         return []
 
+    def fetch(self, work: Work, writer: Writer) -> None:
+        """What comes back of what `draft` sent through DRAM (`scratch`), once all of it is there."""
+        del work, writer
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether it does what two units could do one after the other."""
+        return False
+
+    def part_steps(self, arch: Architecture) -> list[int]:
+        """Steps at a time of a sum that is cut because its weights are larger than what is worth one transfer, the most first; none
+        where sums are computed as a whole."""
+        del arch
+        return []
+
+    def rows_at_once(self, rows: int) -> int:
+        """Input rows that go through DRAM at a time, where `rows` of the output come back at a time; none where none goes."""
+        del rows
+        return 0
+
     def records(self, weights: Weights, steps: int, arch: Architecture) -> Sequence[Block]:
         """What is loaded of its weights, in order; of a sum that is cut, parts of at most so many steps."""
         del steps, arch
@@ -103,6 +123,11 @@ class Unit(ABC):
         """How many records there are of those."""
         del steps, arch
         return 1
+
+    def part_bytes(self, steps: int, arch: Architecture) -> int:
+        """The most that one of them has."""
+        del steps, arch
+        return 0
 
     @property
     def scratch_bytes(self) -> int:
@@ -123,6 +148,11 @@ class Unit(ABC):
         return Geometry(
             work.sources[0], work.target, work.images, last - first, widths[0], stop - start, widths[1], pad_top
         )
+
+
+def row_bytes(shape: Shape4) -> int:
+    """Bytes of one row of pixels."""
+    return shape[3] * shape[1]
 
 
 def seen_rows(window: Window, rows: Rows, height: int) -> Rows:

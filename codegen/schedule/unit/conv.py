@@ -49,7 +49,7 @@ class ConvUnit(Unit):
 
     @property
     def is_joined(self) -> bool:
-        """Whether it holds more than the convolution."""
+        """With a pooling or an addition."""
         return self.pooled > 1 or self.add is not None
 
     def operand_shape(self, operand: int) -> Shape4:

@@ -43,7 +43,6 @@ class DenseUnit(Unit):
         return max(1, min(len(self.weight), arch.pe_count // self.in_shape[0], limits_of(arch, "DENSE", "out_c")[1]))
 
     def part_steps(self, arch: Architecture) -> list[int]:
-        """Steps of the sum whose weights are worth one transfer, the most first."""
         rows = self.outputs_at_once(arch)
         steps = [max(1, min(self.in_shape[1], PART_BYTES // rows))]
         while steps[-1] // 2 * rows >= LEAST_BYTES:
@@ -52,6 +51,9 @@ class DenseUnit(Unit):
 
     def parts_of_sums(self, steps: int, arch: Architecture) -> int:
         return -(-self.in_shape[1] // steps) * -(-len(self.weight) // self.outputs_at_once(arch))
+
+    def part_bytes(self, steps: int, arch: Architecture) -> int:
+        return (steps + BIAS_BYTES) * self.outputs_at_once(arch)
 
     @property
     def streamed_bytes(self) -> int:

@@ -11,7 +11,7 @@ from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, row_bytes
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
@@ -40,8 +40,12 @@ class RelayoutUnit(Unit):
         """Rows of the input go out."""
         self._transposed("STORE", self.in_shape, work.first_image, work.images, work.rows, work.sources[0], writer)
 
+    def rows_at_once(self, rows: int) -> int:
+        """About as many bytes."""
+        return max(1, rows * row_bytes(self.out_shape) // row_bytes(self.in_shape))
+
     def fetch(self, work: Work, writer: Writer) -> None:
-        """Rows of the output come back, once all of the input has gone out."""
+        """Rows of the output come back."""
         self._transposed("LOAD", self.out_shape, work.first_image, work.images, work.rows, work.target, writer)
 
     def _transposed(
