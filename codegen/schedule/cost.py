@@ -2,7 +2,7 @@
 of the array.
 
 What depends on neighbours, waiting for transfers and switching the array's connections, is added where a choice causes it
-(`codegen/schedule/ways.py`).
+(`codegen/schedule/candidates.py`).
 """
 
 from __future__ import annotations

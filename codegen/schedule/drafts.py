@@ -65,7 +65,7 @@ class _StageWriter:
             self._weights_outer(unit)
         self._flush()
 
-    # -- ways of working
+    # -- loop orders
 
     def _in_parts(self, unit: Unit) -> None:
         """Part after part of the sums, as the weights come."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
+from tvm_re2na.codegen.schedule.candidates import Candidates
 from tvm_re2na.codegen.schedule.clock import Clock, Phase
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.units import UnitGraph
-from tvm_re2na.codegen.schedule.ways import Ways
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
 SHRINK = (
@@ -38,8 +38,8 @@ SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of 
 
 
 @dataclass(frozen=True)
-class _Way:
-    """Of the cheapest stages up to some unit: when they are done, the last one, and the array's setting before it."""
+class _Prefix:
+    """The cheapest stages up to some unit: when they are done, the last one, and the array's setting before it."""
 
     time: int
     clock: Clock
@@ -55,7 +55,7 @@ class Search:
         self.arch = arch
         self.cost = cost
         self.price = Price(cost, arch)
-        self.ways = Ways(cost, self.price, arch)
+        self.candidates = Candidates(cost, self.price, arch)
         self.shrink = [0] * len(graph.units)
         self._options: dict[tuple[str, int, int, frozenset[str]], list[Stage]] = {}
         self._known: dict[Stage, tuple[list[Phase], int]] = {}
@@ -63,7 +63,10 @@ class Search:
     def run(self, tensors: Tensors) -> list[Stage] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
         count = len(self.graph.units)
-        best: list[dict[Setting | None, _Way]] = [{None: _Way(0, Clock(), None, None)}, *({} for _ in range(count))]
+        best: list[dict[Setting | None, _Prefix]] = [
+            {None: _Prefix(0, Clock(), None, None)},
+            *({} for _ in range(count)),
+        ]
         reached = 0
         for first in range(count):
             if best[first]:
@@ -79,7 +82,7 @@ class Search:
             step = best[step.stage.first][step.before]
         return stages[::-1]
 
-    def _extend(self, best: list[dict[Setting | None, _Way]], stage: Stage, tensors: Tensors) -> None:
+    def _extend(self, best: list[dict[Setting | None, _Prefix]], stage: Stage, tensors: Tensors) -> None:
         """The stage behind the cheapest stages before it, for each setting in which they may leave the array."""
         behind = best[stage.last + 1]
         for setting, step in best[stage.first].items():
@@ -87,7 +90,7 @@ class Search:
             clock = self._clock(step.clock, setting, stage, tensors)
             time = self._time(clock, stage, tensors)
             if ends not in behind or time < behind[ends].time:
-                behind[ends] = _Way(time, clock, stage, setting)
+                behind[ends] = _Prefix(time, clock, stage, setting)
 
     def _clock(self, clock: Clock, setting: Setting | None, stage: Stage, tensors: Tensors) -> Clock:
         """Behind one more stage. What the stage and the tensors leave of the SRAM is what loads may run ahead by."""
@@ -172,11 +175,11 @@ class Search:
         key = (kind, first, last, tensors.spilled & touched)
         if key not in self._options:
             stages = {
-                "whole": lambda: self.ways.whole(tensors, first),
-                "coarse": lambda: self.ways.strips(tensors, first, False),
-                "fine": lambda: self.ways.strips(tensors, first, True),
-                "cascade": lambda: self.ways.cascades(tensors, first, last, False),
-                "fine cascade": lambda: self.ways.cascades(tensors, first, last, True),
+                "whole": lambda: self.candidates.whole(tensors, first),
+                "coarse": lambda: self.candidates.strips(tensors, first, False),
+                "fine": lambda: self.candidates.strips(tensors, first, True),
+                "cascade": lambda: self.candidates.cascades(tensors, first, last, False),
+                "fine cascade": lambda: self.candidates.cascades(tensors, first, last, True),
             }[kind]()
             self._options[key] = sorted(
                 stages,

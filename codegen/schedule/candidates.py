@@ -1,4 +1,4 @@
-"""Ways of working: the stages that some units could form, each with its SRAM and its cost.
+"""Candidates: the stages that some units could form, each with its SRAM and its cost.
 
 The cost is modelled cycles on the array, of the weights' transfers meanwhile, and of transfers that nothing hides.
 """
@@ -22,7 +22,7 @@ from tvm_re2na.codegen.schedule.unit.blocks import Weights
 MOST_STRIPS = 64  # of a stage, unless only more would fit
 
 
-class Ways:
+class Candidates:
     """Lists the stages of some units for given tensors in SRAM."""
 
     def __init__(self, cost: CostModel, price: Price, arch: Architecture) -> None:
