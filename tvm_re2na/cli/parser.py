@@ -129,7 +129,10 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     )
     for name in ("weight", "activation"):
         group.add_argument(
-            f"--{name}-bits", type=_positive, metavar="N", help=f"width of {name}s, at least 2 (the machine's data_bits)"
+            f"--{name}-bits",
+            type=_positive,
+            metavar="N",
+            help=f"width of {name}s, at least 2 (the machine's data_bits)",
         )
     group.add_argument(
         "--rounding",
