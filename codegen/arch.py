@@ -74,7 +74,7 @@ class Architecture:
 
     array_rows: int = fact(64, "PEs", "deck: 64 x 64 multiply-accumulate array of PBs", 1, 4096)
     array_columns: int = fact(64, "PEs", "deck: 64 x 64 multiply-accumulate array of PBs", 1, 4096)
-    sram_bytes: int = fact(1536 * 1024, "bytes", "deck: 1.5 MB SRAM", 1024, 2**31)
+    sram_bytes: int = fact(1536 * 1024, "bytes", "deck: 1.5 MB SRAM (a MB read as 2**20 bytes)", 1024, 2**31)
     acc_bits: int = fact(17, "bits", "deck: the MAC accumulates in a 17-bit register", 2, 32)
     data_bits: int = fact(8, "bits", "deck: 8 bits are cut out as the sum leaves the PE", 2, 8)
     mac_latency: int = fact(5, "cycles", "deck: one operation of a PE takes 5 cycles", 1, 64)

@@ -194,7 +194,7 @@ def _end_to_end() -> Finding:
         result = compare(folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", calibration, limit=1)
     if not result.bit_identical:
         return Finding(what, State.BROKEN, "LeNet-5 on Re²Na gives other bits than on TVM's CPU", reinstall())
-    return Finding(what, State.OK, "LeNet-5: quantised, compiled, run; the bits of TVM's CPU")
+    return Finding(what, State.OK, "LeNet-5: quantised, compiled, run; its bits are those of TVM's CPU")
 
 
 def _last_line(error: Exception) -> str:

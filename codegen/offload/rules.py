@@ -1,8 +1,8 @@
 """What Re²Na can take over: one function per rule.
 
-A rule's docstring is the rule itself, the reason shown to the user, and its line in the documentation. A rule returns None
-where the operator keeps it, otherwise the offending value and the limit. The front ends describe their operators as an
-`Operator` (nothing of TVM in it), ask `check`, and leave on the CPU what it rejects.
+A rule's docstring is the rule itself and the reason shown to the user. A rule returns None where the operator keeps it, otherwise
+the offending value and the limit. The front ends describe their operators as an `Operator` (nothing of TVM in it), ask `check`,
+and leave on the CPU what it rejects.
 """
 
 from __future__ import annotations

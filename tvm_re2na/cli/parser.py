@@ -30,10 +30,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"re2na {__version__}")
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
     _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
-    _requantize(add("requantize", help="a pre-quantised model -> one with power-of-two scales, and what that costs"))
+    _requantize(
+        add(
+            "requantize",
+            help="a model that another tool has quantised -> one with power-of-two scales, and what that costs",
+        )
+    )
     _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
     _run(add("run", help="run a .re2na program on the simulator"))
-    _check(add("check", help="prove a .re2na program without data: rules, timing, hazards"))
+    _check(
+        add("check", help="prove, without data, that a .re2na program keeps the rules, has its cycles and no hazard")
+    )
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
@@ -44,13 +51,15 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=_path, metavar="MODEL.onnx", help="a float model, or a quantised one")
+def _model(
+    parser: argparse.ArgumentParser,
+    what: str = "a float model, or a quantised one",
+    images: str = "a float model needs them",
+) -> None:
+    parser.add_argument("model", type=_path, metavar="MODEL.onnx", help=what)
+    parser.add_argument("--calibration", type=_path, metavar="DATA", help=f"calibration images; {images}")
     parser.add_argument(
-        "--calibration", type=_path, metavar="DATA", help="calibration images; a float model needs them"
-    )
-    parser.add_argument(
-        "--calibration-limit", type=_positive, metavar="N", help="use N of the calibration images (all of them)"
+        "--calibration-limit", type=_positive, metavar="N", help="use at most N calibration images (all of them)"
     )
 
 
@@ -69,7 +78,9 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 def _cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--no-cache", action="store_true", help="make everything anew and keep nothing (see `re2na doctor`)"
+        "--no-cache",
+        action="store_true",
+        help="neither use nor fill the cache of quantised and built models (docs/cli.md)",
     )
 
 
@@ -111,31 +122,38 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
         help="no accumulator overflows on the calibration images (observed, the default) or on any (proven); off: not looked at",
     )
     group.add_argument(
-        "--headroom", type=float, metavar="X", help="the accumulator's limit over the largest sum (1.25)"
+        "--headroom",
+        type=float,
+        metavar="X",
+        help="how many times the largest sum on the calibration images the accumulator must hold (1.25)",
     )
     for name in ("weight", "activation"):
         group.add_argument(
-            f"--{name}-bits", type=_positive, metavar="N", help=f"narrower {name}s than the machine's data"
+            f"--{name}-bits",
+            type=_positive,
+            metavar="N",
+            help=f"width of {name}s, at least 2 (the machine's data_bits)",
         )
     group.add_argument(
         "--rounding",
         choices=["nearest", "searched", "auto"],
-        help="weights each to the nearest integer, or a layer's together for least error (auto)",
+        help="nearest: each weight to the nearest integer; searched: a layer's weights together, for least error;"
+        " auto (the default): searched where nearest leaves less than 30 dB of signal over noise",
     )
     group.add_argument(
         "--scales",
         choices=["searched", "largest"],
-        help="those of least error, or from the largest value of each tensor (searched)",
+        help="scales of least error, or from the largest value of each tensor (searched)",
     )
     for name, what in (
-        ("equalise", "move scales between layers"),
-        ("bias-correction", "biases take back the mean error"),
+        ("equalise", "move scales of channels between layers"),
+        ("bias-correction", "biases take back the mean error of each output"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
 
 
 def _quantize(parser: argparse.ArgumentParser) -> None:
-    _model(parser)
+    _model(parser, "a float model", "needed")
     _knobs(parser)
     _arch(parser)
     _output(parser, "MODEL.int8.onnx")
@@ -155,14 +173,14 @@ def _workers(parser: argparse.ArgumentParser, default: str = "1, which is this o
         "--resume",
         type=_path,
         metavar="FILE",
-        help="keep there what is finished; the same command goes on from it",
+        help="note in FILE what is finished; the same command later goes on from there",
     )
 
 
 def _survey(parser: argparse.ArgumentParser) -> None:
     kinds = "; ".join(f"{name}: {text}" for name, text in SURVEYS.items())
     parser.add_argument("kind", choices=SURVEYS, metavar="KIND", help=kinds)
-    _model(parser)
+    _model(parser, "a float model", "needed")
     parser.add_argument("--data", type=_path, required=True, metavar="DATA", help=DATA_HELP)
     _limit(parser)
     parser.add_argument("--bits", type=_widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)")
@@ -175,13 +193,13 @@ def _survey(parser: argparse.ArgumentParser) -> None:
 
 
 def _requantize(parser: argparse.ArgumentParser) -> None:
-    _model(parser)
+    _model(parser, "a model that another tool has quantised", "needed")
     _limit(parser)
     _arch(parser)
     _output(parser, "MODEL.twin.onnx")
     _json(parser)
     parser.add_argument(
-        "--data", type=_path, metavar="DATA", help="measure the cost on these images (the calibration images)"
+        "--data", type=_path, metavar="DATA", help="test images, to measure the cost on (the calibration images)"
     )
     parser.set_defaults(command="requantize:requantize")
 
@@ -204,7 +222,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na")
+    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
     parser.add_argument(
         "--data", type=_path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
@@ -212,13 +230,15 @@ def _run(parser: argparse.ArgumentParser) -> None:
     _threads(parser, "images side by side in each process (one per processor)")
     _workers(parser)
     parser.add_argument("--output", "-o", type=_path, metavar="OUT.npz", help="write the int8 outputs")
-    parser.add_argument("--trace", type=_path, metavar="OUT.json", help="write a timeline of the first run (Perfetto)")
+    parser.add_argument(
+        "--trace", type=_path, metavar="OUT.json", help="write a timeline of the first run, for ui.perfetto.dev"
+    )
     _json(parser)
     parser.set_defaults(command="commands:run")
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na")
+    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
     _json(parser)
     parser.set_defaults(command="commands:check")
 
@@ -252,7 +272,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="FIELD=VALUE,...",
-        help="values of one field of the machine; again, or after a comma, for the next field",
+        help="values of one field of the machine, e.g. sram_bytes=524288,1572864; again, or after a comma, for the next field",
     )
     _arch(parser)
     _batch(parser)
@@ -265,7 +285,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
 
 
 def _disasm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na")
+    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
     parser.set_defaults(command="commands:disasm")
 
 
@@ -278,7 +298,9 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clear-cache", action="store_true", help="only remove what quantising and building have kept")
+    parser.add_argument(
+        "--clear-cache", action="store_true", help="empty the cache of quantised and built models, and do nothing else"
+    )
     _json(parser)
     parser.set_defaults(command="commands:doctor")
 
