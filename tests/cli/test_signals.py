@@ -89,6 +89,16 @@ def test_standard_output_on_a_full_disk(program: Path) -> None:
     assert found.stderr == "re2na: error: standard output: No space left on device\n"
 
 
+@pytest.mark.parametrize("command", ["check", "disasm"])  # a table, and plain lines
+def test_a_reader_that_has_gone(command: str, program: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        arguments = [sys.executable, "-m", "tvm_re2na.cli", command, program]
+        found = subprocess.run(arguments, stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_a_full_disk_names_the_file(
     re2na: Command, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

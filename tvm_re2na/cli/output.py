@@ -42,7 +42,10 @@ def show(result: Result, as_json: bool) -> None:
         if isinstance(item, str):
             print(item, end="" if item.endswith("\n") else "\n")  # as it is: no wrapping, no markup
         else:
-            console.print(item)
+            # printed by us: where the reader of a pipe has gone, rich would end the process with its own exit code
+            with console.capture() as printed:
+                console.print(item)
+            print(printed.get(), end="")
     sys.stdout.flush()
 
 
