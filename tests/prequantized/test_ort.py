@@ -66,7 +66,7 @@ def test_lenet5_requantized(
     assert report["written"] and not report["exact"] and not report["overflowing"]
     assert report["cost"]["images"] == 1000
     assert report["cost"]["agreement"] >= 0.99
-    assert report["cost"]["twin_top1"] >= report["cost"]["guest_top1"] - 0.005
+    assert report["cost"]["requantized_top1"] >= report["cost"]["given_top1"] - 0.005
     assert report["cost"]["snr_db"] > 15
     weights = [change for change in report["changes"] if change["role"] == "weight"]
     assert len(weights) == 5

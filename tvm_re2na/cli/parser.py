@@ -196,7 +196,7 @@ def _requantize(parser: argparse.ArgumentParser) -> None:
     _model(parser, "a model that another tool has quantised", "needed")
     _limit(parser)
     _arch(parser)
-    _output(parser, "MODEL.twin.onnx")
+    _output(parser, "MODEL.requantized.onnx")
     _json(parser)
     parser.add_argument(
         "--data", type=_path, metavar="DATA", help="test images, to measure the cost on (the calibration images)"

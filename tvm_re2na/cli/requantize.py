@@ -28,7 +28,7 @@ def requantize(options: argparse.Namespace) -> Result:
     from tvm_re2na.prequantized import requantize as requantize_model
     from tvm_re2na.prequantized.requantize import measure
 
-    output = options.output or Path(f"{pipeline.model_stem(options.model)}.twin.onnx")
+    output = options.output or Path(f"{pipeline.model_stem(options.model)}.requantized.onnx")
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{output}: cannot be written: no such folder, or a folder itself")
     model = pipeline.load_model(options.model)

@@ -8,11 +8,6 @@ from typing import Any
 
 from tvm_re2na.prequantized.encoding import Encoding
 
-JSON_NAMES = {
-    "given_top1": "guest_top1",
-    "requantized_top1": "twin_top1",
-}  # older than the fields' names, and a contract
-
 
 @dataclass(frozen=True)
 class EncodingSummary:
@@ -65,7 +60,4 @@ class RequantizationReport:
 
     def to_json(self) -> dict[str, Any]:
         """The contract of docs/json.md."""
-        found = dataclasses.asdict(self)
-        if self.cost is not None:
-            found["cost"] = {JSON_NAMES.get(name, name): value for name, value in found["cost"].items()}
-        return found
+        return dataclasses.asdict(self)
