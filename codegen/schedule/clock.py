@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,13 @@ class Phase:
     load: int = 0
     compute: int = 0
     store: int = 0
+
+
+class Buffers(NamedTuple):
+    """How many there are in turn of what is loaded, and of results on their way out (0: they have a place of their own)."""
+
+    loads: int
+    stores: int
 
 
 @dataclass(frozen=True)
@@ -27,19 +35,22 @@ class Clock:
         return max(self.array, self.bus)
 
     def after(
-        self, phases: Sequence[Phase], switch: int, ahead: int, latency: int, exposed: int, overlap: bool = True
+        self, phases: Sequence[Phase], switch: int, ahead: int, latency: int, exposed: int, buffers: Buffers
     ) -> Clock:
-        """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free (the first
-        of them or, without `overlap`, each), come before stores, and are there `latency` cycles later. For `exposed` cycles in
-        the end the array waits for the bus."""
+        """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free, come before
+        stores, and are there `latency` cycles later. For `exposed` cycles in the end the array waits for the bus."""
         loaded = max(self.bus, self.array - ahead)
         stored = loaded + sum(phase.load for phase in phases)
         array = self.array + switch
+        left: list[int] = []  # when the results have left each buffer of theirs
         for phase in phases:
             if phase.load:
-                loaded = (loaded if overlap else max(loaded, array - ahead)) + phase.load
+                loaded = (max(loaded, array - ahead) if buffers.loads == 1 else loaded) + phase.load
                 array = max(array, loaded + latency)
+            if len(left) == buffers.stores > 0:
+                array = max(array, left.pop(0))
             array += phase.compute
             if phase.store:
                 stored = max(stored, array) + phase.store
+                left.append(stored + latency)
         return Clock(array + exposed, max(stored, loaded) + exposed)

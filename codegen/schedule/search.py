@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.schedule.candidates import Candidates
-from tvm_re2na.codegen.schedule.clock import Clock, Phase
+from tvm_re2na.codegen.schedule.clock import Buffers, Clock, Phase
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
@@ -98,7 +98,9 @@ class Search:
         ahead = self.cost.transfer_cycles(max(0, free))
         switch = self.cost.switch_cycles(setting, stage.begins)
         phases, exposed = self._phases(stage, tensors)
-        return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed, stage.overlap)
+        turns = 2 if stage.overlap else 1
+        buffers = Buffers(turns, 0 if tensors.resident(stage.output) else turns)
+        return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed, buffers)
 
     def _time(self, clock: Clock, stage: Stage, tensors: Tensors) -> int:
         """What counts behind a stage: stores may go on, but not when nothing follows. Where memory is scarce, what a stage holds
