@@ -21,7 +21,6 @@ from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
     Conv2d,
-    Cut,
     Dense,
     MaxPool2d,
     Op,
@@ -165,7 +164,7 @@ class _Lowering:
     def _conv(self, index: int, op: Conv2d, inputs: tuple[str, ...], in_shape: Shape4, conv_shape: Shape4) -> None:
         behind = None if index in self.separate else self._only_consumer(op.output)
         if isinstance(behind, MaxPool2d) and pools_in_output_path(behind.window, self.arch):
-            step = replace(op, cut=_clamped(op.cut, behind.lo, behind.hi))
+            step = replace(op, cut=op.cut.clamped(behind.lo, behind.hi))  # clamping keeps the order
             pool, add = behind.window.kernel, None
         elif isinstance(behind, Add) and self._other_operand(behind, op.output) is not None:
             other = self._other_operand(behind, op.output) or ""
@@ -217,11 +216,6 @@ class _Lowering:
             if fits and conv_cycles(sizes, rows, {dense.in_shape[0]: 1}, self.durations) < as_dense:
                 return True
         return False
-
-
-def _clamped(cut: Cut, lo: int, hi: int) -> Cut:
-    """Clamping keeps the order, so that what clamps a maximum may clamp what it is taken of."""
-    return replace(cut, lo=min(max(cut.lo, lo), hi), hi=min(max(cut.hi, lo), hi))
 
 
 def _pool_step(op: MaxPool2d | Pad) -> PoolStep:
