@@ -13,6 +13,7 @@ import onnx
 import tvm
 from tvm import relax
 
+from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.nodes import node_names_of
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
 
@@ -20,9 +21,8 @@ from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_
 NODES = {
     "nn.conv2d": ("Conv",),
     "matmul": ("Gemm", "MatMul"),
-    "nn.max_pool2d": ("MaxPool",),
     "add": ("Add",),
-    "reshape": ("Flatten", "Reshape"),
+    **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()},
 }
 
 
