@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from tvm_re2na.codegen.offload.operator import Operator, Tensor
 from tvm_re2na.frontends.common.description import Bounds, Shape, max_pool2d
 
 # of the attributes, the data, the shape before what follows the operator, the result, the bounds of the clamps behind it
 Describe: TypeAlias = Callable[[Any, Tensor, Shape, Tensor, Bounds | None], Operator]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,8 @@ MOVING: dict[str, Moving] = {
         _reshape,
     ),
 }
+
+
+def describers(taken_apart: Callable[..., T]) -> dict[str, Callable[..., T]]:
+    """For each of these kinds what describes a form of it: `taken_apart`, a function of a front end, with the kind's `Describe`."""
+    return {kind: partial(taken_apart, moving.describe) for kind, moving in MOVING.items()}

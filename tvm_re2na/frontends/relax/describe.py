@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
-from tvm_re2na.frontends.common.moving import MOVING, Describe
+from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 from tvm_re2na.frontends.relax.walk import (
     Expr,
     Values,
@@ -254,12 +253,7 @@ def _clip(parts: Parts, values: Values) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = by_kind(
-    conv2d=_conv2d,
-    dense=_dense,
-    add=_add,
-    pad=_pad,
-    clip=_clip,
-    **{kind: partial(_moving, moving.describe) for kind, moving in MOVING.items()},
+    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

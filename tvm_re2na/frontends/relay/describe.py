@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from tvm import relay
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
-from tvm_re2na.frontends.common.moving import MOVING, Describe
+from tvm_re2na.frontends.common.moving import Describe, describers
 
 Bindings = Mapping[relay.Var, relay.Expr]
 
@@ -170,12 +169,7 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    conv2d=_conv2d,
-    dense=_dense,
-    add=_add,
-    pad=_pad,
-    clip=_clip,
-    **{kind: partial(_moving, moving.describe) for kind, moving in MOVING.items()},
+    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 
