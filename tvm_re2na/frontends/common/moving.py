@@ -23,7 +23,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Moving:
     """The calls of either TVM that are an operator of this kind; of Relax's, how many operands they have besides the data, and the
-    ONNX nodes that become them (`relax/names.py`)."""
+    ONNX nodes that become them (`nodes.py`)."""
 
     relay: tuple[str, ...]
     relax: Mapping[str, int]

@@ -13,17 +13,8 @@ import onnx
 import tvm
 from tvm import relax
 
-from tvm_re2na.frontends.common.moving import MOVING
-from tvm_re2na.frontends.common.nodes import node_names_of
+from tvm_re2na.frontends.common.nodes import NODES, node_names_of
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
-
-# operators of Relax, and the kinds of ONNX nodes that become one of them
-NODES = {
-    "nn.conv2d": ("Conv",),
-    "matmul": ("Gemm", "MatMul"),
-    "add": ("Add",),
-    **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()},
-}
 
 
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
