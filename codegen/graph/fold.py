@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Dense, MaxPool2d, Op, Pad, Window
+from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Op, Pad, Window
 
 
 def fold(graph: Graph) -> Graph:
@@ -46,31 +46,21 @@ def _with_padding(op: Conv2d, pad: Pad) -> Conv2d:
 
 
 def _fold_clips(graph: Graph) -> Graph:
-    clips = {op.inputs[0]: op for op in graph.ops if isinstance(op, Clip) and _can_take_clip(graph, op.inputs[0])}
-    ops = []
-    for op in graph.ops:
-        if op.inputs[0] in clips and isinstance(op, Clip):
-            continue
-        clip = clips.get(op.output)
-        ops.append(_with_clip(op, clip) if clip is not None else op)
+    clamped: dict[str, Op] = {}  # by a producer's output, what takes its place and the clip's
+    for clip in graph.ops:
+        taken = _with_clip(graph, clip) if isinstance(clip, Clip) else None
+        if taken is not None:
+            clamped[clip.inputs[0]] = taken
+    ops = [clamped.get(op.output, op) for op in graph.ops if not (isinstance(op, Clip) and op.inputs[0] in clamped)]
     return _rebuilt(graph, ops)
 
 
-def _can_take_clip(graph: Graph, tensor: str) -> bool:
+def _with_clip(graph: Graph, clip: Clip) -> Op | None:
+    """The operator before a clip, if it can clamp and nobody else reads what it makes."""
+    tensor = clip.inputs[0]
     producer = graph.producer(tensor)
     alone = tensor not in graph.outputs and len(graph.consumers(tensor)) == 1
-    return alone and isinstance(producer, Conv2d | Dense | MaxPool2d | Add)
-
-
-def _with_clip(op: Op, clip: Clip) -> Op:
-    def clamp(value: int) -> int:
-        return max(clip.lo, min(clip.hi, value))
-
-    if isinstance(op, Conv2d | Dense):
-        return replace(op, output=clip.output, cut=replace(op.cut, lo=clamp(op.cut.lo), hi=clamp(op.cut.hi)))
-    if isinstance(op, MaxPool2d | Add):
-        return replace(op, output=clip.output, lo=clamp(op.lo), hi=clamp(op.hi))
-    raise TypeError(f"{op.name}: {op.kind} takes no clip")
+    return producer.clamped(clip.output, clip.lo, clip.hi) if alone and producer is not None else None
 
 
 def _rebuilt(graph: Graph, ops: list[Op]) -> Graph:

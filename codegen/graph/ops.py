@@ -5,7 +5,7 @@ What the numbers mean (their power-of-two exponents) has already been turned int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from tvm_re2na.codegen.isa.limits import limits_of
 Shape: TypeAlias = tuple[int, ...]
 Shape4: TypeAlias = tuple[int, int, int, int]
 Int8Array: TypeAlias = npt.NDArray[np.int8]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 
 
@@ -34,6 +35,10 @@ class Cut:
     lsb: int
     lo: int = -128
     hi: int = 127
+
+    def clamped(self, lo: int, hi: int) -> Cut:
+        """With results clamped to lo..hi as well."""
+        return replace(self, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,14 @@ class Window:
         """Input rows and columns that one output sees, holes of the dilation included."""
         return (self.kernel[0] - 1) * self.dilation[0] + 1, (self.kernel[1] - 1) * self.dilation[1] + 1
 
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        """The rows (axis 0) or columns (1) of an input of `size` that some of these outputs see."""
+        starts = np.flatnonzero(outputs)[:, None] * self.stride[axis] - self.padding[axis]
+        places = (starts + np.arange(self.kernel[axis])[None] * self.dilation[axis]).ravel()
+        seen = np.zeros(size, np.bool_)
+        seen[places[(places >= 0) & (places < size)]] = True
+        return seen
+
 
 @dataclass(frozen=True, eq=False)
 class Op:
@@ -80,6 +93,16 @@ class Op:
     def check(self, arch: Architecture) -> None:
         """Raise GraphError where an attribute lies outside what the machine can do."""
         del arch
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        """The rows (axis 0) or columns (1) of an input of `size` that are read for these of the output; all, if nothing is said."""
+        del axis, outputs
+        return np.ones(size, np.bool_)
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op | None:
+        """The operator that makes `output`, which is this one's clamped to lo..hi; None where it clamps nothing itself."""
+        del output, lo, hi
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +133,12 @@ class Conv2d(Op):
     def check(self, arch: Architecture) -> None:
         _check_linear(self, self.weight, self.bias, self.cut, arch)
 
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return self.window.seen(axis, outputs, size)
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, cut=self.cut.clamped(lo, hi))
+
 
 @dataclass(frozen=True, eq=False)
 class Dense(Op):
@@ -132,6 +161,9 @@ class Dense(Op):
     def check(self, arch: Architecture) -> None:
         _check_linear(self, self.weight, self.bias, self.cut, arch)
 
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, cut=self.cut.clamped(lo, hi))
+
 
 @dataclass(frozen=True, eq=False)
 class MaxPool2d(Op):
@@ -145,6 +177,12 @@ class MaxPool2d(Op):
     def infer(self, shapes: list[Shape]) -> Shape:
         batch, channels, height, width = _rank(self, shapes[0], 4)
         return (batch, channels, *_window_size(self, self.window, height, width))
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return self.window.seen(axis, outputs, size)
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +205,12 @@ class Add(Op):
             if not least <= shift <= most:
                 raise GraphError(f"{self.name}: shift {shift} is outside {least}..{most}")
 
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))
+
 
 @dataclass(frozen=True, eq=False)
 class Clip(Op):
@@ -178,6 +222,9 @@ class Clip(Op):
 
     def infer(self, shapes: list[Shape]) -> Shape:
         return shapes[0]
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +238,9 @@ class Pad(Op):
         batch, channels, height, width = _rank(self, shapes[0], 4)
         top, left, bottom, right = self.padding
         return batch, channels, height + top + bottom, width + left + right
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return Window((1, 1), padding=self.padding).seen(axis, outputs, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +282,10 @@ def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: A
         raise GraphError(
             f"{op.name}: bias {low}..{high} does not fit {arch.acc_bits} bits {arch.acc_min}..{arch.acc_max}"
         )
+
+
+def clamp(value: int, lo: int, hi: int) -> int:
+    return min(max(value, lo), hi)
 
 
 def four_axes(shape: Shape) -> Shape4:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, MaxPool2d, Op, Pad, Reshape, Shape, Window, four_axes
-
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from tvm_re2na.codegen.graph.ops import Flags, Reshape, Shape, four_axes
 
 
 @dataclass
@@ -56,26 +52,6 @@ def needs(graph: Graph) -> dict[str, Need]:
     for op in reversed(graph.ops):
         output = found[op.output]
         for name in op.inputs if output.pixels else ():
-            found[name].add(*_read(op, output, found[name]))
+            source = found[name]
+            source.add(op.seen(0, output.rows, len(source.rows)), op.seen(1, output.columns, len(source.columns)))
     return found
-
-
-def _read(op: Op, output: Need, source: Need) -> tuple[Flags, Flags]:
-    """Rows and columns of an input for what is needed of the output."""
-    if isinstance(op, Conv2d | MaxPool2d):
-        window = op.window
-    elif isinstance(op, Pad):
-        window = Window((1, 1), padding=op.padding)
-    elif isinstance(op, Add | Clip):
-        return output.rows, output.columns
-    else:
-        return np.ones_like(source.rows), np.ones_like(source.columns)
-    return _seen(window, 0, output.rows, len(source.rows)), _seen(window, 1, output.columns, len(source.columns))
-
-
-def _seen(window: Window, axis: int, outputs: Flags, size: int) -> Flags:
-    starts = np.flatnonzero(outputs)[:, None] * window.stride[axis] - window.padding[axis]
-    places = (starts + np.arange(window.kernel[axis])[None] * window.dilation[axis]).ravel()
-    seen = np.zeros(size, np.bool_)
-    seen[places[(places >= 0) & (places < size)]] = True
-    return seen

@@ -261,7 +261,7 @@ INSTRUCTIONS = (
         Engine.ARRAY,
         "switch the connections between the PBs",
         (
-            Field("mode", 8, "0 conv, 1 dense, 2 grouped, 3 pool, 4 eltwise", limit=len(Mode) - 1),
+            Field("mode", 8, ", ".join(f"{mode:d} {mode.name.lower()}" for mode in Mode), limit=len(Mode) - 1),
             Field(
                 "rows",
                 16,

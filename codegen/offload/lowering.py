@@ -92,7 +92,7 @@ def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Arch
 
 
 _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
-    _linear, _linear, _max_pool2d, _add, _reshape, _pad, _clip
+    conv2d=_linear, dense=_linear, max_pool2d=_max_pool2d, add=_add, reshape=_reshape, pad=_pad, clip=_clip
 )
 
 

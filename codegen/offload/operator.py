@@ -20,9 +20,11 @@ KINDS = ("conv2d", "dense", "max_pool2d", "add", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
-def by_kind(*values: T) -> dict[str, T]:
-    """One value for each kind of operator, in the order of KINDS."""
-    return dict(zip(KINDS, values, strict=True))
+def by_kind(**values: T) -> dict[str, T]:
+    """One value for each kind of operator, in the order of KINDS. Raises TypeError for one too few or too many."""
+    if values.keys() != set(KINDS):
+        raise TypeError(f"kinds of operators without a value, or the other way round: {values.keys() ^ set(KINDS)}")
+    return {kind: values[kind] for kind in KINDS}
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,10 @@ from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
-    Clip,
     Conv2d,
-    Cut,
     Dense,
     MaxPool2d,
     Op,
-    Pad,
     Reshape,
     Shape,
     Shape4,
@@ -38,8 +35,6 @@ from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles, pools_in_output_path
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
-from tvm_re2na.codegen.schedule.unit.eltwise import EltwiseUnit
-from tvm_re2na.codegen.schedule.unit.pool import PoolStep, PoolUnit
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 
@@ -152,20 +147,12 @@ class _Lowering:
             self._conv(index, op, inputs, in_shape, out_shape)
             return
         self._store(op.output, out_shape)
-        head = (index, inputs, op.output, in_shape, out_shape)
-        if isinstance(op, MaxPool2d | Pad):
-            self.units.append(PoolUnit(*head, pool=_pool_step(op)))
-        elif isinstance(op, Add):
-            self.units.append(EltwiseUnit(*head, shifts=op.shifts, lo=op.lo, hi=op.hi))
-        elif isinstance(op, Clip):
-            self.units.append(EltwiseUnit(*head, shifts=(0,), lo=op.lo, hi=op.hi))
-        else:
-            raise TypeError(f"{op.name}: no lowering for {op.kind}")
+        self.units.append(Unit.made_of.get(type(op), Unit).made(op, index, inputs, in_shape, out_shape))
 
     def _conv(self, index: int, op: Conv2d, inputs: tuple[str, ...], in_shape: Shape4, conv_shape: Shape4) -> None:
         behind = None if index in self.separate else self._only_consumer(op.output)
         if isinstance(behind, MaxPool2d) and pools_in_output_path(behind.window, self.arch):
-            step = replace(op, cut=_clamped(op.cut, behind.lo, behind.hi))
+            step = replace(op, cut=op.cut.clamped(behind.lo, behind.hi))  # clamping keeps the order
             pool, add = behind.window.kernel, None
         elif isinstance(behind, Add) and self._other_operand(behind, op.output) is not None:
             other = self._other_operand(behind, op.output) or ""
@@ -217,17 +204,6 @@ class _Lowering:
             if fits and conv_cycles(sizes, rows, {dense.in_shape[0]: 1}, self.durations) < as_dense:
                 return True
         return False
-
-
-def _clamped(cut: Cut, lo: int, hi: int) -> Cut:
-    """Clamping keeps the order, so that what clamps a maximum may clamp what it is taken of."""
-    return replace(cut, lo=min(max(cut.lo, lo), hi), hi=min(max(cut.hi, lo), hi))
-
-
-def _pool_step(op: MaxPool2d | Pad) -> PoolStep:
-    if isinstance(op, Pad):
-        return PoolStep(Window((1, 1), padding=op.padding), 0, -128, 127)
-    return PoolStep(op.window, -128, op.lo, op.hi)
 
 
 def _add_step(op: Add, tensor: str) -> AddStep:

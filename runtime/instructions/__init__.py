@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.table import BY_NAME
 from tvm_re2na.runtime.instructions.access import Access
 from tvm_re2na.runtime.instructions.base import ArrayMapping, Meaning, Operands
-from tvm_re2na.runtime.instructions.control import HaltMeaning, ReconfigureMeaning
-from tvm_re2na.runtime.instructions.conv import ConvMeaning
-from tvm_re2na.runtime.instructions.dense import DenseMeaning
-from tvm_re2na.runtime.instructions.eltwise import EltwiseMeaning
-from tvm_re2na.runtime.instructions.pool import PoolMeaning
-from tvm_re2na.runtime.instructions.transfer import LoadMeaning, StoreMeaning
 
-MEANINGS: dict[str, Meaning] = {
-    "HALT": HaltMeaning(),
-    "RECONFIGURE": ReconfigureMeaning(),
-    "LOAD": LoadMeaning(),
-    "STORE": StoreMeaning(),
-    "CONV": ConvMeaning(),
-    "DENSE": DenseMeaning(),
-    "POOL": PoolMeaning(),
-    "ELTWISE": EltwiseMeaning(),
-}
-if MEANINGS.keys() != BY_NAME.keys():
-    raise TypeError(f"instructions without a meaning, or the other way round: {MEANINGS.keys() ^ BY_NAME.keys()}")
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+if Meaning.known.keys() != BY_NAME.keys():
+    raise TypeError(f"instructions without a meaning, or the other way round: {Meaning.known.keys() ^ BY_NAME.keys()}")
+MEANINGS: dict[str, Meaning] = {name: Meaning.known[name]() for name in BY_NAME}
 
 __all__ = ["MEANINGS", "Access", "ArrayMapping", "Meaning", "Operands", "accesses", "meaning"]
 

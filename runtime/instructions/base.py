@@ -47,8 +47,14 @@ class Meaning(ABC):
     """`cause`: what the array's time goes to while the instruction works, which is the part `work` of its duration; None where it
     is none of the array's, or takes no time."""
 
+    known: ClassVar[dict[str, type[Meaning]]] = {}  # by the name of the instruction
     cause: ClassVar[str | None] = None
     work: ClassVar[str] = "cycles"
+
+    def __init_subclass__(cls, of: str | None = None) -> None:
+        """`of` is the instruction that a class is the meaning of; what several have in common is of none."""
+        if of is not None:
+            Meaning.known[of] = cls
 
     @abstractmethod
     def run(self, machine: Machine, at: Instruction) -> Counter:

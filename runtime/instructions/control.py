@@ -8,14 +8,14 @@ from tvm_re2na.runtime.instructions.machine import Machine, SimulationError, nee
 from tvm_re2na.runtime.result import Counter
 
 
-class HaltMeaning(Meaning):
+class HaltMeaning(Meaning, of="HALT"):
     def run(self, machine: Machine, at: Instruction) -> Counter:
         del at
         need_no_sums(machine)
         return Counter()
 
 
-class ReconfigureMeaning(Meaning):
+class ReconfigureMeaning(Meaning, of="RECONFIGURE"):
     cause = "reconfigure"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

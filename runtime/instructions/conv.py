@@ -28,7 +28,7 @@ from tvm_re2na.runtime.instructions.machine import (
 from tvm_re2na.runtime.result import Counter
 
 
-class ConvMeaning(Meaning):
+class ConvMeaning(Meaning, of="CONV"):
     cause = work = "mac"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

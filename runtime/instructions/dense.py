@@ -17,7 +17,7 @@ from tvm_re2na.runtime.instructions.machine import Machine, SimulationError, acc
 from tvm_re2na.runtime.result import Counter
 
 
-class DenseMeaning(Meaning):
+class DenseMeaning(Meaning, of="DENSE"):
     cause = work = "mac"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

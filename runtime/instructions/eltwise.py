@@ -15,7 +15,7 @@ from tvm_re2na.runtime.instructions.machine import Machine, fit, need, shift_rig
 from tvm_re2na.runtime.result import Counter
 
 
-class EltwiseMeaning(Meaning):
+class EltwiseMeaning(Meaning, of="ELTWISE"):
     cause = work = "alu"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

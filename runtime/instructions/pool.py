@@ -16,7 +16,7 @@ from tvm_re2na.runtime.instructions.machine import Machine, need
 from tvm_re2na.runtime.result import Counter
 
 
-class PoolMeaning(Meaning):
+class PoolMeaning(Meaning, of="POOL"):
     cause = work = "alu"
 
     def run(self, machine: Machine, at: Instruction) -> Counter:

@@ -31,14 +31,14 @@ class _Transfer(Meaning):
         yield _access(at, self.target, writes=True)
 
 
-class LoadMeaning(_Transfer):
+class LoadMeaning(_Transfer, of="LOAD"):
     source, target = "dram", "sram"
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
         return Operands(sram_written=_moved(at), dram=_moved(at))
 
 
-class StoreMeaning(_Transfer):
+class StoreMeaning(_Transfer, of="STORE"):
     source, target = "sram", "dram"
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("tvm_re2na", "codegen", "runtime", "tests", "docs", "benchmarks", "tutorials", ".ci")
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tvm_re2na/**/README.md")]))
 PACKAGES = {"tvm_re2na.codegen": "codegen", "tvm_re2na.runtime": "runtime", "tests": "tests", "tvm_re2na": "tvm_re2na"}
+NEW = r"\(new\) ([\w./-]+)"  # of an example: a file that is not there
 
 
 @cache
@@ -30,7 +31,7 @@ def paths() -> frozenset[str]:
 
 def quoted(page: Path) -> Iterator[str]:
     """The words of what stands in backticks or is indented as code."""
-    content = text(page)
+    content = re.sub(NEW, "new", text(page))
     fenced = re.findall(r"^```\w*\n(.*?)^```", content, re.M | re.S)
     rest = re.sub(r"^```.*?^```", "", content, flags=re.M | re.S)
     lines = re.findall(r"^    .*$", rest, re.M)

@@ -257,16 +257,20 @@ static int64_t draw_rows(state *by, bool any) {
   return any && (shapes & rows) ? rows : by->of->arch.array_rows;
 }
 
+static void repair_load(state *by, re2na_instruction *at) { repair_transfer(by, at, &at->body.load.transfer, true); }
+
+static void repair_store(state *by, re2na_instruction *at) { repair_transfer(by, at, &at->body.store.transfer, false); }
+
+/* Both are made anew. */
+static void repair_halt(state *by, re2na_instruction *at) { (void)by, (void)at; }
+static void repair_reconfigure(state *by, re2na_instruction *at) { (void)by, (void)at; }
+
+/* An instruction without a function of its own is not compiled. */
 static void repair_body(state *by, re2na_instruction *at) {
-  switch (at->opcode) {
-    case RE2NA_LOAD: repair_transfer(by, at, &at->body.load.transfer, true); break;
-    case RE2NA_STORE: repair_transfer(by, at, &at->body.store.transfer, false); break;
-    case RE2NA_CONV: repair_conv(by, at); break;
-    case RE2NA_DENSE: repair_dense(by, at); break;
-    case RE2NA_POOL: repair_pool(by, at); break;
-    case RE2NA_ELTWISE: repair_eltwise(by, at); break;
-    default: break;
-  }
+#define REPAIR(NAME, name, bytes, ENGINE) \
+  case RE2NA_##NAME: repair_##name(by, at); break;
+  switch (at->opcode) { RE2NA_INSTRUCTIONS(REPAIR) }
+#undef REPAIR
 }
 
 /* The instruction, and before it the RECONFIGURE that it needs; returns how many there are. Between the parts of a sum

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.runtime.programs import SRAM, changed, long_sum_program, random_input, random_program
+from tests.runtime.programs import MODES, SRAM, changed, long_sum_program, random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction, make
 from tvm_re2na.codegen.program import HEADER, Program, ProgramTensor
@@ -19,7 +19,7 @@ from tvm_re2na.runtime.library import Simulator, SimulatorError
 
 def find(name: str) -> tuple[Program, int]:
     """A program without tokens and the index of its first instruction called `name`."""
-    wanted = name if name in ("CONV", "POOL", "ELTWISE", "DENSE") else "ELTWISE"
+    wanted = name if name in ("CONV", *MODES) else "ELTWISE"  # the others stand in any
     for seed in range(1000):
         program = random_program(seed, (wanted,), length=1)
         if program.arch.pe_count >= 256:

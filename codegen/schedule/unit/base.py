@@ -11,7 +11,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Place
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
-from tvm_re2na.codegen.graph.ops import Shape4, Window
+from tvm_re2na.codegen.graph.ops import Op, Shape4, Window
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
@@ -43,9 +43,19 @@ class Unit(ABC):
     in_shape: Shape4
     out_shape: Shape4
 
+    made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
     joins_cascades: ClassVar[bool] = (
         True  # it works strip by strip, and sees tensors in the shape in which they are stored
     )
+
+    def __init_subclass__(cls, of: tuple[type[Op], ...] = ()) -> None:
+        """`of`: the operators that `made` makes such a unit of."""
+        Unit.made_of |= dict.fromkeys(of, cls)
+
+    @classmethod
+    def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
+        """The unit that computes an operator."""
+        raise TypeError(f"{op.name}: no unit computes {op.kind}")
 
     @property
     @abstractmethod

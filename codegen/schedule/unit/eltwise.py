@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
+from tvm_re2na.codegen.graph.ops import Add, Clip, Op, Shape4
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work
@@ -14,12 +15,19 @@ from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True, eq=False)
-class EltwiseUnit(Unit):
+class EltwiseUnit(Unit, of=(Add, Clip)):
     """Sum of shifted operands, or one operand alone, clamped."""
 
     shifts: tuple[int, ...]
     lo: int
     hi: int
+
+    @classmethod
+    def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
+        if not isinstance(op, Add | Clip):
+            return super().made(op, source, inputs, in_shape, out_shape)
+        shifts = op.shifts if isinstance(op, Add) else (0,)
+        return cls(source, inputs, op.output, in_shape, out_shape, shifts, op.lo, op.hi)
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tvm_re2na.codegen.emit.draft import Draft
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
-from tvm_re2na.codegen.graph.ops import Window
+from tvm_re2na.codegen.graph.ops import MaxPool2d, Op, Pad, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, seen_rows
@@ -27,10 +27,14 @@ class PoolStep:
 
 
 @dataclass(frozen=True, eq=False)
-class PoolUnit(Unit):
+class PoolUnit(Unit, of=(MaxPool2d, Pad)):
     """A pooling or a padding."""
 
     pool: PoolStep
+
+    @classmethod
+    def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
+        return cls(source, inputs, op.output, in_shape, out_shape, _step(op))
 
     @property
     def kind(self) -> str:
@@ -47,6 +51,14 @@ class PoolUnit(Unit):
 
     def draft(self, work: Work, writer: Writer) -> None:
         _pool(writer, self.source, self.pool, self.out_shape[1], self.geometry(self.pool.window, work))
+
+
+def _step(op: Op) -> PoolStep:
+    if isinstance(op, Pad):
+        return PoolStep(Window((1, 1), padding=op.padding), 0, -128, 127)
+    if isinstance(op, MaxPool2d):
+        return PoolStep(op.window, -128, op.lo, op.hi)
+    raise TypeError(f"{op.name}: {op.kind} is no pooling")
 
 
 def pool_cycles(window: Window, channels: int, tiles: Tiles, durations: Durations) -> int:

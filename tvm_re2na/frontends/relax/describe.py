@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.offload.operator import INT32, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
+from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 from tvm_re2na.frontends.relax.walk import (
     Expr,
     Values,
@@ -70,7 +71,7 @@ def is_form(kind: str, result: Expr, values: Values) -> bool:
     if kind == "conv2d":
         padding = _padding_before(parts.main, values)
         return padding is None or _foldable(padding, values)
-    return kind not in ("max_pool2d", "reshape", "pad") or _same_scale(parts.main.args[0], parts.result, values)
+    return kind not in (*MOVING, "pad") or _same_scale(parts.main.args[0], parts.result, values)
 
 
 def _take_apart(kind: str, result: Expr, values: Values) -> Parts:
@@ -222,11 +223,9 @@ def _on_grid(
     return steps.astype(np.int32) if whole else None
 
 
-def _max_pool2d(parts: Parts, values: Values) -> Operator:
+def _moving(describe: Describe, parts: Parts, values: Values) -> Operator:
     data, result = _tensor(_quantity(parts.main.args[0], values)), _tensor_of(parts.result)
-    return description.max_pool2d(
-        parts.main.attrs, data, shape_of(parts.main), result, _after(parts, values, parts.clamps)
-    )
+    return describe(parts.main.attrs, data, shape_of(parts.main), result, _after(parts, values, parts.clamps))
 
 
 def _add(parts: Parts, values: Values) -> Operator:
@@ -239,11 +238,6 @@ def _add(parts: Parts, values: Values) -> Operator:
         (*(operand.zero for operand in operands), parts.output.zero),
         after=_after(parts, values, parts.clamps),
     )
-
-
-def _reshape(parts: Parts, values: Values) -> Operator:
-    data = _quantity(parts.main.args[0], values)
-    return Operator("reshape", (_tensor(data),), _tensor_of(parts.result))
 
 
 def _pad(parts: Parts, values: Values) -> Operator:
@@ -259,7 +253,7 @@ def _clip(parts: Parts, values: Values) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[Parts, Values], Operator]] = by_kind(
-    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

@@ -123,7 +123,7 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
 
 
 _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
-    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+    conv2d=_conv2d, dense=_dense, max_pool2d=_max_pool2d, add=_add, reshape=_reshape, pad=_pad, clip=_clip
 )
 
 

@@ -13,17 +13,8 @@ import onnx
 import tvm
 from tvm import relax
 
-from tvm_re2na.frontends.common.nodes import node_names_of
+from tvm_re2na.frontends.common.nodes import NODES, node_names_of
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
-
-# operators of Relax, and the kinds of ONNX nodes that become one of them
-NODES = {
-    "nn.conv2d": ("Conv",),
-    "matmul": ("Gemm", "MatMul"),
-    "nn.max_pool2d": ("MaxPool",),
-    "add": ("Add",),
-    "reshape": ("Flatten", "Reshape"),
-}
 
 
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:

@@ -5,7 +5,7 @@ The patterns are about form only; whether the machine takes an operator is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tvm.relax.backend.pattern_registry import register_patterns
@@ -15,12 +15,12 @@ from tvm.relax.transform import FusionPattern, PatternCheckContext
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.marks import PREFIX
+from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.relax.describe import describe, is_form
 from tvm_re2na.frontends.relax.names import source_name
 from tvm_re2na.frontends.relax.walk import Values
 
 SOURCE_ATTR = "re2na_source"  # of a composite function: the name of its operator in the source
-RESHAPES = {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0}  # operands besides the data
 Pattern = Any  # a tvm.relax.dpl.DFPattern
 
 
@@ -41,11 +41,11 @@ def forms() -> list[Form]:
 
     A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
     """
-    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), _add(), _max_pool2d()]
+    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), _add(), *_moving(clamped=True)]
     clamped = [form.clamped() for form in plain]
     twice = [form.clamped() for form in clamped]
     clip = _clip(wildcard())
-    return [*twice, *clamped, *plain, *map(_reshape, RESHAPES), _pad(), Form("clip", clip, clip)]
+    return [*twice, *clamped, *plain, *_moving(clamped=False), _pad(), Form("clip", clip, clip)]
 
 
 def fusion_patterns() -> list[FusionPattern]:
@@ -119,14 +119,12 @@ def _add() -> Form:
     return Form("add", _quantized(_clamped(main)), main)
 
 
-def _max_pool2d() -> Form:
-    main = is_op("relax.nn.max_pool2d")(_dequantized(wildcard()))
-    return Form("max_pool2d", _quantized(_clamped(main)), main)
-
-
-def _reshape(op: str) -> Form:
-    main = is_op(f"relax.{op}")(_dequantized(wildcard()), *[wildcard() for _ in range(RESHAPES[op])])
-    return Form("reshape", _quantized(main), main)
+def _moving(*, clamped: bool) -> Iterator[Form]:
+    """dequantize -> operator [clamps] -> quantize, of those that clamps are part of, or of the others."""
+    for kind, moving in MOVING.items():
+        for name, further in moving.relax.items() if moving.clamped == clamped else ():
+            main = is_op(f"relax.{name}")(_dequantized(wildcard()), *[wildcard() for _ in range(further)])
+            yield Form(kind, _quantized(_clamped(main) if clamped else main), main)
 
 
 def _pad() -> Form:

@@ -14,6 +14,7 @@ from tvm import relay
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
+from tvm_re2na.frontends.common.moving import Describe, describers
 
 Bindings = Mapping[relay.Var, relay.Expr]
 
@@ -137,10 +138,10 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
     return np.broadcast_to(values.reshape(-1), channels).copy() if fits and values.size in (1, channels) else None
 
 
-def _max_pool2d(expr: relay.Expr, bindings: Bindings) -> Operator:
+def _moving(describe: Describe, expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     data, result = _tensor(main.args[0], bindings), _tensor(expr, bindings)
-    return description.max_pool2d(main.attrs, data, shape_of(main), result, _bounds(after, BYTE))
+    return describe(main.attrs, data, shape_of(main), result, _bounds(after, BYTE))
 
 
 def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -157,10 +158,6 @@ def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
     )
 
 
-def _reshape(expr: relay.Expr, bindings: Bindings) -> Operator:
-    return Operator("reshape", (_tensor(expr.args[0], bindings),), _tensor(expr, bindings))
-
-
 def _pad(expr: relay.Expr, bindings: Bindings) -> Operator:
     data, result = _tensor(expr.args[0], bindings), _tensor(expr, bindings)
     return description.pad(data, result, _widths(expr), scalar_of(expr.args[1]))
@@ -172,7 +169,7 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    _conv2d, _dense, _max_pool2d, _add, _reshape, _pad, _clip
+    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

@@ -12,10 +12,11 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.frontends.common.description import CLAMPS
+from tvm_re2na.frontends.common.nodes import SCALED
 from tvm_re2na.frontends.relay.describe import op_name
 
 LINEAR = ("nn.conv2d", "nn.dense", "qnn.conv2d", "qnn.dense")
-MAIN = (*LINEAR, "add", "qnn.add")
+MAIN = (*SCALED, *(f"qnn.{op.removeprefix('nn.')}" for op in SCALED))
 PASSED_THROUGH = ("nn.max_pool2d", "nn.bias_add", "reshape", "nn.batch_flatten", *CLAMPS)
 
 

@@ -191,7 +191,7 @@ def _witnesses(kind: str, body: relay.Expr) -> tuple[list[relay.Call], list[rela
     calls = [body]
     while isinstance(calls[-1].args[0], relay.Call):
         calls.append(calls[-1].args[0])
-    return calls[::-1], list(calls[-1].args)[6:7]
+    return calls[::-1], list(calls[-1].args)[2:][-2:-1]  # of a QNN operator the scale of the result, last but one
 
 
 class _Inline(relay.ExprMutator):  # type: ignore[misc]

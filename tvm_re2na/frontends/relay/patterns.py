@@ -16,11 +16,11 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.marks import PREFIX, kind_of
+from tvm_re2na.frontends.common.moving import MOVING, Moving
 from tvm_re2na.frontends.relay.describe import describe, foldable_padding
 
 Pattern = Any  # a tvm.relay.dataflow_pattern.DFPattern
 Entry = tuple[str, Pattern, Callable[[relay.Expr], bool]]
-RESHAPES = ("reshape", "squeeze", "expand_dims", "nn.batch_flatten")
 
 
 def form_table(ops: Set[str] | None = None) -> list[Entry]:
@@ -38,9 +38,8 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["nn.pad"], "conv2d", _linear("qnn.conv2d", padded), foldable_padding),
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), anything),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), anything),
-        (["nn.max_pool2d"], "max_pool2d", _clamped(is_op("nn.max_pool2d")(wildcard())), anything),
         (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), anything),
-        (RESHAPES, "reshape", _any_of([is_op(name)(wildcard()) for name in RESHAPES]), anything),
+        *((moving.relay, kind, _moving(moving), anything) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), anything),
         (CLAMPS, "clip", _clamp(wildcard()), anything),
     ]
@@ -75,6 +74,11 @@ def _linear(op: str, data: Pattern) -> Pattern:
         lambda x: is_op("add")(x, is_constant())
     )
     return _clamped(is_op("qnn.requantize")(_clamped(out), *_constants(4)))
+
+
+def _moving(moving: Moving) -> Pattern:
+    main = _any_of([is_op(name)(wildcard()) for name in moving.relay])
+    return _clamped(main) if moving.clamped else main
 
 
 def _clamped(x: Pattern) -> Pattern:

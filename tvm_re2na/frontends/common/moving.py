@@ -1,0 +1,55 @@
+"""The operators that move or compare elements and leave their scale alone: one entry here is all that a front end needs of one.
+
+Their data is the first operand, further ones are shapes; what they do stands in attributes, which have the same names in both
+TVMs. After the integers have been found, Relay has such an operator as it is, Relax between a `dequantize` and a `quantize` of the
+same scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from tvm_re2na.codegen.offload.operator import Operator, Tensor
+from tvm_re2na.frontends.common.description import Bounds, Shape, max_pool2d
+
+# of the attributes, the data, the shape before what follows the operator, the result, the bounds of the clamps behind it
+Describe: TypeAlias = Callable[[Any, Tensor, Shape, Tensor, Bounds | None], Operator]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Moving:
+    """The calls of either TVM that are an operator of this kind; of Relax's, how many operands they have besides the data, and the
+    ONNX nodes that become them (`nodes.py`)."""
+
+    relay: tuple[str, ...]
+    relax: Mapping[str, int]
+    nodes: Mapping[str, tuple[str, ...]]
+    describe: Describe
+    clamped: bool = False  # whether clamps behind it are part of it
+
+
+def _reshape(attrs: Any, data: Tensor, moved: Shape, result: Tensor, after: Bounds | None) -> Operator:
+    del attrs, moved, after
+    return Operator("reshape", (data,), result)
+
+
+MOVING: dict[str, Moving] = {
+    "max_pool2d": Moving(
+        ("nn.max_pool2d",), {"nn.max_pool2d": 0}, {"nn.max_pool2d": ("MaxPool",)}, max_pool2d, clamped=True
+    ),
+    "reshape": Moving(
+        ("reshape", "squeeze", "expand_dims", "nn.batch_flatten"),
+        {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0},
+        {"reshape": ("Flatten", "Reshape")},
+        _reshape,
+    ),
+}
+
+
+def describers(taken_apart: Callable[..., T]) -> dict[str, Callable[..., T]]:
+    """For each of these kinds what describes a form of it: `taken_apart`, a function of a front end, with the kind's `Describe`."""
+    return {kind: partial(taken_apart, moving.describe) for kind, moving in MOVING.items()}
