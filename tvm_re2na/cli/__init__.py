@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             from tvm_re2na.cli.errors import explain_failure
 
-            failure = explain_failure(stopped[0] if stopped else error, getattr(options, "model", None))
+            file = getattr(options, "model", None) or getattr(options, "program", None)
+            failure = explain_failure(stopped[0] if stopped else error, file)
             if failure is None:
                 raise
             print(f"re2na: error: {failure.message}", file=sys.stderr)

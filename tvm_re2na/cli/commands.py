@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from tvm_re2na import pipeline, plot
-from tvm_re2na.cli import render
+from tvm_re2na.cli import images, render
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.workers import workers
@@ -21,7 +21,6 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,7 +36,9 @@ def quantize(options: argparse.Namespace) -> Result:
     if pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is quantised already")
     with progress_bar() as progress:
-        quantized = pipeline.quantize(model, _calibration(options, model), _arch(options), progress, _knobs(options))
+        quantized = pipeline.quantize(
+            model, images.calibration(options, model), _arch(options), progress, _knobs(options)
+        )
     write_atomically(output, quantized.model.SerializeToString())
     data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
     return Result(data, (render.accumulator_table(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)"))
@@ -96,7 +97,8 @@ def run(options: argparse.Namespace) -> Result:
             _check_writable(path)
     program = Program.open(options.program)
     with workers(options) as known, progress_bar() as progress:
-        found = simulate(program, options.data, options.limit, threads=options.threads, progress=progress, **known)
+        known |= {"preprocessing": images.preprocessing(options), "threads": options.threads, "progress": progress}
+        found = simulate(program, options.data, options.limit, **known)
     if options.output is not None:
         write_atomically(options.output, found.to_npz())
     if options.trace is not None:
@@ -139,7 +141,7 @@ def explore(options: argparse.Namespace) -> Result:
         _check_writable(options.csv)
     with workers(options, jobs=None) as known, progress_bar() as progress:
         model = pipeline.load_model(options.model)
-        known |= {"arch": arch, "calibration": _calibration(options, model), "batch": options.batch}
+        known |= {"arch": arch, "calibration": images.calibration(options, model), "batch": options.batch}
         found = sweep_machines(model, sweep, progress=progress, **known)
     table = render.exploration_table(found)
     if found.lost:  # a file is replaced by a whole one only
@@ -195,10 +197,11 @@ def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, b
     from tvm_re2na import evaluate
 
     proto = pipeline.load_model(model)
-    images = load_dataset(data, options.limit, _image_size(proto))
+    calibration = images.calibration(options, proto)
+    test = images.labelled_images(options, data, proto, calibration)
     with workers(options) as known, progress_bar() as progress:
         known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
-        result = evaluate.compare(proto, images, _calibration(options, proto), _arch(options), **known)
+        result = evaluate.compare(proto, test, calibration, _arch(options), **known)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)")
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
     return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)
@@ -213,17 +216,7 @@ def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.Mod
 
 
 def _quantized(model: onnx.ModelProto, options: argparse.Namespace, progress: Progress) -> onnx.ModelProto:
-    return pipeline.quantized_model(model, _calibration(options, model), _arch(options), progress)
-
-
-def _calibration(options: argparse.Namespace, model: onnx.ModelProto) -> Dataset | None:
-    if options.calibration is None:
-        return None
-    return load_dataset(options.calibration, options.calibration_limit, _image_size(model))
-
-
-def _image_size(model: onnx.ModelProto) -> int:
-    return pipeline.model_input(model).image[-1]
+    return pipeline.quantized_model(model, images.calibration(options, model), _arch(options), progress)
 
 
 def _arch(options: argparse.Namespace) -> Architecture:
@@ -268,7 +261,7 @@ def _with_scales(compiled: Compiled, model: onnx.ModelProto) -> list[Program]:
     image = pipeline.model_input(model).image
     if len(programs) > 1 or compiled.offloaded_macs_share < 1 or programs[0].inputs[0].shape[1:] != image:
         return programs
-    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_scales(model))]
+    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_notes(model))]
 
 
 def _numbered(path: Path, count: int) -> list[Path]:
