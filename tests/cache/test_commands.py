@@ -64,7 +64,7 @@ def test_quantize(re2na: Command, demo_data: Path, kept: Path, tmp_path: Path, m
     images = load_dataset(demo_data / "mnist_calibration128.npz", 8)
     model = load_model(demo_data / "lenet5_mnist.onnx")
     surveyed = SurveyedModel(model, images, images, np.zeros((8, 10), np.float32), silent)
-    assert surveyed.quantize(Architecture()).model == load_model(tmp_path / "one.onnx")
+    assert surveyed.quantize(Architecture()).model.graph == load_model(tmp_path / "one.onnx").graph
 
 
 def test_a_bad_limit_is_one_line(re2na: Command, demo_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -303,6 +303,8 @@ def _explore(parser: argparse.ArgumentParser) -> None:
 
 def _disasm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
+    _output(parser, "standard output")
+    _json(parser)
     parser.set_defaults(command="commands:disasm")
 
 

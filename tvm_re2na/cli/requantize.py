@@ -11,7 +11,7 @@ import onnx
 from rich.table import Table
 
 from tvm_re2na import pipeline
-from tvm_re2na.cli import images
+from tvm_re2na.cli import images, outputs
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render import facts_table, percent
@@ -29,9 +29,7 @@ def requantize(options: argparse.Namespace) -> Result:
     from tvm_re2na.prequantized import requantize as requantize_model
     from tvm_re2na.prequantized.requantize import measure
 
-    output = options.output or Path(f"{pipeline.model_stem(options.model)}.twin.onnx")
-    if output.is_dir() or not output.parent.is_dir():
-        raise UsageError(f"{output}: cannot be written: no such folder, or a folder itself")
+    output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.twin.onnx")
     model = pipeline.load_model(options.model)
     if not pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
@@ -45,6 +43,9 @@ def requantize(options: argparse.Namespace) -> Result:
         made = measure(model, made, data, progress)
     if not made.report.exact:
         store(made.model, calibration.preprocessing)
+        source = outputs.source_of(options.model, model)
+        outputs.note_source(made.model, source)
+        outputs.warn_of_another(options, output, source)
     return _result(options.model, output, made.model, made.report)
 
 

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from tvm_re2na import pipeline
 from tvm_re2na.cli import images, render_survey
-from tvm_re2na.cli.commands import check_figure
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.outputs import check_figure, written
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.survey import Workers, figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
@@ -46,8 +46,6 @@ def survey(options: argparse.Namespace) -> Result:
     with workers(options) as engine, progress_bar() as progress:
         known |= {"progress": progress, "workers": Workers(**engine)}
         found = SURVEYS[options.kind](model, test, calibration, **known)
-    written: tuple[str, ...] = ()
     if options.plot is not None:
         figures.FIGURES[options.kind](found, options.plot)
-        written = (f"wrote {options.plot}",)
-    return Result(found.to_json(), (*TABLES[options.kind](found), *written))
+    return Result(found.to_json(), (*TABLES[options.kind](found), *written(options.plot)))
