@@ -86,6 +86,10 @@ class Frame:
     def _converted(self, image: Any, where: str) -> Any:
         if self.channels == 1 and not self.gray and image.mode not in GREY_MODES:
             raise DataError(f"{where}: a picture in colour ({image.mode}), one channel was expected; --gray converts")
+        if image.mode.startswith("I"):  # of 16 bits; Pillow would cut off what is above 255
+            from PIL import Image
+
+            image = Image.fromarray((np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
         return image.convert(MODES[self.channels])
 
     def _cut(self, image: Any, where: str) -> Pixels:

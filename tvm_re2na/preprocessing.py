@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 KEY = "re2na.preprocessing"  # in the metadata of an ONNX model
 NOTE = "preprocessing"  # in the notes of a program
 LAYOUTS = ("nchw", "nhwc")
-LEAST_STD = 1e-45  # of float32
+LEAST_STD, LARGEST = 1e-45, float(np.finfo(np.float32).max)  # of float32
 LARGEST_SIDE = 16384  # of an image that is resized or cropped
-MOST_CHANNELS = 4096
 # of ImageNet's pixels; those of grey images are the means over the channels
 ASSUMED = {1: ((0.449,), (0.226,)), 3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 
@@ -143,7 +142,7 @@ def _numbers(name: str, value: Any) -> tuple[float, ...] | None:
     plain = tuple(float(item) for item in values if _is_number(item))
     above = " above 0" if name == "std" else ""
     good = all(math.isfinite(item) and (not above or item >= LEAST_STD) for item in plain)
-    if not 1 <= len(values) <= MOST_CHANNELS or len(plain) < len(values) or not good:
+    if not values or len(plain) < len(values) or not good:
         raise PreprocessingError(f"{name} = {value!r:.80}, expected finite numbers{above}, one or one a channel")
     return plain
 
@@ -165,7 +164,7 @@ def _is_number(value: Any) -> bool:
     return (
         isinstance(value, int | float | np.integer | np.floating)
         and not isinstance(value, bool)
-        and bool(-1e38 < value < 1e38)
+        and bool(-LARGEST <= value <= LARGEST)
     )
 
 

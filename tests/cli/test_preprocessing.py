@@ -138,6 +138,27 @@ def test_grey_and_coloured_pictures(tmp_path: Path) -> None:
     np.testing.assert_array_equal(coloured[:, 0], coloured[:, 2])
 
 
+def test_pictures_of_16_bits(tmp_path: Path) -> None:
+    from PIL import Image
+
+    values = np.array([[0, 255, 256, 32768], [65535, 300, 65280, 511]], np.uint16)
+    (tmp_path / "class").mkdir()
+    Image.fromarray(values).save(tmp_path / "class" / "deep.png")
+    for channels in (1, 3):
+        found = load_dataset(tmp_path, None, (channels, 2, 4), Preprocessing(0, 1)).x[0]
+        np.testing.assert_array_equal(found, np.broadcast_to((values >> 8) / np.float32(255), found.shape))
+
+
+def test_numbers_at_the_ends_of_float32(tmp_path: Path) -> None:
+    """A file says what it wants, or is refused by its name."""
+    x = np.zeros((1, 5000, 1, 1), np.uint8)
+    data = load_dataset(save_npz(tmp_path / "x.npz", x, [0], mean=[3.4e38] * 5000, std=[1] * 5000))
+    assert data.x.min() < -3e38
+    small = save_npz(tmp_path / "small.npz", x[:, :1], [0], mean=[0.5], std=[1.5e-45])
+    with pytest.raises(DataError, match=r"small\.npz: mean = .* make infinite numbers"):
+        load_dataset(small)
+
+
 def test_what_cannot_be_done(tmp_path: Path) -> None:
     folder = save_folder(tmp_path / "folder", COLOUR, [0] * 6)
     with pytest.raises(DataError, match=r"0\.png: crop = 50x50, the picture is 40x30"):
