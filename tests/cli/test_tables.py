@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 
+from tests.cli.conftest import Command
 from tvm_re2na.cli.output import Result, show
 
 STYLE = re.compile(r"\x1b\[[13]?m|\x1b\[0m")  # bold and italic; no colour
@@ -38,7 +41,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, columns: int) ->
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    show(Result(None, (table(),)), as_json=False)
+    show(Result(None, (table(),)))
     return STYLE.sub("", stream.getvalue()).splitlines()
 
 
@@ -58,3 +61,32 @@ def test_a_row_is_a_line_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("\x1b" in line for line in shown(monkeypatch, Terminal(), 80))
+
+
+def test_formats(re2na: Command, small: Path, tmp_path: Path) -> None:
+    """All say the same; numbers of CSV are plain."""
+    words = ("compile", small, "--output", tmp_path / "net.re2na", "--report")
+    data = re2na(*words, "--format", "json").json
+    assert data["layers"] == re2na(*words, "--json").json["layers"]
+    total = data["total"]
+    plain = re2na(*words, "--format", "plain")
+    assert (plain.code, plain.stderr) == (0, "")
+    (layers, *_) = [line for line in plain.stdout.splitlines() if line.startswith("total")]
+    assert layers.split()[1:4] == [f"{total[name]:,}" for name in ("macs", "cycles", "cycles_bound")]
+    assert not set(plain.stdout) & set("│┃━─")
+    printed = re2na(*words, "--format", "csv").stdout
+    first = list(csv.reader(printed.split("\n\n")[0].splitlines()))
+    assert first[0][:4] == ["layer", "op", "MACs", "cycles"]
+    assert first[-1][2:4] == [str(total["macs"]), str(total["cycles"])]
+    assert len({len(row) for row in first}) == 1
+    assert re2na(*words, "--format", "csv", "--json").code == 2
+
+
+def test_what_is_no_table(re2na: Command, program: Path, small: Path, tmp_path: Path) -> None:
+    assert re2na("disasm", program, "--format", "csv").stdout == re2na("disasm", program).stdout
+    found = re2na(
+        "explore", small, "--sweep", "mac_interval=1", "--jobs", 1, "--csv", tmp_path / "x.csv", "--format", "csv"
+    )
+    assert found.code == 0
+    assert found.stderr == f"wrote {tmp_path / 'x.csv'}\n"
+    assert found.stdout.startswith(",mac_interval,cycles")

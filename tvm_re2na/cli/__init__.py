@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         module, function = options.command.split(":")
         result = getattr(import_module(f"tvm_re2na.cli.{module}"), function)(options)
     try:
-        show(result, as_json=getattr(options, "json", False))
+        show(result, getattr(options, "format", "table"))
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             _close_stdout()

@@ -31,11 +31,33 @@ class Result:
     code: int = 0
 
 
-def show(result: Result, as_json: bool) -> None:
-    """Print a result to stdout."""
-    if as_json:
+def show(result: Result, how: str = "table") -> None:
+    """Print a result to stdout: as json, table, plain or csv."""
+    if how == "json":
         print(json.dumps(result.data, indent=2), flush=True)
-        return
+    elif how == "table":
+        _show_tables(result)
+    else:
+        _show_text(result, how)
+
+
+def _show_text(result: Result, how: str) -> None:
+    """Tables one after the other, an empty line between them. What else is said is no part of a CSV file."""
+    from rich.table import Table
+
+    from tvm_re2na.cli.formats import TEXTS
+
+    tables = [TEXTS[how](item) for item in result.text if isinstance(item, Table)]
+    others = [
+        f"{item}\n" if not str(item).endswith("\n") else str(item) for item in result.text if isinstance(item, str)
+    ]
+    print("\n".join(tables), end="")
+    apart = sys.stderr if how == "csv" and tables else sys.stdout
+    print("".join(others), end="", file=apart)
+    sys.stdout.flush()
+
+
+def _show_tables(result: Result) -> None:
     for item in result.text:
         if isinstance(item, str):
             print(item, end="" if item.endswith("\n") else "\n")  # as it is: no wrapping, no markup

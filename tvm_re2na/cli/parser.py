@@ -89,7 +89,14 @@ def _arch(parser: argparse.ArgumentParser) -> None:
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON (see docs/json.md) instead of a table")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--format",
+        choices=("table", "plain", "csv", "json"),
+        default="table",
+        help="print a table (the default), its text without a frame, CSV, or JSON (docs/json.md)",
+    )
+    group.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
 
 
 def _cache(parser: argparse.ArgumentParser) -> None:
