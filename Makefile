@@ -18,7 +18,7 @@ RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, with Relay
 RELAX_TESTS := tests/frontends tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
-    tests/models/test_full_size.py tests/fuzz \
+    tests/models/test_full_size.py tests/fuzz tests/test_map_style.py \
     $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py signals.py start_up.py)
 QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/cache tests/exploration \
     tests/docs tests/test_packages.py tests/test_class_names.py tests/cli/test_data.py tests/cli/test_evaluate.py

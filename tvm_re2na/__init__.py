@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tvm_re2na.model_file import ModelError
     from tvm_re2na.npz import DataError
     from tvm_re2na.pipeline import load_model
+    from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
     from tvm_re2na.runtime.library import Simulator
     from tvm_re2na.simulation import Simulation, simulate
@@ -41,6 +42,8 @@ _HOMES = {
     "Dataset": "data",
     "Exploration": "exploration.run",
     "ModelError": "model_file",
+    "Preprocessing": "preprocessing",
+    "PreprocessingError": "preprocessing",
     "Program": "codegen.program",
     "ProgramError": "codegen.program",
     "QuantizeError": "quantize",
@@ -67,6 +70,8 @@ __all__ = [
     "Dataset",
     "Exploration",
     "ModelError",
+    "Preprocessing",
+    "PreprocessingError",
     "Program",
     "ProgramError",
     "QuantizeError",

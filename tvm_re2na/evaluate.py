@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
-from typing import TypeAlias
 
 import onnx
 
@@ -19,7 +18,7 @@ from tvm_re2na.comparison_shards import (
     pack_runners,
     start_simulator,
 )
-from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.data import DataSource
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
 from tvm_re2na.model_file import ModelSource
@@ -27,21 +26,21 @@ from tvm_re2na.parallel.cuts import cut
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.worker_pool import open_worker_pool
+from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.tally import Comparison, count_hits
 
 __all__ = ["Comparison", "compare", "count_hits", "float_runner"]
 
-ImageSource: TypeAlias = "Dataset | str | os.PathLike[str]"
-
 
 def compare(
     model: ModelSource,
-    data: ImageSource,
-    calibration: ImageSource | None = None,
+    data: DataSource,
+    calibration: DataSource | None = None,
     arch: Architecture | None = None,
     *,
     limit: int | None = None,
+    preprocessing: Preprocessing | None = None,
     batch: int = 1,
     threads: int | None = None,
     executor: Executor | None = None,
@@ -52,6 +51,7 @@ def compare(
 ) -> Comparison:
     """Run one model in float (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
 
+    `data` and `calibration`: Datasets, files or folders, or map-style datasets, which `preprocessing` is for (`load_dataset`).
     A float model is quantised first and needs `calibration`; of a quantised one, "float" is what ONNX Runtime makes of it.
     The images run on `executor` (any `concurrent.futures.Executor`) or in `jobs` processes of this machine (a script needs
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
@@ -61,9 +61,10 @@ def compare(
     """
     arch = arch or Architecture()
     proto = model if isinstance(model, onnx.ModelProto) else pipeline.load_model(model)
-    images = data if isinstance(data, Dataset) else load_dataset(data, limit)
-    images.expect_shape(pipeline.model_input(proto).image)
-    known = calibration if calibration is None or isinstance(calibration, Dataset) else load_dataset(calibration)
+    known = None
+    if calibration is not None:
+        known = pipeline.calibration_images(calibration, proto, preprocessing=preprocessing)
+    images = pipeline.images_for(data, proto, known, limit, preprocessing)
     shards = cut(len(images), image_bytes(images), batch, shard)
 
     def run() -> dict[str, object]:

@@ -5,6 +5,7 @@ Every step is a plain call that a user can make as well; nothing here is needed 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ import onnx
 from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import Dataset, DataSource, load_dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_file import ModelError, dimensions, read_model
+from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -76,6 +78,47 @@ def model_input(model: onnx.ModelProto) -> ModelInput:
     return ModelInput(inputs[0].name, sizes[0], tuple(image))
 
 
+def classes(model: onnx.ModelProto) -> int | None:
+    """How many scores the model's first output has for an image; None where its shape is not told."""
+    sizes = dimensions(model.graph.output[0])[1:] if model.graph.output else ()
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if sizes and len(known) == len(sizes) else None
+
+
+def preprocessing_of(model: onnx.ModelProto) -> Preprocessing | None:
+    """What the calibration images of a quantised model went through. Raises ModelError where that note is damaged."""
+    try:
+        return stored(model)
+    except PreprocessingError as error:
+        raise ModelError(f"{_name(model)}: {error}") from error
+
+
+def images_for(
+    source: DataSource,
+    model: onnx.ModelProto,
+    calibration: Dataset | None,
+    limit: int | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Dataset:
+    """Images for a model, like those that it was calibrated with, or is going to be. Raises DataError where they do not suit it."""
+    known = preprocessing_of(model) or (calibration.preprocessing if calibration is not None else None)
+    shape = model_input(model).image
+    images = load_dataset(source, limit, shape, preprocessing, calibrated=known)
+    images.expect_shape(shape)
+    images.expect_labels(classes(model))
+    return images
+
+
+def calibration_images(
+    source: DataSource,
+    model: onnx.ModelProto,
+    limit: int | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Dataset:
+    """Images for quantising a model; their labels do not matter."""
+    return load_dataset(source, limit, model_input(model).image, preprocessing, calibrated=preprocessing_of(model))
+
+
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether the model holds quantised operators already."""
     return any(node.op_type.startswith(("QLinear", "QuantizeLinear", "DequantizeLinear")) for node in model.graph.node)
@@ -85,7 +128,7 @@ def is_quantized(model: onnx.ModelProto) -> bool:
 
 
 def quantized_model(
-    model: onnx.ModelProto, calibration: Dataset | None, arch: Architecture, progress: Progress = silent
+    model: onnx.ModelProto, calibration: DataSource | None, arch: Architecture, progress: Progress = silent
 ) -> onnx.ModelProto:
     """The int8 model: as it is if it is quantised already, by tvm_re2na's quantiser otherwise; raises as `quantize` does."""
     return model if is_quantized(model) else quantize(model, calibration, arch, progress).model
@@ -93,21 +136,25 @@ def quantized_model(
 
 def quantize(
     model: onnx.ModelProto,
-    calibration: Dataset | None,
+    calibration: DataSource | None,
     arch: Architecture,
     progress: Progress = silent,
     options: QuantizeOptions | None = None,
 ) -> QuantizedModel:
     """The int8 model and the report on its layers; from the cache where the same was asked for before (`tvm_re2na.cache`).
 
+    What the images went through is noted in the model, for those that are going to be tested.
     Raises ModelError for a float model without calibration images, DataError for ones of the wrong shape, QuantizeError.
     """
     if calibration is None:
         raise ModelError(f"{_name(model)}: a float model needs calibration images (--calibration)")
-    calibration.expect_shape(model_input(model).image)
+    images = calibration_images(calibration, model)
+    images.expect_shape(model_input(model).image)
     from tvm_re2na.cache import models
 
-    return models.quantize(model, calibration.x, arch, options, progress)
+    made = models.quantize(model, images.x, arch, options, progress)
+    store(made.model, images.preprocessing)
+    return made
 
 
 # ---- import into TVM, build
@@ -189,6 +236,12 @@ def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Exp
     """Every operator in execution order, with where it runs and why."""
     with _tvm_errors("analyse"):
         return frontends.session().explain(mod, params, arch)
+
+
+def border_notes(model: onnx.ModelProto) -> dict[str, Any]:
+    """What a program has to know of a QDQ model to take images: `border_scales`, and what calibration's went through."""
+    known = preprocessing_of(model)
+    return border_scales(model) | ({} if known is None else {NOTE: known.to_text()})
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:

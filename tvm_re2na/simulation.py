@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import Dataset, LabelArray, load_dataset
+from tvm_re2na.data import Dataset, DataSource, LabelArray, channels_first, load_dataset, refuse
 from tvm_re2na.identity import identity
 from tvm_re2na.npz import DataError, read_npz
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting
@@ -23,6 +23,7 @@ from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, run_all_shards
 from tvm_re2na.parallel.worker_pool import WorkerPool, open_worker_pool
+from tvm_re2na.preprocessing import NOTE, Preprocessing
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.many import processors, run_many
@@ -49,9 +50,10 @@ class Simulation:
 
 def simulate(
     program: Program | str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    data: DataSource,
     limit: int | None = None,
     *,
+    preprocessing: Preprocessing | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
     jobs: int = 1,
@@ -59,16 +61,18 @@ def simulate(
     resume: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Simulation:
-    """Run all images. Cycles, MACs and bytes are for one run of the program.
+    """Run all images of a Dataset, a file or folder, or a map-style dataset, which `preprocessing` is for (`load_dataset`). Cycles,
+    MACs and bytes are for one run of the program.
 
     Runs go side by side in `threads` threads (default: all processors, shared among the jobs; one on an executor), on `executor` or
     in `jobs` processes, `shard` images at a time, as in `compare`; what is finished is noted in the file `resume`.
-    Raises ProgramError, DataError, SimulatorError, JournalError or WorkersLostError.
+    Raises ProgramError, DataError, PreprocessingError, SimulatorError, JournalError or WorkersLostError.
     """
     program = program if isinstance(program, Program) else Program.open(program)
     if len(program.inputs) != 1:
-        raise DataError(f"{data}: the program has {len(program.inputs)} inputs, `run` feeds programs with one")
-    images, labels = read_inputs(program, Path(data), limit)
+        name = data if isinstance(data, str | os.PathLike) else type(data).__name__
+        raise DataError(f"{name}: the program has {len(program.inputs)} inputs, `run` feeds programs with one")
+    images, labels = read_inputs(program, data, limit, preprocessing)
     whole = executor is None and jobs == 1 and shard is None and resume is None
     batch = program.inputs[0].shape[0]
     cuts = Cuts(len(images), len(images)) if whole else cut(len(images), images[0].nbytes, batch, shard, MOST_IMAGES)
@@ -131,25 +135,38 @@ def _batches(images: Int8Array, batch: int) -> Iterator[list[Int8Array]]:
         yield [np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])]
 
 
-def read_inputs(program: Program, path: Path, limit: int | None) -> tuple[Int8Array, LabelArray | None]:
+def read_inputs(
+    program: Program, data: DataSource, limit: int | None, preprocessing: Preprocessing | None = None
+) -> tuple[Int8Array, LabelArray | None]:
     """int8 images for the program, and their labels. Raises DataError where they do not suit it."""
-    raw = _raw(path)
+    shape, given = program.inputs[0].shape[1:], preprocessing or Preprocessing()
+    raw = _raw(data, given)
     if raw is not None:
-        images, labels = raw[:limit], None
+        images, labels, source = raw[:limit], None, str(data)
     else:
-        dataset = load_dataset(path, limit, program.inputs[0].shape[-1])
-        images, labels = _quantise(program, dataset), dataset.y
-    if len(images) < 1 or images.shape[1:] != program.inputs[0].shape[1:]:
-        raise DataError(f"{path}: x is {images.shape}, the program takes images of {program.inputs[0].shape[1:]}")
+        size = shape if len(shape) == 3 else None
+        dataset = load_dataset(data, limit, size, given, calibrated=_calibrated(program))
+        if len(program.outputs[0].shape) == 2:
+            dataset.expect_labels(program.outputs[0].shape[1])
+        images, labels, source = _quantise(program, dataset), dataset.y, dataset.source
+    if len(images) < 1 or images.shape[1:] != shape:
+        raise DataError(f"{source}: x is {images.shape}, the program takes images of {shape}")
     return images, labels
 
 
-def _raw(path: Path) -> Int8Array | None:
+def _calibrated(program: Program) -> Preprocessing | None:
+    return Preprocessing.from_text(program.meta[NOTE]) if NOTE in program.meta else None
+
+
+def _raw(data: DataSource, given: Preprocessing) -> Int8Array | None:
     """x, if it is int8 already."""
-    if path.suffix != ".npz" or not path.is_file():
+    if not isinstance(data, str | os.PathLike) or Path(data).suffix != ".npz" or not Path(data).is_file():
         return None
-    x = read_npz(path, ("x",)).get("x")
-    return x if x is not None and x.dtype == np.int8 else None
+    x = read_npz(data, ("x",)).get("x")
+    if x is None or x.dtype != np.int8:
+        return None
+    refuse(os.fspath(data), given, "x is int8, which")
+    return np.ascontiguousarray(channels_first(x, given))
 
 
 def _quantise(program: Program, dataset: Dataset) -> Int8Array:

@@ -11,10 +11,11 @@ import pytest
 
 from tests.cli.conftest import Command, Outcome, re2na
 from tests.quantize.networks import FloatNet
-from tvm_re2na import cache, doctor, frontends, load_dataset, load_model, pipeline
+from tvm_re2na import Dataset, Preprocessing, cache, doctor, frontends, load_dataset, load_model, pipeline
 from tvm_re2na import quantize as quantiser
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.doctor import State
+from tvm_re2na.preprocessing import stored
 from tvm_re2na.progress import silent
 from tvm_re2na.survey.measure import SurveyedModel
 
@@ -64,7 +65,29 @@ def test_quantize(re2na: Command, demo_data: Path, kept: Path, tmp_path: Path, m
     images = load_dataset(demo_data / "mnist_calibration128.npz", 8)
     model = load_model(demo_data / "lenet5_mnist.onnx")
     surveyed = SurveyedModel(model, images, images, np.zeros((8, 10), np.float32), silent)
-    assert surveyed.quantize(Architecture()).model == load_model(tmp_path / "one.onnx")
+    assert surveyed.quantize(Architecture()).model.graph == load_model(tmp_path / "one.onnx").graph
+
+
+def test_what_calibration_used_is_no_part_of_an_entry(tmp_path: Path, kept: Path) -> None:
+    """The same numbers are the same entry, whoever made them; other numbers are another."""
+    net = FloatNet(channels=1)
+    model = net.build(net.conv("input", 1, 2))
+    x = net.rng.integers(0, 256, (8, 1, 12, 12), np.uint8)
+    np.savez(tmp_path / "pixels.npz", x=x)
+    how = Preprocessing(0.25, 0.5)
+    pixels = load_dataset(tmp_path / "pixels.npz", preprocessing=how)
+    np.savez(tmp_path / "floats.npz", x=pixels.x)
+
+    def noted(data: Dataset) -> tuple[onnx.ModelProto, Preprocessing | None, int]:
+        made = pipeline.quantize(model, data, Architecture()).model
+        return made, stored(made), len(list(kept.iterdir()))
+
+    first, floats = noted(pixels), noted(load_dataset(tmp_path / "floats.npz"))
+    assert first[1:] == (how, 1)
+    assert floats[1:] == (None, 1)
+    assert first[0].graph == floats[0].graph
+    assert noted(pixels) == first
+    assert noted(load_dataset(tmp_path / "pixels.npz", preprocessing=Preprocessing(0.5, 0.5)))[2] == 2
 
 
 def test_a_bad_limit_is_one_line(re2na: Command, demo_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

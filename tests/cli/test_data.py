@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvm_re2na import data, npz
+from tvm_re2na import npz, pictures
 from tvm_re2na.data import DataError, load_dataset
+from tvm_re2na.preprocessing import Preprocessing
 
 GOOD: dict[str, Any] = {
     "x": np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4),
@@ -192,7 +193,7 @@ def test_thin_and_large_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     strip = load_dataset(tmp_path).x[0, 0]
     assert strip.shape == (224, 224)
     assert np.ptp(strip) < 0.1, "three pixels of 3000 in its middle"
-    monkeypatch.setattr(data, "MOST_PIXELS", 2999)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 2999)
     with pytest.raises(DataError, match=r"strip\.png: 1x3000 pixels, at most 2999 are read"):
         _ = load_dataset(tmp_path).x
 
@@ -205,5 +206,5 @@ def test_pictures_are_resized_before_they_are_cropped(tmp_path: Path) -> None:
     width, height = 73, round(90 * 73 / 61)
     left, top = (width - 64) // 2, (height - 64) // 2
     expected = whole.resize((width, height), image.Resampling.BILINEAR).crop((left, top, left + 64, top + 64))
-    found = data._decode(tmp_path / "picture.png", 64).transpose(1, 2, 0)
+    found = pictures.Frame.of(Preprocessing(), 3, (64, 64)).of_file(tmp_path / "picture.png").transpose(1, 2, 0)
     assert np.abs(found.astype(int) - np.asarray(expected)).max() <= 1

@@ -113,5 +113,5 @@ def test_a_worker_that_cannot_run_what_was_built_builds_for_itself(
 @pytest.mark.usefixtures("built_once")
 def test_labels_that_the_network_does_not_know_name_their_file(lenet: onnx.ModelProto, images: Dataset) -> None:
     wrong = in_memory("digits.npz", images.x, np.full(100, 10))
-    with pytest.raises(DataError, match=r"digits\.npz: y holds class 10, the network tells 10 classes apart"):
+    with pytest.raises(DataError, match=r"digits\.npz: y\[0\] holds class 10, the network tells 10 classes apart"):
         compare(lenet, wrong, batch=BATCH)

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             from tvm_re2na.cli.errors import explain_failure
 
-            failure = explain_failure(stopped[0] if stopped else error, getattr(options, "model", None))
+            file = getattr(options, "model", None) or getattr(options, "program", None)
+            failure = explain_failure(stopped[0] if stopped else error, file)
             if failure is None:
                 raise
             print(f"re2na: error: {failure.message}", file=sys.stderr)
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         module, function = options.command.split(":")
         result = getattr(import_module(f"tvm_re2na.cli.{module}"), function)(options)
     try:
-        show(result, as_json=getattr(options, "json", False))
+        show(result, getattr(options, "format", "table"))
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             _close_stdout()

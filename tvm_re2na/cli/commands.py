@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from tvm_re2na import pipeline, plot
-from tvm_re2na.cli import render
+from tvm_re2na.cli import images, outputs, render
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.workers import workers
@@ -21,10 +21,11 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import Dataset, load_dataset
 from tvm_re2na.progress import Progress
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tvm_re2na.doctor import Finding
     from tvm_re2na.frontends.interface import Compiled
     from tvm_re2na.quantize import QuantizeOptions
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
 
 def quantize(options: argparse.Namespace) -> Result:
     """Float ONNX -> int8 ONNX."""
-    output = _output(options, f"{pipeline.model_stem(options.model)}.int8.onnx")
+    output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.int8.onnx")
     model = pipeline.load_model(options.model)
     if pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is quantised already")
     with progress_bar() as progress:
-        quantized = pipeline.quantize(model, _calibration(options, model), _arch(options), progress, _knobs(options))
+        quantized = pipeline.quantize(
+            model, images.calibration(options, model), _arch(options), progress, _knobs(options)
+        )
+    source = outputs.source_of(options.model, model)
+    outputs.note_source(quantized.model, source)
+    outputs.warn_of_another(options, output, source)
     write_atomically(output, quantized.model.SerializeToString())
     data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
     return Result(data, (render.accumulator_table(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)"))
@@ -58,16 +64,19 @@ def compile_model(options: argparse.Namespace) -> Result:
     """ONNX -> .re2na, with the report on its layers."""
     from tvm_re2na.runtime.report import compile_report
 
-    output = _output(options, f"{pipeline.model_stem(options.model)}.re2na")
-    check_figure(options.plot)
+    output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.re2na")
+    outputs.check_figure(options.plot)
     with progress_bar() as progress:
         model, mod, params = _imported(options, progress)
         compiled = pipeline.compile_for_re2na(mod, params, _arch(options), _dump(options))
     if not compiled.programs:
         raise UsageError(f"{options.model}: no operator can be offloaded; `re2na explain` says why")
     programs = [program for _, program in compiled.programs] if model is None else _with_scales(compiled, model)
-    paths = _numbered(output, len(programs))
-    _write_all({path: program.to_bytes() for path, program in zip(paths, programs, strict=True)})
+    paths = outputs.numbered(output, len(programs))
+    source = outputs.source_of(options.model, model)
+    outputs.warn_of_another(options, paths[0], source)
+    programs = outputs.with_source(programs, source)
+    outputs.write_all({path: program.to_bytes() for path, program in zip(paths, programs, strict=True)})
     names = [str(path) for path in paths]
     report = compile_report(programs)
     data = {"program": names[0] if len(names) == 1 else names, **report}
@@ -80,10 +89,11 @@ def compile_model(options: argparse.Namespace) -> Result:
     }
     if options.plot is not None:
         plot.report_figure(report, options.plot)
-    tables = (render.causes_table(data), render.energy_table(data)) if options.report else ()
+    tables: tuple[Table, ...] = (render.causes_table(data), render.energy_table(data)) if options.report else ()
     if options.report:
         facts |= render.cost_facts(report["total"])
-    return Result(data, (render.layer_table(data), *tables, render.facts_table("Program", facts)))
+    tables = (render.layer_table(data), *tables, render.facts_table("Program", facts))
+    return Result(data, (*tables, *outputs.written(options.plot)))
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -92,11 +102,11 @@ def run(options: argparse.Namespace) -> Result:
     from tvm_re2na.simulation import simulate
 
     for path in (options.output, options.trace):
-        if path is not None:
-            _check_writable(path)
+        outputs.check_writable(path)
     program = Program.open(options.program)
     with workers(options) as known, progress_bar() as progress:
-        found = simulate(program, options.data, options.limit, threads=options.threads, progress=progress, **known)
+        known |= {"preprocessing": images.preprocessing(options), "threads": options.threads, "progress": progress}
+        found = simulate(program, options.data, options.limit, **known)
     if options.output is not None:
         write_atomically(options.output, found.to_npz())
     if options.trace is not None:
@@ -134,12 +144,11 @@ def explore(options: argparse.Namespace) -> Result:
 
     sweep, arch = parse_sweep(options.sweep), _arch(options)
     make_grid(sweep, arch)  # a bad sweep is told at once, not after the model has been quantised
-    check_figure(options.plot)
-    if options.csv is not None:
-        _check_writable(options.csv)
+    outputs.check_figure(options.plot)
+    outputs.check_writable(options.csv)
     with workers(options, jobs=None) as known, progress_bar() as progress:
         model = pipeline.load_model(options.model)
-        known |= {"arch": arch, "calibration": _calibration(options, model), "batch": options.batch}
+        known |= {"arch": arch, "calibration": images.calibration(options, model), "batch": options.batch}
         found = sweep_machines(model, sweep, progress=progress, **known)
     table = render.exploration_table(found)
     if found.lost:  # a file is replaced by a whole one only
@@ -150,19 +159,21 @@ def explore(options: argparse.Namespace) -> Result:
         write_atomically(options.csv, found.to_csv().encode())
     if options.plot is not None:
         plot.exploration_figure(found.rows, found.fields, options.plot)
-    return Result(found.to_json(), (table, *_written(options.csv, options.plot)))
-
-
-def _written(*paths: Path | None) -> tuple[str, ...]:
-    return tuple(f"wrote {path}" for path in paths if path is not None)
+    return Result(found.to_json(), (table, *outputs.written(options.csv, options.plot)))
 
 
 def disasm(options: argparse.Namespace) -> Result:
-    """A program's instructions as text."""
-    from tvm_re2na.codegen.isa.assembler import disassemble
+    """A program's instructions as text, to stdout or into a file."""
+    from tvm_re2na.cli.listing import listing, rows
 
+    outputs.check_writable(options.output)
     program = Program.open(options.program)
-    return Result(None, (disassemble(program.instructions, [source.name for source in program.sources]),))
+    text = listing(program)
+    data = {"program": str(options.program), "instructions": rows(program)}
+    if options.output is None:
+        return Result(data, (text,))
+    write_atomically(options.output, text.encode())
+    return Result(data, outputs.written(options.output))
 
 
 def doctor(options: argparse.Namespace) -> Result:
@@ -195,11 +206,13 @@ def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, b
     from tvm_re2na import evaluate
 
     proto = pipeline.load_model(model)
-    images = load_dataset(data, options.limit, _image_size(proto))
+    calibration = images.calibration(options, proto)
+    test = images.labelled_images(options, data, proto, calibration)
     with workers(options) as known, progress_bar() as progress:
         known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
-        result = evaluate.compare(proto, images, _calibration(options, proto), _arch(options), **known)
-    table = render.comparison_table(result, f"{title} ({result.images:,} images)")
+        result = evaluate.compare(proto, test, calibration, _arch(options), **known)
+    quantized = pipeline.is_quantized(proto)
+    table = render.comparison_table(result, f"{title} ({result.images:,} images)", quantized=quantized)
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
     return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)
 
@@ -213,17 +226,7 @@ def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.Mod
 
 
 def _quantized(model: onnx.ModelProto, options: argparse.Namespace, progress: Progress) -> onnx.ModelProto:
-    return pipeline.quantized_model(model, _calibration(options, model), _arch(options), progress)
-
-
-def _calibration(options: argparse.Namespace, model: onnx.ModelProto) -> Dataset | None:
-    if options.calibration is None:
-        return None
-    return load_dataset(options.calibration, options.calibration_limit, _image_size(model))
-
-
-def _image_size(model: onnx.ModelProto) -> int:
-    return pipeline.model_input(model).image[-1]
+    return pipeline.quantized_model(model, images.calibration(options, model), _arch(options), progress)
 
 
 def _arch(options: argparse.Namespace) -> Architecture:
@@ -241,50 +244,10 @@ def _dump(options: argparse.Namespace) -> Callable[[str, str], None] | None:
     return dump
 
 
-def _output(options: argparse.Namespace, default: str) -> Path:
-    output = options.output or Path(default)
-    _check_writable(output)
-    return output
-
-
-def check_figure(path: Path | None) -> None:
-    """Before the work starts: where a figure goes, its format, and that matplotlib is there."""
-    if path is not None:
-        _check_writable(path)
-        plot.check_format(path)
-
-
-def _check_writable(path: Path) -> None:
-    """Before the work starts, not after it."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(
-            f"{path}: cannot be written: {'is a folder' if path.is_dir() else 'its folder does not exist'}"
-        )
-
-
 def _with_scales(compiled: Compiled, model: onnx.ModelProto) -> list[Program]:
     """The programs; that of a network which is offloaded as a whole learns the scales of the network's border."""
     programs = [program for _, program in compiled.programs]
     image = pipeline.model_input(model).image
     if len(programs) > 1 or compiled.offloaded_macs_share < 1 or programs[0].inputs[0].shape[1:] != image:
         return programs
-    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_scales(model))]
-
-
-def _numbered(path: Path, count: int) -> list[Path]:
-    """`net.re2na`, or `net.0.re2na`, `net.1.re2na`... where the network falls into several regions."""
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}.{index}{path.suffix}") for index in range(count)]
-
-
-def _write_all(files: dict[Path, bytes]) -> None:
-    written = []
-    try:
-        for path, content in files.items():
-            write_atomically(path, content)
-            written.append(path)
-    except OSError:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_notes(model))]

@@ -24,7 +24,8 @@ class Failure:
 
 
 def explain_failure(error: BaseException, model: str | os.PathLike[str] | None = None) -> Failure | None:
-    """What to tell the user, or None if nobody expected this. `model`: the file that a ModelError is about, if it does not say."""
+    """What to tell the user, or None if nobody expected this. `model`: the file, also of a program, that an error is about, if it
+    does not say."""
     if isinstance(error, KeyboardInterrupt):
         return (
             Failure("terminated", TERMINATED) if isinstance(error, Terminated) else Failure("interrupted", INTERRUPTED)

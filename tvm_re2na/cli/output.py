@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from tvm_re2na.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
-PIPE_WIDTH = 120  # of tables in a file or a pipe
+PIPE_WIDTH = 120  # of tables in a file or a pipe, at least
+ANY_WIDTH = 10**4
+NARROWEST = 12  # that a column of text is folded to
 
 
 @dataclass(frozen=True)
@@ -29,24 +31,74 @@ class Result:
     code: int = 0
 
 
-def show(result: Result, as_json: bool) -> None:
-    """Print a result to stdout."""
-    if as_json:
+def show(result: Result, how: str = "table") -> None:
+    """Print a result to stdout: as json, table, plain or csv."""
+    if how == "json":
         print(json.dumps(result.data, indent=2), flush=True)
-        return
-    from rich.console import Console
+    elif how == "table":
+        _show_tables(result)
+    else:
+        _show_text(result, how)
 
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    console = Console(file=sys.stdout, highlight=False, width=width)
+
+def _show_text(result: Result, how: str) -> None:
+    """Tables one after the other, an empty line between them. What else is said is no part of a CSV file."""
+    from rich.table import Table
+
+    from tvm_re2na.cli.formats import TEXTS
+
+    tables = [TEXTS[how](item) for item in result.text if isinstance(item, Table)]
+    others = [
+        f"{item}\n" if not str(item).endswith("\n") else str(item) for item in result.text if isinstance(item, str)
+    ]
+    print("\n".join(tables), end="")
+    apart = sys.stderr if how == "csv" and tables else sys.stdout
+    print("".join(others), end="", file=apart)
+    sys.stdout.flush()
+
+
+def _show_tables(result: Result) -> None:
     for item in result.text:
         if isinstance(item, str):
             print(item, end="" if item.endswith("\n") else "\n")  # as it is: no wrapping, no markup
         else:
             # printed by us: where the reader of a pipe has gone, rich would end the process with its own exit code
-            with console.capture() as printed:
-                console.print(item)
-            print(printed.get(), end="")
+            print(_printed(item), end="")
     sys.stdout.flush()
+
+
+def _printed(item: RenderableType) -> str:
+    """As wide as the terminal, or wider where numbers would be cut; elsewhere a row is a line, whatever its width."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    is_terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, width=None if is_terminal else PIPE_WIDTH)
+    wide = console.options.update(width=ANY_WIDTH)
+    needed = Measurement.get(console, wide, item).maximum
+    if is_terminal and needed > console.width:
+        needed = _with_whole_numbers(item, console, wide)
+    console.width = max(console.width, needed)
+    with console.capture() as printed:
+        console.print(item)
+    return printed.get()
+
+
+def _with_whole_numbers(item: RenderableType, console: Console, options: ConsoleOptions) -> int:
+    """The width of a table whose columns of text are folded; other things are as wide as the terminal."""
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    if not isinstance(item, Table):
+        return 0
+    for column in item.columns:
+        column.no_wrap = column.justify == "right"
+        if column.justify != "right":
+            column.overflow, column.max_width = "fold", NARROWEST
+    needed = Measurement.get(console, options, item).maximum
+    for column in item.columns:
+        column.max_width = None
+    return needed
 
 
 @contextlib.contextmanager

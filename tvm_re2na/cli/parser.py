@@ -6,10 +6,13 @@ import argparse
 
 from tvm_re2na import __version__
 from tvm_re2na.codegen.passes import PASSES
+from tvm_re2na.preprocessing_options import OPTIONS
 
 TYPE_CHECKING = False  # typing and pathlib cost a tenth of what help may take
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
 EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
@@ -61,6 +64,19 @@ def _model(
     parser.add_argument(
         "--calibration-limit", type=_positive, metavar="N", help="use at most N calibration images (all of them)"
     )
+    _pixels(parser)
+
+
+def _pixels(parser: argparse.ArgumentParser) -> None:
+    """What is done to the pixels of images."""
+    group = parser.add_argument_group(
+        "pixels (docs/cli.md#pixels); by default what the model's calibration images went through"
+    )
+    for name, (metavar, text) in OPTIONS.items():
+        if metavar is None:
+            group.add_argument(f"--{name}", action="store_const", const=True, help=text)
+        else:
+            group.add_argument(f"--{name}", type=_field(name), metavar=metavar, help=text)
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +89,14 @@ def _arch(parser: argparse.ArgumentParser) -> None:
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON (see docs/json.md) instead of a table")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--format",
+        choices=("table", "plain", "csv", "json"),
+        default="table",
+        help="print a table (the default), its text without a frame, CSV, or JSON (docs/json.md)",
+    )
+    group.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
 
 
 def _cache(parser: argparse.ArgumentParser) -> None:
@@ -226,6 +249,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=_path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
+    _pixels(parser)
     _limit(parser)
     _threads(parser, "images side by side in each process (one per processor)")
     _workers(parser)
@@ -286,6 +310,8 @@ def _explore(parser: argparse.ArgumentParser) -> None:
 
 def _disasm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
+    _output(parser, "standard output")
+    _json(parser)
     parser.set_defaults(command="commands:disasm")
 
 
@@ -316,6 +342,20 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
     return number
+
+
+def _field(name: str) -> Callable[[str], Any]:
+    """Reads one field of Preprocessing; an error of argparse for what it cannot be."""
+
+    def read(text: str) -> Any:
+        from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
+
+        try:
+            return Preprocessing.read(name, text)
+        except PreprocessingError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def _widths(text: str) -> tuple[int, ...]:

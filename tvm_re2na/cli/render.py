@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from tvm_re2na.tally import Comparison, Scores
 
 
-def comparison_table(result: Comparison, title: str) -> Table:
-    """Float, CPU and Re²Na side by side."""
+def comparison_table(result: Comparison, title: str, *, quantized: bool = False) -> Table:
+    """The given model, CPU and Re²Na side by side; `quantized`: the given model is int8 itself."""
+    given = "int8" if quantized else "float"
     table = Table(title=title, title_justify="left")
-    for name in ("per inference", "float, ONNX Runtime", "int8, TVM on CPU", "int8, Re²Na"):
+    for name in ("per inference", f"{given}, ONNX Runtime", "int8, TVM on CPU", "int8, Re²Na"):
         table.add_column(name, justify="left" if name == "per inference" else "right")
     columns: tuple[Scores, ...] = (result.float32, result.cpu_int8, result.re2na)
     table.add_row("top-1 accuracy", *(percent(scores.top1) for scores in columns))
     table.add_row("top-5 accuracy", *(percent(scores.top5) for scores in columns), end_section=True)
-    for label, value in _re2na_rows(result):
+    for label, value in _re2na_rows(result, "ONNX Runtime" if quantized else "float"):
         table.add_row(label, "", "", value)
     return table
 
 
-def _re2na_rows(result: Comparison) -> Iterable[tuple[str, str]]:
+def _re2na_rows(result: Comparison, given: str) -> Iterable[tuple[str, str]]:
     re2na = result.re2na
-    yield "same class as float", percent(result.agreement)
+    yield f"same class as {given}", percent(result.agreement)
     yield "bit-identical to the CPU", "yes" if result.bit_identical else "NO"
     yield "accumulator overflows", f"{re2na.overflows:,}"
     yield "MACs offloaded", percent(result.offloaded_macs_share)

@@ -11,12 +11,13 @@ import onnx
 from rich.table import Table
 
 from tvm_re2na import pipeline
+from tvm_re2na.cli import images, outputs
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render import facts_table, percent
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import write_atomically
-from tvm_re2na.data import load_dataset
+from tvm_re2na.preprocessing import store
 from tvm_re2na.prequantized import RequantizationCost, RequantizationReport, TensorChange
 from tvm_re2na.prequantized.report import EncodingSummary
 
@@ -28,23 +29,23 @@ def requantize(options: argparse.Namespace) -> Result:
     from tvm_re2na.prequantized import requantize as requantize_model
     from tvm_re2na.prequantized.requantize import measure
 
-    output = options.output or Path(f"{pipeline.model_stem(options.model)}.requantized.onnx")
-    if output.is_dir() or not output.parent.is_dir():
-        raise UsageError(f"{output}: cannot be written: no such folder, or a folder itself")
+    output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.requantized.onnx")
     model = pipeline.load_model(options.model)
     if not pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
-    if options.calibration is None:
-        raise UsageError(f"{options.model}: re-quantising needs calibration images (--calibration)")
-    image = pipeline.model_input(model).image
-    calibration = load_dataset(options.calibration, options.calibration_limit, image[-1])
-    data = load_dataset(options.data, options.limit, image[-1]) if options.data else calibration
-    for images in (calibration, data):
-        images.expect_shape(image)
+    calibration = images.needed_calibration(options, model, "re-quantising")
+    calibration.expect_shape(pipeline.model_input(model).image)
+    data = images.labelled_images(options, options.data, model, calibration) if options.data else calibration
+    data.expect_labels(pipeline.classes(model))  # the cost counts calibration's, too
     arch = Architecture.from_toml(options.arch) if options.arch else Architecture()
     with progress_bar() as progress:
         made = requantize_model(model, calibration.x, arch=arch, progress=progress)
         made = measure(model, made, data, progress)
+    if not made.report.exact:
+        store(made.model, calibration.preprocessing)
+        source = outputs.source_of(options.model, model)
+        outputs.note_source(made.model, source)
+        outputs.warn_of_another(options, output, source)
     return _result(options.model, output, made.model, made.report)
 
 

@@ -9,13 +9,12 @@ from typing import Any
 from rich.table import Table
 
 from tvm_re2na import pipeline
-from tvm_re2na.cli import render_survey
-from tvm_re2na.cli.commands import check_figure
+from tvm_re2na.cli import images, render_survey
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.outputs import check_figure, written
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import load_dataset
 from tvm_re2na.survey import Workers, figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
 
 SURVEYS: dict[str, Callable[..., Any]] = {
@@ -38,20 +37,15 @@ def survey(options: argparse.Namespace) -> Result:
     check_figure(options.plot)
     if options.bits is not None and options.kind not in WIDTH_KINDS:
         raise UsageError(f"--bits: `survey {options.kind}` has no widths; {' and '.join(WIDTH_KINDS)} have")
-    if options.calibration is None:
-        raise UsageError(f"{options.model}: a survey needs calibration images (--calibration)")
     model = pipeline.load_model(options.model)
-    size = pipeline.model_input(model).image[-1]
-    images = load_dataset(options.data, options.limit, size)
-    calibration = load_dataset(options.calibration, options.calibration_limit, size)
+    calibration = images.needed_calibration(options, model, "a survey")
+    test = images.labelled_images(options, options.data, model, calibration)
     known: dict[str, Any] = {"arch": Architecture.from_toml(options.arch) if options.arch else None}
     if options.bits is not None:
         known["widths"] = options.bits
     with workers(options) as engine, progress_bar() as progress:
         known |= {"progress": progress, "workers": Workers(**engine)}
-        found = SURVEYS[options.kind](model, images, calibration, **known)
-    written: tuple[str, ...] = ()
+        found = SURVEYS[options.kind](model, test, calibration, **known)
     if options.plot is not None:
         figures.FIGURES[options.kind](found, options.plot)
-        written = (f"wrote {options.plot}",)
-    return Result(found.to_json(), (*TABLES[options.kind](found), *written))
+    return Result(found.to_json(), (*TABLES[options.kind](found), *written(options.plot)))

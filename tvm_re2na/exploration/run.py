@@ -17,7 +17,7 @@ import onnx
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import DataSource
 from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import FIGURES, compile_point
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
@@ -64,7 +64,7 @@ def explore(
     executor: Executor | None = None,
     *,
     arch: Architecture | None = None,
-    calibration: Dataset | None = None,
+    calibration: DataSource | None = None,
     batch: int = 1,
     jobs: int | None = None,
     resume: str | os.PathLike[str] | None = None,
@@ -84,6 +84,8 @@ def explore(
     base = arch or Architecture()
     points = make_grid(sweep, base)
     source = pipeline.load_model(model) if isinstance(model, str | os.PathLike) else model
+    if calibration is not None and isinstance(source, onnx.ModelProto):
+        calibration = pipeline.calibration_images(calibration, source)
     machines = [index for index, point in enumerate(points) if point.arch is not None]
 
     def run() -> dict[str, object]:
@@ -123,7 +125,7 @@ def _lowered(
     model: onnx.ModelProto | Graph | Sequence[Graph],
     points: Sequence[Point],
     base: Architecture,
-    calibration: Dataset | None,
+    calibration: DataSource | None,
     batch: int,
     progress: Progress,
 ) -> list[tuple[tuple[Graph, ...], float]]:

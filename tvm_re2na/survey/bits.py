@@ -11,7 +11,7 @@ import onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import CompileError
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import DataSource
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeError, QuantizeOptions
 from tvm_re2na.survey.cases import HERE, Workers, each_case
@@ -42,8 +42,8 @@ class BitsSurvey:
 
 def survey_bits(
     model: onnx.ModelProto,
-    images: Dataset,
-    calibration: Dataset,
+    images: DataSource,
+    calibration: DataSource,
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,

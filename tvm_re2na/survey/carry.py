@@ -19,7 +19,7 @@ import onnx
 from onnx import numpy_helper
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import DataSource
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizationReport, QuantizedModel, QuantizeOptions
 from tvm_re2na.quantize.options import Guarantee, ScaleRule, WeightRounding
@@ -80,8 +80,8 @@ class CarrySurvey:
 
 def survey_carry(
     model: onnx.ModelProto,
-    images: Dataset,
-    calibration: Dataset,
+    images: DataSource,
+    calibration: DataSource,
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,

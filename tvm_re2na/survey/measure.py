@@ -15,7 +15,7 @@ import onnx
 
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import Dataset, DataSource
 from tvm_re2na.evaluate import count_hits, float_runner
 from tvm_re2na.model_file import ModelError
 from tvm_re2na.progress import Progress, silent
@@ -78,16 +78,17 @@ class SurveyedModel:
 
 
 def open_surveyed_model(
-    model: onnx.ModelProto, images: Dataset, calibration: Dataset, progress: Progress = silent
+    model: onnx.ModelProto, images: DataSource, calibration: DataSource, progress: Progress = silent
 ) -> SurveyedModel:
     """Check model and images and run the float model. Raises ModelError for a quantised model, DataError for wrong images."""
     if pipeline.is_quantized(model):
         raise ModelError("a survey quantises the model itself: it needs the float one")
-    for data in (images, calibration):
-        data.expect_shape(pipeline.model_input(model).image)
-    batch = pipeline.model_input(model).batch or min(BATCH, len(images))
-    outputs = _collect(float_runner(model), images, batch, "float model", progress)
-    return SurveyedModel(model, images, calibration, outputs, progress)
+    known = pipeline.calibration_images(calibration, model)
+    known.expect_shape(pipeline.model_input(model).image)
+    data = pipeline.images_for(images, model, known)
+    batch = pipeline.model_input(model).batch or min(BATCH, len(data))
+    outputs = _collect(float_runner(model), data, batch, "float model", progress)
+    return SurveyedModel(model, data, known, outputs, progress)
 
 
 def _collect(

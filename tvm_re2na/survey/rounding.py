@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture, Rounding
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import DataSource
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions
 from tvm_re2na.quantize.options import ScaleRule, WeightRounding
@@ -53,8 +53,8 @@ class RoundingSurvey:
 
 def survey_rounding(
     model: onnx.ModelProto,
-    images: Dataset,
-    calibration: Dataset,
+    images: DataSource,
+    calibration: DataSource,
     *,
     arch: Architecture | None = None,
     widths: Sequence[int] = WIDTHS,

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset
+from tvm_re2na.data import DataSource
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizeOptions
 from tvm_re2na.survey.cases import HERE, Workers, each_case
@@ -48,8 +48,8 @@ class SensitivitySurvey:
 
 def survey_sensitivity(
     model: onnx.ModelProto,
-    images: Dataset,
-    calibration: Dataset,
+    images: DataSource,
+    calibration: DataSource,
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,
