@@ -137,7 +137,8 @@ def test_an_input_that_is_an_output() -> None:
     x = net.conv("input", 3, 4)
     model = declared(net.build(x, "input"), ("N", 4, 10, 10), ("N", 3, 12, 12))
     made = after(model)
-    assert operators(made) == ["Conv", "Identity"]
+    assert operators(made) == ["Conv", "Identity"] and made.graph.input[0].name == "input"
+    assert [value.name for value in made.graph.output] == [x, "input_1"]
 
 
 @pytest.mark.parametrize("opset", [7, 9, 10, 11, 12, 13, 18, 21, 22])

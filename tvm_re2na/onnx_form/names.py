@@ -47,6 +47,18 @@ def name_all(graph: onnx.GraphProto) -> None:
             taken.add(node.name)
 
 
+def outputs_apart(graph: onnx.GraphProto) -> None:
+    """An input that is listed as an output goes through an Identity: the output gets another name, the input keeps its own."""
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken.update(item.name for item in (*graph.input, *graph.output, *graph.initializer))
+    inputs = {value.name for value in graph.input}
+    for value in graph.output:
+        if value.name in inputs:
+            name = free_name(value.name, taken)
+            graph.node.add(op_type="Identity", name=f"{name}.identity", input=[value.name], output=[name])
+            value.name = name
+
+
 def free_name(wanted: str, taken: set[str]) -> str:
     """`wanted` with a number behind it; it is taken afterwards."""
     number = 1

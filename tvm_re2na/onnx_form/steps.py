@@ -7,11 +7,11 @@ import onnx_ir as ir
 
 from tvm_re2na.model_file import ModelError
 from tvm_re2na.onnx_form.folding import clean, fold, forget_shapes
-from tvm_re2na.onnx_form.names import name_all
+from tvm_re2na.onnx_form.names import name_all, outputs_apart
 from tvm_re2na.onnx_form.needed import HIGHEST_OPSET, LOWEST_OPSET, opset_of
 from tvm_re2na.onnx_form.open_batch import settle_shapes
 from tvm_re2na.onnx_form.operators import rewrite
-from tvm_re2na.onnx_form.windows import drop_windows_in_padding
+from tvm_re2na.onnx_form.windows import drop_window_in_padding
 from tvm_re2na.onnx_runtime import session
 
 
@@ -23,6 +23,7 @@ def bring_into_form(model: onnx.ModelProto) -> onnx.ModelProto:
     bare.CopyFrom(model)
     bare.graph.ClearField("value_info")  # what follows from the operators counts, not what the file says of it
     name_all(bare.graph)
+    outputs_apart(bare.graph)
     try:
         changed = _changed(bare)
     except Exception:  # a library's, of no certain class: what it cannot read, others may
@@ -34,7 +35,7 @@ def _changed(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _within_opsets(model)
     graph = ir.from_proto(model)
     fold(graph)
-    if drop_windows_in_padding(graph):
+    while drop_window_in_padding(graph):
         forget_shapes(graph)
         fold(graph)
     settle_shapes(graph)
@@ -43,8 +44,7 @@ def _changed(model: onnx.ModelProto) -> onnx.ModelProto:
     proto: onnx.ModelProto = ir.to_proto(graph)
     proto.graph.ClearField("value_info")
     for shown, given in zip(proto.graph.output, model.graph.output, strict=True):
-        if shown.name == given.name:
-            shown.CopyFrom(given)
+        shown.CopyFrom(given)
     return proto
 
 

@@ -27,10 +27,9 @@ def explicit_padding(node: ir.Node) -> None:
     node.attributes["pads"] = ir.AttrInt64s("pads", pads)
 
 
-def drop_windows_in_padding(model: ir.Model) -> bool:
-    """Of poolings that round up; whether there were any: ONNX 1.18 takes their results to be larger."""
-    pools = [node for node in model.graph if node.op_type == "MaxPool" and not node.domain]
-    return [_drop_window(pool) for pool in pools].count(True) > 0
+def drop_window_in_padding(model: ir.Model) -> bool:
+    """Of the first pooling that has one; whether there was one: ONNX 1.18 takes its result, and all that follows, to be larger."""
+    return any(_drop_window(node) for node in model.graph if node.op_type == "MaxPool" and not node.domain)
 
 
 def _drop_window(node: ir.Node) -> bool:
