@@ -56,7 +56,7 @@ def _open_input(model: ir.Model) -> ir.Value | None:
 
 def _folded_at(model: ir.Model, batch: int) -> dict[tuple[str, int], Sizes]:
     """The shapes that nodes are given, by the node's name and the input's number."""
-    fixed = ir.from_proto(ir.to_proto(model))
+    fixed = model.clone()  # shares the weights
     value = _open_input(fixed)
     if value is None or value.shape is None:
         return {}
