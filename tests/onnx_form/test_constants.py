@@ -107,5 +107,7 @@ def test_what_asks_for_memory_is_left() -> None:
 def test_a_plain_model_keeps_its_bytes() -> None:
     net = FloatNet()
     x = net.add("Relu", net.conv("input", 3, 4))
-    model = net.build(net.gemm(net.add("Flatten", net.add("MaxPool", x, kernel_shape=[2, 2])), 4 * 81, 5))
+    x = net.add("Flatten", net.add("MaxPool", x, kernel_shape=[2, 2]))
+    shared = net.add("Identity", net.random(5))
+    model = net.build(net.add("Gemm", x, net.random(4 * 81, 5), shared))
     assert normalise(model) is model
