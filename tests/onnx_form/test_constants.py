@@ -96,12 +96,16 @@ def test_a_branch_that_is_decided() -> None:
     assert operators(made) == ["Relu", "Conv"]
 
 
-def test_what_asks_for_memory_is_left() -> None:
+@pytest.mark.parametrize("op", ["ConstantOfShape", "MatMul"])
+def test_what_asks_for_memory_is_left(op: str) -> None:
     net = FloatNet()
-    huge = net.add("ConstantOfShape", net.const([1 << 20, 1 << 20], np.int64))
+    if op == "ConstantOfShape":
+        huge = net.add(op, net.const([1 << 20, 1 << 20], np.int64))
+    else:
+        huge = net.add(op, net.random(1 << 16, 1), net.random(1, 1 << 16))
     shown = net.add("ReduceMax", huge, keepdims=0)
     model = net.build(net.add("Mul", "input", shown))
-    assert "ConstantOfShape" in operators(normalise(model))
+    assert op in operators(normalise(model))
 
 
 def test_a_plain_model_keeps_its_bytes() -> None:

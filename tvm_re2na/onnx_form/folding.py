@@ -9,7 +9,6 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants
 
 LARGEST = 2**28  # elements of a constant that is computed; VGG-16's largest weight has 2**27
-GROWING = ("ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "EyeLike", "OneHot", "ScatterND", "Concat")
 KEPT = ("DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear")
 
 
@@ -45,11 +44,10 @@ def clean(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """None leaves it to the library. A few bytes can ask for a tensor of any size: what grows has to have a size that is known."""
+    """None leaves it to the library. A few bytes can ask for a tensor of any size: a result has to have one that is known."""
     if node.op_type in KEPT:
         return None
-    if node.op_type not in GROWING:
-        return True
     shape = node.outputs[0].shape
-    known = shape is not None and all(isinstance(size, int) for size in shape)
-    return bool(known and shape is not None and math.prod(int(size) for size in shape) <= LARGEST)
+    if shape is None or not all(isinstance(size, int) for size in shape):
+        return False
+    return math.prod(int(size) for size in shape) <= LARGEST
