@@ -29,7 +29,8 @@ from rich.table import Table
 from tvm_re2na import pipeline
 from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.data import load_dataset
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.progress import Progress
 from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
 from tvm_re2na.torch import from_onnx

@@ -13,7 +13,8 @@ from filelock import FileLock
 from tvm_re2na import pipeline
 from tvm_re2na.artefacts import Artefact, artefacts
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.data import load_dataset
+from tvm_re2na.dataset import Dataset
 
 
 @dataclass(frozen=True)

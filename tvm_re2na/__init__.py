@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tvm_re2na.codegen.arch import Architecture, ArchitectureError
     from tvm_re2na.codegen.errors import CompileError
     from tvm_re2na.codegen.program import Program, ProgramError
-    from tvm_re2na.data import Dataset, load_dataset
+    from tvm_re2na.data import load_dataset
+    from tvm_re2na.dataset import Dataset
     from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
@@ -39,7 +40,7 @@ _HOMES = {
     "CompileError": "codegen.errors",
     "Comparison": "tally",
     "DataError": "npz",
-    "Dataset": "data",
+    "Dataset": "dataset",
     "Exploration": "exploration.run",
     "ModelError": "model_file",
     "Preprocessing": "preprocessing",

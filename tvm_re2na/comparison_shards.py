@@ -17,7 +17,8 @@ from tvm_re2na import frontends
 from tvm_re2na.artefacts import Artefact, artefacts, open_library
 from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset, FloatArray, LabelArray, in_memory
+from tvm_re2na.data import in_memory
+from tvm_re2na.dataset import Dataset, FloatArray, LabelArray
 from tvm_re2na.float_runner import BatchRunner, float_runner
 from tvm_re2na.identity import versions
 from tvm_re2na.npz import DataError

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from tvm_re2na.data import FloatArray
+from tvm_re2na.dataset import FloatArray
 from tvm_re2na.model_file import ModelError
 from tvm_re2na.onnx_runtime import OnnxRuntimeSession
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from tvm_re2na import frontends
-from tvm_re2na.data import Dataset
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.packages import PACKAGES, installed_versions
 from tvm_re2na.parallel.journal import digest
 

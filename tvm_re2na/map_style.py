@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.data import (
+from tvm_re2na.dataset import (
     UNKNOWN,
     Asked,
     Dataset,
@@ -22,6 +22,7 @@ from tvm_re2na.data import (
     Normalisation,
     check_labels,
     refuse,
+    shape_text,
     spread,
     with_normalisation,
 )
@@ -76,9 +77,8 @@ class _Items:
         image = self.image(at)
         kind = np.float32 if self.scale is None else np.uint8
         if image.shape != self.shape or image.dtype != kind:
-            raise DataError(
-                f"{self._where(at)}: {image.dtype} {_text(image.shape)}, the first is {np.dtype(kind)} {_text(self.shape)}"
-            )
+            first = f"{np.dtype(kind)} {shape_text(self.shape)}"
+            raise DataError(f"{self._where(at)}: {image.dtype} {shape_text(image.shape)}, the first is {first}")
         return image
 
     def image(self, at: int) -> Image:
@@ -102,12 +102,14 @@ class _Items:
         if array.ndim == 2:
             return array[None]
         if array.ndim != 3 or min(array.shape) < 1:
-            raise DataError(f"{where}: an array of {_text(array.shape)}, expected (H, W), (H, W, C) or (C, H, W)")
+            raise DataError(f"{where}: an array of {shape_text(array.shape)}, expected (H, W), (H, W, C) or (C, H, W)")
         layout = {"nchw": "first", "nhwc": "last"}.get(self.given.layout or "")
         if layout is None and array.shape != self.shape:
             first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
             if first == last:
-                raise DataError(f"{where}: an array of {_text(array.shape)}: layout says which axis is the channels'")
+                raise DataError(
+                    f"{where}: an array of {shape_text(array.shape)}: layout says which axis is the channels'"
+                )
             layout = "first" if first else "last"
         return array.transpose(2, 0, 1) if layout == "last" else array
 
@@ -159,7 +161,3 @@ def _label(label: Any, where: str) -> int:
     if value.shape not in ((), (1,)) or value.dtype.kind not in "iub" or not UNKNOWN <= int(value.reshape(())) < 2**31:
         raise DataError(f"{where}: label {label!r:.80}, expected a class: an integer from 0, or -1 where it is unknown")
     return int(value.reshape(()))
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "one number"

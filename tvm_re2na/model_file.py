@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
+from tvm_re2na.onnx_form import normalise
 
 ModelSource: TypeAlias = onnx.ModelProto | str | os.PathLike[str]  # a model, or the file that holds it
 MOST_NODES = 100_000  # every call of a local function written out
@@ -27,17 +28,22 @@ class ModelError(Re2naError, ValueError):
 
 
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """A checked model. Raises ModelError if it is none, OSError if it cannot be read."""
+    """A checked model, in the form of `onnx_form`. Raises ModelError if it is none, OSError if it cannot be read."""
     try:
         with naming(path):
             model = onnx.load(os.fspath(path))
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path}: no valid ONNX model ({first_line(error)})") from error
     try:
-        check_model(model)
+        return checked(model)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    return model
+
+
+def checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in the form that everything behind expects (`onnx_form`), after `check_model`."""
+    check_model(model)
+    return normalise(model)
 
 
 def check_model(model: onnx.ModelProto) -> None:

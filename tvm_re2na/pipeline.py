@@ -19,7 +19,8 @@ import onnx
 from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.data import Dataset, DataSource, load_dataset
+from tvm_re2na.data import DataSource, load_dataset
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_file import ModelError, dimensions, read_model

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import Dataset, DataSource, LabelArray, channels_first, load_dataset, refuse
+from tvm_re2na.data import DataSource, channels_first, load_dataset
+from tvm_re2na.dataset import Dataset, LabelArray, refuse
 from tvm_re2na.identity import identity
 from tvm_re2na.npz import DataError, read_npz
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import UNKNOWN, LabelArray
+from tvm_re2na.dataset import UNKNOWN, LabelArray
 from tvm_re2na.npz import DataError
 
 SIDES = ("float", "cpu", "re2na")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tvm_re2na.cli.parser import make_parser
 
-LARGE = ("numpy", "onnx", "onnxruntime", "rich", "torch", "tvm", "tvm_ffi")
+LARGE = ("numpy", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "rich", "torch", "tvm", "tvm_ffi")
 HELP = """
 import contextlib, io, sys
 from tvm_re2na.cli import main

@@ -9,7 +9,8 @@ import pytest
 
 from tests.shared import Networks
 from tvm_re2na import frontends
-from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.data import load_dataset
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.evaluate import Comparison, compare, float_runner
 from tvm_re2na.float_runner import BatchRunner
 from tvm_re2na.runtime import library

@@ -9,7 +9,8 @@ import pytest
 
 from tests.quantize.networks import FloatNet, residual_model
 from tvm_re2na.codegen.arch import AccOverflow, Architecture, Rounding
-from tvm_re2na.data import Dataset, load_dataset
+from tvm_re2na.data import load_dataset
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.evaluate import Comparison, compare
 from tvm_re2na.quantize import quantize
 

@@ -11,7 +11,7 @@ import pytest
 
 from tvm_re2na import load_dataset, load_model, pipeline
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset
+from tvm_re2na.dataset import Dataset
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ import pytest
 
 from tvm_re2na import Architecture, Comparison, compare, comparison_shards, frontends
 from tvm_re2na.artefacts import artefacts
-from tvm_re2na.data import DataError, Dataset, in_memory
+from tvm_re2na.data import DataError, in_memory
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.parallel.shards import VersionError
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")

@@ -20,7 +20,7 @@ import onnx
 import tvm_re2na
 from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.packages import PACKAGES, installed_versions
+from tvm_re2na.packages import PACKAGES, Package, installed_versions, version_of
 from tvm_re2na.processor import instruction_set
 from tvm_re2na.runtime import abi
 
@@ -33,10 +33,13 @@ def quantized_key(
     model: onnx.ModelProto, calibration: npt.NDArray[np.float32], arch: Architecture, options: Any
 ) -> dict[str, str]:
     """Of a model that the quantiser makes; `options` are `QuantizeOptions`."""
-    used = [package.module for package in PACKAGES if package.quantises]
-    runtime = {name: str(import_module(name).__version__) for name in used}
+    runtime = {package.module: _version(package) for package in PACKAGES if package.quantises}
     content = {"model": model_digest(model), "calibration": array_digest(calibration)}
     return {"kind": "quantized", **content, "arch": text(arch), "options": text(options), **runtime, **environment()}
+
+
+def _version(package: Package) -> str:
+    return str(version_of(package.name) if package.slow else import_module(package.module).__version__)
 
 
 def built_key(model: onnx.ModelProto, batch: int, arch: Architecture | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ import onnx
 
 from tvm_re2na import pipeline
 from tvm_re2na.cli.errors import UsageError
-from tvm_re2na.data import Dataset
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.preprocessing_options import OPTIONS
 

@@ -61,6 +61,7 @@ def _free_names(net: Net, reader: Reader) -> None:
         node.inputs = [plain.get(name, name) for name in node.inputs]
         node.outputs = [plain.get(name, name) for name in node.outputs]
     net.shapes = {plain.get(name, name): shape for name, shape in net.shapes.items()}
+    net.integers = frozenset()  # they are float now
     reader.activations = [
         QuantisedTensor(item.name, plain.get(item.tensor, item.tensor), item.encoding) for item in reader.activations
     ]

@@ -24,7 +24,7 @@ from tvm_re2na.quantize import QuantizeOptions, quantize
 from tvm_re2na.tally import count_hits
 
 if TYPE_CHECKING:
-    from tvm_re2na.data import Dataset
+    from tvm_re2na.dataset import Dataset
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def _drop_passing(net: Net) -> None:
         if node.inputs[0] in net.constants:
             net.constants[node.output] = net.constants[node.inputs[0]]
             net.nodes.remove(node)
-        elif not (node.inputs[0] == net.input_name and node.output in net.output_names):
+        elif node.output not in net.output_names or node.inputs[0] not in (net.input_name, *net.output_names):
             net.remove(node)
 
 
@@ -69,7 +69,7 @@ def _matmul_to_gemm(net: Net, node: Node) -> None:
     if behind is None or behind.op != "Add":
         return
     bias = next((net.constants[other] for other in behind.inputs if other in net.constants), None)
-    if bias is not None and bias.size == weight.shape[1]:
+    if bias is not None and bias.size == bias.shape[-1] == weight.shape[1]:
         node.inputs.append(net.add_constant(f"{node.name}.bias", bias.reshape(-1)))
         node.outputs = behind.outputs
         net.nodes.remove(behind)

@@ -112,11 +112,11 @@ def _data_inputs(net: Net, node: Node) -> list[str]:
 
 
 def _reached(net: Net) -> set[str]:
-    """The tensors that depend on the model's input; what depends on constants alone is no activation."""
+    """The tensors of numbers that depend on the model's input; what depends on constants alone is no activation."""
     found = {net.input_name}
     for node in net.nodes:
         if not found.isdisjoint(node.inputs):
-            found.update(node.outputs)
+            found.update(name for name in node.outputs if name not in net.integers)
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tvm_re2na.model_file import ModelError, check_model, first_line, read_model
+from tvm_re2na.model_file import ModelError, checked, first_line, read_model
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.limits import check_size
@@ -31,7 +31,7 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelPro
             raise QuantizeError(f"{path}: no such file")
         model = _as_quantize_error(read_model, path)
     else:
-        _as_quantize_error(check_model, model)
+        model = _as_quantize_error(checked, model)
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < LOWEST_OPSET:
         try:

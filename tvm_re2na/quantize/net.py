@@ -37,6 +37,7 @@ class Node:
 class Net:
     """Nodes in topological order; `constants` by name; `inputs` and `outputs` as the ONNX file declares them.
 
+    `integers`: computed tensors of another type than float32, which are no data to quantise.
     `bounds`: (low, high) of each Relu and of each Clip with constant bounds, by node name; infinite where there is none.
     """
 
@@ -48,6 +49,7 @@ class Net:
     opsets: list[onnx.OperatorSetIdProto]
     shapes: dict[str, tuple[int | None, ...]]
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    integers: frozenset[str] = frozenset()
 
     @property
     def output_names(self) -> list[str]:
@@ -117,7 +119,11 @@ def from_onnx(model: onnx.ModelProto) -> Net:
         name = proto.name or f"{proto.op_type.lower()}_{index}"
         nodes.append(Node(proto.op_type, name, list(proto.input), list(proto.output), attributes, proto.domain))
     inputs = [value for value in graph.input if value.name not in constants]
-    return Net(graph.name, nodes, constants, inputs, list(graph.output), list(model.opset_import), _shapes(model))
+    values = _inferred(model)
+    shapes = {value.name: dimensions(value) for value in values}
+    integers = frozenset(value.name for value in values if value.type.tensor_type.elem_type not in FLOAT_OR_UNKNOWN)
+    opsets = list(model.opset_import)
+    return Net(graph.name, nodes, constants, inputs, list(graph.output), opsets, shapes, integers=integers)
 
 
 def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto:
@@ -144,7 +150,8 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
     return model
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
+def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """What is known of tensors; what stands later counts."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     bare.graph.ClearField("value_info")  # what follows from the operators counts, not what the file says of it
@@ -154,10 +161,10 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
     except Exception as error:  # InferenceError, and whatever an operator's own inference raises
         raise QuantizeError(f"shapes do not fit together ({first_line(error)})") from error
     found = inferred.graph
-    values = [*model.graph.value_info, *found.value_info, *found.input, *found.output]
-    return {value.name: dimensions(value) for value in values}
+    return [*model.graph.value_info, *found.value_info, *found.input, *found.output]
 
 
+FLOAT_OR_UNKNOWN = (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
 WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
 SAME_SHAPE = ("DequantizeLinear", "QuantizeLinear", "Quant", "BipolarQuant", "Clip", "Cast", "Identity")
 

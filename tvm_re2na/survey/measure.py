@@ -15,7 +15,8 @@ import onnx
 
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.data import Dataset, DataSource
+from tvm_re2na.data import DataSource
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.evaluate import count_hits, float_runner
 from tvm_re2na.model_file import ModelError
 from tvm_re2na.progress import Progress, silent

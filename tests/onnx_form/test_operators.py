@@ -1,0 +1,171 @@
+"""Operators that say the same come out as one, and what only looks alike stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.onnx_form.networks import after, declared, names, operators
+from tests.quantize.networks import FloatNet
+
+INFINITE = float("inf")
+
+
+def clip(low: float | None, high: float | None) -> onnx.ModelProto:
+    net = FloatNet()
+    bounds = ["" if bound is None else net.const(bound) for bound in (low, high)]
+    return net.build(net.add("Clip", net.conv("input", 3, 4), *bounds))
+
+
+@pytest.mark.parametrize(
+    "low, high, op",
+    [
+        (0, INFINITE, "Relu"),
+        (-INFINITE, 1, "Clip"),
+        (-1, INFINITE, "Clip"),
+        (-INFINITE, INFINITE, None),
+        (INFINITE, INFINITE, "Clip"),
+    ],
+)
+def test_infinite_bounds_are_none(low: float, high: float, op: str | None) -> None:
+    assert operators(after(clip(low, high))) == ["Conv", *([op] if op else [])]
+
+
+@pytest.mark.parametrize("axes", [[2, 3], [-1, -2]])
+@pytest.mark.parametrize("keep", [0, 1])
+def test_the_mean_of_rows_and_columns_is_the_pooling(axes: list[int], keep: int) -> None:
+    net = FloatNet()
+    made = after(net.build(net.add("ReduceMean", net.conv("input", 3, 4), axes=axes, keepdims=keep)))
+    assert operators(made) == ["Conv", "GlobalAveragePool", *([] if keep else ["Flatten"])]
+    assert names(made)[1] == "reducemean_1", "what the user called it"
+
+
+@pytest.mark.parametrize("axes", [[1], [1, 2], [0, 2, 3]])
+def test_other_means_stay(axes: list[int]) -> None:
+    net = FloatNet()
+    assert operators(after(net.build(net.add("ReduceMean", "input", axes=axes)))) == ["ReduceMean"]
+
+
+@pytest.mark.parametrize("sizes", [[0, -1], [-1, 432], [0, 432]])
+def test_a_reshape_that_keeps_the_batch_is_a_flatten(sizes: list[int]) -> None:
+    net = FloatNet()
+    x = net.add("Reshape", net.add("Identity", "input"), net.const(sizes, np.int64))
+    assert operators(after(net.build(net.gemm(x, 432, 5))))[-2:] == ["Flatten", "Gemm"]
+
+
+def test_a_reshape_that_does_not_stays() -> None:
+    net = FloatNet()
+    model = net.build(net.add("Reshape", "input", net.const([-1, 144], np.int64)))
+    assert operators(after(model)) == ["Reshape"]
+
+
+def test_a_squeezed_pooling() -> None:
+    net = FloatNet()
+    x = net.add("Squeeze", net.add("GlobalAveragePool", "input"), net.const([2, 3], np.int64))
+    assert operators(after(net.build(net.gemm(x, 3, 5)))) == ["GlobalAveragePool", "Flatten", "Gemm"]
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 5), (1,), (1, 1), (4, 1), (4, 5), (5, 5), (5, 1)])
+@pytest.mark.parametrize("turned", [0, 1])
+def test_every_shape_that_a_bias_may_have(shape: tuple[int, ...], turned: int) -> None:
+    batch = shape[0] if len(shape) == 2 and shape[0] > 1 else 4
+    net = FloatNet(size=2, batch=batch)
+    weight = net.random(*((5, 12) if turned else (12, 5)))
+    x = net.add("Gemm", net.add("Flatten", "input"), weight, net.random(*shape), transB=turned, alpha=0.5, beta=3.0)
+    made = after(net.build(net.add("Relu", x)))
+    rows = len(shape) == 2 and shape[0] > 1
+    assert operators(made) == ["Flatten", "Gemm", *(["Add"] if rows else []), "Relu"]
+    assert names(made)[1] == "gemm_1"
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("size", [7, 8])
+def test_padding_becomes_numbers(mode: str, size: int) -> None:
+    net = FloatNet(size=size)
+    x = net.conv("input", 3, 4, strides=[2, 2], auto_pad=mode)
+    made = after(net.build(net.add("MaxPool", x, kernel_shape=[2, 2], auto_pad=mode)))
+    assert not [item for node in made.graph.node for item in node.attribute if item.name == "auto_pad"]
+
+
+@pytest.mark.parametrize("size", range(4, 12))
+@pytest.mark.parametrize(
+    "kernel, stride, pads", [(2, 2, [1, 1, 1, 1]), (2, 3, [1, 0, 1, 1]), (3, 2, [0, 0, 0, 0]), (1, 3, [0] * 4)]
+)
+def test_windows_in_the_padding(size: int, kernel: int, stride: int, pads: list[int]) -> None:
+    net = FloatNet(size=size)
+    x = net.add("MaxPool", "input", kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads, ceil_mode=1)
+    after(declared(net.build(x), ("N", 3, "h", "w")))  # ONNX 1.18 infers a row too many
+
+
+@pytest.mark.parametrize("value, before", [(-1e9, "Conv"), (-INFINITE, "Conv"), (-128.0, "Relu"), (0.0, "Relu")])
+def test_padding_that_is_never_a_maximum(value: float, before: str) -> None:
+    net = FloatNet()
+    x = net.conv("input", 3, 4)
+    x = net.add("Relu", x) if before == "Relu" else x
+    padded = net.add("Pad", x, net.const([0, 0, 1, 1, 0, 0, 1, 0], np.int64), net.const(value))
+    made = after(net.build(net.add("MaxPool", padded, kernel_shape=[3, 3], strides=[2, 2])))
+    assert "Pad" not in operators(made)
+
+
+@pytest.mark.parametrize("value, rows", [(-1.0, 1), (-1e9, 3)])
+def test_padding_that_may_be_one_stays(value: float, rows: int) -> None:
+    net = FloatNet()
+    padded = net.add("Pad", net.conv("input", 3, 4), net.const([0, 0, rows, 0, 0, 0, 0, 0], np.int64), net.const(value))
+    model = net.build(net.add("MaxPool", padded, kernel_shape=[3, 3]))
+    assert "Pad" in operators(after(model))
+
+
+def test_local_functions_are_written_out() -> None:
+    net = FloatNet()
+    x = net.conv("input", 3, 4)
+    model = declared(net.build(x), ("N", 4, 10, 10))
+    model.graph.node.append(helper.make_node("Twice", [x], ["y"], name="twice", domain="local"))
+    model.graph.node.append(helper.make_node("Relu", ["y"], ["z"], name="relu"))
+    model.graph.output[0].name = "z"
+    body = [helper.make_node("Add", ["a", "a"], ["b"], name="add")]
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("local", "Twice", ["a"], ["b"], body, opsets, []))
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    made = after(model)
+    assert operators(made) == ["Conv", "Add", "Relu"] and not made.functions
+
+
+def test_an_input_that_is_an_output() -> None:
+    net = FloatNet()
+    x = net.conv("input", 3, 4)
+    model = declared(net.build(x, "input"), ("N", 4, 10, 10), ("N", 3, 12, 12))
+    made = after(model)
+    assert operators(made) == ["Conv", "Identity"] and made.graph.input[0].name == "input"
+    assert [value.name for value in made.graph.output] == [x, "input_1"]
+
+
+@pytest.mark.parametrize("opset", [7, 9, 10, 11, 12, 13, 18, 21, 22])
+def test_opsets_come_to_those_that_are_read(opset: int) -> None:
+    """Operators as each opset writes them."""
+    net = FloatNet()
+    x = net.add("Relu", net.conv("input", 3, 4))
+    x = net.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    model = net.build(net.gemm(net.add("Flatten", x), 100, 5))
+    model.opset_import[0].version = opset
+    made = after(model)
+    assert 13 <= made.opset_import[0].version <= 21
+    assert [node.name for node in made.graph.node if node.op_type == "Conv"] == ["conv_0"]
+
+
+def test_an_old_clip_and_dropout() -> None:
+    net = FloatNet()
+    x = net.add("Dropout", net.add("Clip", net.conv("input", 3, 4), min=0.0, max=6.0), ratio=0.5)
+    model = net.build(x)
+    model.opset_import[0].version = 10
+    made = after(model)
+    assert operators(made)[:2] == ["Conv", "Clip"] and len(made.graph.node[1].input) == 3
+
+
+def test_integers_stay_integers() -> None:
+    net = FloatNet()
+    x = net.add("Cast", net.add("ArgMax", "input", axis=1), to=TensorProto.INT32)
+    model = net.build("input")
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(x, TensorProto.INT32, ("N", 1, 12, 12)))
+    assert operators(after(model)) == ["ArgMax", "Cast"]

@@ -1,0 +1,106 @@
+"""Operators that say the same as another one, which everything behind knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from tvm_re2na.onnx_form.parts import (
+    attribute,
+    constant,
+    insert_after,
+    insert_before,
+    number_of_axes,
+    set_constant,
+    sizes,
+    turn_into,
+)
+from tvm_re2na.onnx_form.windows import explicit_padding, pad_into_pool
+
+
+def rewrite(model: ir.Model) -> None:
+    for node in list(model.graph):
+        rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if rule is not None:
+            rule(node)
+
+
+def _clip(node: ir.Node) -> None:
+    """Infinite bounds are none; from 0 on it is a Relu."""
+    bounds = [constant(node, index) for index in (1, 2)]
+    numbers = [None if bound is None or bound.size != 1 else float(bound.item()) for bound in bounds]
+    if numbers[0] == math.inf or numbers[1] == -math.inf:
+        return  # every result is infinite
+    for index, number in enumerate(numbers, 1):
+        if number is not None and math.isinf(number):
+            node.replace_input_with(index, None)
+    low, high = constant(node, 1), node.inputs[2] if len(node.inputs) > 2 else None
+    if high is None and low is not None and low.size == 1 and low.item() == 0:
+        turn_into(node, "Relu", inputs=1)
+    elif high is None and (len(node.inputs) < 2 or node.inputs[1] is None):
+        turn_into(node, "Identity", inputs=1)
+
+
+def _mean(node: ir.Node) -> None:
+    """Over rows and columns: the pooling, and what drops these two."""
+    value = node.inputs[0]
+    rank = number_of_axes(value)
+    axes = constant(node, 1) if len(node.inputs) > 1 else attribute(node, "axes")
+    if value is None or rank != 4 or axes is None or sorted(int(axis) % 4 for axis in np.ravel(axes)) != [2, 3]:
+        return
+    if not attribute(node, "keepdims", 1):
+        pool = insert_before(node, "GlobalAveragePool", f"{node.name}.pool", value, [*sizes(value)[:2], 1, 1])
+        name, node.name = node.name, f"{node.name}.flatten"
+        pool.name = name  # the mean is what the user's node computes
+        node.replace_input_with(0, pool.outputs[0])
+        turn_into(node, "Flatten", inputs=1)
+    else:
+        turn_into(node, "GlobalAveragePool", inputs=1)
+
+
+def _flatten(node: ir.Node) -> None:
+    """A Reshape, or a Squeeze of what has one row and one column, that keeps the batch and lines up the rest."""
+    given, made = node.inputs[0], node.outputs[0]
+    before, after = sizes(given), sizes(made)
+    if len(before) < 3 or len(after) != 2 or any(size is None for size in (*before[1:], after[1])):
+        return
+    if after[1] != math.prod(int(size or 0) for size in before[1:]):
+        return  # the number of elements stays, so if the rest is equal, the batch is
+    if node.op_type == "Reshape" and attribute(node, "allowzero", 0):
+        return
+    turn_into(node, "Flatten", inputs=1)
+
+
+def _gemm(node: ir.Node) -> None:
+    """C that is one number or one for each column stays, as (N); other numbers for every row are added behind."""
+    bias, weight = constant(node, 2), node.inputs[1]
+    shape = sizes(weight)
+    if bias is None or bias.ndim < 1 or len(shape) != 2:
+        return
+    columns = shape[0] if attribute(node, "transB", 0) else shape[1]
+    if columns is None:
+        return
+    if bias.ndim == 1 or bias.shape[0] == 1:
+        if bias.shape != (columns,):
+            set_constant(node, 2, np.broadcast_to(bias.reshape(-1), (int(columns),)))
+        return
+    made = np.broadcast_to(bias * np.float32(attribute(node, "beta", 1.0)), (len(bias), int(columns)))
+    node.resize_inputs(2)
+    node.attributes.pop("beta", None)
+    insert_after(node, "Add", f"{node.name}.rows", made.astype(bias.dtype))
+
+
+RULES: dict[str, Callable[[ir.Node], None]] = {
+    "Clip": _clip,
+    "ReduceMean": _mean,
+    "Reshape": _flatten,
+    "Squeeze": _flatten,
+    "Gemm": _gemm,
+    "Conv": explicit_padding,
+    "MaxPool": explicit_padding,
+    "AveragePool": explicit_padding,
+    "Pad": pad_into_pool,
+}
