@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
     from tvm_re2na.frontends import explain, partition_for_re2na  # the installed TVM's
-    from tvm_re2na.model_file import ModelError
+    from tvm_re2na.model_error import ModelError
     from tvm_re2na.npz import DataError
     from tvm_re2na.pipeline import load_model
     from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
@@ -42,7 +42,7 @@ _HOMES = {
     "DataError": "npz",
     "Dataset": "dataset",
     "Exploration": "exploration.run",
-    "ModelError": "model_file",
+    "ModelError": "model_error",
     "Preprocessing": "preprocessing",
     "PreprocessingError": "preprocessing",
     "Program": "codegen.program",

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 
 from tvm_re2na.dataset import FloatArray
-from tvm_re2na.model_file import ModelError
+from tvm_re2na.model_error import ModelError
 from tvm_re2na.onnx_runtime import OnnxRuntimeSession
 
 BatchRunner: TypeAlias = Callable[[FloatArray], list[npt.NDArray[Any]]]

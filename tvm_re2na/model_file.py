@@ -12,19 +12,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
-from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
+from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.onnx_form import normalise
 
 ModelSource: TypeAlias = onnx.ModelProto | str | os.PathLike[str]  # a model, or the file that holds it
 MOST_NODES = 100_000  # every call of a local function written out
 DEEPEST = 32  # graphs and functions within each other; ONNX Runtime goes through them with as many frames of its stack
-
-
-class ModelError(Re2naError, ValueError):
-    """A model file cannot be used; the message names the file and what is wrong."""
-
-    of_model = True
 
 
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
@@ -64,10 +58,6 @@ def dimensions(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """The sizes of a tensor; None for one that the model leaves open: by a name, by nothing, or by a number that is no size."""
     sizes = value.type.tensor_type.shape.dim
     return tuple(size.dim_value if size.dim_value > 0 else None for size in sizes)
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _messages(message: Message) -> Iterator[Message]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 import onnxruntime
 
-from tvm_re2na.model_file import ModelError, first_line
+from tvm_re2na.model_error import ModelError, first_line
 
 
 class OnnxRuntimeSession:

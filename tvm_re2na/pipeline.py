@@ -23,7 +23,8 @@ from tvm_re2na.data import DataSource, load_dataset
 from tvm_re2na.dataset import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
-from tvm_re2na.model_file import ModelError, dimensions, read_model
+from tvm_re2na.model_error import ModelError
+from tvm_re2na.model_file import dimensions, read_model
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
 

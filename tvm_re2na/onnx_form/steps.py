@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from tvm_re2na.model_file import ModelError
+from tvm_re2na.model_error import ModelError
 from tvm_re2na.onnx_form.folding import clean, fold, forget_shapes
 from tvm_re2na.onnx_form.names import name_all, outputs_apart
 from tvm_re2na.onnx_form.needed import HIGHEST_OPSET, LOWEST_OPSET, opset_of

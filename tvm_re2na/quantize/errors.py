@@ -1,6 +1,6 @@
 """What the quantiser raises."""
 
-from tvm_re2na.model_file import ModelError
+from tvm_re2na.model_error import ModelError
 
 
 class QuantizeError(ModelError):

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tvm_re2na.model_file import ModelError, checked, first_line, read_model
+from tvm_re2na.model_error import ModelError, first_line
+from tvm_re2na.model_file import checked, read_model
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.limits import check_size

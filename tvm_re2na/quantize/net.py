@@ -11,7 +11,8 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from tvm_re2na.model_file import dimensions, first_line
+from tvm_re2na.model_error import first_line
+from tvm_re2na.model_file import dimensions
 from tvm_re2na.quantize.errors import QuantizeError
 
 Array = npt.NDArray[Any]

@@ -18,7 +18,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataSource
 from tvm_re2na.dataset import Dataset
 from tvm_re2na.evaluate import count_hits, float_runner
-from tvm_re2na.model_file import ModelError
+from tvm_re2na.model_error import ModelError
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 from tvm_re2na.runtime import library
