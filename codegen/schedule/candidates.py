@@ -93,8 +93,8 @@ class Candidates:
         if len(choices) == 1:
             return [(weights,) for weights in choices[0]]
         found = [tuple(shapes[0] for shapes in choices)]
+        known = [self.cost.weights.of_all_shapes(first + position) for position in range(len(choices))]
         for rows, _ in self.arch.shapes:
-            known = [self.cost.weights.of_all_shapes(first + position) for position in range(len(choices))]
             found.append(
                 tuple(
                     next((weights for weights in of_unit if weights.rows == rows), shapes[0])

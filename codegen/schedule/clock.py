@@ -1,4 +1,4 @@
-"""When the array and the DRAM bus have done what a row of stages asks of them, step by step."""
+"""When the array and the DRAM bus have done what a row of stages asks of them, phase by phase."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class CostModel:
         known.sort(key=lambda weights: (cycles[weights], weights.largest))
         if index in (0, len(self.units) - 1):
             return known
-        most = cycles[known[0]] + 2 * self.arch.reconfigure_cycles
+        most = cycles[known[0]] + 2 * self.durations.cycles("RECONFIGURE")
         smallest = min(known, key=lambda weights: weights.largest)
         return [
             weights
@@ -75,16 +75,21 @@ class CostModel:
         return total
 
     def transfer_cycles(self, size: int) -> int:
-        return -(-size // self.arch.dram_bytes_per_cycle)
+        return self.durations.cycles("LOAD", bytes=size, rows=1, planes=1)
 
     def switch_cycles(self, before: Setting | None, after: Setting | None) -> int:
         """Of setting the array to something else; None is nothing in particular."""
-        return self.arch.reconfigure_cycles if after is not None and before != after else 0
+        return self.durations.cycles("RECONFIGURE") if after is not None and before != after else 0
+
+
+def tile_sizes(cascade: Cascade, position: int) -> list[int]:
+    """Outputs of one channel that the unit at a position computes in each strip."""
+    width = cascade.units[position].out_shape[3]
+    return [
+        (work.computed[position][1] - work.computed[position][0]) * work.strip.images * width for work in cascade.work
+    ]
 
 
 def tiles_of(cascade: Cascade, position: int) -> Tiles:
-    """What the unit at a position computes in each strip."""
-    width = cascade.units[position].out_shape[3]
-    return Counter(
-        (work.computed[position][1] - work.computed[position][0]) * work.strip.images * width for work in cascade.work
-    )
+    """The same, those that are alike together."""
+    return Counter(tile_sizes(cascade, position))

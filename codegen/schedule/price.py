@@ -15,7 +15,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.schedule.clock import Phase
-from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
+from tvm_re2na.codegen.schedule.cost import CostModel, tile_sizes, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.unit.base import row_bytes
@@ -87,7 +87,7 @@ class Price:
 
     def _weights_outer(self, stage: Stage) -> Iterator[_Part]:
         unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows
-        tiles = _tile_sizes(stage, 0)
+        tiles = tile_sizes(stage.cascade, 0)
         for turn, blocks in enumerate(stage.block_slices):
             channels = sum(block.out_c for block in blocks)
             for strip, tile in enumerate(tiles):
@@ -107,7 +107,7 @@ class Price:
 
     def _strips_outer(self, stage: Stage) -> Iterator[_Part]:
         cascade, units = stage.cascade, stage.cascade.units
-        tiles = [_tile_sizes(stage, position) for position in range(len(units))]
+        tiles = [tile_sizes(cascade, position) for position in range(len(units))]
         between = self._switching(self._between(stage))
         within = self._switching(stage.settings)
         for strip in range(len(stage.strips)):
@@ -191,15 +191,6 @@ class Price:
         if not tensors.resident(stage.output) and stage.output not in tensors.border:
             total += tensors.graph.stored[stage.output].bytes
         return total
-
-
-def _tile_sizes(stage: Stage, position: int) -> list[int]:
-    """Outputs of one channel that a unit computes in each strip."""
-    width = stage.cascade.units[position].out_shape[3]
-    return [
-        (work.computed[position][1] - work.computed[position][0]) * work.strip.images * width
-        for work in stage.cascade.work
-    ]
 
 
 def _in_parts(strip: int, load: int, compute: int, channels: int, count: int) -> Iterator[_Part]:
