@@ -12,22 +12,12 @@ from tvm_re2na.runtime.abi_table import PROTOTYPES
 
 def library_path() -> Path:
     """The shared library that was built with this package; raises FileNotFoundError if there is none."""
-    path = _built("libre2na.so")
-    if path is None:
-        raise FileNotFoundError(
-            "libre2na.so is not beside tvm_re2na.runtime: install the package, do not import its folder"
-        )
-    return path
+    return _built("libre2na.so", "install the package, do not import its folder")
 
 
 def module_library_path() -> Path:
     """The library with the module of TVM's Relax, of which a program is one; raises FileNotFoundError if it was not built."""
-    path = _built("libre2na_tvm.so")
-    if path is None:
-        raise FileNotFoundError(
-            "libre2na_tvm.so is not beside tvm_re2na.runtime: install a C++ compiler, and then tvm_re2na again"
-        )
-    return path
+    return _built("libre2na_tvm.so", "install a C++ compiler, and then tvm_re2na again")
 
 
 def load_module_library() -> None:
@@ -35,10 +25,13 @@ def load_module_library() -> None:
     ctypes.CDLL(str(module_library_path()))
 
 
-def _built(name: str) -> Path | None:
+def _built(name: str, advice: str) -> Path:
     package = sys.modules[__name__.rpartition(".")[0]]
     folders = map(Path, package.__path__)  # two in an editable install: the sources, and what was built
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"{name} is not beside tvm_re2na.runtime: {advice}")
+    return path
 
 
 @cache

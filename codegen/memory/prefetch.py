@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Part, Place, Schedule, copy
-from tvm_re2na.codegen.isa.durations import duration_parts
+from tvm_re2na.codegen.isa.durations import Durations, duration_parts
 from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
 from tvm_re2na.codegen.memory.placement import Region
 
@@ -150,6 +150,7 @@ class _Replay:
 
     def __init__(self, durations: list[int], arch: Architecture) -> None:
         self.arch = arch
+        self.transfers = Durations(arch)
         self.durations = durations
         self.finished = [0]  # [t]: when drafts 0 .. t - 1 are done, as far as it is known
         self.arrived: dict[int, int] = {}  # by draft: when the last piece it needs is there
@@ -164,7 +165,8 @@ class _Replay:
 
     def load(self, piece: Piece, free: int) -> None:
         start = max(self.bus, self.finished[free])
-        self.bus = start - (piece.part.start - piece.part.stop) // self.arch.dram_bytes_per_cycle
+        size = piece.part.stop - piece.part.start
+        self.bus = start + self.transfers.cycles("LOAD", bytes=size, rows=1, planes=1)
         arrival = self.bus + self.arch.dram_latency
         self.arrived[piece.need] = max(self.arrived.get(piece.need, 0), arrival)
 
