@@ -29,6 +29,8 @@ class CostModel:
         self.arch = arch
         self.durations = Durations(arch)
         self._blocks: dict[tuple[int, ...], int] = {}
+        self._tiles: dict[tuple[int, int, int], int] = {}
+        self._transfers: dict[int, int] = {}
 
     def shapes(self, index: int, tiles: Tiles) -> list[Weights]:
         """The unit's blocks for the shapes worth trying on these tiles: the fastest one first (computing or waiting for its
@@ -65,6 +67,13 @@ class CostModel:
             self._blocks[key] = self.unit_cycles(index, Weights(rows, (block,)), {outputs: 1})
         return self._blocks[key]
 
+    def tile_cycles(self, index: int, outputs: int, steps: int) -> int:
+        """Cycles on the array for a tile of that many outputs, of a unit that has no blocks; `steps` as for `unit_cycles`."""
+        key = (index, outputs, steps)
+        if key not in self._tiles:
+            self._tiles[key] = self.unit_cycles(index, self.weights.none, {outputs: 1}, steps)
+        return self._tiles[key]
+
     def move_cycles(self, cascade: Cascade, strips: Sequence[int]) -> int:
         """Cycles on the array for rows of inner tensors that move up in their buffers before these strips."""
         total = 0
@@ -75,7 +84,9 @@ class CostModel:
         return total
 
     def transfer_cycles(self, size: int) -> int:
-        return self.durations.cycles("LOAD", bytes=size, rows=1, planes=1)
+        if size not in self._transfers:
+            self._transfers[size] = self.durations.cycles("LOAD", bytes=size, rows=1, planes=1)
+        return self._transfers[size]
 
     def switch_cycles(self, before: Setting | None, after: Setting | None) -> int:
         """Of setting the array to something else; None is nothing in particular."""

@@ -102,7 +102,7 @@ class Price:
         if not stage.weights[0].blocks:
             load, channels = self._weight_bytes(stage), unit.out_shape[1]
             for strip, tile in enumerate(tiles):
-                compute = self.cost.unit_cycles(index, stage.weights[0], {tile: 1}, stage.chunk)
+                compute = self.cost.tile_cycles(index, tile, stage.chunk)
                 yield from _in_parts(strip, load, compute, channels, unit.parts_of_sums(stage.chunk, self.arch))
 
     def _strips_outer(self, stage: Stage) -> Iterator[_Part]:
@@ -116,7 +116,7 @@ class Price:
             for position, weights in enumerate(stage.weights):
                 index, tile = stage.first + position, tiles[position][strip]
                 if not weights.blocks:
-                    waiting += self.cost.unit_cycles(index, weights, {tile: 1})
+                    waiting += self.cost.tile_cycles(index, tile, stage.chunk)
                 for block in weights.blocks:
                     waiting += self.cost.block_cycles(index, weights.rows, block, tile)
                     if strip == 0:
@@ -155,6 +155,8 @@ class Price:
         names = [
             name for name in dict.fromkeys(names) if name in tensors.inputs and tensors.lives[name][0] >= stage.first
         ]
+        if not names:
+            return [[] for _ in stage.cascade.work]
         for strip, work in enumerate(stage.cascade.work):
             found.append([])
             for name in names:

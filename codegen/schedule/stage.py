@@ -35,7 +35,7 @@ class Stage:
     cost: int = 0  # cycles, but for waiting for its first load and switching the array to it
     compute: int = 0  # cycles on the array
 
-    @property
+    @cached_property
     def strips(self) -> list[Strip]:
         return [work.strip for work in self.cascade.work]
 
@@ -53,7 +53,7 @@ class Stage:
     def ends(self) -> Setting | None:
         return self.settings[-1] if self.settings else None
 
-    @property
+    @cached_property
     def block_slices(self) -> list[tuple[Block, ...]]:
         """The blocks of a stage of one unit, those of each slice together."""
         blocks = self.weights[0].blocks
