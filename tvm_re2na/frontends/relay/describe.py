@@ -213,4 +213,4 @@ def _tensor(expr: relay.Expr, bindings: Bindings) -> Tensor:
 
 
 def _scales(expr: relay.Expr) -> tuple[float, ...]:
-    return description.different(array_of(expr))
+    return description.scales_of(array_of(expr))
