@@ -67,6 +67,17 @@ def op_name(expr: relay.Expr) -> str:
     return str(expr.op.name) if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) else ""
 
 
+def operands_of(expr: relay.Expr) -> list[relay.Expr]:
+    """What an expression reads; of a function its body."""
+    if isinstance(expr, relay.Call):
+        return list(expr.args)
+    if isinstance(expr, relay.Tuple):
+        return list(expr.fields)
+    if isinstance(expr, relay.TupleGetItem):
+        return [expr.tuple_value]
+    return [expr.body] if isinstance(expr, relay.Function) else []
+
+
 def array_of(expr: relay.Expr) -> npt.NDArray[Any] | None:
     """The value of a constant, otherwise None."""
     return np.asarray(expr.data.numpy()) if isinstance(expr, relay.Constant) else None

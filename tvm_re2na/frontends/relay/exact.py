@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 
 from tvm_re2na import processor
 from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.relay.describe import op_name, operands_of
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
+_EXACT: ContextVar[bool] = ContextVar("re2na_exact", default=False)
 Op = Callable[..., relay.Expr]
 
 
@@ -35,12 +38,17 @@ def host_target() -> tvm.target.Target:
 
 @contextmanager
 def exact_build() -> Iterator[None]:
-    """Builds inside the block rescale in 64 bits, whatever the target; `qnn.requantize` does so by itself for the key "re2na"."""
-    with (
-        relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
-        tvm.transform.PassContext(opt_level=3),
-    ):
-        yield
+    """Builds inside the block are as exact as one for the key "re2na", whatever the target: they rescale in 64 bits, and round as it
+    does."""
+    token = _EXACT.set(True)
+    try:
+        with (
+            relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
+            tvm.transform.PassContext(opt_level=3),
+        ):
+            yield
+    finally:
+        _EXACT.reset(token)
 
 
 def _is_depthwise(attrs: Any, weight: Any) -> bool:
@@ -91,6 +99,44 @@ def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> r
         return None
     given = {name: attrs[name] for name in ("axis", "rounding", "out_dtype")}
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
+
+
+@register_qnn_legalize("qnn.quantize")
+def _qnn_quantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    """What floats between integers become again, as QuantizeLinear defines it: exact halves to even. TVM 0.19 rounds them away
+    from zero. It may do so with a network's inputs, where a build for any target quantises alike."""
+    data, scale, zero = inputs
+    if not _is_ours() or len(types[1].shape) or len(types[2].shape) or not _reads_integers(data):
+        return None
+    scaled = relay.divide(data, scale)
+    tie = relay.equal(relay.subtract(scaled, relay.floor(scaled)), relay.const(np.float32(0.5)))
+    half, twice = relay.const(np.float32(0.5)), relay.const(np.float32(2))
+    even = relay.multiply(relay.round(relay.multiply(scaled, half)), twice)
+    limits = np.iinfo(str(attrs.out_dtype))
+    # one step beyond the limits of the type, whatever the zero point, is beyond them
+    beyond = float(limits.max) - float(limits.min) + 1
+    steps = relay.cast(relay.clip(relay.where(tie, even, relay.round(scaled)), -beyond, beyond), "int32")
+    return relay.cast(relay.clip(relay.add(steps, zero), int(limits.min), int(limits.max)), str(attrs.out_dtype))
+
+
+def _is_ours() -> bool:
+    """Whether this build is for the target "re2na", or is what such a build is compared with."""
+    target = tvm.target.Target.current(allow_none=True)
+    return _EXACT.get() or (target is not None and TAG in target.keys)
+
+
+def _reads_integers(expr: relay.Expr) -> bool:
+    """Whether `expr` is computed from what was dequantised."""
+    seen: set[relay.Expr] = set()
+    waiting = [expr]
+    while waiting:
+        expr = waiting.pop()
+        if op_name(expr) == "qnn.dequantize":
+            return True
+        if expr not in seen:
+            seen.add(expr)
+            waiting += operands_of(expr)
+    return False
 
 
 def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay.Expr | None]:

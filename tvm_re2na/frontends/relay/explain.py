@@ -13,8 +13,8 @@ from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, of
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.frontends.common.description import macs, share
 from tvm_re2na.frontends.common.found import Rejections, judge
-from tvm_re2na.frontends.relay.describe import op_name, shape_of
-from tvm_re2na.frontends.relay.integers import float_forms, operands_of
+from tvm_re2na.frontends.relay.describe import op_name, operands_of, shape_of
+from tvm_re2na.frontends.relay.integers import float_forms
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.partition import (
     Params,
@@ -38,7 +38,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     rejections = judge(operators, arch)
     accepted = set() if already else _offloaded_names(partition_found(operators, rejections, arch))
     found: list[Explanation] = []
-    names = UniqueNames()
+    names = UniqueNames(operators.operators)
     floats = float_forms(operators.module["main"])
     for call in _calls(operators.module["main"].body):
         symbol = str(call.op.name_hint) if isinstance(call.op, relay.GlobalVar) else ""
@@ -49,7 +49,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
             found.append(_explain_composite(call, rejections, accepted))
         elif call in floats:
             kind, op = floats[call]
-            found.append(kept(span_name(call) or names.take(kind, None), kind, rules.check(op, arch)))
+            found.append(kept(names.take(kind, span_name(call)), kind, rules.check(op, arch)))
         elif op_name(call):
             found.append(_explain_call(call, names))
     return found
@@ -97,7 +97,7 @@ def _explain_call(call: relay.Call, names: UniqueNames) -> Explanation:
     dtypes = [str(kind.dtype) for kind in types if isinstance(kind, tvm.ir.TensorType)]
     if any(op_name(argument) == "qnn.dequantize" for argument in call.args[:1]):
         dtypes = ["int8"]  # computed in floating point, but of a quantised network
-    return foreign(span_name(call) or names.take(op, None), op.removeprefix("nn."), dtypes, op.startswith("qnn."))
+    return foreign(names.take(op, span_name(call)), op.removeprefix("nn."), dtypes, op.startswith("qnn."))
 
 
 def _macs(call: relay.Call) -> int:

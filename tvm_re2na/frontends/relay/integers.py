@@ -21,7 +21,7 @@ from tvm_re2na.frontends.common import qdq
 from tvm_re2na.frontends.common.description import Shape
 from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.qdq import Padding, Parts, Reader, Weight
-from tvm_re2na.frontends.relay.describe import array_of, dtype_of, op_name, scalar_of, shape_of
+from tvm_re2na.frontends.relay.describe import array_of, dtype_of, op_name, operands_of, scalar_of, shape_of
 
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
@@ -81,17 +81,6 @@ def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
     return kind if kind and closed and _is_dequantised(kind, main) else ""
 
 
-def operands_of(expr: Expr) -> list[Expr]:
-    """What an expression reads; of a function its body."""
-    if isinstance(expr, relay.Call):
-        return list(expr.args)
-    if isinstance(expr, relay.Tuple):
-        return list(expr.fields)
-    if isinstance(expr, relay.TupleGetItem):
-        return [expr.tuple_value]
-    return [expr.body] if isinstance(expr, relay.Function) else []
-
-
 class RelayReader(Reader):
     """Expressions of Relay are no variables: they stand for themselves. A padding becomes part of a convolution by `patterns`."""
 
@@ -147,7 +136,8 @@ class _Integers(relay.ExprMutator):  # type: ignore[misc]
         form = self._forms.get(call)
         if form is not None:
             data = [self.visit(operand) for operand in _data(form)]
-            return _named(_INTEGERS[form.kind](form.op, form.parts, data), data, form.parts.main.span)
+            source = form.parts.after[0] if form.kind == "clip" else form.parts.main
+            return _named(_INTEGERS[form.kind](form.op, form.parts, data), data, source.span)
         if op_name(call) == "qnn.quantize" and _undoes(call, call.args[0]):
             return self.visit(call.args[0].args[0])
         return super().visit_call(call)
