@@ -26,6 +26,7 @@ from tvm_re2na.frontends.relay.describe import op_name, operands_of
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
+ONLY_WHOLE = 1.5 * 2.0**23  # floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
 _EXACT: ContextVar[bool] = ContextVar("re2na_exact", default=False)
 Op = Callable[..., relay.Expr]
 
@@ -108,14 +109,11 @@ def _qnn_quantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> rel
     data, scale, zero = inputs
     if not _is_ours() or len(types[1].shape) or len(types[2].shape) or not _reads_integers(data):
         return None
-    scaled = relay.divide(data, scale)
-    tie = relay.equal(relay.subtract(scaled, relay.floor(scaled)), relay.const(np.float32(0.5)))
-    half, twice = relay.const(np.float32(0.5)), relay.const(np.float32(2))
-    even = relay.multiply(relay.round(relay.multiply(scaled, half)), twice)
-    limits = np.iinfo(str(attrs.out_dtype))
-    # one step beyond the limits of the type, whatever the zero point, is beyond them
-    beyond = float(limits.max) - float(limits.min) + 1
-    steps = relay.cast(relay.clip(relay.where(tie, even, relay.round(scaled)), -beyond, beyond), "int32")
+    limits, bias = np.iinfo(str(attrs.out_dtype)), relay.const(np.float32(ONLY_WHOLE))
+    # the clip keeps TVM from cancelling the bias; a value that is read more than once would become a variable, and of a vector's
+    # type TVM 0.19 can make no debug information
+    whole = relay.clip(relay.add(relay.divide(data, scale), bias), ONLY_WHOLE * 5 / 6, ONLY_WHOLE * 7 / 6)
+    steps = relay.cast(relay.subtract(whole, bias), "int32")
     return relay.cast(relay.clip(relay.add(steps, zero), int(limits.min), int(limits.max)), str(attrs.out_dtype))
 
 
