@@ -1,7 +1,7 @@
 """The integer operator that a QDQ form stands for: an operator in floating point between `dequantize` and `quantize`.
 
-This is the one definition for both TVMs. A front end finds the forms and reads its own expressions (`Reader`); what is described is
-the form's own meaning, sums and results in steps of their scales, with exact halves rounded up (docs/quantisation.md).
+This is the one definition for both TVMs. A front end finds the forms, and reads its own expressions (`ExpressionReader`). What is
+described is the form's own meaning: sums and results in steps of their scales, exact halves rounded up (docs/quantisation.md).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Padding(NamedTuple):
     value: float | None
 
 
-class Reader(ABC):
+class ExpressionReader(ABC):
     """One TVM's expressions. Operators are called as Relax calls them, without `relax.`."""
 
     holds_padding = True  # whether the padding before a convolution is part of its form
@@ -108,7 +108,7 @@ class Reader(ABC):
 
 
 @dataclass(frozen=True)
-class Parts:
+class QdqParts:
     """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator.
 
     `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
@@ -122,12 +122,12 @@ class Parts:
     main: Expr
 
 
-def describe(kind: str, result: Expr, reader: Reader) -> Operator:
+def describe(kind: str, result: Expr, reader: ExpressionReader) -> Operator:
     """The neutral description of the form of `kind` whose last call is `result`."""
     return _DESCRIBERS[kind](take_apart(kind, result, reader), reader)
 
 
-def is_form(kind: str, result: Expr, reader: Reader) -> bool:
+def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
     parts = take_apart(kind, result, reader)
     if not all(_same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
@@ -153,7 +153,7 @@ def has_integer_form(op: Operator) -> bool:
     return known and static and usual and computable
 
 
-def take_apart(kind: str, result: Expr, reader: Reader) -> Parts:
+def take_apart(kind: str, result: Expr, reader: ExpressionReader) -> QdqParts:
     after: tuple[Expr, ...] = ()
     inner = reader.value(result)
     for clip in _clips(kind, result, reader):
@@ -161,14 +161,14 @@ def take_apart(kind: str, result: Expr, reader: Reader) -> Parts:
         after = (*clamps, *after)
         inner = reader.quantity(inner).data
     if kind == "clip":
-        return Parts(result, reader.quantity(result), after, (), None, inner)
+        return QdqParts(result, reader.quantity(result), after, (), None, inner)
     clamps, node = clamps_before(inner, reader)
     biased = kind in LINEAR and reader.op(node) in ("add", "nn.bias_add")
     main = reader.value(node.args[0]) if biased else node
-    return Parts(result, reader.quantity(result), after, clamps, node if biased else None, main)
+    return QdqParts(result, reader.quantity(result), after, clamps, node if biased else None, main)
 
 
-def clamps_before(quantize: Expr, reader: Reader) -> tuple[tuple[Expr, ...], Expr]:
+def clamps_before(quantize: Expr, reader: ExpressionReader) -> tuple[tuple[Expr, ...], Expr]:
     """The clamps before a `quantize`, first to last, and what they clamp."""
     clamps: list[Expr] = []
     node = reader.value(quantize.args[0])
@@ -178,7 +178,7 @@ def clamps_before(quantize: Expr, reader: Reader) -> tuple[tuple[Expr, ...], Exp
     return tuple(clamps), node
 
 
-def _clips(kind: str, result: Expr, reader: Reader) -> Iterator[Expr]:
+def _clips(kind: str, result: Expr, reader: ExpressionReader) -> Iterator[Expr]:
     """The `quantize` of each clip at the end of a form, last first; a form of kind "clip" is one."""
     quantize = reader.value(result)
     while reader.op(quantize) == "quantize":
@@ -191,29 +191,29 @@ def _clips(kind: str, result: Expr, reader: Reader) -> Iterator[Expr]:
             return
 
 
-def _padding_before(conv2d: Expr, reader: Reader) -> Expr | None:
+def _padding_before(conv2d: Expr, reader: ExpressionReader) -> Expr | None:
     """The `quantize` of a padding that belongs to the form of a convolution."""
     quantize = reader.quantity(conv2d.args[0]).data if reader.holds_padding else None
     return quantize if reader.op(quantize) == "quantize" else None
 
 
-def _foldable(quantize: Expr, reader: Reader) -> bool:
+def _foldable(quantize: Expr, reader: ExpressionReader) -> bool:
     """Whether a padding is plain zeros around the image, so that it can be part of the window."""
     padding = reader.value(quantize.args[0])
     zeros = reader.padding(padding).value == 0 and reader.quantity(padding.args[0]).zero == 0
     return zeros and _widths(padding, reader) is not None and _same_scale(padding.args[0], quantize, reader)
 
 
-def _widths(pad: Expr, reader: Reader) -> description.Widths | None:
+def _widths(pad: Expr, reader: ExpressionReader) -> description.Widths | None:
     return description.constant_widths(pad.attrs, reader.padding(pad).widths)
 
 
-def _same_scale(one: Expr, other: Expr, reader: Reader) -> bool:
+def _same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
     first, second = reader.quantity(one), reader.quantity(other)
     return len(first.scales) == 1 and (first.scales, first.zero) == (second.scales, second.zero)
 
 
-def _conv2d(parts: Parts, reader: Reader) -> Operator:
+def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
     weight = reader.quantity(reader.weight(parts.main).dequantized)
     padding = _padding_before(parts.main, reader)
     extra = (_widths(reader.value(padding.args[0]), reader) if padding is not None else None) or (0, 0, 0, 0)
@@ -221,7 +221,7 @@ def _conv2d(parts: Parts, reader: Reader) -> Operator:
     return _linear("conv2d", parts, reader, weight, reader.array(weight.data), geometry)
 
 
-def _dense(parts: Parts, reader: Reader) -> Operator:
+def _dense(parts: QdqParts, reader: ExpressionReader) -> Operator:
     operand = reader.weight(parts.main)
     weight = reader.quantity(operand.dequantized)
     array = reader.array(weight.data)
@@ -232,8 +232,8 @@ def _dense(parts: Parts, reader: Reader) -> Operator:
 
 def _linear(
     kind: str,
-    parts: Parts,
-    reader: Reader,
+    parts: QdqParts,
+    reader: ExpressionReader,
     weight: Quantity,
     array: npt.NDArray[Any] | None,
     geometry: WindowGeometry,
@@ -257,7 +257,9 @@ def _linear(
     )
 
 
-def _bias(parts: Parts, reader: Reader, scale: npt.NDArray[Any] | None, channels: int) -> npt.NDArray[np.int32] | None:
+def _bias(
+    parts: QdqParts, reader: ExpressionReader, scale: npt.NDArray[Any] | None, channels: int
+) -> npt.NDArray[np.int32] | None:
     """The bias in units of the sum, one value per channel; zeros where there is none, None where it is no such constant."""
     if parts.sums is None:
         return np.zeros(channels, np.int32)
@@ -283,14 +285,12 @@ def _on_grid(bias: npt.NDArray[Any] | None, scale: npt.NDArray[Any] | None) -> n
     return steps.astype(np.int32) if whole else None
 
 
-def _moving(describe: Describe, parts: Parts, reader: Reader) -> Operator:
+def _moving(describe: Describe, parts: QdqParts, reader: ExpressionReader) -> Operator:
     data = reader.tensor(reader.quantity(parts.main.args[0]).data)
-    return describe(
-        parts.main.attrs, data, reader.shape(parts.main), _result(parts, reader), _after(parts, reader)
-    )
+    return describe(parts.main.attrs, data, reader.shape(parts.main), _result(parts, reader), _after(parts, reader))
 
 
-def _add(parts: Parts, reader: Reader) -> Operator:
+def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
     operands = [reader.quantity(argument) for argument in parts.main.args]
     return Operator(
         "add",
@@ -302,7 +302,7 @@ def _add(parts: Parts, reader: Reader) -> Operator:
     )
 
 
-def _pad(parts: Parts, reader: Reader) -> Operator:
+def _pad(parts: QdqParts, reader: ExpressionReader) -> Operator:
     data, result = reader.quantity(parts.main.args[0]), _result(parts, reader)
     steps = _steps(reader.padding(parts.main).value, data.scales[0], data.zero or 0)
     limits = np.iinfo(result.dtype)
@@ -310,20 +310,20 @@ def _pad(parts: Parts, reader: Reader) -> Operator:
     return description.pad(reader.tensor(data.data), result, _widths(parts.main, reader), value)
 
 
-def _clip(parts: Parts, reader: Reader) -> Operator:
+def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
     return Operator("clip", (reader.tensor(parts.main),), _result(parts, reader), after=_after(parts, reader))
 
 
-_DESCRIBERS: dict[str, Callable[[Parts, Reader], Operator]] = by_kind(
+_DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
     conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 
-def _result(parts: Parts, reader: Reader) -> Tensor:
+def _result(parts: QdqParts, reader: ExpressionReader) -> Tensor:
     return Tensor(reader.shape(parts.result), reader.dtype(parts.result))
 
 
-def _after(parts: Parts, reader: Reader) -> Bounds | None:
+def _after(parts: QdqParts, reader: ExpressionReader) -> Bounds | None:
     """What clamps leave of the result, in its steps; None where a bound is no constant, or the lower one is above the other.
 
     Rounding keeps the order of numbers, so the clamps before the `quantize` are clamps of its result.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.frontends.common import qdq
 from tvm_re2na.frontends.common.description import Shape
-from tvm_re2na.frontends.common.qdq import Padding, Reader, Weight
+from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
 from tvm_re2na.frontends.relax.walk import Expr, Values, array_of, dtype_of, op_name, scalar_of, shape_of, value_of
 
 
@@ -26,7 +26,7 @@ def is_form(kind: str, result: Expr, values: Values) -> bool:
     return qdq.is_form(kind, result, RelaxReader(values))
 
 
-class RelaxReader(Reader):
+class RelaxReader(ExpressionReader):
     """`values` tells what variables are bound to."""
 
     def __init__(self, values: Values) -> None:

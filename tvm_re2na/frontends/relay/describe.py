@@ -78,6 +78,12 @@ def operands_of(expr: relay.Expr) -> list[relay.Expr]:
     return [expr.body] if isinstance(expr, relay.Function) else []
 
 
+def attributes_of(attrs: Any) -> dict[str, Any]:
+    """The attributes of a call by their names."""
+    names: list[str] = attrs.keys()  # they are no mapping of Python's
+    return {name: attrs[name] for name in names}
+
+
 def array_of(expr: relay.Expr) -> npt.NDArray[Any] | None:
     """The value of a constant, otherwise None."""
     return np.asarray(expr.data.numpy()) if isinstance(expr, relay.Constant) else None

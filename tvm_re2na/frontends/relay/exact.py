@@ -22,11 +22,13 @@ from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 
 from tvm_re2na import processor
 from tvm_re2na.frontends.common.marks import TAG
-from tvm_re2na.frontends.relay.describe import op_name, operands_of
+from tvm_re2na.frontends.relay.describe import attributes_of, op_name, operands_of
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
-ONLY_WHOLE = 1.5 * 2.0**23  # floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
+ONLY_WHOLE = (
+    1.5 * 2.0**23
+)  # floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
 _EXACT: ContextVar[bool] = ContextVar("re2na_exact", default=False)
 Op = Callable[..., relay.Expr]
 
@@ -39,8 +41,7 @@ def host_target() -> tvm.target.Target:
 
 @contextmanager
 def exact_build() -> Iterator[None]:
-    """Builds inside the block are as exact as one for the key "re2na", whatever the target: they rescale in 64 bits, and round as it
-    does."""
+    """Builds inside the block are as exact as one for the key "re2na", whatever the target: 64 bits to rescale, halves to even."""
     token = _EXACT.set(True)
     try:
         with (
@@ -67,17 +68,12 @@ def _centred(value: relay.Expr, zero: relay.Expr) -> relay.Expr | None:
     return relay.subtract(wide, relay.const(offset, "int16")) if offset else wide
 
 
-def _attributes(attrs: Any) -> dict[str, Any]:
-    names: list[str] = attrs.keys()  # attributes are no mapping of Python's
-    return {name: attrs[name] for name in names}
-
-
 def _widened(op: Op, attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
     """A QNN convolution or dense layer in 16 bits."""
     data, weight = _centred(inputs[0], inputs[2]), _centred(inputs[1], inputs[3])
     if data is None or weight is None:
         return legalizations.helper_no_fast_int8_hw_legalization(attrs, inputs, types, op)
-    return op(data, weight, **_attributes(attrs))
+    return op(data, weight, **attributes_of(attrs))
 
 
 @legalizations.qnn_conv2d_legalize.register(TAG)
@@ -144,7 +140,7 @@ def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay
         if any(str(given.dtype) not in BYTES for given in types[:2]) or str(attrs.out_dtype) != "int32":
             return None
         wide = [_centred(value, relay.const(0)) for value in inputs]
-        return op(*wide, **_attributes(attrs))
+        return op(*wide, **attributes_of(attrs))
 
     return legalise
 

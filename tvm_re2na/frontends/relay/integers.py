@@ -1,8 +1,8 @@
 """Integer operators for the QDQ forms of a Relay module: what TVM's pass FakeQuantizationToInteger is for.
 
 That pass takes each operator by itself, and of some it makes another function: a LeakyReLU becomes a ReLU, a HardSwish computes in
-steps of its result; one that it does not know leaves the whole module in floating point. Here a form is what `common.qdq` says it is,
-for both TVMs; everything else stays in floating point between its `dequantize` and its `quantize`.
+steps of its result; one that it does not know leaves the whole module in floating point. Here a form is what `common.qdq` says it
+is, for both TVMs; everything else stays in floating point between its `dequantize` and its `quantize`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tvm import relay
 
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
 from tvm_re2na.frontends.common import qdq
-from tvm_re2na.frontends.common.description import Shape
 from tvm_re2na.frontends.common.moving import MOVING
-from tvm_re2na.frontends.common.qdq import Padding, Parts, Reader, Weight
-from tvm_re2na.frontends.relay.describe import array_of, dtype_of, op_name, operands_of, scalar_of, shape_of
+from tvm_re2na.frontends.common.qdq import QdqParts
+from tvm_re2na.frontends.relay.describe import array_of, attributes_of, dtype_of, op_name, operands_of
+from tvm_re2na.frontends.relay.reader import RelayReader
 
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
@@ -29,6 +29,7 @@ _KINDS = {
     **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "nn.pad": "pad"},
 }
 _SUMS = ("nn.conv2d", "nn.dense")
+_READER = RelayReader()
 
 
 def to_integers(mod: tvm.IRModule) -> tvm.IRModule:
@@ -50,7 +51,7 @@ def float_forms(main: relay.Function) -> dict[Expr, tuple[str, Operator]]:
 class _Form(NamedTuple):
     kind: str
     result: relay.Call  # the `quantize`
-    parts: Parts
+    parts: QdqParts
     op: Operator
 
 
@@ -79,50 +80,6 @@ def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
     kind = _KINDS.get(op_name(main), "")
     closed = all(readers[expr] == 1 for expr in inner)
     return kind if kind and closed and _is_dequantised(kind, main) else ""
-
-
-class RelayReader(Reader):
-    """Expressions of Relay are no variables: they stand for themselves. A padding becomes part of a convolution by `patterns`."""
-
-    holds_padding = False
-
-    def value(self, expr: Expr) -> Expr:
-        return expr
-
-    def op(self, expr: Expr) -> str:
-        return op_name(expr).removeprefix("qnn.")
-
-    def array(self, expr: Expr) -> npt.NDArray[Any] | None:
-        return array_of(expr)
-
-    def shape(self, expr: Expr) -> Shape:
-        return shape_of(expr)
-
-    def dtype(self, expr: Expr) -> str:
-        return dtype_of(expr)
-
-    def bias(self, node: Expr) -> Expr | None:
-        """The channels stand on axis 1, which is the last of a dense layer."""
-        main, bias = node.args
-        axis = int(node.attrs.axis) if op_name(node) == "nn.bias_add" else -1
-        return bias if axis % len(shape_of(main)) == 1 else None
-
-    def weight(self, main: Expr) -> Weight:
-        operand = main.args[1]
-        transposed = op_name(operand) == "transpose" and len(shape_of(operand)) == 2
-        return Weight(operand.args[0], channels_last=True) if transposed else Weight(operand)
-
-    def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
-        if op_name(clamp) == "clip":
-            return float(clamp.attrs.a_min), float(clamp.attrs.a_max)
-        bound = scalar_of(clamp.args[1]) if len(shape_of(clamp)) == len(shape_of(clamp.args[0])) else None
-        return (bound, float("inf")) if op_name(clamp) == "maximum" else (-float("inf"), bound)
-
-    def padding(self, pad: Expr) -> Padding:
-        return Padding(pad.attrs.pad_width, scalar_of(pad.args[1]))
-
-
-_READER = RelayReader()
 
 
 class _Integers(relay.ExprMutator):  # type: ignore[misc]
@@ -177,21 +134,20 @@ def _named(result: Expr, data: list[Expr], span: Any) -> Expr:
     return relay.Call(result.op, arguments, result.attrs, result.type_args, span)
 
 
-def _conv2d(op: Operator, parts: Parts, data: list[Expr]) -> Expr:
+def _conv2d(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _linear(relay.qnn.op.conv2d, op, parts, data[0])
 
 
-def _dense(op: Operator, parts: Parts, data: list[Expr]) -> Expr:
+def _dense(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _linear(relay.qnn.op.dense, op, parts, data[0])
 
 
-def _linear(make: Callable[..., Expr], op: Operator, parts: Parts, data: Expr) -> Expr:
+def _linear(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: Expr) -> Expr:
     """Sums, bias, rescaling, bounds; channels stand on axis 1."""
     weight = _READER.weight(parts.main).dequantized
     _, scale, zero = parts.main.args[0].args
-    constant = weight.args[0] if op.weight is array_of(weight.args[0]) else _constant(op.weight)
-    attrs = {name: parts.main.attrs[name] for name in parts.main.attrs.keys() if name != "out_dtype"}
-    sums = make(data, constant, zero, weight.args[2], scale, weight.args[1], **attrs)
+    attrs = {name: value for name, value in attributes_of(parts.main.attrs).items() if name != "out_dtype"}
+    sums = make(data, _constant(op.weight), zero, weight.args[2], scale, weight.args[1], **attrs)
     if parts.sums is not None:
         sums = relay.nn.bias_add(sums, _constant(op.bias))
     scales = [np.asarray(array_of(given)) for given in (scale, weight.args[1])]
@@ -210,21 +166,22 @@ def _clamped(op: Operator, result: Expr) -> Expr:
     return result if everything else relay.clip(result, low, high)
 
 
-def _add(op: Operator, parts: Parts, data: list[Expr]) -> Expr:
+def _add(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     scales = [argument for operand in parts.main.args for argument in operand.args[1:]]
     return _clamped(op, relay.qnn.op.add(*data, *scales, *parts.result.args[1:]))
 
 
-def _moving(op: Operator, parts: Parts, data: list[Expr]) -> Expr:
+def _moving(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     main = parts.main
-    return _clamped(op, relay.Call(main.op, [*data, *main.args[1:]], main.attrs, main.type_args))
+    moved = relay.Call(main.op, [*data, *main.args[1:]], main.attrs, main.type_args)
+    return _clamped(op, moved) if MOVING[op.kind].clamped else moved
 
 
-def _pad(op: Operator, parts: Parts, data: list[Expr]) -> Expr:
+def _pad(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return relay.nn.pad(*data, parts.main.attrs.pad_width, relay.const(int(op.pad_value or 0), op.output.dtype))
 
 
-def _clip(op: Operator, parts: Parts, data: list[Expr]) -> Expr:
+def _clip(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     del parts
     return _clamped(op, data[0])
 
@@ -235,6 +192,6 @@ def _constant(values: npt.NDArray[Any] | None) -> Expr:
     return relay.const(values)
 
 
-_INTEGERS: dict[str, Callable[[Operator, Parts, list[Expr]], Expr]] = by_kind(
+_INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind(
     conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **dict.fromkeys(MOVING, _moving)
 )
