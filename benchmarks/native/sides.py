@@ -69,7 +69,7 @@ def _ort(model: onnx.ModelProto, image: npt.NDArray[np.float32], threads: int, p
 
 def _tvm_avx2(mod: Any, params: dict[str, Any], image: npt.NDArray[np.float32]) -> Side:
     with tvm.transform.PassContext(opt_level=3):
-        built = relay.build(prepare(mod, params)[0], target=AVX2)
+        built = relay.build(prepare(mod, params), target=AVX2)
     module = graph_executor.GraphModule(built["default"](tvm.cpu()))
 
     def run() -> Outputs:

@@ -68,6 +68,12 @@ def scale_of_any_size(b: QdqBuilder) -> None:
     b.conv(weights(RNG, 4, 4, 3, 3), biases(RNG, 4), weight_scale=0.0123, exponent=-2)
 
 
+def scales_by_channel(b: QdqBuilder) -> None:
+    b.conv(weights(RNG, 4, 4, 3, 3), biases(RNG, 4), weight_scale=[0.0123, 0.5, 0.002, 0.0123], exponent=-2)
+    b.flatten()
+    b.dense(weights(RNG, 20, 64), biases(RNG, 20), weight_scale=[0.01, 0.02, 0.0123, 0.5] * 5, exponent=3)
+
+
 def relu6(b: QdqBuilder) -> None:
     b.conv(weights(RNG, 4, 4, 3, 3), biases(RNG, 4), weight_scale=0.0123, quantise=False)
     b.clip(0, 6, -4)
@@ -84,7 +90,7 @@ def dense(b: QdqBuilder) -> None:
     b.dense(weights(RNG, 20, 144), biases(RNG, 20), weight_scale=0.0123, exponent=-1)
 
 
-@pytest.mark.parametrize("make", [scale_of_any_size, relu6, pool, dense])
+@pytest.mark.parametrize("make", [scale_of_any_size, scales_by_channel, relu6, pool, dense])
 @pytest.mark.parametrize(("dtype", "zero_point"), [("int8", 0), ("int8", -5), ("uint8", 131)])
 def test_any_scale_and_zero_point(make: Callable[[QdqBuilder], None], dtype: str, zero_point: int) -> None:
     """What no machine takes has an integer form too: at most one step from floats, where a product ends near a half."""
@@ -97,7 +103,7 @@ def test_any_scale_and_zero_point(make: Callable[[QdqBuilder], None], dtype: str
 
 def test_what_has_no_integer_form_stays_in_floats() -> None:
     b = QdqBuilder((1, 4, 6, 6), -6)
-    b.conv(weights(RNG, 4, 4, 3, 3), biases(RNG, 4), weight_scale=[0.1, 0.2, 0.3, 0.4], exponent=-1)
+    b.conv(weights(RNG, 4, 4, 3, 3), biases(RNG, 4), weight_scale=1e22, exponent=-1)
     module = load(b.build())
     text = for_cpu(find(module)).script()
     assert "R.dequantize" in text

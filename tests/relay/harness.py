@@ -43,7 +43,7 @@ def run_re2na(partitioned: tvm.IRModule, inputs: Arrays) -> Arrays:
 
 
 def integers(module: tvm.IRModule) -> tvm.IRModule:
-    return prepare(module)[0]
+    return prepare(module)
 
 
 def partition(module: tvm.IRModule, arch: Architecture | None = None) -> tvm.IRModule:

@@ -44,7 +44,7 @@ def image() -> npt.NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def expected(model: onnx.ModelProto, image: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
-    return run_cpu(prepare(load(model))[0], [image])[0]
+    return run_cpu(prepare(load(model)), [image])[0]
 
 
 def test_in_memory_with_params(
@@ -97,7 +97,7 @@ def test_several_functions_and_outputs() -> None:
         relay.build(partition_for_re2na(module), target="re2na")["default"](tvm.cpu())
     )
     executor.run(input=image)
-    for index, value in enumerate(run_cpu(prepare(module)[0], [image])):
+    for index, value in enumerate(run_cpu(prepare(module), [image])):
         np.testing.assert_array_equal(executor.get_output(index).numpy(), value)
 
 

@@ -1,9 +1,8 @@
-"""Our way from ONNX to integers makes the same expressions as TVM's, with the same names, and the same programs."""
+"""Our way from ONNX to Relay makes the same expressions as TVM's, with the same names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,25 @@ import pytest
 import tvm
 from onnx import helper, parser
 from tvm import relay
-from tvm.relay.transform import fake_quantization_to_integer as tvms
 
 from tests.frontends.qdq import QdqBuilder, biases, lenet, small_weights
 from tests.frontends.qlinear import qlinear_network
 from tests.frontends.test_generated import Chain
 from tests.frontends.test_graphs import Branches
 from tvm_re2na import pipeline
-from tvm_re2na.frontends.relay.fake_quantization import RULES
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.relay import explain, prepare
 from tvm_re2na.relay.importer import import_onnx
 
-ATTRIBUTE = "FTVMFakeQuantizationToInteger"
-THEIRS = {"nn.conv2d": tvms.conv2d, "nn.dense": tvms.dense, "nn.relu": tvms.relu}
-
 
 def check(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]] | None = None) -> None:
-    """Import and turn into integers, both ways; `shape` stands for that of the model's input where it is open."""
+    """Import both ways; `shape` stands for that of the model's input where it is open."""
     shape = shape or {}
     mine = import_onnx(model, shape)
     theirs, _ = relay.frontend.from_onnx(model, shape=shape, freeze_params=True)
     same(mine, theirs)
-    integers = prepare(mine)[0]
-    rows = explain(mine)
-    with rules(THEIRS):
-        same(integers, prepare(theirs)[0])
-        assert rows == explain(theirs)
+    same(prepare(mine), prepare(theirs))
+    assert explain(mine) == explain(theirs)
 
 
 def same(mine: tvm.IRModule, theirs: tvm.IRModule) -> None:
@@ -56,20 +47,6 @@ def spans(module: tvm.IRModule) -> list[str | None]:
 
     relay.analysis.post_order_visit(module["main"], visit)
     return found
-
-
-@contextmanager
-def rules(given: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    def register(known: dict[str, Callable[..., Any]]) -> None:
-        for name, rule in known.items():
-            tvm.ir.Op.get(name).reset_attr(ATTRIBUTE)
-            tvm.ir.register_op_attr(name, ATTRIBUTE, rule)
-
-    register(given)
-    try:
-        yield
-    finally:
-        register(RULES)
 
 
 @pytest.mark.parametrize("seed", range(8))

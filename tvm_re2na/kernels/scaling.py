@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.offload.operator import Operator, Rescale
+from tvm_re2na.codegen.offload.fixed_point import FRACTION_BITS, fixed_points
+from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.kernels.dialect import tir
 from tvm_re2na.kernels.instructions import Expr, Instructions
 
 INT32 = np.iinfo(np.int32)
-FRACTION_BITS = 31  # of the multiplier of a rescaling, as in TVM's fixed_point_multiply
 OPAQUE = 8  # TVM's number for functions that it fuses with nothing
 FIELDS = ("data_zero", "low", "high", "multiplier", "shift", "zero", "lowest", "highest")
 
@@ -45,25 +44,11 @@ class Scaling:
         return np.array([self.data_zero, *bounds[:2], self.multiplier, self.shift, self.zero, *bounds[2:]], np.int32)
 
 
-def is_computable(rescale: Rescale) -> bool:
-    """One positive scale each, and a ratio that a product of 64 bits holds."""
-    if len(rescale.source) != 1 or len(rescale.target) != 1 or min(*rescale.source, *rescale.target) <= 0:
-        return False
-    return 2.0**-FRACTION_BITS < rescale.source[0] / rescale.target[0] < 2.0 ** (FRACTION_BITS - 1)
-
-
-def fixed_point(rescale: Rescale) -> tuple[int, int]:
-    """The multiplier, of FRACTION_BITS, and the shift to the right, which stand for a ratio."""
-    fraction, exponent = math.frexp(rescale.source[0] / rescale.target[0])
-    multiplier, shift = round(fraction * 2**FRACTION_BITS), FRACTION_BITS - exponent
-    return (multiplier // 2, shift - 1) if multiplier == 2**FRACTION_BITS else (multiplier, shift)
-
-
 def scaling_of(op: Operator) -> Scaling:
     """What follows the sums of a linear operator, in numbers."""
     if op.before is None or op.after is None:
         raise ValueError("a clamp without bounds")
-    multiplier, shift = fixed_point(op.rescales[0])
+    ((multiplier, shift),) = fixed_points(op.rescales[0])
     half = FRACTION_BITS - 1
     if multiplier == 2**half and shift >= half:  # a power of two
         multiplier, shift = 1, shift - half

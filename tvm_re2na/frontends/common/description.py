@@ -81,9 +81,11 @@ def one_number(values: npt.NDArray[Any] | None) -> Any:
     return values.flat[0].item()
 
 
-def different(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
-    """The different scales of a constant in ascending order; none of what is no constant."""
-    return () if values is None else tuple(float(value) for value in np.unique(values))
+def scales_of(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
+    """The scale of a constant: one number, or where they differ one for each channel; none of what is no constant."""
+    if values is None:
+        return ()
+    return tuple(map(float, values.reshape(-1)[:1] if one_number(values) is not None else values.reshape(-1)))
 
 
 def macs(result: Shape, weight: Shape) -> int:

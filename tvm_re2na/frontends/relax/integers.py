@@ -13,25 +13,13 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
+from tvm_re2na.codegen.offload.fixed_point import fixed_points
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale, by_kind
+from tvm_re2na.frontends.common.qdq import has_integer_form
 from tvm_re2na.frontends.relax.kernels import Kernels
-from tvm_re2na.kernels.scaling import fixed_point, is_computable, scaling_of
+from tvm_re2na.kernels.scaling import scaling_of
 
-RANKS = {"conv2d": 4, "dense": 2}
 Expr = Any
-
-
-def has_integer_form(op: Operator) -> bool:
-    """Whether everything that integer code needs is a constant, one for the tensor, and laid out as that code expects."""
-    shapes = [tensor.shape for tensor in (*op.inputs, op.output)]
-    known = op.before is not None and op.after is not None and None not in op.zero_points
-    static = not any(None in shape for shape in shapes) and not any(tensor.constant for tensor in op.inputs)
-    if op.kind in LINEAR:
-        static &= op.weight is not None and op.bias is not None and len(op.output.shape) == RANKS[op.kind]
-    if op.kind == "pad":
-        static &= op.window is not None and op.pad_value is not None
-    usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
-    return known and static and usual and all(map(is_computable, op.rescales))
 
 
 def integer_function(composite: relax.Function, op: Operator, kernels: Kernels | None = None) -> relax.Function:
@@ -46,7 +34,7 @@ def integer_function(composite: relax.Function, op: Operator, kernels: Kernels |
     parameters = [relax.Var(f"x{i}", parameter.ty) for i, parameter in enumerate(composite.params)]
     with builder.function("main", parameters):
         with builder.dataflow():
-            if kernels is not None and op.kind in LINEAR:
+            if kernels is not None and op.kind in LINEAR and len(op.rescales[0].source) == 1:
                 result = kernels.call(op, parameters[0], scaling_of(op))
             else:
                 result = _FORMS[op.kind](op, parameters)
@@ -84,7 +72,7 @@ def _result(op: Operator, sums: Expr, shape: tuple[int, ...]) -> Expr:
     """Bias, clamp, rescale, zero point, and what the result's type holds."""
     bias = relax.const(np.asarray(op.bias, np.int32).reshape(shape), "int32")
     clamped = _clamp(relax.op.add(sums, bias), op.before)
-    return _narrow(op, _rescaled(clamped, op.rescales[0]))
+    return _narrow(op, _rescaled(clamped, op.rescales[0], shape))
 
 
 def _max_pool2d(op: Operator, parameters: list[Expr]) -> Expr:
@@ -132,14 +120,16 @@ def _centred(x: Expr, zero: int | None) -> Expr:
     return relax.op.subtract(wide, relax.const(zero, "int32")) if zero else wide
 
 
-def _rescaled(x: Expr, rescale: Rescale) -> Expr:
-    """round(x * source / target), exact halves up, as TVM's fixed_point_multiply computes it."""
-    if rescale.source[0] == rescale.target[0]:
+def _rescaled(x: Expr, rescale: Rescale, shape: tuple[int, ...] = ()) -> Expr:
+    """round(x * source / target), exact halves up, as TVM's fixed_point_multiply computes it; several sources take the `shape` of
+    channels."""
+    if set(rescale.source) == {rescale.target[0]}:
         return x
-    multiplier, shift = fixed_point(rescale)
-    product = relax.op.multiply(relax.op.astype(x, "int64"), relax.const(multiplier, "int64"))
-    rounded = relax.op.add(product, relax.const(1 << (shift - 1), "int64"))
-    return relax.op.astype(relax.op.right_shift(rounded, relax.const(shift, "int64")), "int32")
+    pairs = np.array(fixed_points(rescale), np.int64)
+    multipliers, shifts = (pairs[:, index].reshape(shape if len(pairs) > 1 else ()) for index in (0, 1))
+    product = relax.op.multiply(relax.op.astype(x, "int64"), relax.const(multipliers, "int64"))
+    rounded = relax.op.add(product, relax.const(np.int64(1) << (shifts - 1), "int64"))
+    return relax.op.astype(relax.op.right_shift(rounded, relax.const(shifts, "int64")), "int32")
 
 
 def _clamp(x: Expr, bounds: tuple[int, int] | None) -> Expr:

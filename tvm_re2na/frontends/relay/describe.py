@@ -67,6 +67,23 @@ def op_name(expr: relay.Expr) -> str:
     return str(expr.op.name) if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) else ""
 
 
+def operands_of(expr: relay.Expr) -> list[relay.Expr]:
+    """What an expression reads; of a function its body."""
+    if isinstance(expr, relay.Call):
+        return list(expr.args)
+    if isinstance(expr, relay.Tuple):
+        return list(expr.fields)
+    if isinstance(expr, relay.TupleGetItem):
+        return [expr.tuple_value]
+    return [expr.body] if isinstance(expr, relay.Function) else []
+
+
+def attributes_of(attrs: Any) -> dict[str, Any]:
+    """The attributes of a call by their names."""
+    names: list[str] = attrs.keys()  # they are no mapping of Python's
+    return {name: attrs[name] for name in names}
+
+
 def array_of(expr: relay.Expr) -> npt.NDArray[Any] | None:
     """The value of a constant, otherwise None."""
     return np.asarray(expr.data.numpy()) if isinstance(expr, relay.Constant) else None
@@ -213,4 +230,4 @@ def _tensor(expr: relay.Expr, bindings: Bindings) -> Tensor:
 
 
 def _scales(expr: relay.Expr) -> tuple[float, ...]:
-    return description.different(array_of(expr))
+    return description.scales_of(array_of(expr))

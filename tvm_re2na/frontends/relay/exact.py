@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,14 @@ from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 
 from tvm_re2na import processor
 from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.relay.describe import attributes_of, op_name, operands_of
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
+ONLY_WHOLE = (
+    1.5 * 2.0**23
+)  # floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
+_EXACT: ContextVar[bool] = ContextVar("re2na_exact", default=False)
 Op = Callable[..., relay.Expr]
 
 
@@ -35,12 +41,16 @@ def host_target() -> tvm.target.Target:
 
 @contextmanager
 def exact_build() -> Iterator[None]:
-    """Builds inside the block rescale in 64 bits, whatever the target; `qnn.requantize` does so by itself for the key "re2na"."""
-    with (
-        relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
-        tvm.transform.PassContext(opt_level=3),
-    ):
-        yield
+    """Builds inside the block are as exact as one for the key "re2na", whatever the target: 64 bits to rescale, halves to even."""
+    token = _EXACT.set(True)
+    try:
+        with (
+            relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
+            tvm.transform.PassContext(opt_level=3),
+        ):
+            yield
+    finally:
+        _EXACT.reset(token)
 
 
 def _is_depthwise(attrs: Any, weight: Any) -> bool:
@@ -58,17 +68,12 @@ def _centred(value: relay.Expr, zero: relay.Expr) -> relay.Expr | None:
     return relay.subtract(wide, relay.const(offset, "int16")) if offset else wide
 
 
-def _attributes(attrs: Any) -> dict[str, Any]:
-    names: list[str] = attrs.keys()  # attributes are no mapping of Python's
-    return {name: attrs[name] for name in names}
-
-
 def _widened(op: Op, attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
     """A QNN convolution or dense layer in 16 bits."""
     data, weight = _centred(inputs[0], inputs[2]), _centred(inputs[1], inputs[3])
     if data is None or weight is None:
         return legalizations.helper_no_fast_int8_hw_legalization(attrs, inputs, types, op)
-    return op(data, weight, **_attributes(attrs))
+    return op(data, weight, **attributes_of(attrs))
 
 
 @legalizations.qnn_conv2d_legalize.register(TAG)
@@ -93,6 +98,41 @@ def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> r
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
 
 
+@register_qnn_legalize("qnn.quantize")
+def _qnn_quantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    """What floats between integers become again, as QuantizeLinear defines it: exact halves to even. TVM 0.19 rounds them away
+    from zero. It may do so with a network's inputs, where a build for any target quantises alike."""
+    data, scale, zero = inputs
+    if not _is_ours() or len(types[1].shape) or len(types[2].shape) or not _reads_integers(data):
+        return None
+    limits, bias = np.iinfo(str(attrs.out_dtype)), relay.const(np.float32(ONLY_WHOLE))
+    # the clip keeps TVM from cancelling the bias; a value that is read more than once would become a variable, and of a vector's
+    # type TVM 0.19 can make no debug information
+    whole = relay.clip(relay.add(relay.divide(data, scale), bias), ONLY_WHOLE * 5 / 6, ONLY_WHOLE * 7 / 6)
+    steps = relay.cast(relay.subtract(whole, bias), "int32")
+    return relay.cast(relay.clip(relay.add(steps, zero), int(limits.min), int(limits.max)), str(attrs.out_dtype))
+
+
+def _is_ours() -> bool:
+    """Whether this build is for the target "re2na", or is what such a build is compared with."""
+    target = tvm.target.Target.current(allow_none=True)
+    return _EXACT.get() or (target is not None and TAG in target.keys)
+
+
+def _reads_integers(expr: relay.Expr) -> bool:
+    """Whether `expr` is computed from what was dequantised."""
+    seen: set[relay.Expr] = set()
+    waiting = [expr]
+    while waiting:
+        expr = waiting.pop()
+        if op_name(expr) == "qnn.dequantize":
+            return True
+        if expr not in seen:
+            seen.add(expr)
+            waiting += operands_of(expr)
+    return False
+
+
 def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay.Expr | None]:
     """For what multiplies bytes without QNN, or is what a QNN operator became: TVM would take the kernels that saturate."""
 
@@ -100,7 +140,7 @@ def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay
         if any(str(given.dtype) not in BYTES for given in types[:2]) or str(attrs.out_dtype) != "int32":
             return None
         wide = [_centred(value, relay.const(0)) for value in inputs]
-        return op(*wide, **_attributes(attrs))
+        return op(*wide, **attributes_of(attrs))
 
     return legalise
 

@@ -8,11 +8,13 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, offloaded
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.frontends.common.description import macs, share
 from tvm_re2na.frontends.common.found import Rejections, judge
-from tvm_re2na.frontends.relay.describe import op_name, shape_of
+from tvm_re2na.frontends.relay.describe import op_name, operands_of, shape_of
+from tvm_re2na.frontends.relay.integers import float_forms
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.partition import (
     Params,
@@ -36,7 +38,8 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     rejections = judge(operators, arch)
     accepted = set() if already else _offloaded_names(partition_found(operators, rejections, arch))
     found: list[Explanation] = []
-    names = UniqueNames()
+    names = UniqueNames(operators.operators)
+    floats = float_forms(operators.module["main"])
     for call in _calls(operators.module["main"].body):
         symbol = str(call.op.name_hint) if isinstance(call.op, relay.GlobalVar) else ""
         if symbol in already:
@@ -44,6 +47,9 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
             found += [offloaded(composite_name(composite), composite_kind(composite)) for composite in inner]
         elif composite_kind(call):
             found.append(_explain_composite(call, rejections, accepted))
+        elif call in floats:
+            kind, op = floats[call]
+            found.append(kept(names.take(kind, span_name(call)), kind, rules.check(op, arch)))
         elif op_name(call):
             found.append(_explain_call(call, names))
     return found
@@ -63,18 +69,21 @@ def _offloaded_names(mod: tvm.IRModule) -> set[str]:
 
 
 def _calls(expr: relay.Expr) -> Iterator[relay.Call]:
-    """Calls in execution order; the bodies of composite functions are not entered."""
+    """Calls in execution order whose results are not the same in every run; the bodies of composite functions are not entered."""
     inner: set[int] = set()
     found: list[relay.Call] = []
+    computed: set[int] = set()
 
     def visit(node: relay.Expr) -> None:
         if isinstance(node, relay.Call):
             found.append(node)
+        if isinstance(node, relay.Var) or any(hash(operand) in computed for operand in operands_of(node)):
+            computed.add(hash(node))
         if isinstance(node, relay.Function):
             relay.analysis.post_order_visit(node.body, lambda child: inner.add(hash(child)))
 
     relay.analysis.post_order_visit(expr, visit)
-    return (call for call in found if hash(call) not in inner)
+    return (call for call in found if hash(call) in computed - inner)
 
 
 def _explain_composite(call: relay.Call, rejections: Rejections, accepted: set[str]) -> Explanation:
@@ -86,7 +95,9 @@ def _explain_call(call: relay.Call, names: UniqueNames) -> Explanation:
     op = op_name(call)
     types = [argument.checked_type for argument in call.args] + [call.checked_type]
     dtypes = [str(kind.dtype) for kind in types if isinstance(kind, tvm.ir.TensorType)]
-    return foreign(span_name(call) or names.take(op, None), op, dtypes, op.startswith("qnn."))
+    if any(op_name(argument) == "qnn.dequantize" for argument in call.args[:1]):
+        dtypes = ["int8"]  # computed in floating point, but of a quantised network
+    return foreign(names.take(op, span_name(call)), op.removeprefix("nn."), dtypes, op.startswith("qnn."))
 
 
 def _macs(call: relay.Call) -> int:

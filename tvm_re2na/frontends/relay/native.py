@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import tvm
 from tvm import relay
 
+from tvm_re2na.codegen.offload.fixed_point import is_computable
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
 from tvm_re2na.frontends.common.marks import kind_of
 from tvm_re2na.frontends.relay.describe import parts_of, shape_of
@@ -20,7 +21,7 @@ from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.kernels.convolution import ConvolutionKernel
 from tvm_re2na.kernels.dense import DenseKernel
 from tvm_re2na.kernels.instructions import LEVEL, Instructions, instructions_of
-from tvm_re2na.kernels.scaling import is_computable, scaling_of
+from tvm_re2na.kernels.scaling import scaling_of
 from tvm_re2na.kernels.selection import KernelLayer, function_of, layer_of, name_of
 
 Kernel = ConvolutionKernel | DenseKernel

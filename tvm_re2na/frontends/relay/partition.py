@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,8 +15,8 @@ from tvm_re2na.codegen.offload.operator import LINEAR, Operator
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
 from tvm_re2na.frontends.relay.describe import describe, parts_of
-from tvm_re2na.frontends.relay.fake_quantization import to_integers
-from tvm_re2na.frontends.relay.names import SourceNames
+from tvm_re2na.frontends.relay.integers import to_integers
+from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.frontends.relay.scales import check_scales
 
@@ -83,35 +82,24 @@ def operator_of(call: relay.Call) -> Operator:
     return describe(composite_kind(call), call.op.body, dict(zip(call.op.params, call.args, strict=True)))
 
 
-def prepare(mod: tvm.IRModule, params: Params | None = None) -> tuple[tvm.IRModule, SourceNames, tuple[str, ...]]:
-    """Bind parameters, turn fake quantisation into integer operators, fold constants; the names of the source; notes."""
+def prepare(mod: tvm.IRModule, params: Params | None = None) -> tvm.IRModule:
+    """Bind parameters, fold constants, turn QDQ forms into integer operators."""
     mod = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
     if params:
         mod["main"] = relay.build_module.bind_params_by_name(mod["main"], dict(params))
     passes = relay.transform
-    mod = tvm.transform.Sequential(
-        [passes.InferType(), passes.SimplifyInference(), passes.FoldConstant(), passes.InferType()]
-    )(mod)
-    names = SourceNames(mod["main"])
-    notes: tuple[str, ...] = ()
-    try:
-        integers = to_integers(mod)
-        check_scales(integers)
-        mod = integers
-    except Exception as error:  # what it does not know then simply runs on the CPU
-        notes = (f"FakeQuantizationToInteger failed, the module stays in floating point: {_last_line(error)}",)
-        warnings.warn(notes[0], stacklevel=3)
+    typed = [passes.InferType(), passes.SimplifyInference(), passes.FoldConstant(), passes.InferType()]
+    mod = to_integers(tvm.transform.Sequential(typed)(mod))
     check_scales(mod)  # of operators that were integers from the beginning
-    mod = tvm.transform.Sequential([passes.FoldConstant(fold_qnn=not notes), passes.InferType()])(mod)
-    return mod, names, notes
+    return mod
 
 
 def find(mod: tvm.IRModule, params: Params | None) -> Found:
     """The operators, named and described: the part of partitioning that depends on no machine."""
-    mod, names, _ = prepare(mod, params)
+    mod = prepare(mod, params)
     ops = {str(name) for name in relay.analysis.list_op_freqs(mod)}
     mod = relay.transform.MergeComposite(form_table(ops))(mod)
-    mod["main"] = _Naming(names).visit(mod["main"])
+    mod["main"] = _Naming().visit(mod["main"])
     mod = relay.transform.InferType()(mod)
     return Found(mod, {composite_name(call): operator_of(call) for call in composites(mod["main"])})
 
@@ -167,9 +155,8 @@ def _without(mod: tvm.IRModule, symbols: set[str]) -> tvm.IRModule:
 class _Naming(relay.ExprMutator):  # type: ignore[misc]
     """Gives each composite function the name of its source operator, made unique; `conv2d_0` where there is none."""
 
-    def __init__(self, names: SourceNames) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._names = names
         self._unique = UniqueNames()
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
@@ -177,21 +164,20 @@ class _Naming(relay.ExprMutator):  # type: ignore[misc]
         if not kind:
             return super().visit_call(call)
         args = [self.visit(arg) for arg in call.args]
-        name = self._unique.take(kind, self._names.find(*_witnesses(kind, call.op.body)))
+        name = self._unique.take(kind, next(filter(None, map(span_name, _witnesses(kind, call.op.body))), None))
         return relay.Call(call.op.with_attr(NAME_ATTR, name), args, call.attrs, call.type_args, call.span)
 
 
-def _witnesses(kind: str, body: relay.Expr) -> tuple[list[relay.Call], list[relay.Expr]]:
-    """The calls of a composite's body, and its own constants, that can tell its name; the most telling first."""
+def _witnesses(kind: str, body: relay.Expr) -> list[relay.Call]:
+    """The calls of a composite's body, whose spans can tell its name; the most telling first."""
     if kind in LINEAR:
         parts = parts_of(body)
         found = (parts.main, parts.bias, parts.requantize, *parts.before, *parts.after)
-        constants = [parts.main.args[1], *(list(parts.requantize.args)[3:4] if parts.requantize is not None else [])]
-        return [call for call in found if call is not None], constants
+        return [call for call in found if call is not None]
     calls = [body]
     while isinstance(calls[-1].args[0], relay.Call):
         calls.append(calls[-1].args[0])
-    return calls[::-1], list(calls[-1].args)[2:][-2:-1]  # of a QNN operator the scale of the result, last but one
+    return calls[::-1]
 
 
 class _Inline(relay.ExprMutator):  # type: ignore[misc]
@@ -221,8 +207,3 @@ class _InlineGlobals(relay.ExprMutator):  # type: ignore[misc]
             args = [self.visit(arg) for arg in call.args]
             return relay.bind(function.body, dict(zip(function.params, args, strict=True)))
         return super().visit_call(call)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

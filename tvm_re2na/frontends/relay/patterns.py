@@ -17,7 +17,7 @@ from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.marks import PREFIX, kind_of
 from tvm_re2na.frontends.common.moving import MOVING, Moving
-from tvm_re2na.frontends.relay.describe import describe, foldable_padding
+from tvm_re2na.frontends.relay.describe import describe, dtype_of, foldable_padding
 
 Pattern = Any  # a tvm.relay.dataflow_pattern.DFPattern
 Entry = tuple[str, Pattern, Callable[[relay.Expr], bool]]
@@ -29,19 +29,18 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
     Of a module that holds no operators but `ops`, only the forms that can be there: TVM goes through all of it for each.
     """
 
-    def anything(expr: relay.Expr) -> bool:
-        del expr
-        return True
+    def quantised(expr: relay.Expr) -> bool:
+        return not dtype_of(expr).startswith("float")
 
     padded = is_op("nn.pad")(wildcard(), _constant())
     forms = [
         (["nn.pad"], "conv2d", _linear("qnn.conv2d", padded), foldable_padding),
-        (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), anything),
-        (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), anything),
-        (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), anything),
-        *((moving.relay, kind, _moving(moving), anything) for kind, moving in MOVING.items()),
-        (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), anything),
-        (CLAMPS, "clip", _clamp(wildcard()), anything),
+        (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
+        (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
+        (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), quantised),
+        *((moving.relay, kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
+        (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
+        (CLAMPS, "clip", _clamp(wildcard()), quantised),
     ]
     return [
         (PREFIX + kind, pattern, check)

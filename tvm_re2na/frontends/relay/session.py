@@ -96,7 +96,7 @@ def load_library(path: str | os.PathLike[str]) -> Runner:
 @_diagnostics_raised()
 def build_for_cpu(mod: tvm.IRModule, params: Params, target: Any = None) -> Built:
     """The integer graph for `target`, by default this processor's vector units; "llvm" is what the others are judged by."""
-    mod = prepare(mod, params)[0]
+    mod = prepare(mod, params)
     if target is None:
         target = host_target()
         mod = with_kernels(mod, target)

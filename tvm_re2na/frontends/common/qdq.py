@@ -1,0 +1,350 @@
+"""The integer operator that a QDQ form stands for: an operator in floating point between `dequantize` and `quantize`.
+
+This is the one definition for both TVMs. A front end finds the forms, and reads its own expressions (`ExpressionReader`). What is
+described is the form's own meaning: sums and results in steps of their scales, exact halves rounded up (docs/quantisation.md).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_re2na.codegen.offload.fixed_point import is_computable
+from tvm_re2na.codegen.offload.operator import INT32, LINEAR, Operator, Rescale, Tensor, by_kind
+from tvm_re2na.frontends.common import description
+from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Shape, WindowGeometry
+from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
+
+Expr: TypeAlias = Any  # of either TVM, which carry no types
+RANKS = {"conv2d": 4, "dense": 2}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One operand of a `quantize` or `dequantize`, with its scale and zero point."""
+
+    data: Expr
+    scale: npt.NDArray[Any] | None
+    zero: int | None
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        return description.scales_of(self.scale)
+
+
+class Weight(NamedTuple):
+    """The `dequantize` of a linear operator's weights, and whether their output channels stand last."""
+
+    dequantized: Expr
+    channels_last: bool = False
+
+
+class Padding(NamedTuple):
+    """Widths (low, high) of each axis, and the number that is padded with, None where it is no constant."""
+
+    widths: Iterable[tuple[Any, Any]]
+    value: float | None
+
+
+class ExpressionReader(ABC):
+    """One TVM's expressions. Operators are called as Relax calls them, without `relax.`."""
+
+    holds_padding = True  # whether the padding before a convolution is part of its form
+
+    @abstractmethod
+    def value(self, expr: Expr) -> Expr:
+        """What a variable stands for; anything else stands for itself."""
+
+    @abstractmethod
+    def op(self, expr: Expr) -> str:
+        """The operator's name of a call, otherwise an empty string."""
+
+    @abstractmethod
+    def array(self, expr: Expr) -> npt.NDArray[Any] | None:
+        """The value of a constant, otherwise None."""
+
+    @abstractmethod
+    def shape(self, expr: Expr) -> Shape:
+        """The sizes; those that are not known are None."""
+
+    @abstractmethod
+    def dtype(self, expr: Expr) -> str: ...
+
+    @abstractmethod
+    def bias(self, node: Expr) -> Expr | None:
+        """What `node` adds to sums, one number for each channel, or None if it is anything else."""
+
+    @abstractmethod
+    def weight(self, main: Expr) -> Weight:
+        """Of a linear operator."""
+
+    @abstractmethod
+    def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
+        """The bounds of a `clip`, of a `maximum` or `minimum`; None is no constant."""
+
+    @abstractmethod
+    def padding(self, pad: Expr) -> Padding:
+        """Of an `nn.pad`."""
+
+    def constant(self, expr: Expr) -> bool:
+        return self.array(expr) is not None
+
+    def number(self, expr: Expr) -> Any:
+        """The one number that all elements of a constant have, otherwise None."""
+        return description.one_number(self.array(self.value(expr)))
+
+    def tensor(self, expr: Expr) -> Tensor:
+        return Tensor(self.shape(expr), self.dtype(expr), self.constant(expr))
+
+    def quantity(self, expr: Expr) -> Quantity:
+        """Of a `quantize` or `dequantize`."""
+        data, scale, zero = self.value(expr).args[:3]
+        return Quantity(self.value(data), self.array(self.value(scale)), self.number(zero))
+
+
+@dataclass(frozen=True)
+class QdqParts:
+    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator.
+
+    `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
+    """
+
+    result: Expr
+    output: Quantity
+    after: tuple[Expr, ...]
+    clamps: tuple[Expr, ...]
+    sums: Expr | None  # what adds the bias, if anything does
+    main: Expr
+
+
+def describe(kind: str, result: Expr, reader: ExpressionReader) -> Operator:
+    """The neutral description of the form of `kind` whose last call is `result`."""
+    return _DESCRIBERS[kind](take_apart(kind, result, reader), reader)
+
+
+def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
+    """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
+    parts = take_apart(kind, result, reader)
+    if not all(_same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
+        return False
+    if kind == "conv2d":
+        padding = _padding_before(parts.main, reader)
+        return padding is None or _foldable(padding, reader)
+    return kind not in (*MOVING, "pad") or _same_scale(parts.main.args[0], parts.result, reader)
+
+
+def has_integer_form(op: Operator) -> bool:
+    """Whether everything that integer code needs is a constant, scales are one for the tensor, or of a linear operator one for
+    each channel, and tensors are laid out as that code expects."""
+    shapes = [tensor.shape for tensor in (*op.inputs, op.output)]
+    known = op.before is not None and op.after is not None and None not in op.zero_points
+    static = not any(None in shape for shape in shapes) and not any(tensor.constant for tensor in op.inputs)
+    if op.kind in LINEAR:
+        static &= op.weight is not None and op.bias is not None and len(op.output.shape) == RANKS[op.kind]
+    if op.kind == "pad":
+        static &= op.window is not None and op.pad_value is not None
+    usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
+    computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
+    return known and static and usual and computable
+
+
+def take_apart(kind: str, result: Expr, reader: ExpressionReader) -> QdqParts:
+    after: tuple[Expr, ...] = ()
+    inner = reader.value(result)
+    for clip in _clips(kind, result, reader):
+        clamps, inner = clamps_before(clip, reader)
+        after = (*clamps, *after)
+        inner = reader.quantity(inner).data
+    if kind == "clip":
+        return QdqParts(result, reader.quantity(result), after, (), None, inner)
+    clamps, node = clamps_before(inner, reader)
+    biased = kind in LINEAR and reader.op(node) in ("add", "nn.bias_add")
+    main = reader.value(node.args[0]) if biased else node
+    return QdqParts(result, reader.quantity(result), after, clamps, node if biased else None, main)
+
+
+def clamps_before(quantize: Expr, reader: ExpressionReader) -> tuple[tuple[Expr, ...], Expr]:
+    """The clamps before a `quantize`, first to last, and what they clamp."""
+    clamps: list[Expr] = []
+    node = reader.value(quantize.args[0])
+    while reader.op(node) in CLAMPS:
+        clamps.insert(0, node)
+        node = reader.value(node.args[0])
+    return tuple(clamps), node
+
+
+def _clips(kind: str, result: Expr, reader: ExpressionReader) -> Iterator[Expr]:
+    """The `quantize` of each clip at the end of a form, last first; a form of kind "clip" is one."""
+    quantize = reader.value(result)
+    while reader.op(quantize) == "quantize":
+        clamps, inner = clamps_before(quantize, reader)
+        if not clamps or reader.op(inner) != "dequantize":
+            return
+        yield quantize
+        quantize = reader.value(inner.args[0])
+        if kind == "clip":
+            return
+
+
+def _padding_before(conv2d: Expr, reader: ExpressionReader) -> Expr | None:
+    """The `quantize` of a padding that belongs to the form of a convolution."""
+    quantize = reader.quantity(conv2d.args[0]).data if reader.holds_padding else None
+    return quantize if reader.op(quantize) == "quantize" else None
+
+
+def _foldable(quantize: Expr, reader: ExpressionReader) -> bool:
+    """Whether a padding is plain zeros around the image, so that it can be part of the window."""
+    padding = reader.value(quantize.args[0])
+    zeros = reader.padding(padding).value == 0 and reader.quantity(padding.args[0]).zero == 0
+    return zeros and _widths(padding, reader) is not None and _same_scale(padding.args[0], quantize, reader)
+
+
+def _widths(pad: Expr, reader: ExpressionReader) -> description.Widths | None:
+    return description.constant_widths(pad.attrs, reader.padding(pad).widths)
+
+
+def _same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
+    first, second = reader.quantity(one), reader.quantity(other)
+    return len(first.scales) == 1 and (first.scales, first.zero) == (second.scales, second.zero)
+
+
+def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    weight = reader.quantity(reader.weight(parts.main).dequantized)
+    padding = _padding_before(parts.main, reader)
+    extra = (_widths(reader.value(padding.args[0]), reader) if padding is not None else None) or (0, 0, 0, 0)
+    geometry = description.conv2d_geometry(parts.main.attrs, reader.shape(weight.data), extra)
+    return _linear("conv2d", parts, reader, weight, reader.array(weight.data), geometry)
+
+
+def _dense(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    operand = reader.weight(parts.main)
+    weight = reader.quantity(operand.dequantized)
+    array = reader.array(weight.data)
+    if array is not None and operand.channels_last:
+        array = np.ascontiguousarray(array.T)
+    return _linear("dense", parts, reader, weight, array, WindowGeometry())
+
+
+def _linear(
+    kind: str,
+    parts: QdqParts,
+    reader: ExpressionReader,
+    weight: Quantity,
+    array: npt.NDArray[Any] | None,
+    geometry: WindowGeometry,
+) -> Operator:
+    data = reader.quantity(parts.main.args[0])
+    padding = _padding_before(parts.main, reader)
+    if padding is not None:
+        data = reader.quantity(reader.value(padding.args[0]).args[0])
+    scale = None if data.scale is None or weight.scale is None else data.scale * weight.scale
+    channels = reader.shape(parts.main)[1] or 0
+    return Operator(
+        kind,
+        description.linear_inputs(reader.tensor(data.data), array, reader.dtype(weight.data)),
+        _result(parts, reader),
+        (Rescale(description.scales_of(scale), parts.output.scales),),
+        (data.zero, weight.zero, parts.output.zero),
+        array,
+        _bias(parts, reader, scale, channels),
+        *geometry,
+        after=_after(parts, reader),
+    )
+
+
+def _bias(
+    parts: QdqParts, reader: ExpressionReader, scale: npt.NDArray[Any] | None, channels: int
+) -> npt.NDArray[np.int32] | None:
+    """The bias in units of the sum, one value per channel; zeros where there is none, None where it is no such constant."""
+    if parts.sums is None:
+        return np.zeros(channels, np.int32)
+    node = reader.bias(parts.sums)
+    if node is None or reader.shape(node) != (channels,):
+        return None
+    if reader.op(node) != "dequantize":
+        return _on_grid(reader.array(node), scale)
+    quantity = reader.quantity(node)
+    array = reader.array(quantity.data)
+    if array is None or array.dtype != np.int32 or quantity.zero != 0:
+        return None
+    same = scale is not None and quantity.scale is not None and np.all(quantity.scale == scale.reshape(-1))
+    return array if same else None
+
+
+def _on_grid(bias: npt.NDArray[Any] | None, scale: npt.NDArray[Any] | None) -> npt.NDArray[np.int32] | None:
+    """A bias in floating point in units of the sum; None where it is no whole number of 32 bits of them."""
+    if bias is None or scale is None:
+        return None
+    steps = bias.astype(np.float64) / scale.reshape(-1).astype(np.float64)
+    whole = np.all((steps == np.rint(steps)) & (steps >= INT32.min) & (steps <= INT32.max))
+    return steps.astype(np.int32) if whole else None
+
+
+def _moving(describe: Describe, parts: QdqParts, reader: ExpressionReader) -> Operator:
+    data = reader.tensor(reader.quantity(parts.main.args[0]).data)
+    return describe(parts.main.attrs, data, reader.shape(parts.main), _result(parts, reader), _after(parts, reader))
+
+
+def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    operands = [reader.quantity(argument) for argument in parts.main.args]
+    return Operator(
+        "add",
+        tuple(reader.tensor(operand.data) for operand in operands),
+        _result(parts, reader),
+        tuple(Rescale(operand.scales, parts.output.scales) for operand in operands),
+        (*(operand.zero for operand in operands), parts.output.zero),
+        after=_after(parts, reader),
+    )
+
+
+def _pad(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    data, result = reader.quantity(parts.main.args[0]), _result(parts, reader)
+    steps = _steps(reader.padding(parts.main).value, data.scales[0], data.zero or 0)
+    limits = np.iinfo(result.dtype)
+    value = None if steps is None else min(max(steps, int(limits.min)), int(limits.max))
+    return description.pad(reader.tensor(data.data), result, _widths(parts.main, reader), value)
+
+
+def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    return Operator("clip", (reader.tensor(parts.main),), _result(parts, reader), after=_after(parts, reader))
+
+
+_DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
+    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
+)
+
+
+def _result(parts: QdqParts, reader: ExpressionReader) -> Tensor:
+    return Tensor(reader.shape(parts.result), reader.dtype(parts.result))
+
+
+def _after(parts: QdqParts, reader: ExpressionReader) -> Bounds | None:
+    """What clamps leave of the result, in its steps; None where a bound is no constant, or the lower one is above the other.
+
+    Rounding keeps the order of numbers, so the clamps before the `quantize` are clamps of its result.
+    """
+    limits = np.iinfo(reader.dtype(parts.result))
+    start = int(limits.min), int(limits.max)
+    clamps, scales, zero = (*parts.clamps, *parts.after), parts.output.scales, parts.output.zero
+    if not clamps:
+        return start
+    if len(scales) != 1 or zero is None:
+        return None
+    found = (reader.clamp(clamp) if reader.op(clamp) != "nn.relu" else (0.0, np.inf) for clamp in clamps)
+    return description.clamped(
+        start, ((_steps(low, scales[0], zero), _steps(high, scales[0], zero)) for low, high in found)
+    )
+
+
+def _steps(number: float | None, scale: float, zero: int) -> int | None:
+    """A number in steps of a scale, as QuantizeLinear rounds it, within 32 bits; None where it is no constant number."""
+    if number is None or np.isnan(number) or scale <= 0:
+        return None
+    low, high = EVERYTHING
+    steps = np.rint(np.clip(np.float32(number) / np.float32(scale), np.float32(low), np.float32(high)))
+    return min(max(int(steps) + zero, low), high)
