@@ -13,7 +13,6 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.comparison_shards import (
     ThreeRunners,
     compare_images,
-    image_bytes,
     load_front_end,
     pack_runners,
     start_simulator,
@@ -21,7 +20,7 @@ from tvm_re2na.comparison_shards import (
 from tvm_re2na.data import DataSource
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
-from tvm_re2na.model_file import ModelSource
+from tvm_re2na.model_file import ModelSource, scores_of
 from tvm_re2na.parallel.cuts import cut
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
@@ -65,7 +64,7 @@ def compare(
     if calibration is not None:
         known = pipeline.calibration_images(calibration, proto, preprocessing=preprocessing)
     images = pipeline.images_for(data, proto, known, limit, preprocessing)
-    shards = cut(len(images), image_bytes(images), batch, shard)
+    shards = cut(len(images), images.bytes_of_one, batch, shard)
 
     def run() -> dict[str, object]:
         return identity(
@@ -78,7 +77,9 @@ def compare(
         cpu, re2na = artefacts(quantized, arch, batch, progress)
         if pool.here:
             start_simulator(threads)
-            runners: ThreeRunners | Handle = ThreeRunners(float_runner(proto), cpu.executor(), re2na.executor())
+            runners: ThreeRunners | Handle = ThreeRunners(
+                float_runner(proto), cpu.executor(), re2na.executor(), scores_of(proto)
+            )
         else:
             runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
         tally = compare_images(pool, runners, images, shards, batch, journal, progress)

@@ -60,6 +60,15 @@ def dimensions(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     return tuple(size.dim_value if size.dim_value > 0 else None for size in sizes)
 
 
+def scores_of(model: onnx.ModelProto) -> int:
+    """Which output tells the classes apart: the first of floats with two axes; where there is none, the first."""
+    for index, value in enumerate(model.graph.output):
+        tensor = value.type.tensor_type
+        if tensor.elem_type == onnx.TensorProto.FLOAT and len(tensor.shape.dim) == 2:
+            return index
+    return 0
+
+
 def _messages(message: Message) -> Iterator[Message]:
     """Every message in a message. Raises ModelError where one has a text that is none."""
     yield message

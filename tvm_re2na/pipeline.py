@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na import frontends
+from tvm_re2na.batches import INPUT_SHAPE, Sample, shape_text
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import DataSource, load_dataset
@@ -24,7 +25,7 @@ from tvm_re2na.dataset import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_error import ModelError
-from tvm_re2na.model_file import dimensions, read_model
+from tvm_re2na.model_file import dimensions, read_model, scores_of
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
 
@@ -57,32 +58,68 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """The one image input of a model; `batch` is None where the model leaves it open."""
+    """An input of a model; `batch` is None where the model leaves it open. `image`: the shape of one of the batch, (C, H, W),
+    (C, L), (F,) or another."""
 
     name: str
     batch: int | None
     image: tuple[int, ...]
 
 
-def model_input(model: onnx.ModelProto) -> ModelInput:
-    """The model's input. Raises ModelError unless there is exactly one, with fixed sizes after the batch."""
+def model_inputs(model: onnx.ModelProto) -> tuple[ModelInput, ...]:
+    """Raises ModelError unless there is one at least, and all have one batch and sizes behind it that are fixed."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    values = [value for value in model.graph.input if value.name not in weights]
+    if not values:
+        raise ModelError(f"{_name(model)}: no inputs, expected one at least")
+    found = []
+    for value in values:
+        sizes = dimensions(value)
+        if len(sizes) < 2 or None in sizes[1:]:
+            raise ModelError(f"{_name(model)}: input '{value.name}' is {shape_text(sizes)}, {_what_is_open(value)}")
+        found.append(ModelInput(value.name, sizes[0], tuple(size or 0 for size in sizes[1:])))
+    batches = {given.batch for given in found if given.batch is not None}
+    if len(batches) > 1:
+        told = ", ".join(f"'{given.name}' {given.batch or 'any'}" for given in found)
+        raise ModelError(f"{_name(model)}: its inputs have different batches ({told})")
+    batch = next(iter(batches), None)
+    return tuple(replace(given, batch=batch) for given in found)
+
+
+def _what_is_open(value: onnx.ValueInfoProto) -> str:
+    """Which axis, and what fixes it."""
+    sizes = dimensions(value)
+    if len(sizes) < 2:
+        return "expected a batch of something: two axes or more"
+    names = {4: ("", "channels", "height", "width"), 3: ("", "channels", "length")}.get(len(sizes), ())
+    axes = [f"axis {axis}" + (f" ({names[axis]})" if names else "") for axis in range(1, len(sizes)) if sizes[axis] is None]
+    example = ",".join("N" if not axis else "..." if size is None else str(size) for axis, size in enumerate(sizes))
+    opened = "its " + " and ".join(axes) + (" is open" if len(axes) == 1 else " are open")
+    return f"{opened}: --input-shape {value.name}={example} fixes it"
+
+
+def model_input(model: onnx.ModelProto) -> ModelInput:
+    """That of a model with one input. Raises ModelError for any other, and as `model_inputs`."""
+    inputs = model_inputs(model)
     if len(inputs) != 1:
         raise ModelError(f"{_name(model)}: {len(inputs)} inputs, expected one")
-    sizes = dimensions(inputs[0])
-    image = [size for size in sizes[1:] if size is not None]
-    if len(sizes) != 4 or len(image) != 3:
-        shown = "x".join("?" if size is None else str(size) for size in sizes)
-        raise ModelError(
-            f"{_name(model)}: input '{inputs[0].name}' is {shown}, expected (N, C, H, W) with C, H, W fixed"
-        )
-    return ModelInput(inputs[0].name, sizes[0], tuple(image))
+    return inputs[0]
+
+
+def sample_of(model: onnx.ModelProto) -> Sample:
+    """The shape of one of a batch; of several inputs by their names. Raises as `model_inputs`."""
+    inputs = model_inputs(model)
+    return inputs[0].image if len(inputs) == 1 else {given.name: given.image for given in inputs}
+
+
+def batch_of(model: onnx.ModelProto) -> int | None:
+    """The model's batch, None where it is open."""
+    return model_inputs(model)[0].batch
 
 
 def classes(model: onnx.ModelProto) -> int | None:
-    """How many scores the model's first output has for an image; None where its shape is not told."""
-    sizes = dimensions(model.graph.output[0])[1:] if model.graph.output else ()
+    """How many scores the model has for an image; None where their shape is not told."""
+    sizes = dimensions(model.graph.output[scores_of(model)])[1:] if model.graph.output else ()
     known = [size for size in sizes if size is not None]
     return math.prod(known) if sizes and len(known) == len(sizes) else None
 
@@ -104,7 +141,7 @@ def images_for(
 ) -> Dataset:
     """Images for a model, like those that it was calibrated with, or is going to be. Raises DataError where they do not suit it."""
     known = preprocessing_of(model) or (calibration.preprocessing if calibration is not None else None)
-    shape = model_input(model).image
+    shape = sample_of(model)
     images = load_dataset(source, limit, shape, preprocessing, calibrated=known)
     images.expect_shape(shape)
     images.expect_labels(classes(model))
@@ -118,7 +155,7 @@ def calibration_images(
     preprocessing: Preprocessing | None = None,
 ) -> Dataset:
     """Images for quantising a model; their labels do not matter."""
-    return load_dataset(source, limit, model_input(model).image, preprocessing, calibrated=preprocessing_of(model))
+    return load_dataset(source, limit, sample_of(model), preprocessing, calibrated=preprocessing_of(model))
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -151,7 +188,7 @@ def quantize(
     if calibration is None:
         raise ModelError(f"{_name(model)}: a float model needs calibration images (--calibration)")
     images = calibration_images(calibration, model)
-    images.expect_shape(model_input(model).image)
+    images.expect_shape(sample_of(model))
     from tvm_re2na.cache import models
 
     made = models.quantize(model, images.x, arch, options, progress)
@@ -167,12 +204,12 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
 
     Raises ModelError where the model's own batch is another, or TVM cannot read it.
     """
-    given = model_input(model)
-    if given.batch not in (None, batch):
-        raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
+    inputs = model_inputs(model)
+    if inputs[0].batch not in (None, batch):
+        raise ModelError(f"{_name(model)}: its batch is fixed to {inputs[0].batch}, {batch} was asked for")
     session = frontends.session()
     try:
-        mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
+        mod, params = session.import_onnx(model, {given.name: (batch, *given.image) for given in inputs})
     except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
         advice = "; `re2na requantize` makes QDQ of it" if "QLinear" in str(error) else ""
         raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)}){advice}") from error
@@ -241,9 +278,9 @@ def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Exp
 
 
 def border_notes(model: onnx.ModelProto) -> dict[str, Any]:
-    """What a program has to know of a QDQ model to take images: `border_scales`, and what calibration's went through."""
+    """What a program has to know of a QDQ model to take images: `border_scales`, their shape, and what calibration's went through."""
     known = preprocessing_of(model)
-    return border_scales(model) | ({} if known is None else {NOTE: known.to_text()})
+    return border_scales(model) | {INPUT_SHAPE: list(model_input(model).image)} | ({} if known is None else {NOTE: known.to_text()})
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import INPUT_SHAPE
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import DataSource, channels_first, load_dataset
 from tvm_re2na.dataset import Dataset, LabelArray, refuse
@@ -141,18 +143,26 @@ def read_inputs(
 ) -> tuple[Int8Array, LabelArray | None]:
     """int8 images for the program, and their labels. Raises DataError where they do not suit it."""
     shape, given = program.inputs[0].shape[1:], preprocessing or Preprocessing()
+    size = _shape_of_one(program)
     raw = _raw(data, given)
     if raw is not None:
         images, labels, source = raw[:limit], None, str(data)
     else:
-        size = shape if len(shape) == 3 else None
         dataset = load_dataset(data, limit, size, given, calibrated=_calibrated(program))
         if len(program.outputs[0].shape) == 2:
             dataset.expect_labels(program.outputs[0].shape[1])
         images, labels, source = _quantise(program, dataset), dataset.y, dataset.source
-    if len(images) < 1 or images.shape[1:] != shape:
-        raise DataError(f"{source}: x is {images.shape}, the program takes images of {shape}")
-    return images, labels
+    if len(images) < 1 or images.shape[1:] not in (size, shape):
+        raise DataError(f"{source}: x is {images.shape}, the program takes images of {size}")
+    return images.reshape(len(images), *shape), labels
+
+
+def _shape_of_one(program: Program) -> tuple[int, ...]:
+    """What the network takes: the program's own shape, or one of as many numbers that is noted."""
+    shape, noted = program.inputs[0].shape[1:], program.meta.get(INPUT_SHAPE)
+    if isinstance(noted, list) and all(type(size) is int and size > 0 for size in noted):
+        return tuple(noted) if math.prod(noted) == math.prod(shape) else shape
+    return shape
 
 
 def _calibrated(program: Program) -> Preprocessing | None:
@@ -161,7 +171,7 @@ def _calibrated(program: Program) -> Preprocessing | None:
 
 def _raw(data: DataSource, given: Preprocessing) -> Int8Array | None:
     """x, if it is int8 already."""
-    if not isinstance(data, str | os.PathLike) or Path(data).suffix != ".npz" or not Path(data).is_file():
+    if not isinstance(data, str | os.PathLike) or Path(data).suffix not in (".npz", ".npy") or not Path(data).is_file():
         return None
     x = read_npz(data, ("x",)).get("x")
     if x is None or x.dtype != np.int8:

@@ -34,7 +34,7 @@ def requantize(options: argparse.Namespace) -> Result:
     if not pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
     calibration = images.needed_calibration(options, model, "re-quantising")
-    calibration.expect_shape(pipeline.model_input(model).image)
+    calibration.expect_shape(pipeline.sample_of(model))
     data = images.labelled_images(options, options.data, model, calibration) if options.data else calibration
     data.expect_labels(pipeline.classes(model))  # the cost counts calibration's, too
     arch = Architecture.from_toml(options.arch) if options.arch else Architecture()
