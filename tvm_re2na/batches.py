@@ -1,5 +1,5 @@
-"""A batch of what a network takes: float32 (n, ...). Of a network of several inputs it is an array of records (n,), with a field for
-each input, by its name and in the model's order.
+"""A batch of what a network takes: float32 (n, ...). Of a network of several inputs it is an array of records (n,), with a field
+for each input, by its name and in the model's order.
 
 NumPy slices, joins, measures and sends both alike: only who fills a batch and who feeds a network with it asks which of them it is.
 """

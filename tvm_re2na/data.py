@@ -7,8 +7,8 @@ A data file holds
     mean, std   float32 (C,), needed with uint8
     y           integers (N,): the class of each image, -1 where it is not known; may be left out
 
-or, for a network of sequences or vectors, x as float32 (N, C, L) or (N, F). An `.npy` file is x alone. Of a network of several inputs
-see `several_inputs.py`.
+or, for a network of sequences or vectors, x as float32 (N, C, L) or (N, F). An `.npy` file is x alone. Of a network of several
+inputs see `several_inputs.py`.
 
 Images are converted to float32 piece by piece, so that a large uint8 file stays as small in memory as it is.
 """
@@ -105,8 +105,8 @@ def load_dataset(
 ) -> Dataset:
     """Read an `.npz` file, a folder of classes, or a map-style dataset of (image, label); at most `limit` images of it.
 
-    `image_size`: the network's (C, H, W), or one number for 3 channels and a square (224); of other networks (C, L), (F,), or a shape
-    for each input, by its name. The first `limit` images of a file;
+    `image_size`: the network's (C, H, W), or one number for 3 channels and a square (224); of other networks (C, L), (F,), or a
+    shape for each input, by its name. The first `limit` images of a file;
     of anything else `limit` images spread evenly over it. Pictures that have not the network's size are resized (shorter side
     to 256/224 of it) and cropped in the centre, unless `preprocessing` says otherwise. What that leaves open is as `calibrated`
     says: what the network's calibration images went through (`Dataset.preprocessing`). Where nobody tells a normalisation,
@@ -120,7 +120,9 @@ def load_dataset(
         raise DataError(f"{name}: limit {limit}, expected at least 1 image")
     if isinstance(image_size, Mapping):
         if not isinstance(source, str | os.PathLike):
-            raise DataError(f"{name}: a network of several inputs takes an .npz file with an array for each, or a Dataset")
+            raise DataError(
+                f"{name}: a network of several inputs takes an .npz file with an array for each, or a Dataset"
+            )
         return in_memory(str(source), *load_several(Path(source), image_size, limit, preprocessing or NOTHING))
     asked = Asked(preprocessing or NOTHING, calibrated or NOTHING, _network(image_size))
     if len(asked.network) != 3:
@@ -139,7 +141,7 @@ def _only_arrays(name: str | os.PathLike[str], asked: Asked) -> None:
     for option, value in asked.given.said().items():
         raise DataError(f"{name}: {option} = {show(value)} is for images; {takes}")
     if not isinstance(name, str | os.PathLike) or Path(name).is_dir():
-        raise DataError(f"{name}: holds pictures; {takes}, from an .npz or .npy file")
+        raise DataError(f"{name}: a folder or dataset of pictures; {takes}, from an .npz or .npy file")
 
 
 def _network(size: int | tuple[int, ...] | None) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""`.npz` and `.npy` files, read with suspicion: a header is compared with what the archive holds before memory is taken for its promise."""
+"""`.npz` and `.npy` files, read with suspicion: a header is compared with what there is before memory is taken for its promise."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_error import ModelError
 from tvm_re2na.model_file import dimensions, read_model, scores_of
+from tvm_re2na.onnx_form.inputs import Constants, InputShape
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
 
@@ -38,14 +39,18 @@ Array: TypeAlias = npt.NDArray[Any]
 # ---- load
 
 
-def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+def load_model(
+    path: str | os.PathLike[str], *, input_shape: InputShape | None = None, constants: Constants | None = None
+) -> onnx.ModelProto:
     """Read and check an ONNX file; QONNX is brought to standard operators, exactly.
 
-    Raises ModelError if it is none or cannot be brought there, OSError if it cannot be read.
+    `input_shape`: the input's sizes, (1, 3, 224, 224), where the file leaves some open; None for one leaves it as it is. Of several
+    inputs by their names. `constants`: arrays for inputs, by their names, which are constants from then on.
+    Raises ModelError if it is none, its inputs cannot be so, or it cannot be brought there, OSError if it cannot be read.
     """
     if is_tflite(path):
         raise ModelError(f"{path}: a TFLite model; `explain` and `compile` take it, everything else takes ONNX")
-    model = read_model(path)
+    model = read_model(path, input_shape, constants)
     if not any(node.domain for node in model.graph.node):
         return model  # QONNX's operators have a domain of their own
     from tvm_re2na.prequantized import PrequantizedError, to_qdq
@@ -92,7 +97,9 @@ def _what_is_open(value: onnx.ValueInfoProto) -> str:
     if len(sizes) < 2:
         return "expected a batch of something: two axes or more"
     names = {4: ("", "channels", "height", "width"), 3: ("", "channels", "length")}.get(len(sizes), ())
-    axes = [f"axis {axis}" + (f" ({names[axis]})" if names else "") for axis in range(1, len(sizes)) if sizes[axis] is None]
+    axes = [
+        f"axis {axis}" + (f" ({names[axis]})" if names else "") for axis in range(1, len(sizes)) if sizes[axis] is None
+    ]
     example = ",".join("N" if not axis else "..." if size is None else str(size) for axis, size in enumerate(sizes))
     opened = "its " + " and ".join(axes) + (" is open" if len(axes) == 1 else " are open")
     return f"{opened}: --input-shape {value.name}={example} fixes it"
@@ -278,9 +285,13 @@ def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Exp
 
 
 def border_notes(model: onnx.ModelProto) -> dict[str, Any]:
-    """What a program has to know of a QDQ model to take images: `border_scales`, their shape, and what calibration's went through."""
+    """What a program has to know of a QDQ model to take images: `border_scales`, their shape, what calibration's went through."""
     known = preprocessing_of(model)
-    return border_scales(model) | {INPUT_SHAPE: list(model_input(model).image)} | ({} if known is None else {NOTE: known.to_text()})
+    return (
+        border_scales(model)
+        | {INPUT_SHAPE: list(model_input(model).image)}
+        | ({} if known is None else {NOTE: known.to_text()})
+    )
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:

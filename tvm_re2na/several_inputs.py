@@ -15,13 +15,19 @@ from tvm_re2na.preprocessing import Preprocessing, show
 LABELS = "y"
 
 
-def load_several(path: Path, inputs: Mapping[str, tuple[int, ...]], limit: int | None, given: Preprocessing) -> tuple[Batch, LabelArray | None]:
-    """Records and labels. `inputs`: the shape of one array of each. Raises DataError where one is missing or none of float32 (N, *shape)."""
+def load_several(
+    path: Path, inputs: Mapping[str, tuple[int, ...]], limit: int | None, given: Preprocessing
+) -> tuple[Batch, LabelArray | None]:
+    """Records and labels. `inputs`: the shape of one array of each. Raises DataError where one is missing or is not float32
+    (N, *shape)."""
     names = list(inputs)
     for name, value in given.said().items():
-        raise DataError(f"{path}: {name} = {show(value)} is for pixels; the network takes {' and '.join(names)} as they are")
+        raise DataError(
+            f"{path}: {name} = {show(value)} is for pixels; the network takes {', '.join(names)} as they are"
+        )
     if path.is_dir():
-        raise DataError(f"{path}: a folder of pictures; the network has {len(names)} inputs, and takes an .npz with an array for each")
+        takes = f"the network has {len(names)} inputs, and takes an .npz with an array for each"
+        raise DataError(f"{path}: a folder of pictures; {takes}")
     fields = read_npz(path, (*names, LABELS))
     arrays = {name: _array(path, fields, name, shape) for name, shape in inputs.items()}
     counts = {name: len(array) for name, array in arrays.items()}
@@ -36,7 +42,9 @@ def load_several(path: Path, inputs: Mapping[str, tuple[int, ...]], limit: int |
 
 def _array(path: Path, fields: Fields, name: str, shape: tuple[int, ...]) -> Batch:
     if name not in fields:
-        raise DataError(f"{path}: no field '{name}', which is an input of the network; it has {', '.join(field_names(path))}")
+        raise DataError(
+            f"{path}: no field '{name}', which is an input of the network; it has {', '.join(field_names(path))}"
+        )
     array = fields[name]
     if array.dtype != np.float32:
         raise DataError(f"{path}: {name} is {array.dtype}, expected float32")

@@ -1,4 +1,4 @@
-"""Networks of sequences and of vectors, of several inputs and several outputs, all packed into one: from the file to the machine."""
+"""Networks of sequences and of vectors, of several inputs and several outputs, all packed into one: from file to machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from tvm_re2na.quantize import QuantizeError
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 
-INPUTS = {"sequence": (4, 24), "vector": (20,), "image": (3, 8, 8), "facts": (6,), "left": (3, 8, 8), "right": (3, 8, 8)}
+INPUTS = {
+    "sequence": (4, 24),
+    "vector": (20,),
+    "image": (3, 8, 8),
+    "facts": (6,),
+    "left": (3, 8, 8),
+    "right": (3, 8, 8),
+}
 LEAST_DB = 20
 
 
@@ -97,7 +104,9 @@ def test_the_quantiser_takes_arrays_by_name(folder: Path) -> None:
     made = quickly_quantized(load_model(folder / "model.onnx"), arrays, Architecture())
     assert [value.name for value in made.graph.input] == list(INPUTS)
     one = {"sequence": arrays["sequence"]}
-    with pytest.raises(QuantizeError, match="calibration data is of sequence, the model's inputs are sequence, vector, "):
+    with pytest.raises(
+        QuantizeError, match="calibration data is of sequence, the model's inputs are sequence, vector, "
+    ):
         quickly_quantized(load_model(folder / "model.onnx"), one, Architecture())
     with pytest.raises(QuantizeError, match=r"one array, the model has 6 inputs \(sequence, "):
         quickly_quantized(load_model(folder / "model.onnx"), arrays["sequence"], Architecture())

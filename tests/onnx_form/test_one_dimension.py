@@ -83,7 +83,10 @@ CASES: dict[str, tuple[Callable[[SequenceNet], str], list[str]]] = {
         lambda n: n.conv1d(n.add("Softmax", n.conv1d("input", 4, 4), axis=2), 4, 4),
         ["Reshape", "Conv", "Reshape", "Softmax", "Reshape", "Conv", "Reshape"],
     ),
-    "flattened": (lambda n: n.gemm(n.add("Flatten", n.conv1d("input", 4, 4)), 88, 5), ["Reshape", "Conv", "Flatten", "Gemm"]),
+    "flattened": (
+        lambda n: n.gemm(n.add("Flatten", n.conv1d("input", 4, 4)), 88, 5),
+        ["Reshape", "Conv", "Flatten", "Gemm"],
+    ),
     "squeezed": (
         lambda n: n.add("Squeeze", n.add("GlobalAveragePool", n.conv1d("input", 4, 4)), n.const([2], np.int64)),
         ["Reshape", "Conv", "GlobalAveragePool", "Flatten"],

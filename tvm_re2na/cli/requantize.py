@@ -11,7 +11,7 @@ import onnx
 from rich.table import Table
 
 from tvm_re2na import pipeline
-from tvm_re2na.cli import images, outputs
+from tvm_re2na.cli import images, inputs, outputs
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render import facts_table, percent
@@ -30,7 +30,7 @@ def requantize(options: argparse.Namespace) -> Result:
     from tvm_re2na.prequantized.requantize import measure
 
     output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.requantized.onnx")
-    model = pipeline.load_model(options.model)
+    model = inputs.load_model(options)
     if not pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
     calibration = images.needed_calibration(options, model, "re-quantising")

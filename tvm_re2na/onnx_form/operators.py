@@ -54,7 +54,9 @@ def _mean(node: ir.Node) -> None:
     if sorted(int(axis) % rank for axis in np.ravel(axes)) != list(range(2, rank)):
         return
     if not attribute(node, "keepdims", 1):
-        pool = insert_before(node, "GlobalAveragePool", f"{node.name}.pool", value, [*sizes(value)[:2], *[1] * (rank - 2)])
+        pool = insert_before(
+            node, "GlobalAveragePool", f"{node.name}.pool", value, [*sizes(value)[:2], *[1] * (rank - 2)]
+        )
         name, node.name = node.name, f"{node.name}.flatten"
         pool.name = name  # the mean is what the user's node computes
         node.replace_input_with(0, pool.outputs[0])

@@ -56,7 +56,12 @@ def insert_before(node: ir.Node, op: str, name: str, given: ir.Value, shape: Seq
 
 
 def insert_after(
-    node: ir.Node, op: str, name: str, operand: Array, shape: Sequence[int | None], readers: Collection[ir.Usage] | None = None
+    node: ir.Node,
+    op: str,
+    name: str,
+    operand: Array,
+    shape: Sequence[int | None],
+    readers: Collection[ir.Usage] | None = None,
 ) -> None:
     """`op` of the node's result and a constant, in the place of the result: for its `readers`, all by default, and as the graph's
     output."""

@@ -82,15 +82,17 @@ def _check_inputs(net: Net) -> None:
 
 
 def check_calibration(calibration: Batch | Mapping[str, npt.NDArray[np.generic]], net: Net) -> Batch:
-    """Calibration images as float32 of the model's input shape, of several inputs as records; raises QuantizeError naming the input,
-    its shape, type or value."""
+    """Calibration images as float32 of the model's input shape, of several inputs as records; raises QuantizeError naming the
+    input, its shape, type or value."""
     if len(net.inputs) == 1 and isinstance(calibration, np.ndarray) and calibration.dtype.names is None:
         return _checked(calibration, net, net.input_name, "calibration data")
     given = _by_input(calibration, net)
     arrays = {name: _checked(given[name], net, name, f"calibration data: {name}") for name in net.input_names}
     counts = {len(array) for array in arrays.values()}
     if len(counts) > 1:
-        raise QuantizeError(f"calibration data has {' and '.join(map(str, sorted(counts)))} arrays, one of each input is needed")
+        raise QuantizeError(
+            f"calibration data has {' and '.join(map(str, sorted(counts)))} arrays, one of each input is needed"
+        )
     return join_inputs(arrays) if len(arrays) > 1 else arrays[net.input_name]
 
 
@@ -100,7 +102,9 @@ def _by_input(calibration: Any, net: Net) -> Mapping[str, Any]:
         names = list(calibration.dtype.names)
     if names is None:
         told = f"{len(net.inputs)} inputs ({', '.join(net.input_names)})"
-        raise QuantizeError(f"calibration data is one array, the model has {told}: an array for each is needed, by its name")
+        raise QuantizeError(
+            f"calibration data is one array, the model has {told}: an array for each is needed, by its name"
+        )
     if set(names) != set(net.input_names):
         told = ", ".join(net.input_names)
         raise QuantizeError(f"calibration data is of {', '.join(names) or 'nothing'}, the model's inputs are {told}")
