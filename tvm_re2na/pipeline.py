@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na import frontends
-from tvm_re2na.batches import INPUT_SHAPE, Sample, shape_text
+from tvm_re2na.batches import INPUT_SHAPE, INPUTS, Sample, shape_text
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import DataSource, load_dataset
@@ -284,28 +284,30 @@ def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Exp
         return frontends.session().explain(mod, params, arch)
 
 
-def border_notes(model: onnx.ModelProto) -> dict[str, Any]:
-    """What a program has to know of a QDQ model to take images: `border_scales`, their shape, what calibration's went through."""
-    known = preprocessing_of(model)
-    return (
-        border_scales(model)
-        | {INPUT_SHAPE: list(model_input(model).image)}
-        | ({} if known is None else {NOTE: known.to_text()})
-    )
+def border_notes(model: onnx.ModelProto, feeds: Sequence[int] = (0,)) -> dict[str, Any]:
+    """What a program has to know of a QDQ model to take images: scales, shapes, what calibration's went through. `feeds`: which of the
+    model's inputs are the program's, in the program's order."""
+    known, inputs, scales = preprocessing_of(model), model_inputs(model), border_scales(model)
+    notes: dict[str, Any] = {} if known is None else {NOTE: known.to_text()}
+    if model.graph.output[0].name in scales:
+        notes["output_scale"] = scales[model.graph.output[0].name]
+    given = [inputs[index] for index in feeds]
+    if len(given) > 1:
+        told = [{"name": item.name, "scale": scales.get(item.name), "shape": list(item.image)} for item in given]
+        return notes | {INPUTS: told}
+    if given[0].name in scales:
+        notes["input_scale"] = scales[given[0].name]
+    return notes | {INPUT_SHAPE: list(given[0].image)}
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:
-    """`input_scale` and `output_scale` of a QDQ model: what one step of its int8 input and output is worth."""
+    """What one step of the tensors that a QDQ model quantises is worth, inputs and outputs among them."""
     numbers = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    borders = {
-        "input_scale": ("QuantizeLinear", "input", model_input(model).name),
-        "output_scale": ("DequantizeLinear", "output", model.graph.output[0].name),
-    }
     scales = {}
-    for key, (kind, side, tensor) in borders.items():
-        for node in model.graph.node:
-            if node.op_type == kind and getattr(node, side)[0] == tensor and node.input[1] in numbers:
-                scales[key] = float(numbers[node.input[1]].reshape(-1)[0])
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[1] in numbers:
+            tensor = node.input[0] if node.op_type == "QuantizeLinear" else node.output[0]
+            scales[tensor] = float(numbers[node.input[1]].reshape(-1)[0])
     return scales
 
 

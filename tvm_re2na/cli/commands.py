@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from collections.abc import Callable
 from importlib import resources
@@ -249,8 +248,7 @@ def _dump(options: argparse.Namespace) -> Callable[[str, str], None] | None:
 def _with_scales(compiled: Compiled, model: onnx.ModelProto) -> list[Program]:
     """The programs; that of a network which is offloaded as a whole learns the scales of the network's border."""
     programs = [program for _, program in compiled.programs]
-    given = pipeline.model_inputs(model)
-    whole = len(programs) == len(given) == len(programs[0].inputs) == 1 and compiled.offloaded_macs_share == 1
-    if not whole or math.prod(programs[0].inputs[0].shape[1:]) != math.prod(given[0].image):
+    feeds = [index for index in compiled.feeds[0] if index is not None]
+    if len(programs) > 1 or compiled.offloaded_macs_share < 1 or len(feeds) < len(programs[0].inputs):
         return programs
-    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_notes(model))]
+    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_notes(model, feeds))]

@@ -40,10 +40,14 @@ class Built:
 
 @dataclass(frozen=True)
 class Compiled:
-    """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them."""
+    """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them.
+
+    `feeds`: for each program and each of its inputs the number of the network's input that it is made of; None of what is computed.
+    """
 
     programs: tuple[tuple[str, Program], ...]
     offloaded_macs_share: float
+    feeds: tuple[tuple[int | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)
