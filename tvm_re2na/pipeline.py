@@ -96,13 +96,12 @@ def _what_is_open(value: onnx.ValueInfoProto) -> str:
     sizes = dimensions(value)
     if len(sizes) < 2:
         return "expected a batch of something: two axes or more"
-    names = {4: ("", "channels", "height", "width"), 3: ("", "channels", "length")}.get(len(sizes), ())
-    axes = [
-        f"axis {axis}" + (f" ({names[axis]})" if names else "") for axis in range(1, len(sizes)) if sizes[axis] is None
-    ]
-    example = ",".join("N" if not axis else "..." if size is None else str(size) for axis, size in enumerate(sizes))
-    opened = "its " + " and ".join(axes) + (" is open" if len(axes) == 1 else " are open")
-    return f"{opened}: --input-shape {value.name}={example} fixes it"
+    names = {4: ("channels", "height", "width"), 3: ("channels", "length"), 2: ("features",)}.get(len(sizes))
+    known = list(zip(names or tuple(f"size{axis}" for axis in range(1, len(sizes))), sizes[1:], strict=True))
+    axes = [f"axis {axis} ({name})" for axis, (name, size) in enumerate(known, 1) if size is None]
+    example = ",".join(["N", *(name.upper() if size is None else str(size) for name, size in known)])
+    opened = f"its {' and '.join(axes)} {'is' if len(axes) == 1 else 'are'} open"
+    return f"{opened}: --input-shape {value.name}={example} says what it is"
 
 
 def model_input(model: onnx.ModelProto) -> ModelInput:
@@ -285,8 +284,8 @@ def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Exp
 
 
 def border_notes(model: onnx.ModelProto, feeds: Sequence[int] = (0,)) -> dict[str, Any]:
-    """What a program has to know of a QDQ model to take images: scales, shapes, what calibration's went through. `feeds`: which of the
-    model's inputs are the program's, in the program's order."""
+    """What a program has to know of a QDQ model to take images: scales, shapes, what calibration's went through. `feeds`: which
+    of the model's inputs are the program's, in the program's order."""
     known, inputs, scales = preprocessing_of(model), model_inputs(model), border_scales(model)
     notes: dict[str, Any] = {} if known is None else {NOTE: known.to_text()}
     if model.graph.output[0].name in scales:

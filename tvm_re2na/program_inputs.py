@@ -95,7 +95,9 @@ def _several(
 ) -> tuple[Batch, LabelArray | None]:
     """Records with a field for each of the program's inputs, in their order."""
     if not isinstance(data, str | os.PathLike):
-        raise DataError(f"{type(data).__name__}: the program has {len(program.inputs)} inputs: an .npz file with an array for each")
+        raise DataError(
+            f"{type(data).__name__}: the program has {len(program.inputs)} inputs: an .npz file with an array for each"
+        )
     for name, value in given.said().items():
         raise DataError(f"{data}: {name} = {show(value)} is for pixels; the program's inputs are taken as they are")
     noted = _noted_inputs(program)
@@ -103,14 +105,18 @@ def _several(
     arrays: dict[str, Int8Array] = {}
     for tensor, (name, note) in zip(program.inputs, noted.items(), strict=True):
         if name not in fields:
-            raise DataError(f"{data}: no field '{name}', an input of the program; it has {', '.join(field_names(data))}")
+            raise DataError(
+                f"{data}: no field '{name}', an input of the program; it has {', '.join(field_names(data))}"
+            )
         array, shape = fields[name][:limit], tensor.shape[1:]
         if array.shape[1:] not in (shape, _noted_shape(note.get("shape"), shape)) or not array.size:
             raise DataError(f"{data}: {name} is {array.shape}, the program takes Nx{shape_text(shape)}")
         arrays[name] = _integers(array, note.get("scale"), f"{data}: {name}").reshape(len(array), *shape)
     counts = {len(array) for array in arrays.values()}
     if len(counts) > 1:
-        raise DataError(f"{data}: as many arrays of every input are needed, found {' and '.join(map(str, sorted(counts)))}")
+        raise DataError(
+            f"{data}: as many arrays of every input are needed, found {' and '.join(map(str, sorted(counts)))}"
+        )
     count = len(next(iter(arrays.values())))
     labels = check_labels(data, fields[LABELS][:limit], count) if LABELS in fields and LABELS not in noted else None
     return join_inputs(arrays), labels
@@ -120,7 +126,9 @@ def _noted_inputs(program: Program) -> dict[str, Mapping[str, Any]]:
     """The names of the program's inputs in the network, with what is noted of each; otherwise its own names, with nothing."""
     own: dict[str, Mapping[str, Any]] = {tensor.name: {} for tensor in program.inputs}
     noted = program.meta.get(INPUTS)
-    if not isinstance(noted, list) or not all(isinstance(note, dict) and isinstance(note.get("name"), str) for note in noted):
+    if not isinstance(noted, list) or not all(
+        isinstance(note, dict) and isinstance(note.get("name"), str) for note in noted
+    ):
         return own
     named = {note["name"]: note for note in noted}
     return named if len(named) == len(own) else own

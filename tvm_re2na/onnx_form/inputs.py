@@ -12,6 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from tvm_re2na.model_error import ModelError
+from tvm_re2na.onnx_runtime import session
 
 Sizes: TypeAlias = Sequence[int | None]  # None leaves an axis as it is in the file
 InputShape: TypeAlias = Sizes | Mapping[str, Sizes]  # of the one input, or by the inputs' names
@@ -42,6 +43,7 @@ def with_input_shapes(model: onnx.ModelProto, shape: InputShape) -> onnx.ModelPr
             if dimension.dim_param in named:
                 dimension.dim_value = named[dimension.dim_param]
     _check_elements(inputs.values())
+    _check_fits(model, changed)
     return changed
 
 
@@ -107,6 +109,19 @@ def _check_elements(inputs: Iterable[onnx.ValueInfoProto]) -> None:
         if count > MOST_ELEMENTS:
             told = f"{count:,} elements, at most 2**28 = {MOST_ELEMENTS:,} are computed"
             raise ModelError(f"input '{value.name}' of {_shape(value)}: {told}")
+
+
+def _check_fits(model: onnx.ModelProto, changed: onnx.ModelProto) -> None:
+    """Raise ModelError where ONNX Runtime takes the model, but not with these sizes."""
+    try:
+        session(changed.SerializeToString())
+    except (ModelError, ValueError) as error:  # ValueError: more bytes than protobuf writes
+        try:
+            session(model.SerializeToString())
+        except (ModelError, ValueError):
+            return  # nobody says that it is for these sizes
+        told = ", ".join(f"{name} {_shape(value)}" for name, value in _inputs(changed).items())
+        raise ModelError(f"the model does not take inputs of these sizes ({told}): {error}") from error
 
 
 def _shape(value: onnx.ValueInfoProto) -> str:
