@@ -130,6 +130,11 @@ def classes(model: onnx.ModelProto) -> int | None:
     return math.prod(known) if sizes and len(known) == len(sizes) else None
 
 
+def scores_name(model: onnx.ModelProto) -> str:
+    """The name of the output that tells the classes apart (`scores_of`)."""
+    return str(model.graph.output[scores_of(model)].name)
+
+
 def preprocessing_of(model: onnx.ModelProto) -> Preprocessing | None:
     """What the calibration images of a quantised model went through. Raises ModelError where that note is damaged."""
     try:

@@ -213,8 +213,12 @@ def _compare(options: argparse.Namespace, title: str, model: onnx.ModelProto, da
         result = evaluate.compare(model, test, calibration, _arch(options), **known)
     quantized = pipeline.is_quantized(model)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)", quantized=quantized)
+    scores = pipeline.scores_name(model)
+    told = (f"accuracy is that of output '{scores}'",) if len(model.graph.output) > 1 else ()
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
-    return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)
+    return Result(
+        {**result.to_json(), "scores": scores}, (table, *told, *nothing), code=0 if result.bit_identical else 1
+    )
 
 
 def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto | None, Any, dict[str, Any]]:

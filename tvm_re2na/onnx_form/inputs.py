@@ -93,8 +93,8 @@ def _require(name: str, inputs: Mapping[str, onnx.ValueInfoProto]) -> None:
 
 
 def _check(what: str, dimension: onnx.TensorShapeProto.Dimension, size: int, named: Mapping[str, int]) -> None:
-    if not isinstance(size, int) or size < 1:
-        raise ModelError(f"{what}: size {size}, expected a number of at least 1")
+    if not isinstance(size, int) or not 1 <= size <= MOST_ELEMENTS:
+        raise ModelError(f"{what}: size {size}, expected a number from 1 to {MOST_ELEMENTS}")
     if dimension.dim_value > 0 and dimension.dim_value != size:
         raise ModelError(f"{what} is {dimension.dim_value} in the file, {size} was asked for")
     if named.get(dimension.dim_param, size) != size:
