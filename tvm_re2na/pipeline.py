@@ -25,7 +25,7 @@ from tvm_re2na.dataset import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_error import ModelError
-from tvm_re2na.model_file import dimensions, read_model, scores_of
+from tvm_re2na.model_file import ModelSource, checked, dimensions, read_model, scores_of
 from tvm_re2na.onnx_form.inputs import Constants, InputShape
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
@@ -59,6 +59,13 @@ def load_model(
         return to_qdq(model)
     except PrequantizedError as error:
         raise ModelError(f"{path}: {error}") from error
+
+
+def opened(model: ModelSource, input_shape: InputShape | None = None) -> onnx.ModelProto:
+    """A model that was loaded is taken as it is, but for its inputs' sizes where they are told; raises as `load_model`."""
+    if not isinstance(model, onnx.ModelProto):
+        return load_model(model, input_shape=input_shape)
+    return model if input_shape is None else checked(model, input_shape)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import onnx
 from tvm_re2na.batches import Batch, join_inputs
 from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.model_file import checked, read_model
+from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.limits import check_size
@@ -25,15 +26,17 @@ HIGHEST_OPSET = 21
 Calibration: TypeAlias = Batch  # float32, finite, of the shape that the model takes
 
 
-def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
-    """A checked ONNX model. Raises QuantizeError for a file that is none, OSError for one that cannot be read."""
+def load_model(
+    model: onnx.ModelProto | str | os.PathLike[str], input_shape: InputShape | None = None
+) -> onnx.ModelProto:
+    """A checked ONNX model, its inputs of these sizes. Raises QuantizeError for a file that is none, OSError for one that cannot be read."""
     if not isinstance(model, onnx.ModelProto):
         path = Path(model)
         if not path.is_file():
             raise QuantizeError(f"{path}: no such file")
-        model = _as_quantize_error(read_model, path)
+        model = _as_quantize_error(read_model, path, input_shape)
     else:
-        model = _as_quantize_error(checked, model)
+        model = _as_quantize_error(checked, model, input_shape)
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < LOWEST_OPSET:
         try:
@@ -45,16 +48,16 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelPro
     return model
 
 
-def _as_quantize_error(check: Callable[[Any], Any], given: Any) -> Any:
+def _as_quantize_error(check: Callable[..., Any], *given: Any) -> Any:
     try:
-        return check(given)
+        return check(*given)
     except ModelError as error:
         raise QuantizeError(str(error)) from error
 
 
-def load_net(model: onnx.ModelProto | str | os.PathLike[str]) -> Net:
+def load_net(model: onnx.ModelProto | str | os.PathLike[str], input_shape: InputShape | None = None) -> Net:
     """The model as a Net with float32 inputs and finite weights; raises QuantizeError."""
-    proto = load_model(model)
+    proto = load_model(model, input_shape)
     session(proto.SerializeToString())  # before onnx infers shapes, which reads out of bounds where ranks do not fit
     net = from_onnx(proto)
     _check_inputs(net)

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from tvm_re2na.batches import Batch
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize.accumulators import carry_bits, worst_case
 from tvm_re2na.quantize.emit import emit
@@ -54,6 +55,7 @@ def quantize(
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,
+    input_shape: InputShape | None = None,
     progress: Progress | None = None,
 ) -> QuantizedModel:
     """Quantise a float ONNX model to the machine's integers with power-of-two per-tensor scales and zero point 0.
@@ -61,11 +63,11 @@ def quantize(
     `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several inputs
     an array for each, by its name. On these images no accumulator of the result
     overflows, and each keeps `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in
-    float. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data or options that cannot be
+    float. `input_shape`: sizes of the input that the model leaves open, by the inputs' names where there are several. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data or options that cannot be
     used, ModelError (which that is, too) where ONNX Runtime cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
-    found = decide(load_net(model), calibration, arch, options, progress)
+    found = decide(load_net(model, input_shape), calibration, arch, options, progress)
     return QuantizedModel(to_onnx(emit(found.net, found.plan)), found.report)
 
 
