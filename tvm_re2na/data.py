@@ -106,11 +106,11 @@ def load_dataset(
     """Read an `.npz` file, a folder of classes, or a map-style dataset of (image, label); at most `limit` images of it.
 
     `image_size`: the network's (C, H, W), or one number for 3 channels and a square (224); of other networks (C, L), (F,), or a
-    shape for each input, by its name. The first `limit` images of a file;
-    of anything else `limit` images spread evenly over it. Pictures that have not the network's size are resized (shorter side
-    to 256/224 of it) and cropped in the centre, unless `preprocessing` says otherwise. What that leaves open is as `calibrated`
-    says: what the network's calibration images went through (`Dataset.preprocessing`). Where nobody tells a normalisation,
-    that of ImageNet is assumed, with a warning; an `.npz` of pixels tells its own. A Dataset is what it is.
+    shape for each input, by its name. The first `limit` images of a file; of anything else `limit` images spread evenly over
+    it. Pictures that have not the network's size are resized (shorter side to 256/224 of it) and cropped in the centre, unless
+    `preprocessing` says otherwise. What that leaves open is as `calibrated` says: what the network's calibration images went
+    through (`Dataset.preprocessing`). Where nobody tells a normalisation, that of ImageNet is assumed, with a warning; an
+    `.npz` of pixels tells its own. A Dataset is what it is.
     Raises DataError or PreprocessingError for anything that cannot be used, OSError if it cannot be read.
     """
     if isinstance(source, Dataset):

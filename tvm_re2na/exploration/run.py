@@ -74,11 +74,11 @@ def explore(
 ) -> Exploration:
     """Compile and time a network for every machine of a grid.
 
-    `model` is an ONNX model (a float one needs `calibration`; `input_shape` as of `load_model`), or graphs that were lowered already.
-    `sweep` maps fields of the architecture to lists of values; all other fields are those of `arch`. The points run on `executor`, which may be any
-    `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in `jobs` processes of this machine
-    (as many as it has CPUs; one is this process). A script that uses the default needs `if __name__ == "__main__":`. Points that
-    are finished are noted in the file `resume`, and not done again.
+    `model` is an ONNX model (a float one needs `calibration`; `input_shape` as of `load_model`), or graphs that were lowered
+    already. `sweep` maps fields of the architecture to lists of values; all other fields are those of `arch`. The points run on
+    `executor`, which may be any `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in
+    `jobs` processes of this machine (as many as it has CPUs; one is this process). A script that uses the default needs `if
+    __name__ == "__main__":`. Points that are finished are noted in the file `resume`, and not done again.
 
     Raises SweepError, ModelError, DataError, QuantizeError, JournalError; a point that cannot be compiled, or that three workers
     were lost with, is a row with its `error`.

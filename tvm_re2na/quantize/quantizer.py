@@ -60,12 +60,12 @@ def quantize(
 ) -> QuantizedModel:
     """Quantise a float ONNX model to the machine's integers with power-of-two per-tensor scales and zero point 0.
 
-    `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several inputs
-    an array for each, by its name. On these images no accumulator of the result
-    overflows, and each keeps `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in
-    float. `input_shape`: sizes of the input that the model leaves open, by the inputs' names where there are several.
-    `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data or options that cannot be used,
-    ModelError (which that is, too) where ONNX Runtime cannot run the model.
+    `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several
+    inputs an array for each, by its name. On these images no accumulator of the result overflows, and each keeps
+    `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in float. `input_shape`:
+    sizes of the input that the model leaves open, by the inputs' names where there are several. `progress(stage, done, total)`
+    is called along the way. Raises QuantizeError for a model, data or options that cannot be used, ModelError (which that is,
+    too) where ONNX Runtime cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     found = decide(load_net(model, input_shape), calibration, arch, options, progress)
