@@ -29,8 +29,8 @@ Calibration: TypeAlias = Batch  # float32, finite, of the shape that the model t
 def load_model(
     model: onnx.ModelProto | str | os.PathLike[str], input_shape: InputShape | None = None
 ) -> onnx.ModelProto:
-    """A checked ONNX model, its inputs of these sizes. Raises QuantizeError for a file that is none, or cannot have them, OSError for
-    one that cannot be read."""
+    """A checked ONNX model, its inputs of these sizes. Raises QuantizeError for a file that is none, or cannot have them, OSError
+    for one that cannot be read."""
     if not isinstance(model, onnx.ModelProto):
         path = Path(model)
         if not path.is_file():
