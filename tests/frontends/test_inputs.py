@@ -87,6 +87,21 @@ def test_all_of_it(folder: Path) -> None:
         assert got.shape == wanted.shape and snr(got, wanted) > LEAST_DB
 
 
+def test_which_inputs_a_program_is_fed_with(folder: Path, shared: Path) -> None:
+    """What the network computes before is none; a sequence has another shape in the program, and as many numbers."""
+    model = load_model(folder / "model.onnx")
+    data = load_dataset(folder / "data.npz", image_size=pipeline.sample_of(model))
+    mod, params = pipeline.import_into_tvm(pipeline.quantize(model, data, Architecture()).model)
+    compiled = pipeline.compile_for_re2na(mod, params, Architecture())
+    names, shapes, seen = list(INPUTS), list(INPUTS.values()), set()
+    for (_, program), feeds in zip(compiled.programs, compiled.feeds, strict=True):
+        for tensor, index in zip(program.inputs, feeds, strict=True):
+            if index is not None:
+                assert np.prod(tensor.shape[1:]) == np.prod(shapes[index])
+                seen.add(names[index])
+    assert seen == set(INPUTS) - {"facts"}, "these are joined with what is computed, on the CPU"
+
+
 def test_compare_tells_the_classes_by_the_first_scores(folder: Path, shared: Path) -> None:
     """Not by the sequence that comes before them; the last batch is not full."""
     found = compare(folder / "model.onnx", folder / "data.npz", folder / "data.npz", batch=2)

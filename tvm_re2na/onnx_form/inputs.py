@@ -12,7 +12,6 @@ import onnx
 from onnx import numpy_helper
 
 from tvm_re2na.model_error import ModelError
-from tvm_re2na.onnx_runtime import session
 
 Sizes: TypeAlias = Sequence[int | None]  # None leaves an axis as it is in the file
 InputShape: TypeAlias = Sizes | Mapping[str, Sizes]  # of the one input, or by the inputs' names
@@ -113,6 +112,8 @@ def _check_elements(inputs: Iterable[onnx.ValueInfoProto]) -> None:
 
 def _check_fits(model: onnx.ModelProto, changed: onnx.ModelProto) -> None:
     """Raise ModelError where ONNX Runtime takes the model, but not with these sizes."""
+    from tvm_re2na.onnx_runtime import session  # loads a library, which models of open sizes alone need
+
     try:
         session(changed.SerializeToString())
     except (ModelError, ValueError) as error:  # ValueError: more bytes than protobuf writes

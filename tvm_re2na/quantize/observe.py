@@ -47,7 +47,8 @@ def observe(
     computed = [name for name in names if name not in net.input_names]
     for start, batch in batches(net, images):
         given = by_name(batch, net.input_names)
-        found = dict(zip(computed, running.run(computed, given), strict=True))
+        values = running.run(computed, given) if computed else []  # of no names, ONNX Runtime would compute all outputs
+        found = dict(zip(computed, values, strict=True))
         yield {name: given[name] if name in given else found[name] for name in names}
         progress(stage, min(start + len(batch), len(images)), len(images))
 
