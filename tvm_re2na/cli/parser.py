@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tvm_re2na import __version__
+from tvm_re2na.cli.input_options import add_input_options
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.preprocessing_options import OPTIONS
 
@@ -64,26 +65,8 @@ def _model(
     parser.add_argument(
         "--calibration-limit", type=_positive, metavar="N", help="use at most N calibration images (all of them)"
     )
-    _inputs(parser)
+    add_input_options(parser)
     _pixels(parser)
-
-
-def _inputs(parser: argparse.ArgumentParser) -> None:
-    """What the file leaves open."""
-    parser.add_argument(
-        "--input-shape",
-        type=_sizes,
-        action="append",
-        metavar="[NAME=]SIZES",
-        help="sizes of the model's input, like 1,3,224,224 (N leaves one as it is); again, with NAME, for each of several inputs",
-    )
-    parser.add_argument(
-        "--input",
-        type=_array,
-        action="append",
-        metavar="NAME=FILE.npy",
-        help="an input that is constant, and what it is; again for the next one",
-    )
 
 
 def _pixels(parser: argparse.ArgumentParser) -> None:
@@ -354,22 +337,6 @@ def _path(text: str) -> Path:
     from pathlib import Path
 
     return Path(text)
-
-
-def _sizes(text: str) -> tuple[str, tuple[int | None, ...]]:
-    """`x=1,3,N` as the name, empty where there is none, and the sizes; N is None."""
-    name, _, sizes = text.rpartition("=")
-    try:
-        return name, tuple(None if size.strip() == "N" else int(size) for size in sizes.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no shape, like 1,3,224,224 or NAME=1,3,224,224") from None
-
-
-def _array(text: str) -> tuple[str, Path]:
-    name, found, path = text.partition("=")
-    if not (name and found and path):
-        raise argparse.ArgumentTypeError(f"'{text}' is no NAME=FILE.npy")
-    return name, _path(path)
 
 
 def _positive(text: str) -> int:
