@@ -24,7 +24,10 @@ SURVEYS = {
     "rounding": "one half added before the low bits are cut off, against truncation",
     "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
 }
-DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
+DATA_HELP = (
+    "test images: an .npz with x (and mean, std, y), or with an array for each of several inputs, an .npy, or a folder with"
+    " one sub-folder per class"
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
