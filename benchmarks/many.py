@@ -24,9 +24,9 @@ from typing import Any
 
 from tvm_re2na import load_dataset, load_model, pipeline
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.program_inputs import quantise
 from tvm_re2na.runtime.library import LoadedProgram, Simulator
 from tvm_re2na.runtime.many import run_many
-from tvm_re2na.simulation import quantise
 
 DEMO = Path(__file__).parent.parent / "tvm_re2na" / "demo"
 ROUNDS = 9

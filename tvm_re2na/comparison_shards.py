@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import operator
 import threading
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 
 from tvm_re2na import frontends
 from tvm_re2na.artefacts import Artefact, artefacts, open_library
+from tvm_re2na.batches import Batch
 from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import in_memory
-from tvm_re2na.dataset import Dataset, FloatArray, LabelArray
+from tvm_re2na.dataset import Dataset, LabelArray
 from tvm_re2na.float_runner import BatchRunner, float_runner
 from tvm_re2na.identity import versions
+from tvm_re2na.model_file import scores_of
 from tvm_re2na.npz import DataError
 from tvm_re2na.parallel.cuts import Cuts, most_waiting
 from tvm_re2na.parallel.journal import Journal
@@ -34,11 +34,12 @@ from tvm_re2na.tally import Tally
 
 @dataclass(frozen=True)
 class ThreeRunners:
-    """Functions that run one batch of images."""
+    """Functions that run one batch of images, and which of their outputs tells the classes apart."""
 
     reference: BatchRunner
     cpu: BatchRunner
     re2na: BatchRunner
+    scores: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ def open_runners(packed: PackedRunners) -> ThreeRunners:
     if packed.versions != versions():
         raise VersionError(f"a worker has {versions()}; the work comes from {packed.versions}")
     start_simulator(packed.threads)
-    reference = float_runner(onnx.load_from_string(packed.model))
+    model = onnx.load_from_string(packed.model)
+    reference, scores = float_runner(model), scores_of(model)
     if packed.cpu and packed.re2na and packed.processor == processor():
-        return ThreeRunners(reference, open_library(packed.cpu), open_library(packed.re2na))
+        return ThreeRunners(reference, open_library(packed.cpu), open_library(packed.re2na), scores)
     cpu, re2na = artefacts(onnx.load_from_string(packed.quantized), packed.arch, packed.batch)
-    return ThreeRunners(reference, cpu.executor(), re2na.executor())
+    return ThreeRunners(reference, cpu.executor(), re2na.executor(), scores)
 
 
 def load_front_end() -> None:
@@ -117,21 +119,17 @@ def compare_images(
         labels = None if images.y is None else images.y[start:stop]
         return runners, images.source, images.read(start, stop), labels, batch
 
-    most = most_waiting(cuts, image_bytes(images))
+    most = most_waiting(cuts, images.bytes_of_one)
     job = Job(compare_shard, arguments, cuts.sizes(), cuts.name, most)
     parts = run_all_shards(pool, job, functools.partial(progress, "compare"), journal)
     return functools.reduce(operator.add, (Tally(**part) for part in parts))
-
-
-def image_bytes(images: Dataset) -> int:
-    return np.dtype(np.float32).itemsize * math.prod(images.shape)
 
 
 one_at_a_time = threading.Lock()  # the simulator's totals are the process's, and TVM's functions no two threads'
 
 
 def compare_shard(
-    runners: ThreeRunners | Handle, source: str, x: FloatArray, y: LabelArray | None, batch: int
+    runners: ThreeRunners | Handle, source: str, x: Batch, y: LabelArray | None, batch: int
 ) -> dict[str, Any]:
     """Some images through all three; the fields of their Tally."""
     with one_at_a_time:
@@ -140,7 +138,8 @@ def compare_shard(
         for count, images in in_memory(source, x, y).batches(batch):
             labels = None if y is None else y[seen : seen + count]
             try:
-                tally.add(count, labels, opened.reference(images), opened.cpu(images), opened.re2na(images))
+                outputs = opened.reference(images), opened.cpu(images), opened.re2na(images)
+                tally.add(count, labels, *outputs, scores=opened.scores)
             except DataError as error:
                 raise DataError(f"{source}: {error}") from error
             seen += count

@@ -7,12 +7,16 @@ A data file holds
     mean, std   float32 (C,), needed with uint8
     y           integers (N,): the class of each image, -1 where it is not known; may be left out
 
+or, for a network of sequences or vectors, x as float32 (N, C, L) or (N, F). An `.npy` file is x alone. Of a network of several
+inputs see `several_inputs.py`.
+
 Images are converted to float32 piece by piece, so that a large uint8 file stays as small in memory as it is.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import Batch, Sample, shape_text
 from tvm_re2na.dataset import (
     NOTHING,
     Asked,
@@ -30,7 +35,6 @@ from tvm_re2na.dataset import (
     Normalisation,
     check_labels,
     refuse,
-    shape_text,
     spread,
     warn,
     with_normalisation,
@@ -38,8 +42,10 @@ from tvm_re2na.dataset import (
 from tvm_re2na.map_style import load_map_style
 from tvm_re2na.npz import DataError, Fields, field_names, read_npz
 from tvm_re2na.pictures import Frame, Pixels, require_pillow
-from tvm_re2na.preprocessing import Preprocessing
+from tvm_re2na.preprocessing import Preprocessing, show
+from tvm_re2na.several_inputs import load_several
 
+AXES = {4: "(N, C, H, W)", 3: "(N, C, L)", 2: "(N, F)"}
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 
@@ -51,9 +57,9 @@ DataSource: TypeAlias = Dataset | str | os.PathLike[str] | MapStyle
 
 @dataclass(frozen=True, eq=False)
 class _Floats:
-    x: FloatArray
+    x: Batch
 
-    def __call__(self, start: int, stop: int) -> FloatArray:
+    def __call__(self, start: int, stop: int) -> Batch:
         return self.x[start:stop]
 
 
@@ -82,38 +88,60 @@ class _Files:
         return self.scale.of(np.stack([self.frame.of_file(file) for file in self.files[start:stop]]))
 
 
-def in_memory(source: str, x: FloatArray, y: LabelArray | None) -> Dataset:
-    """Images (N, C, H, W) that are there already."""
-    return Dataset(source, x.shape[1:], y, len(x), _Floats(x))
+def in_memory(source: str, x: Batch, y: LabelArray | None) -> Dataset:
+    """Images (N, C, H, W), or another batch, that are there already."""
+    names = x.dtype.names
+    shape: Sample = x.shape[1:] if names is None else {name: x.dtype[name].shape for name in names}
+    return Dataset(source, shape, y, len(x), _Floats(x))
 
 
 def load_dataset(
     source: DataSource,
     limit: int | None = None,
-    image_size: int | tuple[int, ...] | None = None,
+    image_size: int | Sample | None = None,
     preprocessing: Preprocessing | None = None,
     *,
     calibrated: Preprocessing | None = None,
 ) -> Dataset:
     """Read an `.npz` file, a folder of classes, or a map-style dataset of (image, label); at most `limit` images of it.
 
-    `image_size`: the network's (C, H, W), or one number for 3 channels and a square (224). The first `limit` images of a file;
-    of anything else `limit` images spread evenly over it. Pictures that have not the network's size are resized (shorter side
-    to 256/224 of it) and cropped in the centre, unless `preprocessing` says otherwise. What that leaves open is as `calibrated`
-    says: what the network's calibration images went through (`Dataset.preprocessing`). Where nobody tells a normalisation,
-    that of ImageNet is assumed, with a warning; an `.npz` of pixels tells its own. A Dataset is what it is.
+    `image_size`: the network's (C, H, W), or one number for 3 channels and a square (224); of other networks (C, L), (F,), or a
+    shape for each input, by its name. The first `limit` images of a file; of anything else `limit` images spread evenly over
+    it. Pictures that have not the network's size are resized (shorter side to 256/224 of it) and cropped in the centre, unless
+    `preprocessing` says otherwise. What that leaves open is as `calibrated` says: what the network's calibration images went
+    through (`Dataset.preprocessing`). Where nobody tells a normalisation, that of ImageNet is assumed, with a warning; an
+    `.npz` of pixels tells its own. A Dataset is what it is.
     Raises DataError or PreprocessingError for anything that cannot be used, OSError if it cannot be read.
     """
     if isinstance(source, Dataset):
         return source
-    asked = Asked(preprocessing or NOTHING, calibrated or NOTHING, _network(image_size))
     name = source if isinstance(source, str | os.PathLike) else type(source).__name__
     if limit is not None and limit < 1:
         raise DataError(f"{name}: limit {limit}, expected at least 1 image")
+    if isinstance(image_size, Mapping):
+        if not isinstance(source, str | os.PathLike):
+            raise DataError(
+                f"{name}: a network of several inputs takes an .npz file with an array for each, or a Dataset"
+            )
+        return in_memory(str(source), *load_several(Path(source), image_size, limit, preprocessing or NOTHING))
+    asked = Asked(preprocessing or NOTHING, calibrated or NOTHING, _network(image_size))
+    if len(asked.network) != 3:
+        _only_arrays(name, asked)
     if not isinstance(source, str | os.PathLike):
         return load_map_style(source, limit, asked)
     path = Path(source)
-    return _load_folder(path, limit, asked) if path.is_dir() else _load_npz(path, limit, asked)
+    if path.is_dir():
+        return _load_folder(path, limit, asked)
+    return _load_npz(path, limit, asked, any_rank=image_size is None)
+
+
+def _only_arrays(name: str | os.PathLike[str], asked: Asked) -> None:
+    """Raise DataError for pictures, or what is said of pixels: the network takes none."""
+    takes = f"the network takes arrays of {shape_text(asked.network)}"
+    for option, value in asked.given.said().items():
+        raise DataError(f"{name}: {option} = {show(value)} is for images; {takes}")
+    if not isinstance(name, str | os.PathLike) or Path(name).is_dir():
+        raise DataError(f"{name}: a folder or dataset of pictures; {takes}, from an .npz or .npy file")
 
 
 def _network(size: int | tuple[int, ...] | None) -> tuple[int, ...]:
@@ -121,19 +149,23 @@ def _network(size: int | tuple[int, ...] | None) -> tuple[int, ...]:
     return size if isinstance(size, tuple) else (3, size or 224, size or 224)
 
 
-def _load_npz(path: Path, limit: int | None, asked: Asked) -> Dataset:
+def _load_npz(path: Path, limit: int | None, asked: Asked, *, any_rank: bool) -> Dataset:
     fields = read_npz(path, ("x", "y", "mean", "std"))
     if "x" not in fields:
         raise DataError(f"{path}: no field 'x'; it has {', '.join(field_names(path)) or 'no fields'}")
     x = fields["x"]
-    if x.ndim != 4 or min(x.shape) < 1:
-        raise DataError(f"{path}: x has shape {shape_text(x.shape)}, expected (N, C, H, W) with sizes of at least 1")
+    pixels, rank = x.dtype == np.uint8, len(asked.network) + 1
+    axes = AXES if any_rank and not pixels else {rank: AXES.get(rank, f"{rank} axes")}
+    if x.ndim not in axes or min(x.shape) < 1:
+        expected = " or ".join(axes.values())
+        raise DataError(f"{path}: x has shape {shape_text(x.shape)}, expected {expected} with sizes of at least 1")
     x = channels_first(x[:limit], asked.given)
     y = check_labels(path, fields["y"], len(fields["x"]))[:limit] if "y" in fields else None
-    if x.dtype == np.uint8:
+    if pixels and rank == 4:
         return _of_pixels(path, x, y, fields, asked)
     if x.dtype != np.float32:
-        raise DataError(f"{path}: x is {x.dtype}, expected uint8 (with mean and std) or float32")
+        pictures = "uint8 (with mean and std) or " if rank == 4 else ""
+        raise DataError(f"{path}: x is {x.dtype}, expected {pictures}float32")
     refuse(str(path), asked.given, "x is float32, which")
     for index in range(len(x)):
         if not np.isfinite(x[index]).all():

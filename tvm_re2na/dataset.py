@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import Batch, Sample, bytes_of_one, sample_text, shape_text
 from tvm_re2na.npz import DataError
 from tvm_re2na.pictures import Frame
 from tvm_re2na.preprocessing import ASSUMED, Preprocessing, show
@@ -24,24 +25,25 @@ LAST_CLASS = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images with or without labels; `read(start, stop)` yields them as float32 (n, C, H, W), ready for the network.
+    """Images with or without labels; `read(start, stop)` yields them as float32 (n, C, H, W), ready for the network. Or what else a
+    network takes: (n, C, L), (n, F), or the records of several inputs (`batches.py`).
 
-    `preprocessing`: what their pixels went through, as far as that is known.
+    `shape`: of one of them. `preprocessing`: what their pixels went through, as far as that is known.
     """
 
     source: str
-    shape: tuple[int, int, int]
+    shape: Sample
     y: LabelArray | None
     count: int
-    read: Callable[[int, int], FloatArray]
+    read: Callable[[int, int], Batch]
     preprocessing: Preprocessing = NOTHING
 
     def __len__(self) -> int:
         return self.count
 
     @property
-    def x(self) -> FloatArray:
-        """All images at once, float32 (N, C, H, W)."""
+    def x(self) -> Batch:
+        """All images at once."""
         return self.read(0, self.count)
 
     @property
@@ -49,18 +51,24 @@ class Dataset:
         """How many images have a known class."""
         return 0 if self.y is None else int((self.y != UNKNOWN).sum())
 
-    def batches(self, size: int) -> Iterator[tuple[int, FloatArray]]:
-        """(images that count, float32 (size, C, H, W)): the last batch is filled up by repeating its last image."""
+    @property
+    def bytes_of_one(self) -> int:
+        """Of an image as the network takes it."""
+        return bytes_of_one(self.shape)
+
+    def batches(self, size: int) -> Iterator[tuple[int, Batch]]:
+        """(images that count, `size` images): the last batch is filled up by repeating its last image."""
         for start in range(0, self.count, size):
             images = self.read(start, min(start + size, self.count))
             missing = size - len(images)
             yield len(images), np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
 
-    def expect_shape(self, shape: tuple[int, ...]) -> None:
-        """Raise DataError unless one image has the (C, H, W) that the network takes."""
-        if self.shape != tuple(shape):
+    def expect_shape(self, shape: Sample) -> None:
+        """Raise DataError unless one image has the shape that the network takes, (C, H, W) or another."""
+        if self.shape != shape:
+            what = "images" if not isinstance(shape, tuple) or len(shape) == 3 else "arrays"
             raise DataError(
-                f"{self.source}: x holds images of {shape_text(self.shape)}, the network takes {shape_text(shape)}"
+                f"{self.source}: x holds {what} of {sample_text(self.shape)}, the network takes {sample_text(shape)}"
             )
 
     def expect_labels(self, classes: int | None) -> None:
@@ -119,7 +127,7 @@ class MapStyle(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asks for, what the network's calibration used, and (C, H, W) of the network."""
+    """What the user asks for, what the network's calibration used, and (C, H, W) of the network, or another shape of one input."""
 
     given: Preprocessing
     calibrated: Preprocessing
@@ -173,7 +181,3 @@ def spread(count: int, limit: int | None) -> list[int]:
     """At most `limit` of so many, evenly."""
     used = count if limit is None else min(limit, count)
     return [index * count // used for index in range(used)]
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "one number"

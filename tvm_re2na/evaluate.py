@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor
 
-import onnx
-
 from tvm_re2na import pipeline
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.comparison_shards import (
     ThreeRunners,
     compare_images,
-    image_bytes,
     load_front_end,
     pack_runners,
     start_simulator,
@@ -21,7 +18,8 @@ from tvm_re2na.comparison_shards import (
 from tvm_re2na.data import DataSource
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
-from tvm_re2na.model_file import ModelSource
+from tvm_re2na.model_file import ModelSource, scores_of
+from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.parallel.cuts import cut
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
@@ -39,6 +37,7 @@ def compare(
     calibration: DataSource | None = None,
     arch: Architecture | None = None,
     *,
+    input_shape: InputShape | None = None,
     limit: int | None = None,
     preprocessing: Preprocessing | None = None,
     batch: int = 1,
@@ -52,6 +51,7 @@ def compare(
     """Run one model in float (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
 
     `data` and `calibration`: Datasets, files or folders, or map-style datasets, which `preprocessing` is for (`load_dataset`).
+    `input_shape`: sizes of the model's input that it leaves open, as of `load_model`.
     A float model is quantised first and needs `calibration`; of a quantised one, "float" is what ONNX Runtime makes of it.
     The images run on `executor` (any `concurrent.futures.Executor`) or in `jobs` processes of this machine (a script needs
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
@@ -60,12 +60,12 @@ def compare(
     Raises DataError, ModelError, QuantizeError, CompileError, SimulatorError, JournalError or WorkersLostError.
     """
     arch = arch or Architecture()
-    proto = model if isinstance(model, onnx.ModelProto) else pipeline.load_model(model)
+    proto = pipeline.opened(model, input_shape)
     known = None
     if calibration is not None:
         known = pipeline.calibration_images(calibration, proto, preprocessing=preprocessing)
     images = pipeline.images_for(data, proto, known, limit, preprocessing)
-    shards = cut(len(images), image_bytes(images), batch, shard)
+    shards = cut(len(images), images.bytes_of_one, batch, shard)
 
     def run() -> dict[str, object]:
         return identity(
@@ -78,7 +78,9 @@ def compare(
         cpu, re2na = artefacts(quantized, arch, batch, progress)
         if pool.here:
             start_simulator(threads)
-            runners: ThreeRunners | Handle = ThreeRunners(float_runner(proto), cpu.executor(), re2na.executor())
+            runners: ThreeRunners | Handle = ThreeRunners(
+                float_runner(proto), cpu.executor(), re2na.executor(), scores_of(proto)
+            )
         else:
             runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
         tally = compare_images(pool, runners, images, shards, batch, journal, progress)

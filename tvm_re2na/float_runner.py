@@ -11,11 +11,11 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from tvm_re2na.dataset import FloatArray
+from tvm_re2na.batches import Batch, by_name
 from tvm_re2na.model_error import ModelError
 from tvm_re2na.onnx_runtime import OnnxRuntimeSession
 
-BatchRunner: TypeAlias = Callable[[FloatArray], list[npt.NDArray[Any]]]
+BatchRunner: TypeAlias = Callable[[Batch], list[npt.NDArray[Any]]]
 
 
 def float_runner(model: onnx.ModelProto) -> BatchRunner:
@@ -29,8 +29,8 @@ def float_runner(model: onnx.ModelProto) -> BatchRunner:
         session = _session(content, precise=True)
     except ModelError:
         session = _session(content, precise=False)
-    name = session.input_name
-    return lambda images: [np.asarray(output) for output in session.run(None, {name: images})]
+    names = session.input_names
+    return lambda batch: [np.asarray(output) for output in session.run(None, by_name(batch, names))]
 
 
 def _session(model: bytes, precise: bool) -> OnnxRuntimeSession:

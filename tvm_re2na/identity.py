@@ -40,4 +40,4 @@ def _known(value: Any) -> object:
 def _data(data: Dataset) -> str:
     """Of what the network gets, and the labels: where the images come from does not matter."""
     pieces = [data.read(start, min(start + PIECE, len(data))).tobytes() for start in range(0, len(data), PIECE)]
-    return digest(str((len(data), *data.shape)), b"" if data.y is None else data.y.tobytes(), *pieces)
+    return digest(str((len(data), data.shape)), b"" if data.y is None else data.y.tobytes(), *pieces)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import shape_text
 from tvm_re2na.dataset import (
     UNKNOWN,
     Asked,
@@ -22,7 +23,6 @@ from tvm_re2na.dataset import (
     Normalisation,
     check_labels,
     refuse,
-    shape_text,
     spread,
     with_normalisation,
 )

@@ -15,29 +15,35 @@ from onnx import numpy_helper
 from tvm_re2na.codegen.files import naming
 from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.onnx_form import normalise
+from tvm_re2na.onnx_form.inputs import Constants, InputShape
 
 ModelSource: TypeAlias = onnx.ModelProto | str | os.PathLike[str]  # a model, or the file that holds it
 MOST_NODES = 100_000  # every call of a local function written out
 DEEPEST = 32  # graphs and functions within each other; ONNX Runtime goes through them with as many frames of its stack
 
 
-def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """A checked model, in the form of `onnx_form`. Raises ModelError if it is none, OSError if it cannot be read."""
+def read_model(
+    path: str | os.PathLike[str], input_shape: InputShape | None = None, constants: Constants | None = None
+) -> onnx.ModelProto:
+    """A checked model, in the form of `onnx_form`, its inputs as `normalise` is told. Raises ModelError if it is none, or its
+    inputs cannot be so, OSError if it cannot be read."""
     try:
         with naming(path):
             model = onnx.load(os.fspath(path))
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path}: no valid ONNX model ({first_line(error)})") from error
     try:
-        return checked(model)
+        return checked(model, input_shape, constants)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 
 
-def checked(model: onnx.ModelProto) -> onnx.ModelProto:
+def checked(
+    model: onnx.ModelProto, input_shape: InputShape | None = None, constants: Constants | None = None
+) -> onnx.ModelProto:
     """The model in the form that everything behind expects (`onnx_form`), after `check_model`."""
     check_model(model)
-    return normalise(model)
+    return normalise(model, input_shape, constants)
 
 
 def check_model(model: onnx.ModelProto) -> None:
@@ -58,6 +64,15 @@ def dimensions(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """The sizes of a tensor; None for one that the model leaves open: by a name, by nothing, or by a number that is no size."""
     sizes = value.type.tensor_type.shape.dim
     return tuple(size.dim_value if size.dim_value > 0 else None for size in sizes)
+
+
+def scores_of(model: onnx.ModelProto) -> int:
+    """Which output tells the classes apart: the first of floats with two axes; where there is none, the first."""
+    for index, value in enumerate(model.graph.output):
+        tensor = value.type.tensor_type
+        if tensor.elem_type == onnx.TensorProto.FLOAT and len(tensor.shape.dim) == 2:
+            return index
+    return 0
 
 
 def _messages(message: Message) -> Iterator[Message]:

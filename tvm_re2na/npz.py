@@ -1,4 +1,4 @@
-"""`.npz` files, read with suspicion: a header is compared with what the archive holds before memory is taken for its promise."""
+"""`.npz` and `.npy` files, read with suspicion: a header is compared with what there is before memory is taken for its promise."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ class _Header:
 
 
 def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> Fields:
-    """The fields with these names, as far as they are there.
+    """The fields with these names, as far as they are there; of an `.npy` file its array, which is called `x`.
 
     Raises DataError for a file that is none, OSError for one that cannot be read.
     """
     with naming(path), open(path, "rb") as stream:  # noqa: PTH123  a text is a path, too
         if stream.read(len(MAGIC)) == MAGIC:
-            raise DataError(f"{path}: a single array, expected an .npz file with a field 'x'")
+            stream.seek(0)
+            return {"x": _array(stream, os.fstat(stream.fileno()).st_size, str(path))}
         try:
             with zipfile.ZipFile(stream) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -64,7 +65,9 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> Fields:
 
 
 def field_names(path: str | os.PathLike[str]) -> list[str]:
-    """Of an archive that `read_npz` has read."""
+    """Of what `read_npz` has read."""
+    if not zipfile.is_zipfile(path):
+        return ["x"]
     with zipfile.ZipFile(path) as archive:
         return sorted(name.removesuffix(".npy") for name in archive.namelist())
 
@@ -77,20 +80,25 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> npt.
             f" ({ALLOWED}, or {MOST_PACKED} times the packed size)"
         )
     with archive.open(member) as stream:
-        length, header = _header(stream, where)
-        held = member.file_size - length
-        if header.bytes != held:
-            shape = "x".join(map(str, header.shape)) or "one number"
-            raise DataError(f"{where} is {header.dtype} {shape}, which is {header.bytes} bytes; the file has {held}")
-        values = np.empty(held, np.uint8)
-        at = 0
-        while at < held:
-            piece = stream.read(min(PIECE, held - at))
-            if not piece:
-                raise DataError(f"{where} ends after {at} of {held} bytes")
-            values[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
-            at += len(piece)
-        stream.read(1)  # the end is where the checksum is looked at
+        return _array(stream, member.file_size, where)
+
+
+def _array(stream: IO[bytes], size: int, where: str) -> npt.NDArray[Any]:
+    """Of a stream of so many bytes, at its beginning."""
+    length, header = _header(stream, where)
+    held = size - length
+    if header.bytes != held:
+        shape = "x".join(map(str, header.shape)) or "one number"
+        raise DataError(f"{where} is {header.dtype} {shape}, which is {header.bytes} bytes; the file has {held}")
+    values = np.empty(held, np.uint8)
+    at = 0
+    while at < held:
+        piece = stream.read(min(PIECE, held - at))
+        if not piece:
+            raise DataError(f"{where} ends after {at} of {held} bytes")
+        values[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+        at += len(piece)
+    stream.read(1)  # the end is where an archive's checksum is looked at
     return values.view(header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
 
 

@@ -23,8 +23,8 @@ class OnnxRuntimeSession:
             raise ModelError(f"ONNX Runtime cannot load the model ({first_line(error)})") from error
 
     @property
-    def input_name(self) -> str:
-        return str(self._session.get_inputs()[0].name)
+    def input_names(self) -> list[str]:
+        return [str(value.name) for value in self._session.get_inputs()]
 
     def run(self, outputs: Sequence[str] | None, inputs: dict[str, npt.NDArray[Any]]) -> list[Any]:
         """The named outputs, or all; raises ModelError where an operator cannot be computed."""

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na import frontends
+from tvm_re2na.batches import INPUT_SHAPE, INPUTS, Sample, shape_text
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import DataSource, load_dataset
@@ -24,7 +25,8 @@ from tvm_re2na.dataset import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_error import ModelError
-from tvm_re2na.model_file import dimensions, read_model
+from tvm_re2na.model_file import ModelSource, checked, dimensions, read_model, scores_of
+from tvm_re2na.onnx_form.inputs import Constants, InputShape
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
 
@@ -37,14 +39,18 @@ Array: TypeAlias = npt.NDArray[Any]
 # ---- load
 
 
-def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+def load_model(
+    path: str | os.PathLike[str], *, input_shape: InputShape | None = None, constants: Constants | None = None
+) -> onnx.ModelProto:
     """Read and check an ONNX file; QONNX is brought to standard operators, exactly.
 
-    Raises ModelError if it is none or cannot be brought there, OSError if it cannot be read.
+    `input_shape`: the input's sizes, (1, 3, 224, 224), where the file leaves some open; None for one leaves it as it is. Of several
+    inputs by their names. `constants`: arrays for inputs, by their names, which are constants from then on.
+    Raises ModelError if it is none, its inputs cannot be so, or it cannot be brought there, OSError if it cannot be read.
     """
     if is_tflite(path):
         raise ModelError(f"{path}: a TFLite model; `explain` and `compile` take it, everything else takes ONNX")
-    model = read_model(path)
+    model = read_model(path, input_shape, constants)
     if not any(node.domain for node in model.graph.node):
         return model  # QONNX's operators have a domain of their own
     from tvm_re2na.prequantized import PrequantizedError, to_qdq
@@ -55,36 +61,85 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(f"{path}: {error}") from error
 
 
+def opened(model: ModelSource, input_shape: InputShape | None = None) -> onnx.ModelProto:
+    """A model that was loaded is taken as it is, but for its inputs' sizes where they are told; raises as `load_model`."""
+    if not isinstance(model, onnx.ModelProto):
+        return load_model(model, input_shape=input_shape)
+    return model if input_shape is None else checked(model, input_shape)
+
+
 @dataclass(frozen=True)
 class ModelInput:
-    """The one image input of a model; `batch` is None where the model leaves it open."""
+    """An input of a model; `batch` is None where the model leaves it open. `image`: the shape of one of the batch, (C, H, W),
+    (C, L), (F,) or another."""
 
     name: str
     batch: int | None
     image: tuple[int, ...]
 
 
-def model_input(model: onnx.ModelProto) -> ModelInput:
-    """The model's input. Raises ModelError unless there is exactly one, with fixed sizes after the batch."""
+def model_inputs(model: onnx.ModelProto) -> tuple[ModelInput, ...]:
+    """Raises ModelError unless there is one at least, and all have one batch and sizes behind it that are fixed."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    values = [value for value in model.graph.input if value.name not in weights]
+    if not values:
+        raise ModelError(f"{_name(model)}: no inputs, expected one at least")
+    found = []
+    for value in values:
+        sizes = dimensions(value)
+        if len(sizes) < 2 or None in sizes[1:]:
+            raise ModelError(f"{_name(model)}: input '{value.name}' is {shape_text(sizes)}, {_what_is_open(value)}")
+        found.append(ModelInput(value.name, sizes[0], tuple(size or 0 for size in sizes[1:])))
+    batches = {given.batch for given in found if given.batch is not None}
+    if len(batches) > 1:
+        told = ", ".join(f"'{given.name}' {given.batch or 'any'}" for given in found)
+        raise ModelError(f"{_name(model)}: its inputs have different batches ({told})")
+    batch = next(iter(batches), None)
+    return tuple(replace(given, batch=batch) for given in found)
+
+
+def _what_is_open(value: onnx.ValueInfoProto) -> str:
+    """Which axis, and what fixes it."""
+    sizes = dimensions(value)
+    if len(sizes) < 2:
+        return "expected a batch of something: two axes or more"
+    names = {4: ("channels", "height", "width"), 3: ("channels", "length"), 2: ("features",)}.get(len(sizes))
+    known = list(zip(names or tuple(f"size{axis}" for axis in range(1, len(sizes))), sizes[1:], strict=True))
+    axes = [f"axis {axis} ({name})" for axis, (name, size) in enumerate(known, 1) if size is None]
+    example = ",".join(["N", *(name.upper() if size is None else str(size) for name, size in known)])
+    opened = f"its {' and '.join(axes)} {'is' if len(axes) == 1 else 'are'} open"
+    return f"{opened}: --input-shape {value.name}={example} says what it is"
+
+
+def model_input(model: onnx.ModelProto) -> ModelInput:
+    """That of a model with one input. Raises ModelError for any other, and as `model_inputs`."""
+    inputs = model_inputs(model)
     if len(inputs) != 1:
         raise ModelError(f"{_name(model)}: {len(inputs)} inputs, expected one")
-    sizes = dimensions(inputs[0])
-    image = [size for size in sizes[1:] if size is not None]
-    if len(sizes) != 4 or len(image) != 3:
-        shown = "x".join("?" if size is None else str(size) for size in sizes)
-        raise ModelError(
-            f"{_name(model)}: input '{inputs[0].name}' is {shown}, expected (N, C, H, W) with C, H, W fixed"
-        )
-    return ModelInput(inputs[0].name, sizes[0], tuple(image))
+    return inputs[0]
+
+
+def sample_of(model: onnx.ModelProto) -> Sample:
+    """The shape of one of a batch; of several inputs by their names. Raises as `model_inputs`."""
+    inputs = model_inputs(model)
+    return inputs[0].image if len(inputs) == 1 else {given.name: given.image for given in inputs}
+
+
+def batch_of(model: onnx.ModelProto) -> int | None:
+    """The model's batch, None where it is open."""
+    return model_inputs(model)[0].batch
 
 
 def classes(model: onnx.ModelProto) -> int | None:
-    """How many scores the model's first output has for an image; None where its shape is not told."""
-    sizes = dimensions(model.graph.output[0])[1:] if model.graph.output else ()
+    """How many scores the model has for an image; None where their shape is not told."""
+    sizes = dimensions(model.graph.output[scores_of(model)])[1:] if model.graph.output else ()
     known = [size for size in sizes if size is not None]
     return math.prod(known) if sizes and len(known) == len(sizes) else None
+
+
+def scores_name(model: onnx.ModelProto) -> str:
+    """The name of the output that tells the classes apart (`scores_of`)."""
+    return str(model.graph.output[scores_of(model)].name)
 
 
 def preprocessing_of(model: onnx.ModelProto) -> Preprocessing | None:
@@ -104,7 +159,7 @@ def images_for(
 ) -> Dataset:
     """Images for a model, like those that it was calibrated with, or is going to be. Raises DataError where they do not suit it."""
     known = preprocessing_of(model) or (calibration.preprocessing if calibration is not None else None)
-    shape = model_input(model).image
+    shape = sample_of(model)
     images = load_dataset(source, limit, shape, preprocessing, calibrated=known)
     images.expect_shape(shape)
     images.expect_labels(classes(model))
@@ -118,7 +173,7 @@ def calibration_images(
     preprocessing: Preprocessing | None = None,
 ) -> Dataset:
     """Images for quantising a model; their labels do not matter."""
-    return load_dataset(source, limit, model_input(model).image, preprocessing, calibrated=preprocessing_of(model))
+    return load_dataset(source, limit, sample_of(model), preprocessing, calibrated=preprocessing_of(model))
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -151,7 +206,7 @@ def quantize(
     if calibration is None:
         raise ModelError(f"{_name(model)}: a float model needs calibration images (--calibration)")
     images = calibration_images(calibration, model)
-    images.expect_shape(model_input(model).image)
+    images.expect_shape(sample_of(model))
     from tvm_re2na.cache import models
 
     made = models.quantize(model, images.x, arch, options, progress)
@@ -167,12 +222,12 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
 
     Raises ModelError where the model's own batch is another, or TVM cannot read it.
     """
-    given = model_input(model)
-    if given.batch not in (None, batch):
-        raise ModelError(f"{_name(model)}: its batch is fixed to {given.batch}, {batch} was asked for")
+    inputs = model_inputs(model)
+    if inputs[0].batch not in (None, batch):
+        raise ModelError(f"{_name(model)}: its batch is fixed to {inputs[0].batch}, {batch} was asked for")
     session = frontends.session()
     try:
-        mod, params = session.import_onnx(model, {given.name: (batch, *given.image)})
+        mod, params = session.import_onnx(model, {given.name: (batch, *given.image) for given in inputs})
     except Exception as error:  # what the importer does not foresee fails in any way: ValueError, AttributeError, ...
         advice = "; `re2na requantize` makes QDQ of it" if "QLinear" in str(error) else ""
         raise ModelError(f"{_name(model)}: TVM cannot import it ({_last_line(error)}){advice}") from error
@@ -240,24 +295,30 @@ def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Exp
         return frontends.session().explain(mod, params, arch)
 
 
-def border_notes(model: onnx.ModelProto) -> dict[str, Any]:
-    """What a program has to know of a QDQ model to take images: `border_scales`, and what calibration's went through."""
-    known = preprocessing_of(model)
-    return border_scales(model) | ({} if known is None else {NOTE: known.to_text()})
+def border_notes(model: onnx.ModelProto, feeds: Sequence[int] = (0,)) -> dict[str, Any]:
+    """What a program has to know of a QDQ model to take images: scales, shapes, what calibration's went through. `feeds`: which
+    of the model's inputs are the program's, in the program's order."""
+    known, inputs, scales = preprocessing_of(model), model_inputs(model), border_scales(model)
+    notes: dict[str, Any] = {} if known is None else {NOTE: known.to_text()}
+    if model.graph.output[0].name in scales:
+        notes["output_scale"] = scales[model.graph.output[0].name]
+    given = [inputs[index] for index in feeds]
+    if len(given) > 1:
+        told = [{"name": item.name, "scale": scales.get(item.name), "shape": list(item.image)} for item in given]
+        return notes | {INPUTS: told}
+    if given[0].name in scales:
+        notes["input_scale"] = scales[given[0].name]
+    return notes | {INPUT_SHAPE: list(given[0].image)}
 
 
 def border_scales(model: onnx.ModelProto) -> dict[str, float]:
-    """`input_scale` and `output_scale` of a QDQ model: what one step of its int8 input and output is worth."""
+    """What one step of the tensors that a QDQ model quantises is worth, inputs and outputs among them."""
     numbers = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    borders = {
-        "input_scale": ("QuantizeLinear", "input", model_input(model).name),
-        "output_scale": ("DequantizeLinear", "output", model.graph.output[0].name),
-    }
     scales = {}
-    for key, (kind, side, tensor) in borders.items():
-        for node in model.graph.node:
-            if node.op_type == kind and getattr(node, side)[0] == tensor and node.input[1] in numbers:
-                scales[key] = float(numbers[node.input[1]].reshape(-1)[0])
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[1] in numbers:
+            tensor = node.input[0] if node.op_type == "QuantizeLinear" else node.output[0]
+            scales[tensor] = float(numbers[node.input[1]].reshape(-1)[0])
     return scales
 
 

@@ -8,23 +8,22 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tvm_re2na.batches import Batch, arrays_of
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.data import DataSource, channels_first, load_dataset
-from tvm_re2na.dataset import Dataset, LabelArray, refuse
+from tvm_re2na.data import DataSource
+from tvm_re2na.dataset import LabelArray
 from tvm_re2na.identity import identity
-from tvm_re2na.npz import DataError, read_npz
 from tvm_re2na.parallel.cuts import Cuts, cut, most_waiting
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, run_all_shards
 from tvm_re2na.parallel.worker_pool import WorkerPool, open_worker_pool
-from tvm_re2na.preprocessing import NOTE, Preprocessing
+from tvm_re2na.preprocessing import Preprocessing
+from tvm_re2na.program_inputs import read_inputs
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.many import processors, run_many
@@ -32,7 +31,6 @@ from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.tally import count_hits
 
 MOST_IMAGES = 4096  # of a shard: the simulator takes less than a millisecond for many a network
-PIECE = 64  # images that are quantised at a time
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,6 @@ def simulate(
     Raises ProgramError, DataError, PreprocessingError, SimulatorError, JournalError or WorkersLostError.
     """
     program = program if isinstance(program, Program) else Program.open(program)
-    if len(program.inputs) != 1:
-        name = data if isinstance(data, str | os.PathLike) else type(data).__name__
-        raise DataError(f"{name}: the program has {len(program.inputs)} inputs, `run` feeds programs with one")
     images, labels = read_inputs(program, data, limit, preprocessing)
     whole = executor is None and jobs == 1 and shard is None and resume is None
     batch = program.inputs[0].shape[0]
@@ -92,7 +87,7 @@ def simulate(
     return Simulation(figures | {"overflows": sum(part["overflows"] for part in parts)}, outputs)
 
 
-def _job(pool: WorkerPool, program: Program, images: Int8Array, cuts: Cuts, threads: int, progress: Progress) -> Job:
+def _job(pool: WorkerPool, program: Program, images: Batch, cuts: Cuts, threads: int, progress: Progress) -> Job:
     handle = pool.ship(program.to_bytes())
 
     def arguments(index: int) -> tuple[Any, ...]:
@@ -104,7 +99,7 @@ def _job(pool: WorkerPool, program: Program, images: Int8Array, cuts: Cuts, thre
 
 
 def simulate_shard(
-    handle: Handle, images: Int8Array, batch: int, threads: int, progress: Progress = silent
+    handle: Handle, images: Batch, batch: int, threads: int, progress: Progress = silent
 ) -> dict[str, Any]:
     """Some images: the bytes of every output, how many accumulators overflowed, and what any one run takes."""
     loaded = handle.open(LoadedProgram)
@@ -129,61 +124,11 @@ def _joined(program: Program, cuts: Cuts, parts: list[list[bytes]]) -> dict[str,
     return found
 
 
-def _batches(images: Int8Array, batch: int) -> Iterator[list[Int8Array]]:
+def _batches(images: Batch, batch: int) -> Iterator[list[Int8Array]]:
     """The inputs of every run; the last image is repeated where the last batch is not full."""
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
-        yield [np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])]
-
-
-def read_inputs(
-    program: Program, data: DataSource, limit: int | None, preprocessing: Preprocessing | None = None
-) -> tuple[Int8Array, LabelArray | None]:
-    """int8 images for the program, and their labels. Raises DataError where they do not suit it."""
-    shape, given = program.inputs[0].shape[1:], preprocessing or Preprocessing()
-    raw = _raw(data, given)
-    if raw is not None:
-        images, labels, source = raw[:limit], None, str(data)
-    else:
-        size = shape if len(shape) == 3 else None
-        dataset = load_dataset(data, limit, size, given, calibrated=_calibrated(program))
-        if len(program.outputs[0].shape) == 2:
-            dataset.expect_labels(program.outputs[0].shape[1])
-        images, labels, source = _quantise(program, dataset), dataset.y, dataset.source
-    if len(images) < 1 or images.shape[1:] != shape:
-        raise DataError(f"{source}: x is {images.shape}, the program takes images of {shape}")
-    return images, labels
-
-
-def _calibrated(program: Program) -> Preprocessing | None:
-    return Preprocessing.from_text(program.meta[NOTE]) if NOTE in program.meta else None
-
-
-def _raw(data: DataSource, given: Preprocessing) -> Int8Array | None:
-    """x, if it is int8 already."""
-    if not isinstance(data, str | os.PathLike) or Path(data).suffix != ".npz" or not Path(data).is_file():
-        return None
-    x = read_npz(data, ("x",)).get("x")
-    if x is None or x.dtype != np.int8:
-        return None
-    refuse(os.fspath(data), given, "x is int8, which")
-    return np.ascontiguousarray(channels_first(x, given))
-
-
-def _quantise(program: Program, dataset: Dataset) -> Int8Array:
-    scale = program.meta.get("input_scale")
-    if scale is None:
-        raise DataError(f"{dataset.source}: the program does not tell the scale of its input: give x as int8")
-    starts = range(0, len(dataset), PIECE)
-    return np.concatenate([quantise(dataset.read(at, min(at + PIECE, len(dataset))), scale) for at in starts])
-
-
-def quantise(x: npt.NDArray[np.float32], scale: float) -> Int8Array:
-    """As TVM's qnn.quantize: divide, round halves away from zero, saturate."""
-    scaled = x / np.float32(scale)
-    rounded = np.copysign(np.floor(np.abs(scaled) + np.float32(0.5)), scaled)
-    clipped: Int8Array = np.clip(rounded, -128, 127).astype(np.int8)
-    return clipped
+        yield arrays_of(np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)]))
 
 
 def _figures(

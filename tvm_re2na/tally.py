@@ -72,18 +72,19 @@ class Tally:
     hits: dict[str, list[int]] = field(default_factory=lambda: {side: [0, 0] for side in SIDES})
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
 
-    def add(self, count: int, labels: LabelArray | None, *outputs: list[npt.NDArray[Any]]) -> None:
-        """One batch, of which the first `count` images are real: all outputs of float, CPU and Re²Na.
+    def add(self, count: int, labels: LabelArray | None, *outputs: list[npt.NDArray[Any]], scores: int = 0) -> None:
+        """One batch, of which the first `count` images are real: all outputs of float, CPU and Re²Na. Number `scores` of them tells
+        the classes apart.
 
         Raises DataError for a label that the network does not know.
         """
-        scores = [output[0][:count].reshape(count, -1) for output in outputs]
+        told = [output[scores][:count].reshape(count, -1) for output in outputs]
         if labels is not None:
-            _check_labels(labels, scores[0].shape[1])
+            _check_labels(labels, told[0].shape[1])
             self.labelled += int((labels != UNKNOWN).sum())
-            for side, score in zip(SIDES, scores, strict=True):
+            for side, score in zip(SIDES, told, strict=True):
                 self.hits[side] = [a + int(b) for a, b in zip(self.hits[side], count_hits(score, labels), strict=True)]
-        self.agreed += int((scores[0].argmax(1) == scores[2].argmax(1)).sum())
+        self.agreed += int((told[0].argmax(1) == told[2].argmax(1)).sum())
         self.differing += not all(_same_bits(a[:count], b[:count]) for a, b in zip(outputs[1], outputs[2], strict=True))
         self.images += count
         self.batches += 1

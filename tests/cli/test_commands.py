@@ -37,6 +37,7 @@ COMPARISON = {
     "agreement": float,
     "bit_identical": bool,
     "offloaded_macs_share": float,
+    "scores": str,
 }
 CAUSES = dict.fromkeys(("mac", "overhead", "reconfigure", "alu", "wait_load", "wait_store"), int)
 ENERGY = dict.fromkeys(("mac", "sram", "dram", "idle"), NUMBER)

@@ -97,7 +97,10 @@ def test_foreign_files(tmp_path: Path) -> None:
             load_dataset(path)
     array = tmp_path / "array.npy"
     np.save(array, np.zeros(3))
-    with pytest.raises(DataError, match="single array"):
+    with pytest.raises(DataError, match=r"x has shape 3, expected \(N, C, H, W\) or \(N, C, L\) or \(N, F\)"):
+        load_dataset(array)
+    array.write_bytes(array.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"array\.npy is float64 3, which is 24 bytes; the file has 23"):
         load_dataset(array)
     with pytest.raises(FileNotFoundError):
         load_dataset(tmp_path / "missing.npz")

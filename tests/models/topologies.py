@@ -43,7 +43,9 @@ def synthetic_images(count: int, channels: int, size: int, seed: int = 0) -> Flo
     return images.astype(np.float32)
 
 
-def quickly_quantized(model: onnx.ModelProto, images: FloatArray, arch: Architecture) -> onnx.ModelProto:
+def quickly_quantized(
+    model: onnx.ModelProto, images: FloatArray | dict[str, FloatArray], arch: Architecture
+) -> onnx.ModelProto:
     """Without the search: for claims about what becomes of a quantised network, whatever its accuracy."""
     options = QuantizeOptions(rounding=WeightRounding.NEAREST, scales=ScaleRule.LARGEST, equalise=False)
     return quantize(model, images, arch=arch, options=options).model

@@ -31,7 +31,7 @@ def images(model: onnx.ModelProto, count: int = 3) -> Images:
 def answers(model: onnx.ModelProto, given: Images) -> list[npt.NDArray[np.generic]]:
     """What ONNX Runtime computes, every operator as it is written."""
     running = session(model.SerializeToString())
-    found: list[npt.NDArray[np.generic]] = running.run(None, {running.input_name: given})
+    found: list[npt.NDArray[np.generic]] = running.run(None, {running.input_names[0]: given})
     return found
 
 

@@ -66,7 +66,7 @@ def test_lost_points_are_told_and_no_file_is_replaced(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(exploring, "compile_point", work.die_at_300_mhz)
-    monkeypatch.setattr(exploring.pipeline, "load_model", lambda path: [graph])
+    monkeypatch.setattr(exploring.pipeline, "load_model", lambda path, **_: [graph])
     table = tmp_path / "rows.csv"
     table.write_text("old")
     sweep = ["--sweep", "clock_mhz=100,300,500", "--jobs", "2", "--csv", str(table)]

@@ -56,6 +56,34 @@ class FloatNet:
         return self.rng.normal(0, 1, (count, *self.shape[1:])).astype(np.float32)
 
 
+class SequenceNet(FloatNet):
+    """Of sequences (N, C, L)."""
+
+    def __init__(self, channels: int = 4, length: int = 24, batch: int | str = "N") -> None:
+        super().__init__(seed=3)
+        self.shape = [batch, channels, length]
+
+    def conv1d(self, x: str, channels: int, outputs: int, kernel: int = 3, **attributes: Any) -> str:
+        depth = channels // attributes.get("group", 1)
+        weight = self.random(outputs, depth, kernel, scale=(depth * kernel) ** -0.5)
+        return self.add("Conv", x, weight, self.random(outputs, scale=0.1), **attributes)
+
+    def batch_norm(self, x: str, channels: int) -> str:
+        uniform = [self.const(self.rng.uniform(0.5, 2, channels)) for _ in range(2)]
+        return self.add("BatchNormalization", x, uniform[0], self.random(channels), self.random(channels), uniform[1])
+
+    def classifier(self, x: str) -> str:
+        """What a network for sequences (N, 4, L) is made of; (N, 5)."""
+        x = self.add("Relu", self.batch_norm(self.conv1d(x, 4, 8, 5, pads=[2, 2], strides=[2]), 8))
+        y = self.conv1d(x, 8, 8, pads=[2, 2], dilations=[2])
+        x = self.add("Relu", self.add("Add", y, x))
+        x = self.add("MaxPool", x, kernel_shape=[2], strides=[2])
+        x = self.conv1d(x, 8, 8, pads=[1, 1], group=8)
+        x = self.add("AveragePool", x, kernel_shape=[2], strides=[2])
+        x = self.add("Relu", self.conv1d(x, 8, 16, 1))
+        return self.gemm(self.add("ReduceMean", x, axes=[2], keepdims=0), 16, 5)
+
+
 def run(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
     """First output of ONNX Runtime, every operator as it is written."""
     options = onnxruntime.SessionOptions()

@@ -63,7 +63,7 @@ def model_digest(model: onnx.ModelProto) -> str:
 
 def array_digest(array: npt.NDArray[Any]) -> str:
     """Of its type, shape and elements."""
-    found = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
+    found = hashlib.sha256(f"{array.dtype.descr} {array.shape}\n".encode())
     found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from tvm_re2na import quantize as quantiser
+from tvm_re2na.batches import Batch
 from tvm_re2na.cache import current, keys
 from tvm_re2na.codegen.arch import Architecture
 
@@ -21,7 +20,7 @@ MODEL, REPORT = "model", "report"  # the parts of an entry
 
 def quantize(
     model: onnx.ModelProto,
-    calibration: npt.NDArray[np.float32],
+    calibration: Batch,
     arch: Architecture,
     options: quantiser.QuantizeOptions | None,
     progress: Progress,

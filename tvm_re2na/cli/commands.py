@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from tvm_re2na import pipeline, plot
-from tvm_re2na.cli import images, outputs, render
+from tvm_re2na.cli import images, inputs, outputs, render
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.workers import workers
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def quantize(options: argparse.Namespace) -> Result:
     """Float ONNX -> int8 ONNX."""
     output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.int8.onnx")
-    model = pipeline.load_model(options.model)
+    model = inputs.load_model(options)
     if pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is quantised already")
     with progress_bar() as progress:
@@ -126,7 +126,7 @@ def check(options: argparse.Namespace) -> Result:
 def compare(options: argparse.Namespace) -> Result:
     """Float CPU, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in any bit."""
     title = f"{options.model.name} on {options.data.name}"
-    return _compare(options, title, options.model, options.data, options.batch)
+    return _compare(options, title, inputs.load_model(options), options.data, options.batch)
 
 
 def explain(options: argparse.Namespace) -> Result:
@@ -147,7 +147,7 @@ def explore(options: argparse.Namespace) -> Result:
     outputs.check_figure(options.plot)
     outputs.check_writable(options.csv)
     with workers(options, jobs=None) as known, progress_bar() as progress:
-        model = pipeline.load_model(options.model)
+        model = inputs.load_model(options)
         known |= {"arch": arch, "calibration": images.calibration(options, model), "batch": options.batch}
         found = sweep_machines(model, sweep, progress=progress, **known)
     table = render.exploration_table(found)
@@ -199,29 +199,34 @@ def demo(options: argparse.Namespace) -> Result:
     with resources.as_file(resources.files("tvm_re2na") / "demo") as folder:
         options.calibration, options.calibration_limit = folder / "mnist_calibration128.npz", None
         title = "LeNet-5 on MNIST test images"
-        return _compare(options, title, folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", batch=1)
+        model = pipeline.load_model(folder / "lenet5_mnist.onnx")
+        return _compare(options, title, model, folder / "mnist_test1000.npz", batch=1)
 
 
-def _compare(options: argparse.Namespace, title: str, model: Path, data: Path, batch: int) -> Result:
+def _compare(options: argparse.Namespace, title: str, model: onnx.ModelProto, data: Path, batch: int) -> Result:
     from tvm_re2na import evaluate
 
-    proto = pipeline.load_model(model)
-    calibration = images.calibration(options, proto)
-    test = images.labelled_images(options, data, proto, calibration)
+    calibration = images.calibration(options, model)
+    test = images.labelled_images(options, data, model, calibration)
     with workers(options) as known, progress_bar() as progress:
         known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
-        result = evaluate.compare(proto, test, calibration, _arch(options), **known)
-    quantized = pipeline.is_quantized(proto)
+        result = evaluate.compare(model, test, calibration, _arch(options), **known)
+    quantized = pipeline.is_quantized(model)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)", quantized=quantized)
+    scores = pipeline.scores_name(model)
+    told = (f"accuracy is that of output '{scores}'",) if len(model.graph.output) > 1 else ()
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
-    return Result(result.to_json(), (table, *nothing), code=0 if result.bit_identical else 1)
+    return Result(
+        {**result.to_json(), "scores": scores}, (table, *told, *nothing), code=0 if result.bit_identical else 1
+    )
 
 
 def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto | None, Any, dict[str, Any]]:
     """The quantised ONNX model, None of a TFLite one, and what TVM makes of it."""
     if pipeline.is_tflite(options.model):
+        inputs.refuse_for_tflite(options)
         return None, *pipeline.import_tflite(options.model)
-    quantized = _quantized(pipeline.load_model(options.model), options, progress)
+    quantized = _quantized(inputs.load_model(options), options, progress)
     return quantized, *pipeline.import_into_tvm(quantized, options.batch)
 
 
@@ -247,7 +252,7 @@ def _dump(options: argparse.Namespace) -> Callable[[str, str], None] | None:
 def _with_scales(compiled: Compiled, model: onnx.ModelProto) -> list[Program]:
     """The programs; that of a network which is offloaded as a whole learns the scales of the network's border."""
     programs = [program for _, program in compiled.programs]
-    image = pipeline.model_input(model).image
-    if len(programs) > 1 or compiled.offloaded_macs_share < 1 or programs[0].inputs[0].shape[1:] != image:
+    feeds = [index for index in compiled.feeds[0] if index is not None]
+    if len(programs) > 1 or compiled.offloaded_macs_share < 1 or len(feeds) < len(programs[0].inputs):
         return programs
-    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_notes(model))]
+    return [dataclasses.replace(programs[0], meta=programs[0].meta | pipeline.border_notes(model, feeds))]

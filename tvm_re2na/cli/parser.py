@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tvm_re2na import __version__
+from tvm_re2na.cli.input_options import add_input_options
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.preprocessing_options import OPTIONS
 
@@ -23,7 +24,10 @@ SURVEYS = {
     "rounding": "one half added before the low bits are cut off, against truncation",
     "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
 }
-DATA_HELP = "test images: an .npz with x (and mean, std, y), or a folder with one sub-folder per class"
+DATA_HELP = (
+    "test images: an .npz with x (and mean, std, y), or with an array for each of several inputs, an .npy, or a folder with"
+    " one sub-folder per class"
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,6 +68,7 @@ def _model(
     parser.add_argument(
         "--calibration-limit", type=_positive, metavar="N", help="use at most N calibration images (all of them)"
     )
+    add_input_options(parser)
     _pixels(parser)
 
 

@@ -11,7 +11,7 @@ import onnx
 from rich.table import Table
 
 from tvm_re2na import pipeline
-from tvm_re2na.cli import images, outputs
+from tvm_re2na.cli import images, inputs, outputs
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render import facts_table, percent
@@ -30,11 +30,11 @@ def requantize(options: argparse.Namespace) -> Result:
     from tvm_re2na.prequantized.requantize import measure
 
     output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.requantized.onnx")
-    model = pipeline.load_model(options.model)
+    model = inputs.load_model(options)
     if not pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is no quantised model; `re2na quantize` takes float models")
     calibration = images.needed_calibration(options, model, "re-quantising")
-    calibration.expect_shape(pipeline.model_input(model).image)
+    calibration.expect_shape(pipeline.sample_of(model))
     data = images.labelled_images(options, options.data, model, calibration) if options.data else calibration
     data.expect_labels(pipeline.classes(model))  # the cost counts calibration's, too
     arch = Architecture.from_toml(options.arch) if options.arch else Architecture()

@@ -8,8 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tvm_re2na import pipeline
-from tvm_re2na.cli import images, render_survey
+from tvm_re2na.cli import images, inputs, render_survey
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.outputs import check_figure, written
@@ -37,7 +36,7 @@ def survey(options: argparse.Namespace) -> Result:
     check_figure(options.plot)
     if options.bits is not None and options.kind not in WIDTH_KINDS:
         raise UsageError(f"--bits: `survey {options.kind}` has no widths; {' and '.join(WIDTH_KINDS)} have")
-    model = pipeline.load_model(options.model)
+    model = inputs.load_model(options)
     calibration = images.needed_calibration(options, model, "a survey")
     test = images.labelled_images(options, options.data, model, calibration)
     known: dict[str, Any] = {"arch": Architecture.from_toml(options.arch) if options.arch else None}

@@ -23,6 +23,7 @@ from tvm_re2na.exploration.point import FIGURES, compile_point
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
 from tvm_re2na.identity import identity
 from tvm_re2na.model_file import ModelSource
+from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.parallel.journal import Journal, open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, Lost, run_shards
@@ -65,6 +66,7 @@ def explore(
     *,
     arch: Architecture | None = None,
     calibration: DataSource | None = None,
+    input_shape: InputShape | None = None,
     batch: int = 1,
     jobs: int | None = None,
     resume: str | os.PathLike[str] | None = None,
@@ -72,18 +74,18 @@ def explore(
 ) -> Exploration:
     """Compile and time a network for every machine of a grid.
 
-    `model` is an ONNX model (a float one needs `calibration`), or graphs that were lowered already. `sweep` maps fields of the
-    architecture to lists of values; all other fields are those of `arch`. The points run on `executor`, which may be any
-    `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in `jobs` processes of this machine
-    (as many as it has CPUs; one is this process). A script that uses the default needs `if __name__ == "__main__":`. Points that
-    are finished are noted in the file `resume`, and not done again.
+    `model` is an ONNX model (a float one needs `calibration`; `input_shape` as of `load_model`), or graphs that were lowered
+    already. `sweep` maps fields of the architecture to lists of values; all other fields are those of `arch`. The points run on
+    `executor`, which may be any `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in
+    `jobs` processes of this machine (as many as it has CPUs; one is this process). A script that uses the default needs `if
+    __name__ == "__main__":`. Points that are finished are noted in the file `resume`, and not done again.
 
     Raises SweepError, ModelError, DataError, QuantizeError, JournalError; a point that cannot be compiled, or that three workers
     were lost with, is a row with its `error`.
     """
     base = arch or Architecture()
     points = make_grid(sweep, base)
-    source = pipeline.load_model(model) if isinstance(model, str | os.PathLike) else model
+    source = pipeline.opened(model, input_shape) if isinstance(model, str | os.PathLike | onnx.ModelProto) else model
     if calibration is not None and isinstance(source, onnx.ModelProto):
         calibration = pipeline.calibration_images(calibration, source)
     machines = [index for index, point in enumerate(points) if point.arch is not None]

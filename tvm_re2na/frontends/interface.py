@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import Batch
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.offload.explanation import Explanation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
 Params: TypeAlias = dict[str, Any]
 Dump: TypeAlias = Callable[[str, str], None]
-Runner: TypeAlias = Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]
+Runner: TypeAlias = Callable[[Batch], list[npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,20 @@ class Built:
     offloaded_macs_share: float = 0.0
 
     def executor(self) -> Runner:
-        """A function that runs one batch of float images and returns all outputs."""
+        """A function that runs one batch, float32 (n, ...) or records of several inputs, and returns all outputs."""
         return self.open(self.library)
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them."""
+    """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them.
+
+    `feeds`: for each program and each of its inputs the number of the network's input that it is made of; None of what is computed.
+    """
 
     programs: tuple[tuple[str, Program], ...]
     offloaded_macs_share: float
+    feeds: tuple[tuple[int | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ def needs_folding(model: onnx.ModelProto) -> bool:
     if {value.name for value in graph.input} & {value.name for value in graph.output}:
         return True
     shown = [value.name for value in graph.input]
+    if any(len(value.type.tensor_type.shape.dim) == 3 for value in graph.input):
+        return True
     constants = {item.name: item for item in graph.initializer if item.name not in shown}
     return any(_node_needs(node, constants) for node in graph.node)
 
@@ -61,6 +63,8 @@ def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) ->
         (item.name == "auto_pad" and item.s != b"NOTSET") or (item.name == "ceil_mode" and item.i)
         for item in node.attribute
     ):
+        return True
+    if any(item.name == "kernel_shape" and len(item.ints) == 1 for item in node.attribute):
         return True
     if node.op_type == "Clip":
         return any(_infinite(constants[name]) for name in node.input[1:] if name in constants)

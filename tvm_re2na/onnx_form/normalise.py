@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import onnx
 
+from tvm_re2na.onnx_form.inputs import Constants, InputShape, with_constants, with_input_shapes
 from tvm_re2na.onnx_form.names import unique_names
 from tvm_re2na.onnx_form.needed import is_quantised, needs_folding
 from tvm_re2na.onnx_form.scales import plain_scales
 
-Shapes = Mapping[str, Sequence[int]]
 
-
-def normalise(model: onnx.ModelProto, input_shapes: Shapes | None = None) -> onnx.ModelProto:
+def normalise(
+    model: onnx.ModelProto, input_shape: InputShape | None = None, constants: Constants | None = None
+) -> onnx.ModelProto:
     """A model of the same function in fewer forms; the model itself where it has that form already, which most files do.
 
-    `input_shapes`: sizes of inputs that the file leaves open. `model` has passed `model_file.check_model`. One that holds quantised
-    operators keeps its operators and integers, and one that ONNX Runtime refuses all but its names.
+    `input_shape`: sizes of inputs that the file leaves open. `constants`: inputs that are none any more. `model` has passed
+    `model_file.check_model`. One that holds quantised operators keeps its operators and integers, and one that ONNX Runtime refuses
+    all but its names. Raises ModelError for inputs that cannot be as asked.
     """
     quantised = is_quantised(model)
     model = unique_names(model, tensors_too=not quantised)  # a model of our own has tensors of such names
-    if input_shapes:
-        model = _with_inputs(model, input_shapes)
+    if constants:
+        model = with_constants(model, constants)
+    if input_shape:
+        model = with_input_shapes(model, input_shape)
     if quantised:
         return plain_scales(model)
     if not needs_folding(model):
@@ -30,12 +32,3 @@ def normalise(model: onnx.ModelProto, input_shapes: Shapes | None = None) -> onn
     from tvm_re2na.onnx_form.steps import bring_into_form  # loads a library, which takes seconds
 
     return bring_into_form(model)
-
-
-def _with_inputs(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    for value in changed.graph.input:
-        for dimension, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
-            dimension.dim_value = size
-    return changed

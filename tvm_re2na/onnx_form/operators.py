@@ -45,14 +45,18 @@ def _clip(node: ir.Node) -> None:
 
 
 def _mean(node: ir.Node) -> None:
-    """Over rows and columns: the pooling, and what drops these two."""
+    """Over rows and columns, or over a sequence: the pooling, and what drops these axes."""
     value = node.inputs[0]
     rank = number_of_axes(value)
     axes = constant(node, 1) if len(node.inputs) > 1 else attribute(node, "axes")
-    if value is None or rank != 4 or axes is None or sorted(int(axis) % 4 for axis in np.ravel(axes)) != [2, 3]:
+    if value is None or rank not in (3, 4) or axes is None:
+        return
+    if sorted(int(axis) % rank for axis in np.ravel(axes)) != list(range(2, rank)):
         return
     if not attribute(node, "keepdims", 1):
-        pool = insert_before(node, "GlobalAveragePool", f"{node.name}.pool", value, [*sizes(value)[:2], 1, 1])
+        pool = insert_before(
+            node, "GlobalAveragePool", f"{node.name}.pool", value, [*sizes(value)[:2], *[1] * (rank - 2)]
+        )
         name, node.name = node.name, f"{node.name}.flatten"
         pool.name = name  # the mean is what the user's node computes
         node.replace_input_with(0, pool.outputs[0])
@@ -90,7 +94,7 @@ def _gemm(node: ir.Node) -> None:
     made = np.broadcast_to(bias * np.float32(attribute(node, "beta", 1.0)), (len(bias), int(columns)))
     node.resize_inputs(2)
     node.attributes.pop("beta", None)
-    insert_after(node, "Add", f"{node.name}.rows", made.astype(bias.dtype))
+    insert_after(node, "Add", f"{node.name}.rows", made.astype(bias.dtype), sizes(node.outputs[0]))
 
 
 RULES: dict[str, Callable[[ir.Node], None]] = {

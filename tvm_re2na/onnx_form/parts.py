@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,17 +55,25 @@ def insert_before(node: ir.Node, op: str, name: str, given: ir.Value, shape: Seq
     return made
 
 
-def insert_after(node: ir.Node, op: str, name: str, operand: Array) -> None:
-    """`op` of the node's result and a constant, in the place of the result."""
+def insert_after(
+    node: ir.Node,
+    op: str,
+    name: str,
+    operand: Array,
+    shape: Sequence[int | None],
+    readers: Collection[ir.Usage] | None = None,
+) -> None:
+    """`op` of the node's result and a constant, in the place of the result: for its `readers`, all by default, and as the graph's
+    output."""
     result = node.outputs[0]
     other = new_constant(node, f"{name}.operand", operand)
+    uses = list(result.uses()) if readers is None else readers
     made = ir.Node("", op, [result, other], name=name)
-    made.outputs[0].type, made.outputs[0].shape = result.type, result.shape
+    made.outputs[0].type, made.outputs[0].shape = result.type, ir.Shape(shape)
     made.outputs[0].name, result.name = result.name, f"{name}.before"
     graph = _graph(node)
-    for use in list(result.uses()):
-        if use.node is not made:
-            use.node.replace_input_with(use.idx, made.outputs[0])
+    for use in uses:
+        use.node.replace_input_with(use.idx, made.outputs[0])
     for index, output in enumerate(graph.outputs):
         if output is result:
             graph.outputs[index] = made.outputs[0]

@@ -9,6 +9,7 @@ from tvm_re2na.model_error import ModelError
 from tvm_re2na.onnx_form.folding import clean, fold, forget_shapes
 from tvm_re2na.onnx_form.names import name_all, outputs_apart
 from tvm_re2na.onnx_form.needed import HIGHEST_OPSET, LOWEST_OPSET, opset_of
+from tvm_re2na.onnx_form.one_dimension import sequences_to_images
 from tvm_re2na.onnx_form.open_batch import settle_shapes
 from tvm_re2na.onnx_form.operators import rewrite
 from tvm_re2na.onnx_form.windows import drop_window_in_padding
@@ -40,6 +41,8 @@ def _changed(model: onnx.ModelProto) -> onnx.ModelProto:
         fold(graph)
     settle_shapes(graph)
     rewrite(graph)
+    sequences_to_images(graph)
+    rewrite(graph)  # padding beside pooling is known of images
     clean(graph)
     proto: onnx.ModelProto = ir.to_proto(graph)
     proto.graph.ClearField("value_info")

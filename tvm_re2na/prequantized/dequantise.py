@@ -49,7 +49,7 @@ def dequantise(model: onnx.ModelProto) -> DequantisedModel:
 
 def _free_names(net: Net, reader: Reader) -> None:
     """Inner tensors lose their dots: the quantiser adds suffixes to names, and may have made this model."""
-    border = {net.input_name, *net.output_names}
+    border = {*net.input_names, *net.output_names}
     plain = {name: name.replace(".", "_") for node in net.nodes for name in node.outputs if name not in border}
     taken = border | set(net.constants)
     for name, wanted in list(plain.items()):
@@ -73,7 +73,7 @@ def _keep_output_names(net: Net, reader: Reader) -> None:
         tensor = reader.now(output)
         if tensor == output:
             continue
-        if tensor == net.input_name or tensor in net.output_names:
+        if tensor in net.input_names or tensor in net.output_names:
             net.nodes.append(Node("Identity", f"{output}.identity", [tensor], [output]))
             continue
         for node in net.nodes:

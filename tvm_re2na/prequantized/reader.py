@@ -73,7 +73,7 @@ class Reader:
 
     def saturated(self, raw: str, result: str, how: Encoding) -> str:
         """The tensor that keeps to the range of an encoding: `raw` itself where it does already."""
-        if raw == self.net.input_name or not how.per_tensor:
+        if raw in self.net.input_names or not how.per_tensor:
             return raw
         old, new = self.ranges.get(raw, (-math.inf, math.inf)), how.bounds
         if new[0] <= old[0] and old[1] <= new[1]:

@@ -13,7 +13,7 @@ import onnx
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.float_runner import float_runner
-from tvm_re2na.model_file import dimensions
+from tvm_re2na.model_file import dimensions, scores_of
 from tvm_re2na.prequantized.dequantise import DequantisedModel, dequantise
 from tvm_re2na.prequantized.encoding import Encoding
 from tvm_re2na.prequantized.exactness import LayerEncodings, is_exact, overflowing
@@ -92,11 +92,11 @@ def _differs(before: Encoding | None, after: Encoding | None) -> bool:
 
 def _cost(given: onnx.ModelProto, made: onnx.ModelProto, data: Dataset, progress: Progress) -> RequantizationCost:
     runners = [float_runner(given), float_runner(made)]
-    fixed = dimensions(given.graph.input[0])[0]
+    fixed, scores = dimensions(given.graph.input[0])[0], scores_of(given)
     agreed, done, signal, noise, hits = 0, 0, 0.0, 0.0, np.zeros((2, 2), np.int64)
     for count, images in data.batches(fixed or 64):
         progress("measuring the cost", done, len(data))
-        outputs = [run(images)[0][:count].reshape(count, -1).astype(np.float64) for run in runners]
+        outputs = [run(images)[scores][:count].reshape(count, -1).astype(np.float64) for run in runners]
         agreed += int((outputs[0].argmax(1) == outputs[1].argmax(1)).sum())
         signal += float((outputs[0] ** 2).sum())
         noise += float(((outputs[0] - outputs[1]) ** 2).sum())

@@ -43,8 +43,9 @@ class _Emitter:
 
     def run(self) -> Net:
         net = self.net
-        if net.input_name in self.group_of:
-            self._quantise(self._saturated(net.input_name, net.input_name), net.input_name)
+        for name in net.input_names:
+            if name in self.group_of:
+                self._quantise(self._saturated(name, name), name)
         for node in net.nodes:
             self._node(node)
         net.nodes = self.nodes

@@ -28,12 +28,9 @@ def fold(net: Net) -> None:
 
 def is_linear(net: Net, node: Node) -> bool:
     """Whether the node is a Conv or Gemm in the normal form."""
-    return (
-        node.op in ("Conv", "Gemm")
-        and not node.domain
-        and net.constant(node, 1) is not None
-        and _bias_is_constant(net, node)
-    )
+    weight = net.constant(node, 1)
+    axes = {"Conv": 4, "Gemm": 2}.get(node.op)  # of the weight; others convolve what is no image
+    return not node.domain and weight is not None and weight.ndim == axes and _bias_is_constant(net, node)
 
 
 def _bias_is_constant(net: Net, node: Node) -> bool:
@@ -47,7 +44,7 @@ def _drop_passing(net: Net) -> None:
         if node.inputs[0] in net.constants:
             net.constants[node.output] = net.constants[node.inputs[0]]
             net.nodes.remove(node)
-        elif node.output not in net.output_names or node.inputs[0] not in (net.input_name, *net.output_names):
+        elif node.output not in net.output_names or node.inputs[0] not in (*net.input_names, *net.output_names):
             net.remove(node)
 
 

@@ -112,8 +112,8 @@ def _data_inputs(net: Net, node: Node) -> list[str]:
 
 
 def _reached(net: Net) -> set[str]:
-    """The tensors of numbers that depend on the model's input; what depends on constants alone is no activation."""
-    found = {net.input_name}
+    """The tensors of numbers that depend on the model's inputs; what depends on constants alone is no activation."""
+    found = set(net.input_names)
     for node in net.nodes:
         if not found.isdisjoint(node.inputs):
             found.update(name for name in node.outputs if name not in net.integers)

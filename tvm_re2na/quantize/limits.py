@@ -20,14 +20,14 @@ MOST_BYTES = 2**30  # of all tensors of one run, which are held at once; of one 
 
 def image_bytes(net: Net) -> int:
     """Of all tensors together, for one image, as far as their shapes are known."""
-    batch = net.shapes[net.input_name][0] or 1
+    batch = net.batch or 1
     sizes = (math.prod(size for size in shape if size) for shape in net.shapes.values())
     return sum(sizes) * np.dtype(np.float32).itemsize // batch
 
 
 def check_size(net: Net) -> None:
     """Raises QuantizeError for a network whose tensors take more than MOST_BYTES."""
-    batch = net.shapes[net.input_name][0] or 1
+    batch = net.batch or 1
     total = image_bytes(net) * batch
     if total > MOST_BYTES:
         raise QuantizeError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from tvm_re2na.batches import Batch, join_inputs
 from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.model_file import checked, read_model
+from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.limits import check_size
@@ -21,18 +23,21 @@ from tvm_re2na.quantize.net import Net, from_onnx
 LOWEST_OPSET = 13
 HIGHEST_OPSET = 21
 
-Calibration = npt.NDArray[np.float32]
+Calibration: TypeAlias = Batch  # float32, finite, of the shape that the model takes
 
 
-def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
-    """A checked ONNX model. Raises QuantizeError for a file that is none, OSError for one that cannot be read."""
+def load_model(
+    model: onnx.ModelProto | str | os.PathLike[str], input_shape: InputShape | None = None
+) -> onnx.ModelProto:
+    """A checked ONNX model, its inputs of these sizes. Raises QuantizeError for a file that is none, or cannot have them, OSError
+    for one that cannot be read."""
     if not isinstance(model, onnx.ModelProto):
         path = Path(model)
         if not path.is_file():
             raise QuantizeError(f"{path}: no such file")
-        model = _as_quantize_error(read_model, path)
+        model = _as_quantize_error(read_model, path, input_shape)
     else:
-        model = _as_quantize_error(checked, model)
+        model = _as_quantize_error(checked, model, input_shape)
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < LOWEST_OPSET:
         try:
@@ -44,23 +49,19 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelPro
     return model
 
 
-def _as_quantize_error(check: Callable[[Any], Any], given: Any) -> Any:
+def _as_quantize_error(check: Callable[..., Any], *given: Any) -> Any:
     try:
-        return check(given)
+        return check(*given)
     except ModelError as error:
         raise QuantizeError(str(error)) from error
 
 
-def load_net(model: onnx.ModelProto | str | os.PathLike[str]) -> Net:
-    """The model as a Net with one float32 image input and finite weights; raises QuantizeError."""
-    proto = load_model(model)
+def load_net(model: onnx.ModelProto | str | os.PathLike[str], input_shape: InputShape | None = None) -> Net:
+    """The model as a Net with float32 inputs and finite weights; raises QuantizeError."""
+    proto = load_model(model, input_shape)
     session(proto.SerializeToString())  # before onnx infers shapes, which reads out of bounds where ranks do not fit
     net = from_onnx(proto)
-    if len(net.inputs) != 1:
-        raise QuantizeError(f"the model has {len(net.inputs)} inputs, the quantiser takes one")
-    element = net.inputs[0].type.tensor_type.elem_type
-    if element != onnx.TensorProto.FLOAT:
-        raise QuantizeError(f"input {net.input_name} is {onnx.TensorProto.DataType.Name(element)}, expected FLOAT")
+    _check_inputs(net)
     check_size(net)
     for name, value in net.constants.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
@@ -69,20 +70,64 @@ def load_net(model: onnx.ModelProto | str | os.PathLike[str]) -> Net:
     return net
 
 
-def check_calibration(calibration: npt.NDArray[np.generic], net: Net) -> Calibration:
-    """Calibration images as float32 of the model's input shape; raises QuantizeError naming shape, type or value."""
+def _check_inputs(net: Net) -> None:
+    if not net.inputs:
+        raise QuantizeError("the model has no inputs, expected one at least")
+    for value in net.inputs:
+        element = value.type.tensor_type.elem_type
+        if element != onnx.TensorProto.FLOAT:
+            raise QuantizeError(f"input {value.name} is {onnx.TensorProto.DataType.Name(element)}, expected FLOAT")
+        if not net.shapes[value.name]:
+            raise QuantizeError(f"input {value.name} is one number, expected a batch")
+    batches = {name: size for name in net.input_names if (size := net.shapes[name][0]) is not None}
+    if len(set(batches.values())) > 1:
+        told = ", ".join(f"{name} {size}" for name, size in batches.items())
+        raise QuantizeError(f"the inputs have different batches: {told}")
+
+
+def check_calibration(calibration: Batch | Mapping[str, npt.NDArray[np.generic]], net: Net) -> Batch:
+    """Calibration images as float32 of the model's input shape, of several inputs as records; raises QuantizeError naming the
+    input, its shape, type or value."""
+    if len(net.inputs) == 1 and isinstance(calibration, np.ndarray) and calibration.dtype.names is None:
+        return _checked(calibration, net, net.input_name, "calibration data")
+    given = _by_input(calibration, net)
+    arrays = {name: _checked(given[name], net, name, f"calibration data: {name}") for name in net.input_names}
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) > 1:
+        raise QuantizeError(
+            f"calibration data has {' and '.join(map(str, sorted(counts)))} arrays, one of each input is needed"
+        )
+    return join_inputs(arrays) if len(arrays) > 1 else arrays[net.input_name]
+
+
+def _by_input(calibration: Any, net: Net) -> Mapping[str, Any]:
+    names = list(calibration) if isinstance(calibration, Mapping) else None
+    if isinstance(calibration, np.ndarray) and calibration.dtype.names is not None:
+        names = list(calibration.dtype.names)
+    if names is None:
+        told = f"{len(net.inputs)} inputs ({', '.join(net.input_names)})"
+        raise QuantizeError(
+            f"calibration data is one array, the model has {told}: an array for each is needed, by its name"
+        )
+    if set(names) != set(net.input_names):
+        told = ", ".join(net.input_names)
+        raise QuantizeError(f"calibration data is of {', '.join(names) or 'nothing'}, the model's inputs are {told}")
+    return {name: calibration[name] for name in names}
+
+
+def _checked(calibration: Any, net: Net, name: str, what: str) -> Calibration:
     if not isinstance(calibration, np.ndarray) or calibration.dtype.kind != "f":
         kind = getattr(calibration, "dtype", type(calibration).__name__)
-        raise QuantizeError(f"calibration data is {kind}, expected a float32 array, normalised as the network's input")
-    expected = net.shapes[net.input_name]
+        raise QuantizeError(f"{what} is {kind}, expected a float32 array, normalised as the network's input")
+    expected = net.shapes[name]
     fits = calibration.ndim == len(expected) and all(
         want is None or want == have for want, have in zip(expected[1:], calibration.shape[1:], strict=True)
     )
     if not fits:
         wanted = ("N", *("?" if size is None else size for size in expected[1:]))
-        raise QuantizeError(f"calibration data has shape {calibration.shape}, the model takes {wanted}")
+        raise QuantizeError(f"{what} has shape {calibration.shape}, the model takes {wanted}")
     if len(calibration) == 0:
-        raise QuantizeError("calibration data is empty, at least 1 image is needed")
+        raise QuantizeError(f"{what} is empty, at least 1 image is needed")
     if not np.isfinite(calibration).all():
-        raise QuantizeError(f"calibration data: {int((~np.isfinite(calibration)).sum())} values are NaN or infinite")
+        raise QuantizeError(f"{what}: {int((~np.isfinite(calibration)).sum())} values are NaN or infinite")
     return calibration.astype(np.float32, copy=False)

@@ -57,8 +57,18 @@ class Net:
         return [value.name for value in self.outputs]
 
     @property
+    def input_names(self) -> list[str]:
+        return [value.name for value in self.inputs]
+
+    @property
     def input_name(self) -> str:
-        return str(self.inputs[0].name)
+        """Of a network with one input."""
+        return self.input_names[0]
+
+    @property
+    def batch(self) -> int | None:
+        """What the file fixes; None where it is open."""
+        return next((size for name in self.input_names if (size := self.shapes[name][0]) is not None), None)
 
     def consumers(self, tensor: str) -> list[Node]:
         return [node for node in self.nodes if tensor in node.inputs]
@@ -101,8 +111,8 @@ class Net:
             self.shapes[new] = self.shapes[old]
 
     def activations(self) -> Iterator[str]:
-        """Every tensor that is computed, the input first."""
-        yield self.input_name
+        """Every tensor that is computed, the inputs first."""
+        yield from self.input_names
         for node in self.nodes:
             yield from (name for name in node.outputs if name)
 
@@ -139,7 +149,7 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
         onnx.helper.make_node(node.op, node.inputs, node.outputs, node.name, domain=node.domain, **node.attributes)
         for node in net.nodes
     ]
-    declared = set(net.output_names) | {net.input_name}
+    declared = {*net.output_names, *net.input_names}
     observed = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         for name in extra_outputs or []

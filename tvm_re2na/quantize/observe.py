@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import by_name
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.progress import Progress
 from tvm_re2na.quantize.limits import MOST_BYTES, check_values, image_bytes
@@ -43,12 +44,12 @@ def observe(
 ) -> Iterator[TensorValues]:
     """Values of the named tensors, one dictionary per batch of images; `fast`: see `session`."""
     running = session(to_onnx(net, names).SerializeToString(), fast=fast)
-    computed = [name for name in names if name != net.input_name]
+    computed = [name for name in names if name not in net.input_names]
     for start, batch in batches(net, images):
-        values = dict(zip(computed, running.run(computed, {net.input_name: batch}), strict=True))
-        if net.input_name in names:
-            values[net.input_name] = batch
-        yield values
+        given = by_name(batch, net.input_names)
+        values = running.run(computed, given) if computed else []  # of no names, ONNX Runtime would compute all outputs
+        found = dict(zip(computed, values, strict=True))
+        yield {name: given[name] if name in given else found[name] for name in names}
         progress(stage, min(start + len(batch), len(images)), len(images))
 
 
@@ -56,16 +57,16 @@ def check_runs(net: Net, images: Calibration) -> None:
     """Raises ModelError unless ONNX Runtime computes the first batch: whatever does not fit together is told by it, and none of the
     passes that come after needs to look."""
     running = session(to_onnx(net).SerializeToString())
-    running.run(None, {net.input_name: next(batches(net, images[: batch_size(net, images)]))[1]})
+    first = next(batches(net, images[: batch_size(net, images)]))[1]
+    running.run(None, by_name(first, net.input_names))
 
 
 def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
     """Batches of the size that the model asks for, or of a convenient one; a short last batch repeats its last image."""
-    fixed = net.shapes[net.input_name][0]
     size = batch_size(net, images)
     for start in range(0, len(images), size):
         batch = images[start : start + size]
-        if fixed and len(batch) < size:
+        if net.batch and len(batch) < size:
             batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
         yield start, batch
 
@@ -73,7 +74,7 @@ def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
 def batch_size(net: Net, images: Calibration) -> int:
     """At most what MOST_BYTES of tensors allow."""
     most = min(LARGEST_BATCH, BATCH_BYTES // (images[:1].nbytes * 8), MOST_BYTES // max(1, image_bytes(net)))
-    return net.shapes[net.input_name][0] or max(1, most)
+    return net.batch or max(1, most)
 
 
 def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:

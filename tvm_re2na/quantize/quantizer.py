@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,10 @@ import numpy.typing as npt
 import onnx
 from threadpoolctl import threadpool_limits
 
+from tvm_re2na.batches import Batch
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize.accumulators import carry_bits, worst_case
 from tvm_re2na.quantize.emit import emit
@@ -48,21 +51,24 @@ class QuantizedModel:
 
 def quantize(
     model: onnx.ModelProto | str | os.PathLike[str],
-    calibration: npt.NDArray[np.float32],
+    calibration: Batch | Mapping[str, npt.NDArray[np.float32]],
     *,
     arch: Architecture | None = None,
     options: QuantizeOptions | None = None,
+    input_shape: InputShape | None = None,
     progress: Progress | None = None,
 ) -> QuantizedModel:
     """Quantise a float ONNX model to the machine's integers with power-of-two per-tensor scales and zero point 0.
 
-    `calibration` is float32 (N, C, H, W), normalised as the network's input. On these images no accumulator of the result
-    overflows, and each keeps `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in
-    float. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data or options that cannot be
-    used, ModelError (which that is, too) where ONNX Runtime cannot run the model.
+    `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several
+    inputs an array for each, by its name. On these images no accumulator of the result overflows, and each keeps
+    `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in float. `input_shape`:
+    sizes of the input that the model leaves open, by the inputs' names where there are several. `progress(stage, done, total)`
+    is called along the way. Raises QuantizeError for a model, data or options that cannot be used, ModelError (which that is,
+    too) where ONNX Runtime cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
-    found = decide(load_net(model), calibration, arch, options, progress)
+    found = decide(load_net(model, input_shape), calibration, arch, options, progress)
     return QuantizedModel(to_onnx(emit(found.net, found.plan)), found.report)
 
 
@@ -77,7 +83,7 @@ class Decision:
 
 def decide(
     net: Net,
-    calibration: npt.NDArray[np.float32],
+    calibration: Batch | Mapping[str, npt.NDArray[np.float32]],
     arch: Architecture,
     options: QuantizeOptions,
     progress: Progress | None = None,
@@ -90,7 +96,7 @@ def decide(
 
 def _decide(
     net: Net,
-    calibration: npt.NDArray[np.float32],
+    calibration: Batch | Mapping[str, npt.NDArray[np.float32]],
     arch: Architecture,
     options: QuantizeOptions,
     report: Progress,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from tvm_re2na.batches import by_name
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.emit import emit, int8_name
 from tvm_re2na.quantize.load import Calibration
@@ -26,7 +27,7 @@ class Segments:
         self.net = net
         self.plan = plan
         self.images = images
-        self._known: dict[str, npt.NDArray[np.generic]] = {net.input_name: images}
+        self._known: dict[str, npt.NDArray[np.generic]] = {**by_name(images, net.input_names)}
 
     def value(self, tensor: str, later: Collection[str]) -> Int8Array:
         """int8 (N, ...); whatever the tensors in `later` do not need any more is forgotten."""

@@ -5,9 +5,8 @@ The CPU is left out: that Re²Na gives its bits is what `compare` shows and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,9 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataSource
 from tvm_re2na.dataset import Dataset
 from tvm_re2na.evaluate import count_hits, float_runner
+from tvm_re2na.float_runner import BatchRunner
 from tvm_re2na.model_error import ModelError
+from tvm_re2na.model_file import scores_of
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 from tvm_re2na.runtime import library
@@ -40,7 +41,12 @@ class SurveyedModel:
 
     @property
     def batch(self) -> int:
-        return pipeline.model_input(self.model).batch or min(BATCH, len(self.images))
+        return pipeline.batch_of(self.model) or min(BATCH, len(self.images))
+
+    @property
+    def scores(self) -> int:
+        """The number of the output that tells the classes apart."""
+        return scores_of(self.model)
 
     @property
     def top1(self) -> float | None:
@@ -66,15 +72,15 @@ class SurveyedModel:
         return pipeline.quantize(self.model, self.calibration, arch, options=options)
 
     def on_cpu(self, model: onnx.ModelProto, stage: str) -> Outputs:
-        """The model's first output in ONNX Runtime, (N, classes)."""
-        return _collect(float_runner(model), self.images, self.batch, stage, self.progress)
+        """The model's scores in ONNX Runtime, (N, classes)."""
+        return _collect(float_runner(model), self.scores, self.images, self.batch, stage, self.progress)
 
     def on_re2na(self, model: onnx.ModelProto, arch: Architecture, stage: str) -> tuple[Outputs, int]:
-        """The model's first output on the simulator, (N, classes), and how many accumulators overflowed."""
+        """The model's scores on the simulator, (N, classes), and how many accumulators overflowed."""
         mod, params = pipeline.import_into_tvm(model, self.batch)
         built = pipeline.build_for_re2na(mod, params, arch)
         library.bridge_reset()
-        outputs = _collect(built.executor(), self.images, self.batch, stage, self.progress)
+        outputs = _collect(built.executor(), self.scores, self.images, self.batch, stage, self.progress)
         return outputs, library.bridge_totals()["overflows"]
 
 
@@ -85,15 +91,16 @@ def open_surveyed_model(
     if pipeline.is_quantized(model):
         raise ModelError("a survey quantises the model itself: it needs the float one")
     known = pipeline.calibration_images(calibration, model)
-    known.expect_shape(pipeline.model_input(model).image)
+    known.expect_shape(pipeline.sample_of(model))
     data = pipeline.images_for(images, model, known)
-    batch = pipeline.model_input(model).batch or min(BATCH, len(data))
-    outputs = _collect(float_runner(model), data, batch, "float model", progress)
+    batch = pipeline.batch_of(model) or min(BATCH, len(data))
+    outputs = _collect(float_runner(model), scores_of(model), data, batch, "float model", progress)
     return SurveyedModel(model, data, known, outputs, progress)
 
 
 def _collect(
-    run: Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]],
+    run: BatchRunner,
+    scores: int,
     images: Dataset,
     batch: int,
     stage: str,
@@ -102,7 +109,7 @@ def _collect(
     parts: list[Outputs] = []
     done = 0
     for count, values in images.batches(batch):
-        parts.append(np.array(run(values)[0][:count], np.float32).reshape(count, -1))
+        parts.append(np.array(run(values)[scores][:count], np.float32).reshape(count, -1))
         done += count
         progress(stage, done, len(images))
     return np.concatenate(parts)

@@ -29,6 +29,9 @@ class Steps(Protocol):
     def offloaded_functions(self, mod: Module) -> Iterable[tuple[str, Any]]:
         """(symbol, function) of everything Re²Na executes."""
 
+    def feeds_of(self, mod: Module, symbol: str) -> tuple[int | None, ...]:
+        """For each parameter of such a function the number of the network's input that it is made of."""
+
     def architecture_of(self, function: Any) -> Architecture:
         """The machine that a function was cut for."""
 
@@ -45,7 +48,8 @@ class Jobs:
         """As of `interface.Session`."""
         partitioned = self.steps.partition(mod, params, arch)
         programs = tuple(self.programs(partitioned, dump).items())
-        return Compiled(programs, self.offloaded_macs_share(partitioned.module))
+        feeds = tuple(self.steps.feeds_of(partitioned.module, symbol) for symbol, _ in programs)
+        return Compiled(programs, self.offloaded_macs_share(partitioned.module), feeds)
 
     def programs(self, partitioned: Partitioned, dump: Dump | None = None) -> dict[str, Program]:
         """Of every function for Re²Na, by its symbol; raises CompileError where the machine is too small."""

@@ -16,6 +16,7 @@ from tvm_re2na.codegen.offload.explanation import Explanation, kept
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.codegen.offload.rules import Rejection
+from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
 from tvm_re2na.frontends.relax.describe import describe
@@ -200,6 +201,21 @@ def _on_cpu(found: Found, rejections: Stays, target: tvm.target.Target | None) -
     for variable, function in (kernels.functions if kernels is not None else {}).items():
         mod.update_func(variable, function)
     return mod
+
+
+def feeds_of(mod: tvm.IRModule, symbol: str) -> tuple[int | None, ...]:
+    """As of the front end for Relay."""
+    main = mod["main"]
+    values = dict(bindings_of(main))
+
+    def operand(expr: Any) -> Any:
+        value = value_of(expr, values)
+        if isinstance(value, tvm.ir.Call) and value.args:
+            return value.args[0]
+        return None if value is expr else value
+
+    calls = [value for value in values.values() if (variable := called(value)) and str(variable.name_hint) == symbol]
+    return tuple(origin_of(argument, list(main.params), operand) for argument in calls[0].args)
 
 
 def _global_variable(name: str, function: relax.Function) -> tvm.ir.GlobalVar:

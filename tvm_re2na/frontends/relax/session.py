@@ -9,13 +9,13 @@ import traceback
 from contextlib import redirect_stdout
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
+from tvm_re2na.batches import Batch, arrays_of
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.frontends.common.errors import simulator_errors
 from tvm_re2na.frontends.common.programs import compiled_before
@@ -65,9 +65,9 @@ def open_library(library: Any) -> Runner:
     """Runs what `tvm.compile` made, in the virtual machine."""
     machine = relax.VirtualMachine(library, tvm.cpu())
 
-    def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    def run(batch: Batch) -> list[npt.NDArray[Any]]:
         with simulator_errors():
-            result = machine["main"](tvm.runtime.tensor(np.ascontiguousarray(images)))
+            result = machine["main"](*map(tvm.runtime.tensor, arrays_of(batch)))
         return [output.numpy() for output in ([result] if hasattr(result, "numpy") else result)]
 
     return run

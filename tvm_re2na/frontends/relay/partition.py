@@ -12,6 +12,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
 from tvm_re2na.frontends.relay.describe import describe, parts_of
@@ -137,6 +138,22 @@ def inline_composites(expr: relay.Expr) -> relay.Expr:
 def architecture_of(function: relay.Function) -> Architecture:
     """The machine that `partition_for_re2na` cut this function for."""
     return machine_of(str(function.attrs.get(ARCH_ATTR) or "") if function.attrs else "")
+
+
+def feeds_of(mod: tvm.IRModule, symbol: str) -> tuple[int | None, ...]:
+    """For each parameter of an offloaded function the number of main's parameter that it is made of; None of what is computed."""
+    calls: list[relay.Call] = []
+
+    def visit(expr: relay.Expr) -> None:
+        if isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar) and expr.op.name_hint == symbol:
+            calls.append(expr)
+
+    relay.analysis.post_order_visit(mod["main"].body, visit)
+    return tuple(origin_of(arg, list(mod["main"].params), _operand) for arg in calls[0].args)
+
+
+def _operand(expr: relay.Expr) -> relay.Expr | None:
+    return expr.args[0] if isinstance(expr, relay.Call) and expr.args else None
 
 
 def _is_worthwhile(function: relay.Function) -> bool:

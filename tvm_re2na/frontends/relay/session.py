@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 import tvm
@@ -16,6 +15,7 @@ from tvm import relay
 from tvm.contrib import graph_executor
 from tvm.ir import diagnostics
 
+from tvm_re2na.batches import Batch, arrays_of
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.frontends.common.errors import simulator_errors
 from tvm_re2na.frontends.common.programs import compiled_before
@@ -74,8 +74,9 @@ def open_library(library: Any) -> Runner:
     """Runs what `relay.build` made, in the graph executor."""
     module = graph_executor.GraphModule(library["default"](tvm.cpu()))
 
-    def run(images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
-        module.set_input(0, np.ascontiguousarray(images))
+    def run(batch: Batch) -> list[npt.NDArray[Any]]:
+        for index, array in enumerate(arrays_of(batch)):
+            module.set_input(index, array)
         with simulator_errors():
             module.run()
         return [module.get_output(index).numpy() for index in range(module.get_num_outputs())]
