@@ -20,7 +20,9 @@ from tvm import relay, topi
 from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 
 from tvm_re2na import processor
+from tvm_re2na.frontends.common.door import as_it_is
 from tvm_re2na.frontends.common.marks import TAG
+from tvm_re2na.frontends.relay.in_build import leave_for_now, look_later
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
@@ -35,8 +37,12 @@ def host_target() -> tvm.target.Target:
 
 @contextmanager
 def exact_build() -> Iterator[None]:
-    """Builds inside the block rescale in 64 bits, whatever the target; `qnn.requantize` does so by itself for the key "re2na"."""
+    """Builds inside the block rescale in 64 bits, whatever the target; `qnn.requantize` does so by itself for the key "re2na".
+
+    They take modules as they are.
+    """
     with (
+        as_it_is(),
         relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
         tvm.transform.PassContext(opt_level=3),
     ):
@@ -75,28 +81,37 @@ def _widened(op: Op, attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> 
 def _qnn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     """A depthwise convolution stays in bytes: there TVM's loops for any target do not saturate, and are the faster ones."""
     plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
-    return None if plain else _widened(relay.nn.conv2d, attrs, inputs, types)
+    return None if leave_for_now() or plain else _widened(relay.nn.conv2d, attrs, inputs, types)
 
 
 @legalizations.qnn_dense_legalize.register(TAG)
-def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
-    return _widened(relay.nn.dense, attrs, inputs, types)
+def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    return None if leave_for_now() else _widened(relay.nn.dense, attrs, inputs, types)
 
 
 @register_qnn_legalize("qnn.requantize")
 def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     del types
     target = tvm.target.Target.current(allow_none=True)
-    if target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
+    if leave_for_now() or target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
         return None
     given = {name: attrs[name] for name in ("axis", "rounding", "out_dtype")}
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
+
+
+@register_qnn_legalize("qnn.quantize")
+@register_qnn_legalize("qnn.dequantize")
+def _qnn_boundary(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> None:
+    """Nothing to change; a module as TVM's importer makes it has no other QNN operators."""
+    del attrs, inputs, types
+    leave_for_now()
 
 
 def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay.Expr | None]:
     """For what multiplies bytes without QNN, or is what a QNN operator became: TVM would take the kernels that saturate."""
 
     def legalise(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+        look_later()
         if any(str(given.dtype) not in BYTES for given in types[:2]) or str(attrs.out_dtype) != "int32":
             return None
         wide = [_centred(value, relay.const(0)) for value in inputs]
@@ -110,6 +125,7 @@ _conv2d = _bytes_widened(relay.nn.conv2d)
 
 @topi.nn.conv2d_legalize.register(TAG)
 def _nn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    look_later()
     plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
     return None if plain else _conv2d(attrs, inputs, types)
 
