@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # modules of TVM, and which module of the front end is loaded after each
 HOOKS = {"tvm": "register", "tvm.driver.tvmc.composite_target": "tvmc"}
+_told: set[str] = set()
 
 
 class Finder:
@@ -83,8 +84,9 @@ def register(name: str) -> None:
     """Load what belongs to a module of `HOOKS`, which has been executed. TVM must work without us: what fails is a warning."""
     tvm = sys.modules.get("tvm")
     front_end = "relay" if hasattr(tvm, "relay") else "relax" if hasattr(tvm, "relax") else None
-    if front_end is None:  # TVM's runtime alone: libraries that were exported know what they need
+    if front_end is None or name in _told:  # TVM's runtime alone: libraries that were exported know what they need
         return
+    _told.add(name)
     try:
         import_module(f"tvm_re2na.frontends.{front_end}.{HOOKS[name]}")
     except Exception as error:  # whatever a damaged installation raises

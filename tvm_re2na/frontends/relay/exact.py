@@ -99,10 +99,11 @@ def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> r
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
 
 
+@register_qnn_legalize("qnn.add")
 @register_qnn_legalize("qnn.quantize")
 @register_qnn_legalize("qnn.dequantize")
-def _qnn_boundary(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> None:
-    """Nothing to change; a module as TVM's importer makes it has no other QNN operators."""
+def _qnn_other(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> None:
+    """Nothing to change; but a module as TVM's importer makes it may have no other QNN operators."""
     del attrs, inputs, types
     leave_for_now()
 

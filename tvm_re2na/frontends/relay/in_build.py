@@ -4,12 +4,12 @@ TVM 0.19 has no place where a backend is shown the whole module, but it asks for
 (`exact.py`), and from there the pass context takes an instrument, which is shown the module before and after every pass.
 The first operator of ours that TVM asks about brings the instrument in; operators are left as they are until the pass ends;
 then the module is partitioned, and what stays on the CPU legalised. Of TVM nothing is replaced. A context with instruments
-of the user's is left alone: they would be restarted in the middle of a build.
+of the user's is left alone: they would be restarted in the middle of a build. Names of ONNX nodes have been lost by then,
+in a pass of TVM's that comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -17,16 +17,7 @@ from typing import Any
 import tvm
 from tvm import relay
 
-from tvm_re2na.frontends.common.door import (
-    COUNTED,
-    as_it_is,
-    concerns,
-    machine_of_target,
-    reason,
-    take_out_at_exit,
-    warn,
-)
-from tvm_re2na.frontends.common.found import Partitioned
+from tvm_re2na.frontends.common import door
 
 QNN_PASS, PASS = "QnnLegalize", "Legalize"
 _awaited: ContextVar[str] = ContextVar("re2na_awaited", default="")  # the pass whose end the instrument waits for
@@ -53,7 +44,7 @@ def _bring_in(awaited: str) -> None:
 
 
 def _is_ours() -> bool:
-    return concerns(tvm.target.Target.current(allow_none=True))
+    return door.concerns(tvm.target.Target.current(allow_none=True))
 
 
 class Re2NaInBuild(tvm.ir.instrument.PassInstrument):  # type: ignore[misc]
@@ -72,7 +63,7 @@ class Re2NaInBuild(tvm.ir.instrument.PassInstrument):  # type: ignore[misc]
         _awaited.set("")
         _partition(mod)
         if str(info.name) == QNN_PASS:
-            with as_it_is():
+            with door.as_it_is():
                 mod.update(relay.transform.Legalize("FTVMQnnLegalize")(mod))
 
 
@@ -88,32 +79,40 @@ def _partition(mod: tvm.IRModule) -> None:
 
     if is_partitioned(mod):
         return
-    partitioned = Partitioned(mod)
-    if _is_quantised(_counts(mod)):
-        with as_it_is():
-            partitioned = partition(mod, None, machine_of_target(tvm.target.Target.current().attrs))
-    if is_partitioned(partitioned.module):
-        mod.update(partitioned.module)
-        return
-    why = why_nothing(mod, partitioned)
+    operators = 0
+    if _is_quantised(mod):
+        with door.as_it_is():
+            partitioned = partition(mod, None, door.machine_of_target(tvm.target.Target.current().attrs))
+        if is_partitioned(partitioned.module):
+            mod.update(partitioned.module)
+            return
+        operators = len(partitioned.operators)
+    why = why_nothing(mod, operators)
     if why is not None:
-        warn(why)
+        door.warn(why)
 
 
-def why_nothing(mod: tvm.IRModule, partitioned: Partitioned) -> str | None:
-    """Why nothing of a module was offloaded, in words; None where there is nothing that could have been."""
-    counts = _counts(mod)
-    linear = sum(count for name, count in counts.items() if name.rpartition(".")[2] in COUNTED)
-    quantised = _is_quantised(counts)
-    return reason((len(partitioned.operators) or linear) if quantised else 0, linear)
+def why_nothing(mod: tvm.IRModule, operators: int) -> str | None:
+    """Why nothing of a module was offloaded, in which so many operators were found; None where nothing could have been."""
+    linear = _in_floating_point(mod)
+    return door.reason((operators or linear) if _is_quantised(mod) else 0, linear)
 
 
-def _counts(mod: tvm.IRModule) -> dict[str, int]:
-    return {str(name): int(count) for name, count in relay.analysis.list_op_freqs(mod).items()}
+def _in_floating_point(mod: tvm.IRModule) -> int:
+    """How many convolutions and dense layers are."""
+    found: list[relay.Call] = []
+
+    def visit(node: relay.Expr) -> None:
+        if isinstance(node, relay.Call) and isinstance(node.op, tvm.ir.Op):
+            found.append(node)
+
+    relay.analysis.post_order_visit(relay.transform.InferType()(mod)["main"], visit)
+    linear = [call for call in found if str(call.op.name).removeprefix("nn.") in door.COUNTED]
+    return sum(str(call.checked_type.dtype).startswith("float") for call in linear)
 
 
-def _is_quantised(counts: Iterable[str]) -> bool:
-    return any(name.startswith("qnn.") for name in counts)
+def _is_quantised(mod: tvm.IRModule) -> bool:
+    return any(str(name).startswith("qnn.") for name in relay.analysis.list_op_freqs(mod))
 
 
-take_out_at_exit(tvm.transform.PassContext.current, Re2NaInBuild.__name__)
+door.take_out_at_exit(tvm.transform.PassContext.current, Re2NaInBuild.__name__)
