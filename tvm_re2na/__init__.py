@@ -8,7 +8,6 @@ package, and a name cannot be both.
 from __future__ import annotations
 
 import time
-from importlib import import_module
 
 from tvm_re2na import autoload
 
@@ -103,6 +102,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -12,7 +12,6 @@ small one.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 TYPE_CHECKING = False  # `typing` is large
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def register(name: str) -> None:
     front_end = "relay" if hasattr(tvm, "relay") else "relax" if hasattr(tvm, "relax") else None
     if front_end is None or name in _told:  # TVM's runtime alone: libraries that were exported know what they need
         return
+    from importlib import import_module
+
     _told.add(name)
     try:
         import_module(f"tvm_re2na.frontends.{front_end}.{HOOKS[name]}")
