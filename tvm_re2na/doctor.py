@@ -139,7 +139,7 @@ def _autoload() -> Finding:
             return Finding(
                 what, State.OK, "`import tvm` is enough for the target 're2na': an entry point of tvm.backends"
             )
-    elif any(path.name == AUTOLOAD and path.locate().exists() for path in metadata.files("tvm_re2na") or []):
+    elif any(path.name == AUTOLOAD and Path(path.locate()).exists() for path in metadata.files("tvm_re2na") or []):
         return Finding(what, State.OK, f"`import tvm` and stock tvmc know the target 're2na': {AUTOLOAD}")
     detail = "`import tvm` alone does not know the target 're2na'; with `import tvm_re2na` it does"
     return Finding(what, State.MISSING, detail, reinstall())
