@@ -115,7 +115,7 @@ def _is_compiled(mod: tvm.IRModule) -> bool:
 def _look(mod: tvm.IRModule) -> None:
     from tvm_re2na.frontends.relax.partition import composites, is_partitioned, offloaded_functions, partition
 
-    if _is_compiled(mod):
+    if _is_compiled(mod) or "main" not in {str(variable.name_hint) for variable in mod.get_global_vars()}:
         return
     if is_partitioned(mod):
         warn(
