@@ -24,7 +24,7 @@ QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize t
     tests/docs tests/test_packages.py tests/test_class_names.py tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
+SOURCES := pyproject.toml CMakeLists.txt tvm_re2na/tvm_re2na.pth $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
 
 C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc tests/fuzz/*.h tests/fuzz/*.c tests/runtime/*.c)
 

@@ -20,6 +20,16 @@ def module_library_path() -> Path:
     return _built("libre2na_tvm.so", "install a C++ compiler, and then tvm_re2na again")
 
 
+def archives() -> list[Path]:
+    """What `library_path` and `module_library_path` have in them, to be linked statically: first libre2na's, then the module's.
+
+    The second is left out where it was not built. Raises FileNotFoundError where the first is not there.
+    """
+    first = _built("libre2na_static.a", "install the package again")
+    second = first.with_name("libre2na_tvm_static.a")
+    return [first, second] if second.is_file() else [first]
+
+
 def load_module_library() -> None:
     """Let TVM with Relax load libraries that hold programs; that TVM must have been imported. Raises as module_library_path."""
     ctypes.CDLL(str(module_library_path()))

@@ -165,6 +165,7 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "re2na_execute": (c_int32, (c_void_p, c_int64, c_void_p)),
     "re2na_bridge_set_threads": (c_int32, (c_uint32,)),
     "re2na_bridge_last_error": (c_char_p, ()),
+    "re2na_bridge_failure": (c_char_p, ()),
     "re2na_bridge_totals": (None, (POINTER(CTotals),)),
     "re2na_bridge_forget": (None, (c_void_p, c_uint64)),
     "re2na_bridge_reset": (None, ()),

@@ -1,13 +1,15 @@
 """Quantise, compile and simulate CNNs for the Re²Na accelerator, from plain Apache TVM calls.
 
-The names below are loaded when they are first used: importing this package imports neither TVM nor ONNX. The quantiser is
-`tvm_re2na.quantize.quantize`: `tvm_re2na.quantize` is its package, and a name cannot be both.
+The names below are loaded when they are first used: importing this package imports neither TVM nor ONNX; but TVM, once it is
+imported, knows the target "re2na" (`autoload.py`). The quantiser is `tvm_re2na.quantize.quantize`: `tvm_re2na.quantize` is its
+package, and a name cannot be both.
 """
 
 from __future__ import annotations
 
 import time
-from importlib import import_module
+
+from tvm_re2na import autoload
 
 __version__ = "0.1.0"  # pyproject.toml reads it here
 LOADED_AT = time.time()  # seconds since 1970: no module of ours was loaded before
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError
-    from tvm_re2na.frontends import explain, partition_for_re2na  # the installed TVM's
+    from tvm_re2na.frontends import explain, partition_for_re2na, target  # the installed TVM's
+    from tvm_re2na.frontends.common.door import NotOffloadedWarning
     from tvm_re2na.model_error import ModelError
     from tvm_re2na.npz import DataError
     from tvm_re2na.pipeline import load_model
@@ -43,6 +46,7 @@ _HOMES = {
     "Dataset": "dataset",
     "Exploration": "exploration.run",
     "ModelError": "model_error",
+    "NotOffloadedWarning": "frontends.common.door",
     "Preprocessing": "preprocessing",
     "PreprocessingError": "preprocessing",
     "Program": "codegen.program",
@@ -60,6 +64,7 @@ _HOMES = {
     "load_model": "pipeline",
     "partition_for_re2na": "frontends",
     "simulate": "simulation",
+    "target": "frontends",
 }
 
 __all__ = [
@@ -71,6 +76,7 @@ __all__ = [
     "Dataset",
     "Exploration",
     "ModelError",
+    "NotOffloadedWarning",
     "Preprocessing",
     "PreprocessingError",
     "Program",
@@ -89,12 +95,15 @@ __all__ = [
     "load_model",
     "partition_for_re2na",
     "simulate",
+    "target",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
@@ -102,3 +111,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))
+
+
+autoload.install()

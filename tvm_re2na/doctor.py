@@ -20,6 +20,7 @@ from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime import abi, library
 
 START_AGAIN = f"pip uninstall -y {' '.join(tvm.name for tvm in TVMS.values())} && pip install 'tvm_re2na[relax]'"
+AUTOLOAD = "tvm_re2na.pth"  # beside the package; Python reads it when it starts
 CACHE_MEND = f"export {cache.FOLDER}=FOLDER, one that only you can write to"
 
 
@@ -59,6 +60,7 @@ def examine(progress: Progress = silent) -> list[Finding]:
         ("Python", _python),
         ("simulator", _simulator),
         ("TVM", _tvm),
+        ("start of TVM", _autoload),
         ("module for Relax", _module_library),
         ("exporting", _linker),
         ("cache", _cache),
@@ -127,6 +129,20 @@ def _tvm_packages() -> Iterator[tuple[str, str]]:
         version = version_of(package.name)
         if version is not None:
             yield front_end, version
+
+
+def _autoload() -> Finding:
+    """Whether programs that do not import this package find the target: TVM's own command line, for one."""
+    what = "start of TVM"
+    if frontends.installed() == "relax":
+        if any(point.name == "re2na" for point in metadata.entry_points(group="tvm.backends")):
+            return Finding(
+                what, State.OK, "`import tvm` is enough for the target 're2na': an entry point of tvm.backends"
+            )
+    elif any(path.name == AUTOLOAD and Path(path.locate()).exists() for path in metadata.files("tvm_re2na") or []):
+        return Finding(what, State.OK, f"`import tvm` and stock tvmc know the target 're2na': {AUTOLOAD}")
+    detail = "`import tvm` alone does not know the target 're2na'; with `import tvm_re2na` it does"
+    return Finding(what, State.MISSING, detail, reinstall())
 
 
 def _module_library() -> Finding:

@@ -211,6 +211,8 @@ RE2NA_API int32_t re2na_execute(const uint8_t *program, int64_t size, const uint
 RE2NA_API int32_t re2na_bridge_set_threads(uint32_t threads);
 /* Message of this thread's last failed re2na_execute; "" if there was none. */
 RE2NA_API const char *re2na_bridge_last_error(void);
+/* The same in one line with its code, "Re2Na: error 3: ...". It stays until this thread asks again. */
+RE2NA_API const char *re2na_bridge_failure(void);
 /* Sums over all successful calls of all threads since the last reset. */
 RE2NA_API void re2na_bridge_totals(re2na_totals *totals);
 /* Forget the program at `program`, whose bytes are about to go or to change: nothing of it stays, once the calls that

@@ -81,7 +81,7 @@ struct Runner {
       pointers.push_back(reinterpret_cast<uintptr_t>(data_of(arguments[i], ports[i])));
     const int32_t code =
         re2na_execute(reinterpret_cast<const uint8_t *>(program.data()), program.size(), pointers.data());
-    if (code != RE2NA_OK) TVM_FFI_THROW(RuntimeError) << "Re2Na: error " << code << ": " << re2na_bridge_last_error();
+    if (code != RE2NA_OK) TVM_FFI_THROW(RuntimeError) << re2na_bridge_failure();
   }
 };
 
@@ -119,7 +119,9 @@ ffi::Module load(const ffi::Bytes &bytes) {
   return make(ffi::String(bytes.data(), length), ffi::Bytes(bytes.data() + length + 1, bytes.size() - length - 1));
 }
 
+/* A library that was exported with this file in it finds the names taken where another one has been loaded. */
 TVM_FFI_STATIC_INIT_BLOCK() {
+  if (ffi::Function::GetGlobal("re2na.module")) return;
   tvm::ffi::reflection::GlobalDef().def("re2na.module", make).def("ffi.Module.load_from_bytes.re2na", load);
 }
 

@@ -84,3 +84,14 @@ def test_what_is_optional_may_be_missing() -> None:
     assert doctor.is_well(well)
     assert not doctor.is_well([Finding("TVM", State.MISSING, "", "pip")])
     assert not doctor.is_well([*well, Finding("simulator", State.BROKEN, "", "pip")])
+
+
+@pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
+def test_what_tvm_would_not_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel that was unpacked by hand has neither a .pth file in its place nor entry points."""
+    assert doctor._autoload().state is State.OK
+    monkeypatch.setattr(doctor.metadata, "files", lambda package: [])
+    monkeypatch.setattr(doctor.metadata, "entry_points", lambda group: [])
+    finding = doctor._autoload()
+    assert finding.state is State.MISSING
+    assert "with `import tvm_re2na` it does" in finding.detail

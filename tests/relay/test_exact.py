@@ -16,6 +16,7 @@ from tvm import relay
 
 from tests.relay.harness import execute
 from tvm_re2na import processor
+from tvm_re2na.frontends.common.door import as_it_is
 from tvm_re2na.frontends.relay.exact import exact_build, host_target
 
 IntArray = npt.NDArray[np.integer[Any]]
@@ -144,7 +145,7 @@ def test_a_plain_build_for_a_processor(cases: list[Case]) -> None:
     target = tvm.target.Target({"kind": "llvm", "keys": ["re2na", "cpu"], **({"mcpu": mcpu} if mcpu else {})})
     inputs = [relay.var(f"x{i}", shape=case.data.shape, dtype=str(case.data.dtype)) for i, case in enumerate(some)]
     body = relay.Tuple([case.expr(x) for case, x in zip(some, inputs, strict=True)])
-    with tvm.transform.PassContext(opt_level=3):
+    with as_it_is(), tvm.transform.PassContext(opt_level=3):
         library = relay.build(tvm.IRModule.from_expr(relay.Function(inputs, body)), target=target)
     for case, found in zip(some, execute(library, [case.data for case in some]), strict=True):
         np.testing.assert_array_equal(found, case.expected())

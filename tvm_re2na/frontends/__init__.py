@@ -55,8 +55,8 @@ def _load(module: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """`partition_for_re2na` and `explain` of the installed TVM's front end."""
-    homes = {"partition_for_re2na": "partition", "explain": "explain"}
+    """`partition_for_re2na`, `explain` and `target` of the installed TVM's front end."""
+    homes = {"partition_for_re2na": "partition", "explain": "explain", "target": "register"}
     if name not in homes:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(_load(homes[name]), name)

@@ -2,6 +2,7 @@
  * sums. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,6 +243,12 @@ int32_t re2na_bridge_set_threads(uint32_t threads) {
 }
 
 const char *re2na_bridge_last_error(void) { return last_error.message; }
+
+const char *re2na_bridge_failure(void) {
+  static _Thread_local char line[sizeof last_error.message + 32];
+  snprintf(line, sizeof line, "Re2Na: error %d: %s", last_error.code, last_error.message);
+  return line;
+}
 
 void re2na_bridge_totals(re2na_totals *totals) {
   if (!totals) return;

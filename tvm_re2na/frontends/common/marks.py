@@ -28,7 +28,12 @@ def in_order(variables: Iterable[Any]) -> list[Any]:
 
 def machine_text(arch: Architecture) -> str:
     """The value of ARCH_ATTR."""
-    return json.dumps({field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)})
+    return json.dumps(machine_fields(arch))
+
+
+def machine_fields(arch: Architecture) -> dict[str, int]:
+    """Every field of a machine as a number."""
+    return {field.name: int(getattr(arch, field.name)) for field in dataclasses.fields(arch)}
 
 
 def machine_of(text: str) -> Architecture:

@@ -5,7 +5,7 @@ TVM calls a code generator with a function and nothing else; what it needs besid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -63,3 +63,12 @@ def linked_to(library: Path) -> list[str]:
     """Options of the linker, so that what is exported loads in a process that has not loaded `library`."""
     folder = str(library.parent)
     return ["-Wl,--no-as-needed", f"-L{folder}", f"-l:{library.name}", f"-Wl,-rpath,{folder}"]
+
+
+def bundled(whole: Iterable[Path], archives: Iterable[Path]) -> list[str]:
+    """Options of the linker that put archives into what is exported: all that is in `whole`, and of the others what is called.
+
+    Their names stay inside, so that a process may hold another copy; and the library stays loaded, whose threads may be waiting.
+    """
+    everything = ["-Wl,--whole-archive", *map(str, whole), "-Wl,--no-whole-archive"]
+    return [*everything, *map(str, archives), "-Wl,--exclude-libs,ALL", "-Wl,-z,nodelete", "-pthread", "-lm"]

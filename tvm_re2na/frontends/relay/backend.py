@@ -1,7 +1,8 @@
-"""The code generator behind `relay.build`: `relay.ext.re2na` and the target tag "re2na".
+"""The code generator behind `relay.build`: `register.py` names it to TVM.
 
 A partitioned function is compiled to a program of the machine. TVM gets a function of the same signature whose body holds
-the program's bytes and calls `re2na_execute` of our runtime library with the data pointers of inputs and outputs.
+the program's bytes and calls `re2na_execute` of our runtime library with the data pointers of inputs and outputs. What the library
+says is handed to TVM by TVM's own C function, so that a host without Python gets it as any error of TVM's.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from typing import Any
 import tvm
 from tvm import relay, tir
 
-import tvm_re2na.frontends.relay.exact  # noqa: F401  registers with TVM what the target leaves on the CPU
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.frontends.common.marks import TAG
-from tvm_re2na.frontends.common.programs import linked_to, program_of
+from tvm_re2na.frontends.common.programs import bundled, linked_to, program_of
 from tvm_re2na.frontends.relay.jobs import JOBS
 from tvm_re2na.frontends.relay.native import nothing
 from tvm_re2na.frontends.relay.partition import offloaded_functions
-from tvm_re2na.runtime.abi import load_library_global
+from tvm_re2na.runtime.abi import archives, load_library_global
 
 EXECUTE = "re2na_execute"
-RAISE = "re2na.raise_error"
+SAID = "re2na_bridge_failure"
+TVM_SAYS = "TVMAPISetLastError"
 # Features of the build machine are left out: TVM's AVX2 kernels for int8 are not exact.
 HOST = "llvm"
 VALUE_CONTENT = (
@@ -44,13 +44,18 @@ def without_bodies(mod: tvm.IRModule) -> tvm.IRModule:
     return stubs
 
 
-def export_library(lib: Any, path: str | os.PathLike[str]) -> None:
-    """`lib.export_library(path)`, linked against our runtime library: it loads in a process that has not loaded that one."""
-    lib.export_library(str(path), options=linked_to(Path(str(load_library_global()._name)).resolve()))
+def export_library(lib: Any, path: str | os.PathLike[str], *, bundle: bool = False) -> None:
+    """`lib.export_library(path)`, with our runtime: it loads in a process that has not loaded that.
+
+    It is linked against our library where that is installed; with `bundle`, our library is put into it, so that one file can be
+    taken to a machine that has TVM's runtime alone.
+    """
+    shared = Path(str(load_library_global()._name)).resolve()
+    lib.export_library(str(path), options=bundled([], archives()[:1]) if bundle else linked_to(shared))
 
 
-@tvm.register_func("relay.ext.re2na", override=True)
-def _codegen(function: relay.Function) -> tvm.runtime.Module:
+def codegen(function: relay.Function) -> tvm.runtime.Module:
+    """The module that runs an offloaded function."""
     symbol = str(function.attrs["global_symbol"])
     program = program_of(symbol, lambda: JOBS.program(function, symbol))
     load_library_global()
@@ -68,18 +73,11 @@ def carry(program: Program, symbol: str) -> tvm.runtime.Module:
     size = tir.IntImm("int64", len(code))
     # A string is one constant for LLVM; an array (AllocateConst) would be one for each of its millions of elements.
     call = tir.call_extern("int32", EXECUTE, tir.StringImm(code), size, pointers)
-    complain = tir.IfThenElse(status != 0, tir.Evaluate(tir.call_packed(RAISE, status)), None)
+    said = tir.Evaluate(tir.call_extern("int32", TVM_SAYS, tir.call_extern("handle", SAID)))
+    fail = tir.Evaluate(tir.call_intrin("int32", "tir.tvm_throw_last_error"))
+    complain = tir.IfThenElse(status != 0, tir.SeqStmt([said, fail]), None)
     body: tir.Stmt = tir.SeqStmt([*stores, tir.LetStmt(status, call, complain)])
     body = tir.LetStmt(pointers, tir.tvm_stack_alloca("arg_value", len(buffers)), body)
     function = tir.PrimFunc(handles, body, buffer_map=dict(zip(handles, buffers, strict=True)))
     function = function.with_attr({"global_symbol": symbol, "tir.noalias": True})
     return tvm.build(tvm.IRModule({symbol: function}), target=HOST)
-
-
-@tvm.register_func(RAISE, override=True)
-def _raise_error(status: int) -> None:
-    message = (load_library_global().re2na_bridge_last_error() or b"").decode(errors="replace")
-    raise tvm.TVMError(f"Re2Na: error {status}: {message}")
-
-
-tvm.target.tag.register_tag(TAG, {"kind": "llvm", "keys": ["re2na", "cpu"]}, override=True)

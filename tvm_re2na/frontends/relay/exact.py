@@ -21,8 +21,10 @@ from tvm import relay, topi
 from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 
 from tvm_re2na import processor
+from tvm_re2na.frontends.common.door import as_it_is
 from tvm_re2na.frontends.common.marks import TAG
 from tvm_re2na.frontends.relay.describe import attributes_of, op_name, operands_of
+from tvm_re2na.frontends.relay.in_build import leave_for_now, look_later
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
@@ -41,10 +43,14 @@ def host_target() -> tvm.target.Target:
 
 @contextmanager
 def exact_build() -> Iterator[None]:
-    """Builds inside the block are as exact as one for the key "re2na", whatever the target: 64 bits to rescale, halves to even."""
+    """Builds inside the block are as exact as one for the key "re2na", whatever the target: 64 bits to rescale, halves to even.
+
+    They take modules as they are.
+    """
     token = _EXACT.set(True)
     try:
         with (
+            as_it_is(),
             relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
             tvm.transform.PassContext(opt_level=3),
         ):
@@ -80,19 +86,19 @@ def _widened(op: Op, attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> 
 def _qnn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     """A depthwise convolution stays in bytes: there TVM's loops for any target do not saturate, and are the faster ones."""
     plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
-    return None if plain else _widened(relay.nn.conv2d, attrs, inputs, types)
+    return None if leave_for_now() or plain else _widened(relay.nn.conv2d, attrs, inputs, types)
 
 
 @legalizations.qnn_dense_legalize.register(TAG)
-def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr:
-    return _widened(relay.nn.dense, attrs, inputs, types)
+def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    return None if leave_for_now() else _widened(relay.nn.dense, attrs, inputs, types)
 
 
 @register_qnn_legalize("qnn.requantize")
 def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     del types
     target = tvm.target.Target.current(allow_none=True)
-    if target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
+    if leave_for_now() or target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
         return None
     given = {name: attrs[name] for name in ("axis", "rounding", "out_dtype")}
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
@@ -103,7 +109,7 @@ def _qnn_quantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> rel
     """What floats between integers become again, as QuantizeLinear defines it: exact halves to even. TVM 0.19 rounds them away
     from zero. It may do so with a network's inputs, where a build for any target quantises alike."""
     data, scale, zero = inputs
-    if not _is_ours() or len(types[1].shape) or len(types[2].shape) or not _reads_integers(data):
+    if leave_for_now() or not _is_exact() or len(types[1].shape) or len(types[2].shape) or not _reads_integers(data):
         return None
     limits, bias = np.iinfo(str(attrs.out_dtype)), relay.const(np.float32(ONLY_WHOLE))
     # the clip keeps TVM from cancelling the bias; a value that is read more than once would become a variable, and of a vector's
@@ -113,7 +119,7 @@ def _qnn_quantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> rel
     return relay.cast(relay.clip(relay.add(steps, zero), int(limits.min), int(limits.max)), str(attrs.out_dtype))
 
 
-def _is_ours() -> bool:
+def _is_exact() -> bool:
     """Whether this build is for the target "re2na", or is what such a build is compared with."""
     target = tvm.target.Target.current(allow_none=True)
     return _EXACT.get() or (target is not None and TAG in target.keys)
@@ -133,10 +139,19 @@ def _reads_integers(expr: relay.Expr) -> bool:
     return False
 
 
+@register_qnn_legalize("qnn.add")
+@register_qnn_legalize("qnn.dequantize")
+def _qnn_other(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> None:
+    """Nothing to change; but a module as TVM's importer makes it may have no other QNN operators."""
+    del attrs, inputs, types
+    leave_for_now()
+
+
 def _bytes_widened(op: Op) -> Callable[[Any, list[relay.Expr], list[Any]], relay.Expr | None]:
     """For what multiplies bytes without QNN, or is what a QNN operator became: TVM would take the kernels that saturate."""
 
     def legalise(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+        look_later()
         if any(str(given.dtype) not in BYTES for given in types[:2]) or str(attrs.out_dtype) != "int32":
             return None
         wide = [_centred(value, relay.const(0)) for value in inputs]
@@ -150,6 +165,7 @@ _conv2d = _bytes_widened(relay.nn.conv2d)
 
 @topi.nn.conv2d_legalize.register(TAG)
 def _nn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    look_later()
     plain = str(attrs.kernel_layout) == "OIHW" and _is_depthwise(attrs, types[1])
     return None if plain else _conv2d(attrs, inputs, types)
 
