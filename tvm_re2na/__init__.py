@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tvm_re2na.frontends import explain, partition_for_re2na  # the installed TVM's
     from tvm_re2na.model_error import ModelError
     from tvm_re2na.npz import DataError
+    from tvm_re2na.opinion import SecondOpinion, second_opinion
     from tvm_re2na.pipeline import load_model
     from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
@@ -50,6 +51,7 @@ _HOMES = {
     "QuantizeError": "quantize",
     "QuantizeOptions": "quantize",
     "QuantizedModel": "quantize",
+    "SecondOpinion": "opinion",
     "Simulation": "simulation",
     "Simulator": "runtime.library",
     "SweepError": "exploration.sweep",
@@ -59,6 +61,7 @@ _HOMES = {
     "load_dataset": "data",
     "load_model": "pipeline",
     "partition_for_re2na": "frontends",
+    "second_opinion": "opinion",
     "simulate": "simulation",
 }
 
@@ -78,6 +81,7 @@ __all__ = [
     "QuantizeError",
     "QuantizeOptions",
     "QuantizedModel",
+    "SecondOpinion",
     "Simulation",
     "Simulator",
     "SweepError",
@@ -88,6 +92,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "partition_for_re2na",
+    "second_opinion",
     "simulate",
 ]
 
