@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -44,6 +45,17 @@ def second_opinion(
     cut, batch = CutModel(proto), given.batch or 1
     runner = for_cpu(cut.exposed(), batch, progress).executor()
     return judge_all(cut, runner, known, batch, progress)
+
+
+def opinion_if_any(model: onnx.ModelProto, images: FloatArray, progress: Progress = silent) -> SecondOpinion | None:
+    """`second_opinion`; None where there are no images, or where it cannot be had, which a warning says."""
+    if not len(images):
+        return None
+    try:
+        return second_opinion(model, images, progress)
+    except ModelError as error:
+        warnings.warn(f"no second opinion: {error}", stacklevel=2)
+        return None
 
 
 def is_qdq(model: onnx.ModelProto) -> bool:

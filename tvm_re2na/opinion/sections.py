@@ -92,10 +92,12 @@ class CutModel:
         """The model with every tensor of integers as an output, behind its own outputs."""
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
-        known = {value.name for value in model.graph.output}
+        own = {value.name for value in model.graph.output}
+        known = {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
         for name, kind in self.integers.items():
-            if name not in known:
-                model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+            if name not in own:
+                plain = onnx.helper.make_tensor_value_info(name, kind, None)
+                model.graph.output.append(known.get(name, plain))
         return model
 
     def apart(self) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from tvm_re2na.model_error import ModelError
 from tvm_re2na.opinion.sections import Numbers, Section
 
 SLACK = 2.0**-20  # of the largest value in steps: ONNX Runtime adds in float32
+SHOWN = 3  # names of nodes
 FLOAT_SLACK = 1e-4  # of the largest value of an output that is no integer
 
 
@@ -34,12 +35,18 @@ class OperatorOpinion:
 
     @property
     def name(self) -> str:
-        return " + ".join(self.nodes)
+        """Of its nodes; of long ones the first and the last."""
+        shown = self.nodes if len(self.nodes) <= SHOWN else (self.nodes[0], "...", self.nodes[-1])
+        return " + ".join(shown) or self.tensor
 
     @property
     def share(self) -> float:
         """Of the elements that part."""
         return self.parting / self.elements if self.elements else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of docs/json.md."""
+        return {**dataclasses.asdict(self), "nodes": list(self.nodes)}
 
     def __add__(self, other: OperatorOpinion) -> OperatorOpinion:
         """Of the images of both."""
@@ -63,6 +70,11 @@ class SecondOpinion:
     def agrees(self) -> bool:
         """Whether ties and the rounding of a quantised Add explain every difference."""
         return not self.parting
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of docs/json.md."""
+        parting = [operator.to_json() for operator in self.parting]
+        return {"images": self.images, "operators": len(self.operators), "agrees": self.agrees, "parting": parting}
 
 
 def judge(section: Section, tvm: Numbers, onnx_runtime: Numbers, real: Numbers | None) -> OperatorOpinion:
