@@ -8,7 +8,9 @@ import onnx
 
 from tvm_re2na.onnx_form.names import unique_names
 from tvm_re2na.onnx_form.needed import is_quantised, needs_folding
+from tvm_re2na.onnx_form.paddings import explicit_paddings
 from tvm_re2na.onnx_form.scales import plain_scales
+from tvm_re2na.onnx_form.signed import signed
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -24,7 +26,7 @@ def normalise(model: onnx.ModelProto, input_shapes: Shapes | None = None) -> onn
     if input_shapes:
         model = _with_inputs(model, input_shapes)
     if quantised:
-        return plain_scales(model)
+        return signed(plain_scales(explicit_paddings(model)))
     if not needs_folding(model):
         return model
     from tvm_re2na.onnx_form.steps import bring_into_form  # loads a library, which takes seconds
