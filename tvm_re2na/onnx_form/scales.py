@@ -105,7 +105,7 @@ def _other_inputs(node: onnx.NodeProto) -> list[str]:
 
 def _without_zero(node: onnx.NodeProto) -> bool:
     blocked = any(item.name == "block_size" and item.i for item in node.attribute)
-    return node.op_type in LINEAR and not blocked and (len(node.input) < 3 or not node.input[2])
+    return node.op_type in LINEAR and not blocked and len(node.input) > 1 and not "".join(node.input[2:])
 
 
 def _integers(node: onnx.NodeProto) -> str:

@@ -74,14 +74,13 @@ def random_images(model: onnx.ModelProto, count: int = IMAGES) -> FloatArray:
 
 def judge_all(cut: CutModel, tvm: Runner, images: FloatArray, batch: int, progress: Progress = silent) -> SecondOpinion:
     oracle = session(cut.apart().SerializeToString())
-    shown = [value.name for value in cut.exposed().graph.output]
     total: list[OperatorOpinion] = []
     starts = range(0, len(images), batch)
     for done, start in enumerate(starts):
         progress("second opinion", done, len(starts))
         some = images[start : start + batch]
         filled = np.concatenate([some, np.repeat(some[-1:], batch - len(some), axis=0)])
-        found = _judged(cut, oracle, filled, dict(zip(shown, tvm(filled), strict=True)))
+        found = _judged(cut, oracle, filled, dict(zip(cut.shown, tvm(filled), strict=True)))
         total = [a + b for a, b in zip(total, found, strict=True)] if total else found
     progress("second opinion", len(starts), len(starts))
     return SecondOpinion(len(images), tuple(total))

@@ -88,6 +88,11 @@ class CutModel:
         outputs = [value.name for value in self._graph.output if value.name not in self.integers]
         return tuple(section for name in (*self.integers, *outputs) if (section := self._section(name)) is not None)
 
+    @property
+    def shown(self) -> list[str]:
+        """The outputs of the model `exposed`."""
+        return list(dict.fromkeys([*(value.name for value in self._graph.output), *self.integers]))
+
     def exposed(self) -> onnx.ModelProto:
         """The model with every tensor of integers as an output, behind its own outputs."""
         model = onnx.ModelProto()
