@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tvm_re2na.frontends.common.door import NotOffloadedWarning
     from tvm_re2na.model_error import ModelError
     from tvm_re2na.npz import DataError
+    from tvm_re2na.opinion import SecondOpinion, second_opinion
     from tvm_re2na.pipeline import load_model
     from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
@@ -54,6 +55,7 @@ _HOMES = {
     "QuantizeError": "quantize",
     "QuantizeOptions": "quantize",
     "QuantizedModel": "quantize",
+    "SecondOpinion": "opinion",
     "Simulation": "simulation",
     "Simulator": "runtime.library",
     "SweepError": "exploration.sweep",
@@ -63,6 +65,7 @@ _HOMES = {
     "load_dataset": "data",
     "load_model": "pipeline",
     "partition_for_re2na": "frontends",
+    "second_opinion": "opinion",
     "simulate": "simulation",
     "target": "frontends",
 }
@@ -84,6 +87,7 @@ __all__ = [
     "QuantizeError",
     "QuantizeOptions",
     "QuantizedModel",
+    "SecondOpinion",
     "Simulation",
     "Simulator",
     "SweepError",
@@ -94,6 +98,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "partition_for_re2na",
+    "second_opinion",
     "simulate",
     "target",
 ]

@@ -63,6 +63,17 @@ def artefacts(
     return cpu, re2na
 
 
+def for_cpu(model: onnx.ModelProto, batch: int = 1, progress: Progress = silent) -> Artefact:
+    """A quantised model for the CPU alone; raises as `artefacts`."""
+    progress("build", 0, 1)
+    found = _artefact(
+        lambda: keys.built_key(model, batch, None),
+        lambda: pipeline.build_for_cpu(*pipeline.import_into_tvm(model, batch)),
+    )
+    progress("build", 1, 1)
+    return found
+
+
 def _artefact(key: Callable[[], dict[str, str]], build: Callable[[], Built]) -> Artefact:
     place = current()
     if place is None:

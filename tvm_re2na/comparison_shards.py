@@ -1,4 +1,4 @@
-"""Shards of images through one network's three runners (float, CPU, Re²Na), in this process or in others."""
+"""Shards of images through one network's runners (float, ONNX Runtime, CPU, Re²Na), in this process or in others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tvm_re2na.cache.keys import processor
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import in_memory
 from tvm_re2na.dataset import Dataset, LabelArray
-from tvm_re2na.float_runner import BatchRunner, float_runner
+from tvm_re2na.float_runner import BatchRunner, float_runner, precise_runner
 from tvm_re2na.identity import versions
 from tvm_re2na.model_file import scores_of
 from tvm_re2na.npz import DataError
@@ -33,10 +33,12 @@ from tvm_re2na.tally import Tally
 
 
 @dataclass(frozen=True)
-class ThreeRunners:
-    """Functions that run one batch of images, and which of their outputs tells the classes apart."""
+class Runners:
+    """Functions that run one batch of images, and which of their outputs tells the classes apart. `onnx_runtime` is None where the
+    given model, the reference, is quantised itself."""
 
     reference: BatchRunner
+    onnx_runtime: BatchRunner | None
     cpu: BatchRunner
     re2na: BatchRunner
     scores: int = 0
@@ -78,17 +80,23 @@ def start_simulator(threads: int | None) -> None:
         library.bridge_set_threads(threads)
 
 
-def open_runners(packed: PackedRunners) -> ThreeRunners:
+def onnx_runners(model: onnx.ModelProto, quantized: onnx.ModelProto) -> tuple[BatchRunner, BatchRunner | None]:
+    """The given model in ONNX Runtime, and the quantised one if that is another."""
+    return float_runner(model), None if model is quantized else precise_runner(quantized)
+
+
+def open_runners(packed: PackedRunners) -> Runners:
     """What was built, where this machine can run it; otherwise built here. Raises VersionError where TVM or we are another."""
     if packed.versions != versions():
         raise VersionError(f"a worker has {versions()}; the work comes from {packed.versions}")
     start_simulator(packed.threads)
     model = onnx.load_from_string(packed.model)
-    reference, scores = float_runner(model), scores_of(model)
+    quantized = model if packed.quantized == packed.model else onnx.load_from_string(packed.quantized)
+    references, scores = onnx_runners(model, quantized), scores_of(model)
     if packed.cpu and packed.re2na and packed.processor == processor():
-        return ThreeRunners(reference, open_library(packed.cpu), open_library(packed.re2na), scores)
-    cpu, re2na = artefacts(onnx.load_from_string(packed.quantized), packed.arch, packed.batch)
-    return ThreeRunners(reference, cpu.executor(), re2na.executor(), scores)
+        return Runners(*references, open_library(packed.cpu), open_library(packed.re2na), scores)
+    cpu, re2na = artefacts(quantized, packed.arch, packed.batch)
+    return Runners(*references, cpu.executor(), re2na.executor(), scores)
 
 
 def load_front_end() -> None:
@@ -105,14 +113,14 @@ def _library(artefact: Artefact) -> bytes:
 
 def compare_images(
     pool: WorkerPool,
-    runners: ThreeRunners | Handle,
+    runners: Runners | Handle,
     images: Dataset,
     cuts: Cuts,
     batch: int,
     journal: Journal | None,
     progress: Progress,
 ) -> Tally:
-    """All images through all three; raises DataError for labels that the network does not know, WorkersLostError."""
+    """All images through all of them; raises DataError for labels that the network does not know, WorkersLostError."""
 
     def arguments(index: int) -> tuple[Any, ...]:
         start, stop = cuts.span(index)
@@ -128,17 +136,17 @@ def compare_images(
 one_at_a_time = threading.Lock()  # the simulator's totals are the process's, and TVM's functions no two threads'
 
 
-def compare_shard(
-    runners: ThreeRunners | Handle, source: str, x: Batch, y: LabelArray | None, batch: int
-) -> dict[str, Any]:
-    """Some images through all three; the fields of their Tally."""
+def compare_shard(runners: Runners | Handle, source: str, x: Batch, y: LabelArray | None, batch: int) -> dict[str, Any]:
+    """Some images through all of them; the fields of their Tally."""
     with one_at_a_time:
-        opened = runners if isinstance(runners, ThreeRunners) else runners.open(open_runners)
+        opened = runners if isinstance(runners, Runners) else runners.open(open_runners)
         tally, before, seen = Tally(), library.bridge_totals(), 0
         for count, images in in_memory(source, x, y).batches(batch):
             labels = None if y is None else y[seen : seen + count]
+            given = opened.reference(images)
+            integers = given if opened.onnx_runtime is None else opened.onnx_runtime(images)
             try:
-                outputs = opened.reference(images), opened.cpu(images), opened.re2na(images)
+                outputs = given, integers, opened.cpu(images), opened.re2na(images)
                 tally.add(count, labels, *outputs, scores=opened.scores)
             except DataError as error:
                 raise DataError(f"{source}: {error}") from error

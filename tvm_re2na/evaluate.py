@@ -9,9 +9,10 @@ from tvm_re2na import pipeline
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.comparison_shards import (
-    ThreeRunners,
+    Runners,
     compare_images,
     load_front_end,
+    onnx_runners,
     pack_runners,
     start_simulator,
 )
@@ -20,6 +21,7 @@ from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
 from tvm_re2na.model_file import ModelSource, scores_of
 from tvm_re2na.onnx_form.inputs import InputShape
+from tvm_re2na.opinion.opinion import IMAGES, opinion_if_any
 from tvm_re2na.parallel.cuts import cut
 from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
@@ -28,7 +30,7 @@ from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.tally import Comparison, count_hits
 
-__all__ = ["Comparison", "compare", "count_hits", "float_runner"]
+__all__ = ["IMAGES", "Comparison", "compare", "count_hits", "float_runner"]
 
 
 def compare(
@@ -46,9 +48,10 @@ def compare(
     jobs: int = 1,
     shard: int | None = None,
     resume: str | os.PathLike[str] | None = None,
+    opinion_images: int = IMAGES,
     progress: Progress = silent,
 ) -> Comparison:
-    """Run one model in float (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
+    """Run one model in float and in int8 (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
 
     `data` and `calibration`: Datasets, files or folders, or map-style datasets, which `preprocessing` is for (`load_dataset`).
     `input_shape`: sizes of the model's input that it leaves open, as of `load_model`.
@@ -56,6 +59,7 @@ def compare(
     The images run on `executor` (any `concurrent.futures.Executor`) or in `jobs` processes of this machine (a script needs
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
     file `resume`, and not done again.
+    ONNX Runtime judges TVM's integers operator by operator (`second_opinion`) on the first `opinion_images` images; 0: it does not.
     `threads` of the simulator work on one run (default: RE2NA_THREADS, or 1).
     Raises DataError, ModelError, QuantizeError, CompileError, SimulatorError, JournalError or WorkersLostError.
     """
@@ -78,10 +82,10 @@ def compare(
         cpu, re2na = artefacts(quantized, arch, batch, progress)
         if pool.here:
             start_simulator(threads)
-            runners: ThreeRunners | Handle = ThreeRunners(
-                float_runner(proto), cpu.executor(), re2na.executor(), scores_of(proto)
-            )
+            references = onnx_runners(proto, quantized)
+            runners: Runners | Handle = Runners(*references, cpu.executor(), re2na.executor(), scores_of(proto))
         else:
             runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
         tally = compare_images(pool, runners, images, shards, batch, journal, progress)
-    return tally.comparison(arch, re2na.offloaded_macs_share, batch)
+    opinion = opinion_if_any(quantized, images.read(0, min(opinion_images, len(images))), progress)
+    return tally.comparison(arch, re2na.offloaded_macs_share, batch, opinion)

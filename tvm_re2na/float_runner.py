@@ -1,4 +1,4 @@
-"""A model in ONNX Runtime, on the CPU."""
+"""A model in ONNX Runtime, on the CPU: the float network, and the quantised one."""
 
 from __future__ import annotations
 
@@ -33,14 +33,28 @@ def float_runner(model: onnx.ModelProto) -> BatchRunner:
     return lambda batch: [np.asarray(output) for output in session.run(None, by_name(batch, names))]
 
 
+def precise_runner(model: onnx.ModelProto) -> BatchRunner:
+    """A QDQ model in ONNX Runtime, each of its operators in float between DequantizeLinear and QuantizeLinear."""
+    options = _options()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    session = OnnxRuntimeSession(model.SerializeToString(), options)
+    names = session.input_names
+    return lambda batch: [np.asarray(output) for output in session.run(None, by_name(batch, names))]
+
+
 def _session(model: bytes, precise: bool) -> OnnxRuntimeSession:
+    options = _options()
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return OnnxRuntimeSession(model, options)
+
+
+def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     # its idle threads would spin, which doubles what an image costs and takes the time from TVM's
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if precise:
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    return OnnxRuntimeSession(model, options)
+    return options
 
 
 def _threads() -> int:

@@ -1,10 +1,14 @@
-"""Counting what three executions of a network made of the images: float, CPU and Re²Na. All sums are integers, and parts add up."""
+"""Counting what the executions of a network made of the images: float, and int8 in ONNX Runtime, on the CPU and on Re²Na.
+
+All sums are integers, and parts add up.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +17,11 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.dataset import UNKNOWN, LabelArray
 from tvm_re2na.npz import DataError
 
-SIDES = ("float", "cpu", "re2na")
+if TYPE_CHECKING:
+    from tvm_re2na.opinion.verdict import SecondOpinion  # whoever runs a program has no need of ONNX
+
+SIDES = ("float", "onnx_runtime", "cpu", "re2na")
+ENERGY_BITS = 96  # behind the point of a sum of squares, which is a float that becomes an integer
 TOTALS = ("runs", "cycles", "macs", "overflows", "dram_bytes")
 
 
@@ -26,7 +34,14 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Re2naScores(Scores):
+class Int8Scores(Scores):
+    """`snr_db`: energy of the given model's first output over that of the difference from it, in dB; None without a difference."""
+
+    snr_db: float | None
+
+
+@dataclass(frozen=True)
+class Re2naScores(Int8Scores):
     """`overflows` counts over all images; `cycles`, `milliseconds` and `dram_bytes` are for one inference.
 
     `utilisation` is MACs / (cycles x peak MACs per cycle).
@@ -41,28 +56,33 @@ class Re2naScores(Scores):
 
 @dataclass(frozen=True)
 class Comparison:
-    """`agreement`: share of images whose best class on Re²Na is the float model's.
+    """`agreement`: share of images whose best class on Re²Na is the float model's. `onnx_runtime_int8`: the same quantised model.
 
+    `second_opinion`: TVM's integers held against ONNX Runtime, operator by operator; None where there is none.
     `bit_identical`: every element of every output of Re²Na is that of TVM's integer execution on the CPU, for all images.
     """
 
     images: int
     float32: Scores
-    cpu_int8: Scores
+    onnx_runtime_int8: Int8Scores
+    cpu_int8: Int8Scores
     re2na: Re2naScores
     agreement: float
     bit_identical: bool
     offloaded_macs_share: float
+    second_opinion: SecondOpinion | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract of docs/json.md."""
         values = dataclasses.asdict(self)
+        values["second_opinion"] = None if self.second_opinion is None else self.second_opinion.to_json()
         return {"float" if name == "float32" else name: value for name, value in values.items()}
 
 
 @dataclass
 class Tally:
-    """Of any of the images; no output is kept. `hits`: top-1 and top-5 of each side; `totals`: the simulator's counters."""
+    """Of any of the images; no output is kept. `hits`: top-1 and top-5 of each side; `totals`: the simulator's counters;
+    `energies`: of float the sum of squares of the scores, of the others that of the difference, times 2**ENERGY_BITS."""
 
     images: int = 0
     batches: int = 0
@@ -71,10 +91,11 @@ class Tally:
     differing: int = 0
     hits: dict[str, list[int]] = field(default_factory=lambda: {side: [0, 0] for side in SIDES})
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
+    energies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
 
     def add(self, count: int, labels: LabelArray | None, *outputs: list[npt.NDArray[Any]], scores: int = 0) -> None:
-        """One batch, of which the first `count` images are real: all outputs of float, CPU and Re²Na. Number `scores` of them tells
-        the classes apart.
+        """One batch, of which the first `count` images are real: all outputs of each side. Number `scores` of them tells the classes
+        apart.
 
         Raises DataError for a label that the network does not know.
         """
@@ -84,8 +105,10 @@ class Tally:
             self.labelled += int((labels != UNKNOWN).sum())
             for side, score in zip(SIDES, told, strict=True):
                 self.hits[side] = [a + int(b) for a, b in zip(self.hits[side], count_hits(score, labels), strict=True)]
-        self.agreed += int((told[0].argmax(1) == told[2].argmax(1)).sum())
-        self.differing += not all(_same_bits(a[:count], b[:count]) for a, b in zip(outputs[1], outputs[2], strict=True))
+        for side, energy in zip(SIDES, _energies(told), strict=True):
+            self.energies[side] += energy
+        self.agreed += int((told[0].argmax(1) == told[3].argmax(1)).sum())
+        self.differing += not all(_same_bits(a[:count], b[:count]) for a, b in zip(outputs[2], outputs[3], strict=True))
         self.images += count
         self.batches += 1
 
@@ -99,15 +122,19 @@ class Tally:
             self.differing + other.differing,
             {side: [a + b for a, b in zip(self.hits[side], other.hits[side], strict=True)] for side in SIDES},
             {name: self.totals[name] + other.totals[name] for name in TOTALS},
+            {side: self.energies[side] + other.energies[side] for side in SIDES},
         )
 
-    def comparison(self, arch: Architecture, share: float, batch: int) -> Comparison:
+    def comparison(
+        self, arch: Architecture, share: float, batch: int, opinion: SecondOpinion | None = None
+    ) -> Comparison:
         """The result; `share` of the MACs is offloaded."""
         inferences = self.batches * batch  # the images that filled up the last batch were simulated too
         cycles = self.totals["cycles"] / inferences
         peak = self.totals["cycles"] * arch.peak_macs_per_cycle
         re2na = Re2naScores(
             *self._shares("re2na"),
+            snr_db=self._snr_db("re2na"),
             overflows=self.totals["overflows"],
             cycles=cycles,
             milliseconds=cycles / (arch.clock_mhz * 1e3),
@@ -117,11 +144,13 @@ class Tally:
         return Comparison(
             images=self.images,
             float32=Scores(*self._shares("float")),
-            cpu_int8=Scores(*self._shares("cpu")),
+            onnx_runtime_int8=Int8Scores(*self._shares("onnx_runtime"), self._snr_db("onnx_runtime")),
+            cpu_int8=Int8Scores(*self._shares("cpu"), self._snr_db("cpu")),
             re2na=re2na,
             agreement=self.agreed / self.images,
             bit_identical=not self.differing,
             offloaded_macs_share=share,
+            second_opinion=opinion,
         )
 
     def _shares(self, side: str) -> tuple[float | None, float | None]:
@@ -129,6 +158,10 @@ class Tally:
             return None, None
         top1, top5 = self.hits[side]
         return top1 / self.labelled, top5 / self.labelled
+
+    def _snr_db(self, side: str) -> float | None:
+        signal, noise = self.energies["float"], self.energies[side]
+        return round(10 * (math.log10(signal) - math.log10(noise)), 2) if signal and noise else None
 
 
 def count_hits(scores: npt.NDArray[Any], labels: LabelArray) -> npt.NDArray[np.int64]:
@@ -144,6 +177,15 @@ def count_hits(scores: npt.NDArray[Any], labels: LabelArray) -> npt.NDArray[np.i
 def _check_labels(labels: LabelArray, classes: int) -> None:
     if labels.max() >= classes:
         raise DataError(f"y holds class {labels.max()}, the network tells {classes} classes apart")
+
+
+def _energies(scores: list[npt.NDArray[Any]]) -> list[int]:
+    """Of the first scores (N, classes) and of the differences of the others from them, image by image, where all are finite."""
+    given, *others = (score.astype(np.float32).astype(np.float64) for score in scores)
+    with np.errstate(invalid="ignore"):
+        squares = np.stack([np.square(part).sum(1) for part in (given, *(other - given for other in others))])
+    finite = squares[:, np.isfinite(squares).all(0)]
+    return [sum(int(math.ldexp(energy, ENERGY_BITS)) for energy in row) for row in finite.tolist()]
 
 
 def _same_bits(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:

@@ -43,7 +43,7 @@ def test_compare(re2na: Command, tmp_path: Path, kept: Path, monkeypatch: pytest
     assert not kept.exists()
     cold = compare()
     whole = {path: path.read_bytes() for path in kept.iterdir()}
-    assert len(whole) == 3  # the model, two libraries
+    assert len(whole) == 4  # the model, two libraries, and the one that shows its integers
     with monkeypatch.context() as patched:
         nothing_is_made(patched)
         warm = compare()

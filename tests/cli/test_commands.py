@@ -24,10 +24,12 @@ NUMBER = (int, float)
 COMPARISON = {
     "images": int,
     "float": {"top1": float, "top5": float},
-    "cpu_int8": {"top1": float, "top5": float},
+    "onnx_runtime_int8": {"top1": float, "top5": float, "snr_db": (float, type(None))},
+    "cpu_int8": {"top1": float, "top5": float, "snr_db": (float, type(None))},
     "re2na": {
         "top1": float,
         "top5": float,
+        "snr_db": (float, type(None)),
         "overflows": int,
         "cycles": NUMBER,
         "milliseconds": float,
@@ -38,6 +40,7 @@ COMPARISON = {
     "bit_identical": bool,
     "offloaded_macs_share": float,
     "scores": str,
+    "second_opinion": {"images": int, "operators": int, "agrees": bool, "parting": list},
 }
 CAUSES = dict.fromkeys(("mac", "overhead", "reconfigure", "alu", "wait_load", "wait_store"), int)
 ENERGY = dict.fromkeys(("mac", "sram", "dram", "idle"), NUMBER)

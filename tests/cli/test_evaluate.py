@@ -18,10 +18,10 @@ def test_hits_and_ties() -> None:
 def test_figures() -> None:
     tally = Tally()
     float_scores = np.array([[2.0, 1], [1, 2]], np.float32)
-    tally.add(2, np.array([0, 1]), [float_scores], [float_scores], [float_scores])
+    tally.add(2, np.array([0, 1]), [float_scores], [float_scores], [float_scores], [float_scores])
     other = np.array([[1.0, 0], [9, 9]], np.float32)
     rest = Tally(totals={"runs": 2, "cycles": 4000, "macs": 819200, "overflows": 3, "dram_bytes": 400})
-    rest.add(1, np.array([-1]), [other[:, ::-1]], [other], [other])
+    rest.add(1, np.array([-1]), [other[:, ::-1]], [other], [other], [other])
     result = (tally + rest).comparison(Architecture(), 1.0, batch=2)
     assert result == (rest + tally).comparison(Architecture(), 1.0, batch=2)
     assert result.images == 3
@@ -36,7 +36,7 @@ def test_figures() -> None:
 def test_one_bit_is_seen() -> None:
     tally = Tally()
     scores = np.array([[1.0, 2]], np.float32)
-    tally.add(1, None, [scores], [scores], [np.nextafter(scores, np.float32(9))])
+    tally.add(1, None, [scores], [scores], [scores], [np.nextafter(scores, np.float32(9))])
     result = tally.comparison(Architecture(), 0.0, 1)
     assert not result.bit_identical
     assert result.float32.top1 is None
@@ -46,4 +46,16 @@ def test_one_bit_is_seen() -> None:
 def test_classes_the_network_does_not_know() -> None:
     scores = np.zeros((3, 2), np.float32)
     with pytest.raises(DataError, match="class 7, the network tells 2 classes apart"):
-        Tally().add(3, np.array([0, 7, 1]), [scores], [scores], [scores])
+        Tally().add(3, np.array([0, 7, 1]), [scores], [scores], [scores], [scores])
+
+
+def test_signal_over_noise() -> None:
+    """Energies of all images together, whoever counted them; an image without a finite output counts in none."""
+    given, noisy = np.array([[3.0, 4]], np.float32), np.array([[3.5, 4]], np.float32)
+    tally, rest = Tally(), Tally()
+    tally.add(1, None, [given], [given], [noisy], [noisy])
+    rest.add(2, None, *([np.concatenate([given, infinite])] for infinite in [np.array([[np.inf, 0]], np.float32)] * 4))
+    for parts in (tally + rest, rest + tally):
+        result = parts.comparison(Architecture(), 0.0, 1)
+        assert result.onnx_runtime_int8.snr_db is None
+        assert result.cpu_int8.snr_db == result.re2na.snr_db == pytest.approx(10 * np.log10(50 / 0.25), abs=0.005)

@@ -16,6 +16,7 @@ from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import images, inputs, outputs, render
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.render_opinion import judged_table, opinion_text
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from tvm_re2na.doctor import Finding
     from tvm_re2na.frontends.interface import Compiled
+    from tvm_re2na.opinion import SecondOpinion
     from tvm_re2na.quantize import QuantizeOptions
 
 
@@ -124,7 +126,7 @@ def check(options: argparse.Namespace) -> Result:
 
 
 def compare(options: argparse.Namespace) -> Result:
-    """Float CPU, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in any bit."""
+    """Float, int8 CPU and Re²Na side by side; exit code 1 if the last two differ in a bit, or ONNX Runtime has another opinion."""
     title = f"{options.model.name} on {options.data.name}"
     return _compare(options, title, inputs.load_model(options), options.data, options.batch)
 
@@ -132,9 +134,33 @@ def compare(options: argparse.Namespace) -> Result:
 def explain(options: argparse.Namespace) -> Result:
     """Every operator, with where it runs and why."""
     with progress_bar() as progress:
-        _, mod, params = _imported(options, progress)
+        model, mod, params = _imported(options, progress)
         rows = [dataclasses.asdict(row) for row in pipeline.explain(mod, params, _arch(options))]
-    return Result(rows, (render.explanation_table(rows),))
+        opinion = _second_opinion(options, model, progress) if options.check else None
+    table = render.explanation_table(rows)
+    if opinion is None:
+        return Result(rows, (table,))
+    judged = judged_table(opinion.operators, "TVM's integers held against ONNX Runtime")
+    found = {"second_opinion": opinion.to_json(), "judged": [each.to_json() for each in opinion.operators]}
+    text = (table, judged, *opinion_text(opinion))
+    return Result({"operators": rows, **found}, text, code=0 if opinion.agrees else 1)
+
+
+def _second_opinion(options: argparse.Namespace, model: onnx.ModelProto | None, progress: Progress) -> SecondOpinion:
+    """On the images of --data, else those of --calibration, else on noise."""
+    from tvm_re2na.opinion import second_opinion
+    from tvm_re2na.opinion.opinion import random_images
+
+    if model is None:
+        raise UsageError(f"{options.model}: --check takes ONNX, this is a TFLite model")
+    count = options.check_images
+    if not count:
+        raise UsageError("--check-images: 0, --check needs at least one")
+    known = images.calibration(options, model)
+    if options.data is not None:
+        known = pipeline.images_for(options.data, model, known, count, images.preprocessing(options))
+    some = random_images(model, count) if known is None else known.read(0, min(count, len(known)))
+    return second_opinion(model, some, progress)
 
 
 def explore(options: argparse.Namespace) -> Result:
@@ -210,15 +236,16 @@ def _compare(options: argparse.Namespace, title: str, model: onnx.ModelProto, da
     test = images.labelled_images(options, data, model, calibration)
     with workers(options) as known, progress_bar() as progress:
         known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
+        known |= {"opinion_images": getattr(options, "check_images", evaluate.IMAGES)}
         result = evaluate.compare(model, test, calibration, _arch(options), **known)
     quantized = pipeline.is_quantized(model)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)", quantized=quantized)
     scores = pipeline.scores_name(model)
     told = (f"accuracy is that of output '{scores}'",) if len(model.graph.output) > 1 else ()
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)
-    return Result(
-        {**result.to_json(), "scores": scores}, (table, *told, *nothing), code=0 if result.bit_identical else 1
-    )
+    well = result.bit_identical and (result.second_opinion is None or result.second_opinion.agrees)
+    shown = (table, *told, *opinion_text(result.second_opinion), *nothing)
+    return Result({**result.to_json(), "scores": scores}, shown, code=0 if well else 1)
 
 
 def _imported(options: argparse.Namespace, progress: Progress) -> tuple[onnx.ModelProto | None, Any, dict[str, Any]]:

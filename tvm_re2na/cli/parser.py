@@ -279,14 +279,30 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _batch(parser)
     _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    _check_images(parser)
     _workers(parser)
     _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:compare")
 
 
+def _check_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check-images",
+        type=_not_negative,
+        default=4,
+        metavar="N",
+        help="images on which ONNX Runtime judges every operator (4; 0: none)",
+    )
+
+
 def _explain(parser: argparse.ArgumentParser) -> None:
     _model(parser)
+    parser.add_argument("--check", action="store_true", help="hold every operator against ONNX Runtime (docs/cli.md)")
+    parser.add_argument(
+        "--data", type=_path, metavar="DATA", help="images for --check (the calibration images, or noise)"
+    )
+    _check_images(parser)
     _arch(parser)
     _batch(parser)
     _cache(parser)
@@ -347,6 +363,12 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
     return number
+
+
+def _not_negative(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 0")
+    return int(text)
 
 
 def _field(name: str) -> Callable[[str], Any]:

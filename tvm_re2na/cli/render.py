@@ -19,13 +19,22 @@ def comparison_table(result: Comparison, title: str, *, quantized: bool = False)
     """The given model, CPU and Re²Na side by side; `quantized`: the given model is int8 itself."""
     given = "int8" if quantized else "float"
     table = Table(title=title, title_justify="left")
-    for name in ("per inference", f"{given}, ONNX Runtime", "int8, TVM on CPU", "int8, Re²Na"):
+    ours = {
+        "int8, ONNX Runtime": result.onnx_runtime_int8,
+        "int8, TVM on CPU": result.cpu_int8,
+        "int8, Re²Na": result.re2na,
+    }
+    if quantized:
+        del ours["int8, ONNX Runtime"]  # it is the given model
+    for name in ("per inference", f"{given}, ONNX Runtime", *ours):
         table.add_column(name, justify="left" if name == "per inference" else "right")
-    columns: tuple[Scores, ...] = (result.float32, result.cpu_int8, result.re2na)
+    columns: tuple[Scores, ...] = (result.float32, *ours.values())
     table.add_row("top-1 accuracy", *(percent(scores.top1) for scores in columns))
-    table.add_row("top-5 accuracy", *(percent(scores.top5) for scores in columns), end_section=True)
+    table.add_row("top-5 accuracy", *(percent(scores.top5) for scores in columns))
+    noise = ("-" if scores.snr_db is None else f"{scores.snr_db:.1f} dB" for scores in ours.values())
+    table.add_row(f"SNR against {'ONNX Runtime' if quantized else 'float'}", "", *noise, end_section=True)
     for label, value in _re2na_rows(result, "ONNX Runtime" if quantized else "float"):
-        table.add_row(label, "", "", value)
+        table.add_row(label, *("" for _ in columns[1:]), value)
     return table
 
 
