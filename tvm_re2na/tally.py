@@ -94,8 +94,8 @@ class Tally:
     energies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
 
     def add(self, count: int, labels: LabelArray | None, *outputs: list[npt.NDArray[Any]], scores: int = 0) -> None:
-        """One batch, of which the first `count` images are real: all outputs of each side. Number `scores` of them tells the classes
-        apart.
+        """One batch, of which the first `count` images are real: all outputs of each side, of which number `scores` tells the
+        classes apart.
 
         Raises DataError for a label that the network does not know.
         """

@@ -34,7 +34,8 @@ def second_opinion(
     """Hold TVM's integer execution of a QDQ model against ONNX Runtime's precise one, operator by operator.
 
     `images`: float32 (N, C, H, W), a few, as the network takes them, or an array for each of several inputs by its name; without
-    them, noise over the whole range of its inputs. Every operator gets the integers that TVM computed for its operands, so that a difference stays where it arises.
+    them, noise over the whole range of its inputs. Every operator gets the integers that TVM computed for its operands, so that a
+    difference stays where it arises.
     Raises ModelError for a model that is not quantised or holds QLinear operators, or that TVM or ONNX Runtime cannot run.
     """
     proto = model if isinstance(model, onnx.ModelProto) else pipeline.load_model(model)
