@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.progress import Progress, silent
-from tvm_re2na.quantize.accumulators import carry_bits, worst_case
+from tvm_re2na.quantize.accumulators import carry_bits, longest_sum, worst_case
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError
@@ -28,7 +28,7 @@ from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
 from tvm_re2na.quantize.options import Guarantee, IntegerRange, QuantizeOptions
 from tvm_re2na.quantize.plan import QuantizationPlan
-from tvm_re2na.quantize.pool import pools_to_sums
+from tvm_re2na.quantize.pool import pools_to_convolutions
 from tvm_re2na.quantize.ranges import source_range
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
 from tvm_re2na.quantize.samples import Samples
@@ -99,7 +99,7 @@ def _decide(
     check_runs(net, images)
     few = images[: options.search_images]
     fold(net)
-    pools_to_sums(net)
+    pools_to_convolutions(net, longest_sum(arch, options))
     quantised = find_layers(net, options.keep_float)
     if options.equalise:
         results = [layer.result for layer in candidates(net, quantised)]
@@ -135,10 +135,10 @@ def _observe(
 ) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
     """Extremes over all images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
     for tensors whose extremes the samples' images raise fourfold."""
-    names = list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)]))
+    names = list(dict.fromkeys([*quantised.judged, *(layer.sums for layer in quantised.layers)]))
     few = images[: samples.images]
     seen = extremes(net, names, images[len(few) :], progress, "observing activations")
-    errors = ExponentErrors(list(quantised.group_of), limits, seen)
+    errors = ExponentErrors(quantised.judged, limits, seen)
     for values in observe(net, names, few, progress, "sampling layers"):
         seen.add(values)
         errors.add(values)

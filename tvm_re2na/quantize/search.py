@@ -17,7 +17,7 @@ from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, ScaleRule, We
 from tvm_re2na.quantize.plan import Integers, QuantizationPlan
 from tvm_re2na.quantize.rounding import LARGEST_INPUTS
 from tvm_re2na.quantize.samples import Samples
-from tvm_re2na.quantize.scales import is_sum, nearest
+from tvm_re2na.quantize.scales import is_average, is_sum, rounded
 from tvm_re2na.quantize.segments import Segments
 from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
@@ -49,9 +49,9 @@ def search(
     layers = plan.quantised.layers
     for layer in layers:
         weight, bias = (net.constants[name] for name in layer.node.inputs[1:3])
-        rounded = nearest(weight, plan.weight[layer.name], plan.weights)
+        integers = rounded(weight, plan.weight[layer.name], plan.weights)
         plan.integers[layer.name] = Integers(
-            rounded, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
+            integers, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
         )
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):
@@ -80,7 +80,7 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
     if not choices:
         raise WeightsTooFineError(layer)
     best = min(choices, key=_worth)
-    if not is_sum(trials.weight) and _rounds_together(trials, best, options):
+    if not (is_sum(trials.weight) or is_average(trials.weight)) and _rounds_together(trials, best, options):
         tried = exponents if trials.weight.size <= SMALL else [best.e_w]
         together = [choice for e_w in tried for choice in trials.choices(e_w, results, together=True)]
         best = min([best, *together], key=_worth)

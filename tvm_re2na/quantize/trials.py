@@ -23,7 +23,7 @@ from tvm_re2na.quantize.plan import IntArray, Integers, QuantizationPlan
 from tvm_re2na.quantize.ranges import activation_bounds, source_range
 from tvm_re2na.quantize.rounding import Matrix, WeightSearch
 from tvm_re2na.quantize.samples import Samples, groups
-from tvm_re2na.quantize.scales import is_sum, nearest
+from tvm_re2na.quantize.scales import is_sum, nearest, rounded
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
 
@@ -96,7 +96,7 @@ class LayerTrials:
         allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits]
         if not allowed:
             return []
-        weight = self._rounded_together(e_w) if together else nearest(self.weight, e_w, self.plan.weights)
+        weight = self._rounded_together(e_w) if together else rounded(self.weight, e_w, self.plan.weights)
         products = self._products(weight)
         found = []
         for e_y in allowed:
