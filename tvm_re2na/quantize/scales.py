@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.accumulators import largest_sum
-from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.errors import SumsDoNotFitError
 from tvm_re2na.quantize.exponents import FINEST, coarsest_exponent
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.net import Net
@@ -37,7 +37,7 @@ def start_plan(
     arch: Architecture,
     options: QuantizeOptions,
 ) -> QuantizationPlan:
-    """Exponents for all groups and weights. Raises QuantizeError where none will do."""
+    """Exponents for all groups and weights. Raises SumsDoNotFitError where none will do."""
     weights, data = options.ranges(arch)
     if options.scales is ScaleRule.LARGEST:
         group = {
@@ -51,7 +51,7 @@ def start_plan(
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
         if not any(changed):
             return plan
-    raise QuantizeError("no exponents found under which every layer's sums fit the accumulator")
+    raise SumsDoNotFitError([layer.name for layer, moved in zip(quantised.layers, changed, strict=True) if moved], arch)
 
 
 def _least_error(

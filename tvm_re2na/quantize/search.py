@@ -22,6 +22,7 @@ from tvm_re2na.quantize.segments import Segments
 from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
+SUMS = [0, -1]  # of weights that are 1: as 1, or as 2, for a bias of half a unit
 COARSER = 6  # further steps for weights that must shrink until no input can overflow their sums
 PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave less signal over noise than this
 SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
@@ -65,13 +66,13 @@ def _decide(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: 
     choice = _best(trials, plan, layer, options)
     plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
     plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
-    plan.noise[layer.name] = trials.snr_db(choice)
+    plan.noise[layer.name], plan.ties[layer.name] = trials.snr_db(choice), trials.ties(choice)
 
 
 def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> Choice:
     results = _result_exponents(plan, layer, options)
     if is_sum(trials.weight):
-        exponents = [0]
+        exponents = SUMS
     elif options.scales is ScaleRule.LARGEST:
         exponents = [plan.weight[layer.name]]
     else:

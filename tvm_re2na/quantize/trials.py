@@ -110,6 +110,14 @@ class LayerTrials:
         signal = float(np.square(self.wanted, dtype=np.float64).sum())
         return round(10 * math.log10(max(signal, 1e-30) / max(choice.error, 1e-30)), 2)
 
+    def ties(self, choice: Choice) -> float:
+        """Share of the sums that lie halfway between two results, which the machine rounds up and ONNX Runtime to the even one."""
+        lsb = choice.e_y - self.e_x - choice.e_w
+        if lsb == 0:
+            return 0.0
+        sums = self._products(choice.integers.weight).values + self._by_group(choice.integers.bias)
+        return round(float((np.mod(sums, 2.0**lsb) == half(lsb)).mean()), 4)
+
     # ---- weights and biases
 
     @cached_property
@@ -138,9 +146,12 @@ class LayerTrials:
             weight = self._proven(weight, e_w, plain + half(lsb))
             products = self._products(weight)
         bias = plain
-        if self.options.bias_correction and not is_sum(self.weight):
+        even = lsb > 0 and not (weight % 2).any()
+        if self.options.bias_correction and (even or not is_sum(self.weight)):
             missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
-            bias = self._provable(weight, np.rint(missing).astype(np.int64), plain, half(lsb))
+            # even sums and an odd bias: nothing lies halfway between two results, and all round alike
+            corrected = 2 * np.floor(missing / 2) + 1 if even else np.rint(missing)
+            bias = self._provable(weight, corrected.astype(np.int64), plain, half(lsb))
         return Integers(weight, bias), products
 
     @cached_property
