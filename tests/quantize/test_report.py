@@ -34,6 +34,17 @@ def test_an_output_without_noise_has_no_figure() -> None:
     assert made.report.outputs[0].snr_db and made.report.outputs[1].snr_db is None
 
 
+def test_outputs_of_any_shape() -> None:
+    """One number for all images, and as many as the data have it."""
+    net = FloatNet(size=8)
+    x = net.conv("input", 3, 4)
+    total, places = net.add("ReduceSum", net.add("Abs", x), keepdims=0), net.add("NonZero", net.add("Relu", x))
+    model = net.build(total)
+    model.graph.output.append(onnx.helper.make_tensor_value_info(places, onnx.TensorProto.INT64, [4, None]))
+    first, second = quantize(model, net.images(40)).report.outputs
+    assert first.snr_db is not None and first.snr_db > 30 and second.snr_db is None
+
+
 @pytest.mark.parametrize("name", ["conv_3", "globalaveragepool_9", "gemm_12"])
 def test_a_layer_that_does_not_fit_stays_in_float(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = residual_model()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.emit import emit
@@ -20,24 +20,36 @@ IMAGES = 64  # the first ones of the calibration images: three networks run on t
 
 def judge_outputs(net: Net, plan: QuantizationPlan, images: Calibration) -> tuple[OutputReport, ...]:
     """Signal over noise of every output, halves rounded upward as the machine does, and to even as ONNX Runtime does."""
-    few = images[:IMAGES]
-    wanted, machine, even = (_answers(made, few) for made in (net, emit(net, plan, half_up=True), emit(net, plan)))
+    names = list(dict.fromkeys(net.output_names))
+    networks = [to_onnx(made) for made in (net, emit(net, plan, half_up=True), emit(net, plan))]
+    wanted, machine, even = (session(model.SerializeToString(), fast=True) for model in networks)
+    totals = {
+        name: np.zeros(3) for name in names
+    }  # energy, and that of the difference on the machine and in ONNX Runtime
+    for _, batch in batches(net, images[:IMAGES]):
+        answers = [running.run(names, {net.input_name: batch}) for running in (wanted, machine, even)]
+        for name, values, *others in zip(names, *answers, strict=True):
+            totals[name] += [_energy(values), *(_difference(values, other) for other in others)]
     return tuple(
-        OutputReport(name, _snr_db(wanted[name], machine[name]), _snr_db(wanted[name], even[name]))
-        for name in net.output_names
+        OutputReport(name, *(_snr_db(energy, noise) for noise in noises)) for name, (energy, *noises) in totals.items()
     )
 
 
-def _answers(net: Net, images: Calibration) -> dict[str, npt.NDArray[np.generic]]:
-    running = session(to_onnx(net).SerializeToString())
-    names = list(dict.fromkeys(net.output_names))
-    parts = [running.run(names, {net.input_name: batch}) for _, batch in batches(net, images)]
-    return {name: np.concatenate([part[index] for part in parts]) for index, name in enumerate(names)}
+def _energy(values: Any) -> float:
+    """NaN for what is no tensor of numbers."""
+    if not isinstance(values, np.ndarray | np.generic) or values.dtype.kind not in "fiub":
+        return math.nan
+    return float(np.square(values.astype(np.float64)).sum())
 
 
-def _snr_db(wanted: npt.NDArray[np.generic], got: npt.NDArray[np.generic]) -> float | None:
+def _difference(values: Any, others: Any) -> float:
+    """NaN where the outputs have no shape in common: one that depends on data."""
+    if math.isnan(_energy(others)) or values.shape != others.shape:
+        return math.nan
+    return _energy(others.astype(np.float64) - values)
+
+
+def _snr_db(energy: float, noise: float) -> float | None:
     """None where there is no difference, or no number."""
-    signal = wanted.astype(np.float64)
-    energy, noise = (float(np.square(values).sum()) for values in (signal, got.astype(np.float64) - signal))
     usable = 0 < noise < math.inf and 0 < energy < math.inf
     return round(10 * math.log10(energy / noise), 2) if usable else None
