@@ -22,7 +22,7 @@ from tvm_re2na.quantize.segments import Segments
 from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
-SUMS = [0, -1]  # of weights that are 1: as 1, or as 2, for a bias of half a unit
+SUMS = [0, -1]  # of weights that are 1: as 1, or as 2, which leaves room for a bias of half a unit
 COARSER = 6  # further steps for weights that must shrink until no input can overflow their sums
 PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave less signal over noise than this
 SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
@@ -71,7 +71,8 @@ def _decide(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: 
 
 def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> Choice:
     results = _result_exponents(plan, layer, options)
-    if is_sum(trials.weight):
+    sums = is_sum(trials.weight)
+    if sums:
         exponents = SUMS
     elif options.scales is ScaleRule.LARGEST:
         exponents = [plan.weight[layer.name]]
@@ -80,8 +81,8 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
     choices = [choice for e_w in exponents for choice in trials.choices(e_w, results)]
     if not choices:
         raise WeightsTooFineError(layer)
-    best = min(choices, key=_worth)
-    if not (is_sum(trials.weight) or is_average(trials.weight)) and _rounds_together(trials, best, options):
+    best = min(choices, key=_worth_of_sums if sums else _worth)
+    if not (sums or is_average(trials.weight)) and _rounds_together(trials, best, options):
         tried = exponents if trials.weight.size <= SMALL else [best.e_w]
         together = [choice for e_w in tried for choice in trials.choices(e_w, results, together=True)]
         best = min([best, *together], key=_worth)
@@ -91,6 +92,11 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
 def _worth(choice: Choice) -> tuple[float, int]:
     """Less error; of equal ones, coarser weights, whose sums are smaller."""
     return choice.error, -choice.e_w
+
+
+def _worth_of_sums(choice: Choice) -> tuple[float, int]:
+    """Of equal ones that with weights 2, of which none is a tie."""
+    return choice.error, choice.e_w
 
 
 def _weight_exponents(plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> list[int]:

@@ -146,10 +146,11 @@ class LayerTrials:
             weight = self._proven(weight, e_w, plain + half(lsb))
             products = self._products(weight)
         bias = plain
-        even = lsb > 0 and not (weight % 2).any()
-        if self.options.bias_correction and (even or not is_sum(self.weight)):
+        even = lsb > 0 and not (weight % 2).any()  # with an odd bias nothing lies halfway between two results
+        if is_sum(self.weight):
+            bias = plain | 1 if even else plain  # the half rounds up, everywhere
+        elif self.options.bias_correction:
             missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
-            # even sums and an odd bias: nothing lies halfway between two results, and all round alike
             corrected = 2 * np.floor(missing / 2) + 1 if even else np.rint(missing)
             bias = self._provable(weight, corrected.astype(np.int64), plain, half(lsb))
         return Integers(weight, bias), products
