@@ -10,13 +10,13 @@ from tests.quantize.networks import FloatNet, residual_model, run
 from tvm_re2na.quantize.fold import fold
 from tvm_re2na.quantize.load import load_net
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.pool import pools_to_sums
+from tvm_re2na.quantize.pool import pools_to_convolutions
 
 
 def folded(model: onnx.ModelProto) -> Net:
     net = load_net(model)
     fold(net)
-    pools_to_sums(net)
+    pools_to_convolutions(net, 408)
     return net
 
 
@@ -87,15 +87,44 @@ def test_average_pooling_is_a_sum_whose_factor_the_next_layer_takes(
     assert same_function(model, net.images()) == ["Conv", "Conv", "Relu", "Conv"]
 
 
-def test_average_pooling_stays_where_no_linear_layer_takes_the_factor() -> None:
+@pytest.mark.parametrize(
+    ("kernel", "attributes", "steps"),
+    [
+        (3, {"strides": [2, 2]}, 1),
+        (3, {"strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1}, 1),
+        (5, {"strides": [2, 1], "pads": [1, 2, 0, 1], "count_include_pad": 1}, 2),
+        (2, {"strides": [2, 2], "ceil_mode": 1}, 1),
+        (8, {}, 1),
+        (10, {}, 2),
+    ],
+)
+def test_an_average_that_is_an_output_is_a_convolution(kernel: int, attributes: dict, steps: int) -> None:
     net = FloatNet()
-    model = net.build(net.add("GlobalAveragePool", net.conv("input", 3, 6)))
-    assert same_function(model, net.images()) == ["Conv", "GlobalAveragePool"]
+    x = net.add("AveragePool", net.conv("input", 3, 6), kernel_shape=[kernel] * 2, **attributes)
+    assert same_function(net.build(x), net.images()) == ["Conv"] * (1 + steps)
 
 
-def test_average_pooling_with_uneven_counts_stays() -> None:
+@pytest.mark.parametrize(("size", "steps"), [((20, 20), 1), ((21, 21), 2), ((53, 7), 1), ((4, 500), 3), ((3, 256), 3)])
+@pytest.mark.parametrize("behind", [True, False])
+def test_a_long_average_is_taken_in_steps(size: tuple[int, int], steps: int, behind: bool) -> None:
     net = FloatNet()
-    x = net.add("AveragePool", net.conv("input", 3, 6), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    net.shape[2:] = size
+    x = net.add("Flatten", net.add("GlobalAveragePool", "input"))
+    ops = same_function(net.build(net.gemm(x, 3, 4) if behind else x), net.images(4))
+    assert ops == ["Conv"] * (max(steps, 2) if not behind else steps) + ["Flatten"] + ["Gemm"] * behind
+
+
+def test_a_long_window_that_slides_stays() -> None:
+    net = FloatNet()
+    net.shape[2:] = [1, 300]
+    model = net.build(net.add("AveragePool", "input", kernel_shape=[1, 290]))
+    assert same_function(model, net.images(4)) == ["AveragePool"]
+
+
+@pytest.mark.parametrize("attributes", [{"pads": [1, 1, 1, 1]}, {"strides": [2, 2], "ceil_mode": 1}])
+def test_average_pooling_with_uneven_counts_stays(attributes: dict) -> None:
+    net = FloatNet()
+    x = net.add("AveragePool", net.conv("input", 3, 6), kernel_shape=[3, 3], **attributes)
     assert "AveragePool" in same_function(net.build(net.conv(x, 6, 4)), net.images())
 
 

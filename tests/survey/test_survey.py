@@ -14,6 +14,7 @@ from tests.quantize.networks import FloatNet
 from tvm_re2na import load_dataset, load_model
 from tvm_re2na.cli import main
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.data import in_memory
 from tvm_re2na.pipeline import ModelError
 from tvm_re2na.quantize import QuantizeOptions, quantize
 from tvm_re2na.survey import survey_bits, survey_carry, survey_rounding, survey_sensitivity
@@ -69,6 +70,14 @@ def test_carry(lenet: tuple[Any, ...]) -> None:
     wide, narrow = survey.accumulators
     assert wide.overflows == 0 and narrow.overflows > 0 and narrow.overflows_chosen == 0
     assert narrow.top1_chosen > narrow.top1
+
+
+def test_carry_of_an_average_in_steps() -> None:
+    """The accumulator without limit needs no steps: what has no counterpart there has no row."""
+    net = FloatNet(size=24)
+    x = net.add("GlobalAveragePool", net.add("Relu", net.conv("input", 3, 4)))
+    model, images = net.build(net.gemm(net.add("Flatten", x), 4, 5)), in_memory("images", net.images(4), None)
+    assert [row.layer for row in survey_carry(model, images, images, accumulators=()).rows] == ["conv_0", "gemm_4"]
 
 
 def test_rounding_shows_the_groups_collapse_and_its_correction(lenet: tuple[Any, ...]) -> None:

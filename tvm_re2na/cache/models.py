@@ -33,12 +33,10 @@ def quantize(
     key = keys.quantized_key(model, calibration, arch, options)
     kept = place.get(key)
     if kept is not None:
-        return quantiser.QuantizedModel(onnx.ModelProto.FromString(kept[MODEL]), _report(kept[REPORT]))
+        report = quantiser.QuantizationReport.from_json(json.loads(kept[REPORT]))
+        report.warn()
+        return quantiser.QuantizedModel(onnx.ModelProto.FromString(kept[MODEL]), report)
     made = quantiser.quantize(model, calibration, arch=arch, options=options, progress=progress)
-    report = json.dumps(made.report.to_json()).encode()
-    place.put(key, {MODEL: made.model.SerializeToString(deterministic=True), REPORT: report})
+    told = json.dumps(made.report.to_json()).encode()
+    place.put(key, {MODEL: made.model.SerializeToString(deterministic=True), REPORT: told})
     return made
-
-
-def _report(text: bytes) -> quantiser.QuantizationReport:
-    return quantiser.QuantizationReport(tuple(quantiser.LayerReport(**layer) for layer in json.loads(text)["layers"]))

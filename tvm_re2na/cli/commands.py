@@ -48,7 +48,8 @@ def quantize(options: argparse.Namespace) -> Result:
     outputs.warn_of_another(options, output, source)
     write_atomically(output, quantized.model.SerializeToString())
     data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
-    return Result(data, (render.accumulator_table(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)"))
+    lines = (*render.output_lines(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)")
+    return Result(data, (render.accumulator_table(quantized.report), *lines))
 
 
 def _knobs(options: argparse.Namespace) -> QuantizeOptions:

@@ -85,6 +85,15 @@ def accumulator_table(report: QuantizationReport) -> Table:
     return table
 
 
+def output_lines(report: QuantizationReport) -> Iterable[str]:
+    """What the outputs are worth, and which layers stay in float."""
+    for output in report.outputs:
+        shown = ("no noise" if db is None else f"{db:.1f} dB" for db in (output.snr_db, output.onnxruntime_snr_db))
+        yield "{}: {} of signal over noise on the machine, {} in ONNX Runtime".format(output.name, *shown)
+    for name in report.kept_float:
+        yield f"{name} stays in float: its sums do not fit the accumulator"
+
+
 def layer_table(report: Mapping[str, Any]) -> Table:
     """The layers of `compile --json`, and their total. `use` is the utilisation of the array."""
     table = Table(title="Layers", title_justify="left")

@@ -3,11 +3,12 @@
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
 from tvm_re2na.quantize.quantizer import QuantizedModel, quantize
-from tvm_re2na.quantize.report import LayerReport, QuantizationReport
+from tvm_re2na.quantize.report import LayerReport, OutputReport, QuantizationReport
 
 __all__ = [
     "Guarantee",
     "LayerReport",
+    "OutputReport",
     "QuantizationReport",
     "QuantizeError",
     "QuantizeOptions",

@@ -14,13 +14,18 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.graph.bounds import sum_range
-from tvm_re2na.quantize.options import IntegerRange
+from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
 from tvm_re2na.quantize.plan import Integers
 
 
 def largest_sum(magnitude: float, unit: int, lsb: int, arch: Architecture) -> float:
     """What an accumulator holds at most whose sums reach `magnitude`, in units of 2**unit, the rounding half included."""
     return math.ldexp(magnitude, -unit) + half(min(max(lsb, 0), arch.acc_bits - 1))
+
+
+def longest_sum(arch: Architecture, options: QuantizeOptions) -> int:
+    """How many values of the data's width an accumulator holds the sum of, with headroom and rounding, whatever the values are."""
+    return int(arch.acc_max / (0.5 - options.headroom * options.ranges(arch)[1][0]))
 
 
 def worst_case(integers: Integers, lsb: int, source: IntegerRange) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tvm_re2na.quantize.layers import SAME_EXPONENT, Layer
 from tvm_re2na.quantize.net import Net, Node
+from tvm_re2na.quantize.pads import settle_pad
 from tvm_re2na.quantize.plan import QuantizationPlan
 
 TIE = 0.25  # of a sum's unit: lifts ties over the half and changes nothing else
@@ -46,6 +47,9 @@ class _Emitter:
         for name in net.input_names:
             if name in self.group_of:
                 self._quantise(self._saturated(name, name), name)
+        for node in list(net.nodes):
+            if node.op == "Pad" and node.output in self.plan.quantised.padded:
+                settle_pad(net, node, self.plan.exponent(node.output), self.plan.data)
         for node in net.nodes:
             self._node(node)
         net.nodes = self.nodes

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.scales import is_average, is_sum
 
 Factors = npt.NDArray[np.float64]
 ROUNDS = 2  # a layer between two others is equalised with both
@@ -65,7 +66,7 @@ def _pairs(net: Net, quantised: QuantisedLayers) -> Iterator[_Pair]:
             continue
         view = _view(net, first, second)
         weights = [net.constants[layer.node.inputs[1]] for layer in (first, second)]
-        if view is not None and not any((weight == 1).all() for weight in weights):
+        if view is not None and not any(is_sum(weight) or is_average(weight) for weight in weights):
             yield _Pair(first, second, view, bound)
 
 

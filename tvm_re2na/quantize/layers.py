@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.net import Net, Node
+from tvm_re2na.quantize.pads import feeds_maxima, padding_value
 
 MOVING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze")
 SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
@@ -34,21 +35,28 @@ class Layer:
 @dataclass(frozen=True)
 class QuantisedLayers:
     """`group_of`: quantised tensor -> the name of its group; all of a group have one exponent. `joined`: groups in which an
-    addition or a concatenation ties tensors together."""
+    addition, a concatenation or a padding value has a say. `padded`: tensors of the groups that may saturate, because what reads
+    them takes the largest of many values."""
 
     layers: tuple[Layer, ...]
     group_of: dict[str, str]
     joined: frozenset[str]
+    padded: frozenset[str]
 
     def is_free(self, layer: Layer) -> bool:
         """Whether no other layer has a say in the exponent of the layer's result."""
         return self.group_of[layer.result] not in self.joined
 
     @property
+    def judged(self) -> list[str]:
+        """The tensors whose values the exponents have to suit."""
+        return [tensor for tensor in self.group_of if tensor not in self.padded]
+
+    @property
     def groups(self) -> dict[str, list[str]]:
         members: dict[str, list[str]] = {}
-        for tensor, group in self.group_of.items():
-            members.setdefault(group, []).append(tensor)
+        for tensor in self.judged:
+            members.setdefault(self.group_of[tensor], []).append(tensor)
         return members
 
 
@@ -72,9 +80,10 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
             joined.append(result)
         elif id(node) not in fused and _keeps_exponent(net, node):
             union.join([*_data_inputs(net, node), node.output])
-            joined += [node.output] if node.op == "Concat" else []
+            joined += [node.output] if node.op == "Concat" or _is_padded(net, node) else []
     group_of = {tensor: union.find(tensor) for tensor in union.parents}
-    return QuantisedLayers(tuple(layers), group_of, frozenset(group_of[name] for name in joined))
+    padded = frozenset(node.output for node in net.nodes if node.output in group_of and _is_padded(net, node))
+    return QuantisedLayers(tuple(layers), group_of, frozenset(group_of[name] for name in joined), padded)
 
 
 def _activation(net: Net, node: Node) -> Node | None:
@@ -97,14 +106,18 @@ def _keeps_exponent(net: Net, node: Node) -> bool:
         return False
     if node.op == "Clip" and node.name not in net.bounds:
         return False
-    if node.op == "Pad" and not _pads_with_zero(net, node):
+    if node.op == "Pad" and padding_value(net, node) != 0 and not _pads_maxima(net, node):
         return False
     return all(name not in net.constants for name in _data_inputs(net, node))
 
 
-def _pads_with_zero(net: Net, node: Node) -> bool:
-    value = net.constant(node, 2)
-    return node.attributes.get("mode", b"constant") == b"constant" and (value is None or not value.any())
+def _is_padded(net: Net, node: Node) -> bool:
+    """With a value that has a say in the exponent, if only behind the maximum."""
+    return node.op == "Pad" and bool(padding_value(net, node))
+
+
+def _pads_maxima(net: Net, node: Node) -> bool:
+    return padding_value(net, node) is not None and feeds_maxima(net, node)
 
 
 def _data_inputs(net: Net, node: Node) -> list[str]:

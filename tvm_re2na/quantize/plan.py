@@ -23,8 +23,8 @@ class Integers(NamedTuple):
 
 @dataclass
 class QuantizationPlan:
-    """Exponents by group of tensors and by name of a layer's node; `integers` and `noise` (see LayerReport.snr_db) by layer, as the
-    search comes to them. `weights` and `data` are the ranges of the integers."""
+    """Exponents by group of tensors and by name of a layer's node; `integers`, `noise` and `ties` (see LayerReport) by layer, as
+    the search comes to them. `weights` and `data` are the ranges of the integers."""
 
     quantised: QuantisedLayers
     weights: IntegerRange
@@ -33,6 +33,7 @@ class QuantizationPlan:
     weight: dict[str, int]
     integers: dict[str, Integers] = field(default_factory=dict)
     noise: dict[str, float] = field(default_factory=dict)
+    ties: dict[str, float] = field(default_factory=dict)
 
     def exponent(self, tensor: str) -> int:
         return self.group[self.quantised.group_of[tensor]]
@@ -45,7 +46,11 @@ class QuantizationPlan:
         """Bits that are cut off the layer's sums."""
         return self.exponent(layer.result) - self.unit(layer)
 
-    def make_coarser(self, layer: Layer) -> None:
-        """Double the step of the layer's weights, and that of its result where the cut leaves no room for it."""
-        self.weight[layer.name] += 1
+    def make_coarser(self, layer: Layer, *, sums: bool) -> None:
+        """Double the step of the layer's weights, or of what it `sums` with weights that are 1, and that of its result where the
+        cut leaves no room for it."""
+        if sums:
+            self.group[self.quantised.group_of[layer.source]] += 1
+        else:
+            self.weight[layer.name] += 1
         self.group[self.quantised.group_of[layer.result]] -= min(self.lsb(layer), 0)

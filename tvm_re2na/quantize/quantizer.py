@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from threadpoolctl import threadpool_limits
 
 from tvm_re2na.batches import Batch
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
-from tvm_re2na.quantize.accumulators import carry_bits, worst_case
+from tvm_re2na.quantize import proof
+from tvm_re2na.quantize.accumulators import carry_bits, longest_sum, worst_case
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
-from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.errors import QuantizeError, SumsDoNotFitError
 from tvm_re2na.quantize.exponents import ExponentErrors
 from tvm_re2na.quantize.fold import fold
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers, find_layers
@@ -29,13 +28,14 @@ from tvm_re2na.quantize.limits import check_layers
 from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
-from tvm_re2na.quantize.options import Guarantee, IntegerRange, QuantizeOptions
+from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
+from tvm_re2na.quantize.outputs import judge_outputs
 from tvm_re2na.quantize.plan import QuantizationPlan
-from tvm_re2na.quantize.pool import pools_to_sums
+from tvm_re2na.quantize.pool import pools_to_convolutions
 from tvm_re2na.quantize.ranges import source_range
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
 from tvm_re2na.quantize.samples import Samples
-from tvm_re2na.quantize.scales import start_plan
+from tvm_re2na.quantize.scales import is_sum, start_plan
 from tvm_re2na.quantize.search import WeightsTooFineError, search
 
 ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
@@ -62,13 +62,15 @@ def quantize(
 
     `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several
     inputs an array for each, by its name. On these images no accumulator of the result overflows, and each keeps
-    `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in float. `input_shape`:
-    sizes of the input that the model leaves open, by the inputs' names where there are several. `progress(stage, done, total)`
-    is called along the way. Raises QuantizeError for a model, data or options that cannot be used, ModelError (which that is,
-    too) where ONNX Runtime cannot run the model.
+    `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in float, and so do layers
+    whose sums cannot be made to fit: a warning names them. `input_shape`: sizes of the input that the model leaves open, by the
+    inputs' names where there are several. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a
+    model, data or options that cannot be used, or a model without anything to quantise, ModelError (which that is, too) where
+    ONNX Runtime cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     found = decide(load_net(model, input_shape), calibration, arch, options, progress)
+    found.report.warn()
     return QuantizedModel(to_onnx(emit(found.net, found.plan)), found.report)
 
 
@@ -105,30 +107,69 @@ def _decide(
     check_runs(net, images)
     few = images[: options.search_images]
     fold(net)
-    pools_to_sums(net)
+    pools_to_convolutions(net, longest_sum(arch, options))
     quantised = find_layers(net, options.keep_float)
     if options.equalise:
         results = [layer.result for layer in candidates(net, quantised)]
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     check_layers(net, quantised)
+    kept: list[str] = []
+    while True:
+        quantised = find_layers(net, {*options.keep_float, *kept})
+        if not (quantised.group_of or options.keep_float):
+            raise QuantizeError(_nothing_left(net, kept, arch))
+        try:
+            plan, seen = _attempts(net, quantised, images, arch, options, report)
+        except SumsDoNotFitError as error:
+            kept += error.layers
+            continue
+        layers = tuple(_layer_report(net, layer, plan, seen, arch) for layer in quantised.layers)
+        return Decision(net, plan, QuantizationReport(layers, judge_outputs(net, plan, few), tuple(kept)))
+
+
+def _nothing_left(net: Net, kept: list[str], arch: Architecture) -> str:
+    if kept:
+        return f"the sums of {', '.join(kept)} do not fit {arch.acc_bits} bits, and there is nothing else to quantise"
+    found = ", ".join(sorted({node.op for node in net.nodes})) or "none"
+    return f"there is nothing to quantise: no convolution, dense layer or pooling of the input (operators: {found})"
+
+
+def _attempts(
+    net: Net,
+    quantised: QuantisedLayers,
+    images: Calibration,
+    arch: Architecture,
+    options: QuantizeOptions,
+    report: Progress,
+) -> tuple[QuantizationPlan, Extremes]:
+    """A plan under which all sums fit, and their extremes. Raises SumsDoNotFitError."""
+    few = images[: options.search_images]
     samples = Samples(net, quantised.layers, len(few))
     seen, errors = _observe(net, quantised, images, samples, options.ranges(arch)[1], report)
     start = start_plan(net, quantised, seen, errors, arch, options)
+    full: list[Layer] = []
     for _ in range(ATTEMPTS):
         plan = copy.deepcopy(start)
         try:
             search(net, plan, seen, samples, few, arch, options, report)
         except WeightsTooFineError as error:
-            start.make_coarser(error.layer)
-            full = [error.layer.name]
+            full = [error.layer]
+            start.make_coarser(error.layer, sums=_is_sum(net, error.layer))
             continue
-        sums = _sums(net, plan, images, report)
-        full = [layer.name for layer in quantised.layers if not _fits(layer, plan, sums, arch, options)]
+        sums = proof.sums(net, plan, images, report)
+        full = [layer for layer in quantised.layers if not proof.fits(layer, plan, sums, arch, options)]
         if not full:
-            return Decision(net, plan, _report(net, plan, sums, arch))
-        for name in full:
-            start.weight[name] = plan.weight[name] + 2  # the search tries one step finer
-    raise QuantizeError(f"after {ATTEMPTS} attempts the sums of {full[0]} still do not fit {arch.acc_bits} bits")
+            return plan, sums
+        for layer in full:
+            if _is_sum(net, layer):
+                start.make_coarser(layer, sums=True)
+            else:
+                start.weight[layer.name] = plan.weight[layer.name] + 2  # the search tries one step finer
+    raise SumsDoNotFitError([layer.name for layer in full], arch)
+
+
+def _is_sum(net: Net, layer: Layer) -> bool:
+    return is_sum(net.constants[layer.node.inputs[1]])
 
 
 def _observe(
@@ -141,10 +182,10 @@ def _observe(
 ) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
     """Extremes over all images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
     for tensors whose extremes the samples' images raise fourfold."""
-    names = list(dict.fromkeys([*quantised.group_of, *(layer.sums for layer in quantised.layers)]))
+    names = list(dict.fromkeys([*quantised.judged, *(layer.sums for layer in quantised.layers)]))
     few = images[: samples.images]
     seen = extremes(net, names, images[len(few) :], progress, "observing activations")
-    errors = ExponentErrors(list(quantised.group_of), limits, seen)
+    errors = ExponentErrors(quantised.judged, limits, seen)
     for values in observe(net, names, few, progress, "sampling layers"):
         seen.add(values)
         errors.add(values)
@@ -156,37 +197,8 @@ def _observe(
     return seen, {**errors.relative(), **again.relative()}
 
 
-def _sums(net: Net, plan: QuantizationPlan, images: Calibration, progress: Progress) -> Extremes:
-    """Extremes of the quantised network's own sums."""
-    names = [_raw_sums(layer) for layer in plan.quantised.layers]
-    return extremes(emit(net, plan), names, images, progress, "checking accumulators")
-
-
-def _raw_sums(layer: Layer) -> str:
-    """The sums' name in the emitted network: behind the layer comes a quantisation where there is no activation."""
-    return f"{layer.sums}.float" if layer.sums == layer.result else layer.sums
-
-
-def _fits(layer: Layer, plan: QuantizationPlan, seen: Extremes, arch: Architecture, options: QuantizeOptions) -> bool:
-    """The quantised network itself was run: where rounding has eaten the headroom, the layer's weights must be coarser."""
-    if options.guarantee is not Guarantee.OBSERVED:
-        return True
-    return _largest(layer, plan, seen, options.headroom) <= arch.acc_max
-
-
-def _largest(layer: Layer, plan: QuantizationPlan, seen: Extremes, headroom: float = 1.0) -> float:
-    """The largest |sum| that the accumulator held, headroom times as large, from the extremes of the emitted network."""
-    low, high = (headroom * math.ldexp(limits[_raw_sums(layer)], -plan.unit(layer)) for limits in (seen.low, seen.high))
-    rounding = half(plan.lsb(layer))
-    return max(high + rounding, -low - rounding)
-
-
-def _report(net: Net, plan: QuantizationPlan, seen: Extremes, arch: Architecture) -> QuantizationReport:
-    return QuantizationReport(tuple(_layer_report(net, layer, plan, seen, arch) for layer in plan.quantised.layers))
-
-
 def _layer_report(net: Net, layer: Layer, plan: QuantizationPlan, seen: Extremes, arch: Architecture) -> LayerReport:
-    observed = round(_largest(layer, plan, seen))
+    observed = round(proof.largest(layer, plan, seen))
     return LayerReport(
         name=layer.name,
         op=layer.node.op,
@@ -200,4 +212,5 @@ def _layer_report(net: Net, layer: Layer, plan: QuantizationPlan, seen: Extremes
         carry_bits=carry_bits(observed, arch.data_bits),
         worst_case=worst_case(plan.integers[layer.name], plan.lsb(layer), source_range(net, plan, layer.source)),
         snr_db=plan.noise[layer.name],
+        ties=plan.ties[layer.name],
     )

@@ -7,6 +7,7 @@ import math
 from tvm_re2na.quantize.layers import MOVING, Layer
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.options import IntegerRange
+from tvm_re2na.quantize.pads import integer_value, padding_value
 from tvm_re2na.quantize.plan import QuantizationPlan
 
 
@@ -24,7 +25,11 @@ def source_range(net: Net, plan: QuantizationPlan, tensor: str) -> IntegerRange:
         return max(low, plan.data[0]), min(high, plan.data[1])
     if node is not None and node.op in MOVING and node.inputs[0] in plan.quantised.group_of:
         low, high = source_range(net, plan, node.inputs[0])
-        return (min(low, 0), max(high, 0)) if node.op == "Pad" else (low, high)
+        filled = padding_value(net, node) if node.op == "Pad" else None
+        if filled is None:
+            return low, high
+        step = integer_value(filled, plan.exponent(tensor), plan.data)
+        return min(low, step), max(high, step)
     return plan.data
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.accumulators import largest_sum
-from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.errors import SumsDoNotFitError
 from tvm_re2na.quantize.exponents import FINEST, coarsest_exponent
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.net import Net
@@ -37,7 +37,7 @@ def start_plan(
     arch: Architecture,
     options: QuantizeOptions,
 ) -> QuantizationPlan:
-    """Exponents for all groups and weights. Raises QuantizeError where none will do."""
+    """Exponents for all groups and weights. Raises SumsDoNotFitError where none will do."""
     weights, data = options.ranges(arch)
     if options.scales is ScaleRule.LARGEST:
         group = {
@@ -51,7 +51,7 @@ def start_plan(
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
         if not any(changed):
             return plan
-    raise QuantizeError("no exponents found under which every layer's sums fit the accumulator")
+    raise SumsDoNotFitError([layer.name for layer, moved in zip(quantised.layers, changed, strict=True) if moved], arch)
 
 
 def _least_error(
@@ -83,7 +83,7 @@ def _weight_exponent(net: Net, layer: Layer, limits: IntegerRange, rule: ScaleRu
         return largest_rule(largest, limits)
     coarsest = coarsest_exponent(largest, limits)
     errors = [
-        float(np.square(nearest(weight, coarsest - i, limits) * 2.0 ** (coarsest - i) - weight).sum())
+        float(np.square(rounded(weight, coarsest - i, limits) * 2.0 ** (coarsest - i) - weight).sum())
         for i in range(WEIGHT_CANDIDATES)
     ]
     return coarsest - int(np.argmin(errors))
@@ -92,6 +92,22 @@ def _weight_exponent(net: Net, layer: Layer, limits: IntegerRange, rule: ScaleRu
 def is_sum(weight: npt.NDArray[np.floating]) -> bool:
     """Whether a layer only adds: an average pooling in its exact form. Its weights are 1 and stay 1."""
     return bool((weight == 1).all())
+
+
+def is_average(weight: npt.NDArray[np.floating]) -> bool:
+    """Whether every output of a layer is so many times the sum of a window."""
+    windows = weight.ndim > 2 and weight.shape[1] == 1 and weight[0].size > 1
+    return windows and bool((weight == weight.flat[0]).all())
+
+
+def rounded(weight: npt.NDArray[np.floating], exponent: int, limits: IntegerRange) -> npt.NDArray[np.int64]:
+    """Weights as multiples of 2**exponent, each on its own; those of an average in turn up and down, so that their sum is the
+    nearest to what it was: what is the same all over a window is averaged right, and nothing else is off by much."""
+    if not is_average(weight):
+        return nearest(weight, exponent, limits)
+    ends = np.rint(np.cumsum(np.ldexp(weight.astype(np.float64), -exponent).reshape(len(weight), -1), 1))
+    integers: npt.NDArray[np.int64] = np.clip(np.diff(ends, axis=1, prepend=0), *limits).astype(np.int64)
+    return integers.reshape(weight.shape)
 
 
 def nearest(values: npt.NDArray[np.floating], exponent: int, limits: IntegerRange) -> npt.NDArray[np.int64]:

@@ -17,11 +17,12 @@ from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, ScaleRule, We
 from tvm_re2na.quantize.plan import Integers, QuantizationPlan
 from tvm_re2na.quantize.rounding import LARGEST_INPUTS
 from tvm_re2na.quantize.samples import Samples
-from tvm_re2na.quantize.scales import is_sum, nearest
+from tvm_re2na.quantize.scales import is_average, is_sum, rounded
 from tvm_re2na.quantize.segments import Segments
 from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
+SUMS = [0, -1]  # of weights that are 1: as 1, or as 2, which leaves room for a bias of half a unit
 COARSER = 6  # further steps for weights that must shrink until no input can overflow their sums
 PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave less signal over noise than this
 SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
@@ -49,9 +50,9 @@ def search(
     layers = plan.quantised.layers
     for layer in layers:
         weight, bias = (net.constants[name] for name in layer.node.inputs[1:3])
-        rounded = nearest(weight, plan.weight[layer.name], plan.weights)
+        integers = rounded(weight, plan.weight[layer.name], plan.weights)
         plan.integers[layer.name] = Integers(
-            rounded, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
+            integers, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
         )
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):
@@ -65,13 +66,14 @@ def _decide(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: 
     choice = _best(trials, plan, layer, options)
     plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
     plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
-    plan.noise[layer.name] = trials.snr_db(choice)
+    plan.noise[layer.name], plan.ties[layer.name] = trials.snr_db(choice), trials.ties(choice)
 
 
 def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> Choice:
     results = _result_exponents(plan, layer, options)
-    if is_sum(trials.weight):
-        exponents = [0]
+    sums = is_sum(trials.weight)
+    if sums:
+        exponents = SUMS
     elif options.scales is ScaleRule.LARGEST:
         exponents = [plan.weight[layer.name]]
     else:
@@ -79,8 +81,8 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
     choices = [choice for e_w in exponents for choice in trials.choices(e_w, results)]
     if not choices:
         raise WeightsTooFineError(layer)
-    best = min(choices, key=_worth)
-    if not is_sum(trials.weight) and _rounds_together(trials, best, options):
+    best = min(choices, key=_worth_of_sums if sums else _worth)
+    if not (sums or is_average(trials.weight)) and _rounds_together(trials, best, options):
         tried = exponents if trials.weight.size <= SMALL else [best.e_w]
         together = [choice for e_w in tried for choice in trials.choices(e_w, results, together=True)]
         best = min([best, *together], key=_worth)
@@ -90,6 +92,11 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
 def _worth(choice: Choice) -> tuple[float, int]:
     """Less error; of equal ones, coarser weights, whose sums are smaller."""
     return choice.error, -choice.e_w
+
+
+def _worth_of_sums(choice: Choice) -> tuple[float, int]:
+    """Of equal ones that with weights 2, of which none is a tie."""
+    return choice.error, choice.e_w
 
 
 def _weight_exponents(plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> list[int]:

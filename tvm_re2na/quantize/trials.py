@@ -23,7 +23,7 @@ from tvm_re2na.quantize.plan import IntArray, Integers, QuantizationPlan
 from tvm_re2na.quantize.ranges import activation_bounds, source_range
 from tvm_re2na.quantize.rounding import Matrix, WeightSearch
 from tvm_re2na.quantize.samples import Samples, groups
-from tvm_re2na.quantize.scales import is_sum, nearest
+from tvm_re2na.quantize.scales import is_sum, nearest, rounded
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
 
@@ -96,7 +96,7 @@ class LayerTrials:
         allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits]
         if not allowed:
             return []
-        weight = self._rounded_together(e_w) if together else nearest(self.weight, e_w, self.plan.weights)
+        weight = self._rounded_together(e_w) if together else rounded(self.weight, e_w, self.plan.weights)
         products = self._products(weight)
         found = []
         for e_y in allowed:
@@ -109,6 +109,14 @@ class LayerTrials:
         """Energy of the float network's result over that of the difference."""
         signal = float(np.square(self.wanted, dtype=np.float64).sum())
         return round(10 * math.log10(max(signal, 1e-30) / max(choice.error, 1e-30)), 2)
+
+    def ties(self, choice: Choice) -> float:
+        """Share of the sums that lie halfway between two results, which the machine rounds up and ONNX Runtime to the even one."""
+        lsb = choice.e_y - self.e_x - choice.e_w
+        if lsb == 0:
+            return 0.0
+        sums = self._products(choice.integers.weight).values + self._by_group(choice.integers.bias)
+        return round(float((np.mod(sums, 2.0**lsb) == half(lsb)).mean()), 4)
 
     # ---- weights and biases
 
@@ -138,9 +146,13 @@ class LayerTrials:
             weight = self._proven(weight, e_w, plain + half(lsb))
             products = self._products(weight)
         bias = plain
-        if self.options.bias_correction and not is_sum(self.weight):
+        even = lsb > 0 and not (weight % 2).any()  # with an odd bias nothing lies halfway between two results
+        if is_sum(self.weight):
+            bias = plain | 1 if even else plain  # the half rounds up, everywhere
+        elif self.options.bias_correction:
             missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
-            bias = self._provable(weight, np.rint(missing).astype(np.int64), plain, half(lsb))
+            corrected = 2 * np.floor(missing / 2) + 1 if even else np.rint(missing)
+            bias = self._provable(weight, corrected.astype(np.int64), plain, half(lsb))
         return Integers(weight, bias), products
 
     @cached_property

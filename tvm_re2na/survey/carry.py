@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.data import DataSource
 from tvm_re2na.progress import Progress, silent
-from tvm_re2na.quantize import QuantizationReport, QuantizedModel, QuantizeOptions
+from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
 from tvm_re2na.quantize.options import Guarantee, ScaleRule, WeightRounding
 from tvm_re2na.survey.cases import HERE, Workers, each_case
 from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
@@ -96,15 +96,17 @@ def survey_carry(
     chosen = surveyed.quantize(arch, options)
     free = surveyed.quantize(unlimited, dataclasses.replace(options, guarantee=Guarantee.OFF))
     largest = surveyed.quantize(unlimited, PYPARCH)
-    rows = _rows(chosen, free.report, largest)
+    rows = _rows(chosen, free, largest)
     sums = sum_count(surveyed, free.model)
     cases = [(arch, options, bits, free.model, sums) for bits in accumulators]
     known = {"arch": arch, "options": options, "accumulators": tuple(accumulators)}
     return CarrySurvey(rows, each_case(surveyed, "carry", _accumulator, AccumulatorRow, cases, workers, **known))
 
 
-def _rows(chosen: QuantizedModel, free: QuantizationReport, largest: QuantizedModel) -> tuple[CarryRow, ...]:
-    weights, theirs = _weights(chosen.model), _weights(largest.model)
+def _rows(chosen: QuantizedModel, free: QuantizedModel, largest: QuantizedModel) -> tuple[CarryRow, ...]:
+    """Of layers that have one form: a long average takes as many steps as the accumulator asks for."""
+    weights, unlimited, theirs = (_weights(made.model) for made in (chosen, free, largest))
+    unbounded, rule = ({layer.name: layer for layer in made.report.layers} for made in (free, largest))
     return tuple(
         CarryRow(
             mine.name,
@@ -114,11 +116,12 @@ def _rows(chosen: QuantizedModel, free: QuantizationReport, largest: QuantizedMo
             mine.headroom,
             additions=weights[mine.name][0].size,
             l1_norm=_l1_norm(weights[mine.name]),
-            carry_bits_free=unbounded.carry_bits,
-            carry_bits_largest=rule.carry_bits,
+            carry_bits_free=unbounded[mine.name].carry_bits,
+            carry_bits_largest=rule[mine.name].carry_bits,
             l1_norm_largest=_l1_norm(theirs[mine.name]),
         )
-        for mine, unbounded, rule in zip(chosen.report.layers, free.layers, largest.report.layers, strict=True)
+        for mine in chosen.report.layers
+        if mine.name in unlimited and weights[mine.name].shape == unlimited[mine.name].shape
     )
 
 

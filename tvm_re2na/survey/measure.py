@@ -21,7 +21,7 @@ from tvm_re2na.float_runner import BatchRunner
 from tvm_re2na.model_error import ModelError
 from tvm_re2na.model_file import scores_of
 from tvm_re2na.progress import Progress, silent
-from tvm_re2na.quantize import QuantizedModel, QuantizeOptions
+from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
 from tvm_re2na.runtime import library
 
 Outputs: TypeAlias = npt.NDArray[np.float32]
@@ -69,7 +69,11 @@ class SurveyedModel:
         return round(float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))), 2)
 
     def quantize(self, arch: Architecture, options: QuantizeOptions | None = None) -> QuantizedModel:
-        return pipeline.quantize(self.model, self.calibration, arch, options=options)
+        """Raises QuantizeError where a layer would stay in float: figures of the machine say nothing of it."""
+        made = pipeline.quantize(self.model, self.calibration, arch, options=options)
+        if made.report.kept_float:
+            raise QuantizeError(f"{made.report.kept_float[0]}: its sums do not fit {arch.acc_bits} bits")
+        return made
 
     def on_cpu(self, model: onnx.ModelProto, stage: str) -> Outputs:
         """The model's scores in ONNX Runtime, (N, classes)."""

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.progress import Progress
-from tvm_re2na.quantize import QuantizationReport, QuantizeOptions
+from tvm_re2na.quantize import QuantizationReport, QuantizeError, QuantizeOptions
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import load_net
 from tvm_re2na.quantize.net import Net
@@ -59,6 +59,8 @@ def calibrate(
     arch, options = arch or Architecture(), options or QuantizeOptions()
     images = np.asarray(calibration, np.float32)
     found = decide(load_net(float_onnx(model, images.shape[1:])), images, arch, options, progress)
+    if found.report.kept_float:
+        raise QuantizeError(f"{found.report.kept_float[0]}: its sums do not fit {arch.acc_bits} bits")
     modules = {name: module for name, module in model.named_modules() if isinstance(module, QLayer)}
     narrower = found.plan.data if found.plan.data != (arch.data_min, arch.data_max) else None
     for name, module in modules.items():
