@@ -67,6 +67,15 @@ def test_a_squeezed_pooling() -> None:
     assert operators(after(net.build(net.gemm(x, 3, 5)))) == ["GlobalAveragePool", "Flatten", "Gemm"]
 
 
+@pytest.mark.parametrize("batch", ["N", 1, 2])
+def test_of_several_reshapes_the_last_stays(batch: int | str) -> None:
+    net = FloatNet(channels=2, size=3, batch=batch)
+    x = net.add("Unsqueeze", net.add("Flatten", "input"), net.const([2], np.int64))
+    x = net.add("Squeeze", net.add("Unsqueeze", x, net.const([3], np.int64)), net.const([3], np.int64))
+    made = after(net.build(net.gemm(net.add("Squeeze", x, net.const([2], np.int64)), 18, 5)))
+    assert (operators(made), names(made)[0]) == (["Flatten", "Gemm"], "squeeze_4")
+
+
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (1,), (1, 1), (4, 1), (4, 5), (5, 5), (5, 1)])
 @pytest.mark.parametrize("turned", [0, 1])
 def test_every_shape_that_a_bias_may_have(shape: tuple[int, ...], turned: int) -> None:

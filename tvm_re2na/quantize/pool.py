@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvm_re2na.quantize.fold import is_linear
+from tvm_re2na.quantize.fold import has_explicit_padding, is_linear
 from tvm_re2na.quantize.net import Net, Node
 
 HOMOGENEOUS = ("Flatten", "Reshape", "Relu", "MaxPool", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
@@ -37,7 +37,7 @@ def pools_to_sums(net: Net) -> None:
 def _window(net: Net, node: Node) -> tuple[list[int], list[int], list[int]] | None:
     """Kernel, strides and pads of an average over a constant number of values; None for anything else."""
     image = net.shapes.get(node.inputs[0], ()) if node.inputs else ()
-    if len(image) != 4:
+    if len(image) != 4 or not has_explicit_padding(node):
         return None
     whole = [size or 0 for size in image[2:]]
     if node.op == "GlobalAveragePool" or (node.op == "ReduceMean" and _reduces_image(net, node)):
