@@ -52,12 +52,8 @@ def rounding(survey: RoundingSurvey) -> tuple[Table | str, ...]:
 
 def sensitivity(survey: SensitivitySurvey) -> tuple[Table | str, ...]:
     title = f"Layers (float {percent(survey.top1_float)}, all quantised {percent(survey.top1)}, {survey.snr_db:.1f} dB)"
-    table = _table(
-        title,
-        "layer",
-        "SNR dB",
-        *(f"{which}: {what}" for which in ("alone", "all but it") for what in ("top-1", "SNR dB")),
-    )
+    others = ("alone: top-1", "alone: SNR dB", "all but it: top-1", "all but it: SNR dB")
+    table = _table(title, "layer", "SNR dB", *others)
     for row in survey.rows:
         alone = percent(row.alone_top1), f"{row.alone_snr_db:.1f}"
         without = percent(row.without_top1), f"{row.without_snr_db:.1f}"
