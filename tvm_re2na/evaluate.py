@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from concurrent.futures import Executor
 
@@ -27,7 +28,7 @@ from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.worker_pool import open_worker_pool
 from tvm_re2na.preprocessing import Preprocessing
-from tvm_re2na.progress import Progress, silent
+from tvm_re2na.progress import Progress, shown
 from tvm_re2na.tally import Comparison, count_hits
 
 __all__ = ["Comparison", "compare", "count_hits", "float_runner"]
@@ -47,7 +48,7 @@ def compare(
     jobs: int = 1,
     shard: int | None = None,
     resume: str | os.PathLike[str] | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Run one model in float (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
 
@@ -56,6 +57,8 @@ def compare(
     The images run on `executor` (any `concurrent.futures.Executor`) or in `jobs` processes of this machine (a script needs
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
     file `resume`, and not done again.
+    `progress(stage, done, total)` is called along the way; left out, it is a bar on stderr, if that is a terminal. `print` of the
+    result is a table.
     `threads` of the simulator work on one run (default: RE2NA_THREADS, or 1).
     Raises DataError, ModelError, QuantizeError, CompileError, SimulatorError, JournalError or WorkersLostError.
     """
@@ -72,14 +75,19 @@ def compare(
             "compare", model=proto, data=images, calibration=known, arch=arch, batch=batch, shard=shards.size
         )
 
-    with open_worker_pool(executor, jobs) as pool, open_journal(resume, run, len(shards)) as journal:
+    with (
+        open_worker_pool(executor, jobs) as pool,
+        open_journal(resume, run, len(shards)) as journal,
+        shown(progress) as bar,
+    ):
         pool.warm(load_front_end)
-        quantized = pipeline.quantized_model(proto, known, arch, progress)
-        cpu, re2na = artefacts(quantized, arch, batch, progress)
+        quantized = pipeline.quantized_model(proto, known, arch, bar)
+        cpu, re2na = artefacts(quantized, arch, batch, bar)
         if pool.here:
             start_simulator(threads)
             runners: ThreeRunners | Handle = ThreeRunners(float_runner(proto), cpu.executor(), re2na.executor())
         else:
             runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
-        tally = compare_images(pool, runners, images, shards, batch, journal, progress)
-    return tally.comparison(arch, re2na.offloaded_macs_share, batch)
+        tally = compare_images(pool, runners, images, shards, batch, journal, bar)
+    found = tally.comparison(arch, re2na.offloaded_macs_share, batch)
+    return dataclasses.replace(found, given_quantized=pipeline.is_quantized(proto))

@@ -44,6 +44,7 @@ class Comparison:
     """`agreement`: share of images whose best class on Re²Na is the float model's.
 
     `bit_identical`: every element of every output of Re²Na is that of TVM's integer execution on the CPU, for all images.
+    `given_quantized`: what stands in `float32` is the given model's, and that is quantised.
     """
 
     images: int
@@ -53,10 +54,19 @@ class Comparison:
     agreement: float
     bit_identical: bool
     offloaded_macs_share: float
+    given_quantized: bool = False
+
+    def __str__(self) -> str:
+        """The command's table, a row on each line."""
+        from tvm_re2na.cli import formats, render  # counting needs no tables
+
+        title = f"{self.images:,} image{'s' * (self.images != 1)}"
+        return formats.plain(render.comparison_table(self, title, quantized=self.given_quantized)).rstrip()
 
     def to_json(self) -> dict[str, Any]:
         """The contract of docs/json.md."""
         values = dataclasses.asdict(self)
+        del values["given_quantized"]
         return {"float" if name == "float32" else name: value for name, value in values.items()}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,15 @@ def test_classes_the_network_does_not_know() -> None:
     scores = np.zeros((3, 2), np.float32)
     with pytest.raises(DataError, match="class 7, the network tells 2 classes apart"):
         Tally().add(3, np.array([0, 7, 1]), [scores], [scores], [scores])
+
+
+def test_a_comparison_prints_as_a_table() -> None:
+    tally = Tally()
+    scores = np.array([[1.0, 2]], np.float32)
+    tally.add(1, np.array([1]), [scores], [scores], [scores])
+    result = tally.comparison(Architecture(), 1.0, 1)
+    lines = str(result).splitlines()
+    assert lines[0] == "1 image" and "float, ONNX Runtime" in lines[1]
+    assert lines[2].split() == ["top-1", "accuracy", "100.00%", "100.00%", "100.00%"]
+    assert "float" not in str(dataclasses.replace(result, given_quantized=True))
+    assert "given_quantized" not in result.to_json()

@@ -48,10 +48,11 @@ def test_other_means_stay(axes: list[int]) -> None:
     assert operators(after(net.build(net.add("ReduceMean", "input", axes=axes)))) == ["ReduceMean"]
 
 
-@pytest.mark.parametrize("sizes", [[0, -1], [-1, 432], [0, 432]])
-def test_a_reshape_that_keeps_the_batch_is_a_flatten(sizes: list[int]) -> None:
+@pytest.mark.parametrize(("sizes", "zero"), [([0, -1], 0), ([-1, 432], 0), ([0, 432], 0), ([-1, 432], 1)])
+def test_a_reshape_that_keeps_the_batch_is_a_flatten(sizes: list[int], zero: int) -> None:
+    """`allowzero`, as PyTorch exports it, says nothing where there is no zero."""
     net = FloatNet()
-    x = net.add("Reshape", net.add("Identity", "input"), net.const(sizes, np.int64))
+    x = net.add("Reshape", net.add("Identity", "input"), net.const(sizes, np.int64), allowzero=zero)
     assert operators(after(net.build(net.gemm(x, 432, 5))))[-2:] == ["Flatten", "Gemm"]
 
 

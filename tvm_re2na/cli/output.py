@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tvm_re2na.progress import Progress, silent
+from tvm_re2na.progress import progress_bar as progress_bar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -115,29 +115,3 @@ def warnings_last() -> Iterator[None]:
         logging.getLogger().removeHandler(silence)
     for text in dict.fromkeys(str(item.message) for item in told if issubclass(item.category, UserWarning)):
         print(f"re2na: warning: {' '.join(text.split())}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr if that is a terminal, silence otherwise; yields `progress(stage, done, total)`."""
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = (
-        rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
-        rich.MofNCompleteColumn(),
-        rich.TimeRemainingColumn(),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield progress

@@ -64,8 +64,6 @@ def _mean(node: ir.Node) -> None:
 def _flatten(node: ir.Node) -> None:
     """A Reshape, or a Squeeze of what has one row and one column, that keeps the batch and lines up the rest. Of several in a
     row the last does it alone."""
-    if node.op_type == "Reshape" and attribute(node, "allowzero", 0):
-        return
     given = [value for value in _before_reshapes(node) if _lines_up(value, node.outputs[0])]
     if given:
         node.replace_input_with(0, given[-1])
