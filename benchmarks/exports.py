@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx.backend.test
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -82,7 +83,7 @@ def judged(path: Path, images: FloatArray, *, search: bool) -> tuple[str, str]:
     built = pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, len(part)), arch)
     found = built.executor()(part)
     cpu = pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, len(part))).executor()(part)
-    wanted = session(path.read_bytes()).run(None, {given.name: part})
+    wanted = session(onnx.load(path).SerializeToString()).run(None, {given.name: part})
     figures = (
         f"{built.offloaded_macs_share:.0%} of the MACs, {sum(row.offloaded for row in rows)} of {len(rows)} operators"
     )

@@ -2,7 +2,8 @@
 
     python tutorials/04_pytorch.py [--limit 1000]
 
-It uses the weights and the images that come with the package. Needs PyTorch, the extra [torch], and either TVM. Takes twenty seconds.
+It uses the weights and the images that come with the package. Needs PyTorch, the extra [torch], and either TVM.
+Takes twenty seconds.
 """
 
 # %% Options, a trained network, images

@@ -57,11 +57,26 @@ class Comparison:
     given_quantized: bool = False
 
     def __str__(self) -> str:
-        """The command's table, a row on each line."""
-        from tvm_re2na.cli import formats, render  # counting needs no tables
-
-        title = f"{self.images:,} image{'s' * (self.images != 1)}"
-        return formats.plain(render.comparison_table(self, title, quantized=self.given_quantized)).rstrip()
+        """A table, a row on each line."""
+        given, machine = "int8" if self.given_quantized else "float", self.re2na
+        sides = (self.float32, self.cpu_int8, machine)
+        last = {
+            f"same class as {given}, ONNX Runtime": _percent(self.agreement),
+            "bit-identical to the CPU": "yes" if self.bit_identical else "NO",
+            "accumulator overflows": f"{machine.overflows:,}",
+            "MACs offloaded": _percent(self.offloaded_macs_share),
+            "cycles": f"{machine.cycles:,.0f}",
+            "time (assumed clock)": f"{machine.milliseconds:,.3f} ms",
+            "array utilisation": _percent(machine.utilisation),
+            "DRAM traffic": f"{machine.dram_bytes:,.0f} bytes",
+        }
+        rows = [
+            (f"{self.images:,} images, per inference", f"{given}, ONNX Runtime", "int8, TVM on CPU", "int8, Re²Na"),
+            ("top-1 accuracy", *(_percent(side.top1) for side in sides)),
+            ("top-5 accuracy", *(_percent(side.top5) for side in sides)),
+            *((name, "", "", value) for name, value in last.items()),
+        ]
+        return "\n".join(f"{name:<36}{a:>20}  {b:>16}  {c:>16}" for name, a, b, c in rows)
 
     def to_json(self) -> dict[str, Any]:
         """The contract of docs/json.md."""
@@ -138,6 +153,10 @@ class Tally:
             return None, None
         top1, top5 = self.hits[side]
         return top1 / self.labelled, top5 / self.labelled
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2%}"
 
 
 def count_hits(scores: npt.NDArray[Any], labels: LabelArray) -> npt.NDArray[np.int64]:
