@@ -3,7 +3,7 @@
 python tutorials/03_alexnet.py --weights pretrained --imagenet imagenet/val
 python tutorials/03_alexnet.py --model alexnet.onnx --data test.npz --calibration calib.npz --limit 100
 
-Needs TVM 0.19, the extra [relay]. Takes two minutes with 100 images of 64x64.
+Needs TVM 0.19, the extra [relay]. Takes half a minute with 100 images of 64x64.
 """
 
 # %% Options

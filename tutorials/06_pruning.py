@@ -2,7 +2,7 @@
 
     python tutorials/06_pruning.py [--steps 150] [--sparsities 0 0.5 0.7 0.9]
 
-Needs PyTorch, matplotlib (the extras [torch] and [plot]) and either TVM. Takes two minutes.
+Needs PyTorch, matplotlib (the extras [torch] and [plot]) and either TVM. Takes a minute.
 
 A step of the array multiplies one input with the weights of 64 output channels; the compiler drops it where all of them are 0.
 """

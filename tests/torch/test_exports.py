@@ -19,16 +19,8 @@ from tvm_re2na.onnx_runtime import session
 LEAST_DB = 20
 
 
-@pytest.mark.parametrize(
-    ("name", "dynamo", "open_batch"),
-    [
-        ("mixed", False, True),
-        ("mixed", True, True),
-        ("mixed", True, False),
-        ("shuffled", False, True),
-        ("shuffled", True, True),
-    ],
-)
+# what these two leave out of four ways and thirty networks, benchmarks/exports.py goes through
+@pytest.mark.parametrize(("name", "dynamo", "open_batch"), [("mixed", True, True), ("shuffled", False, True)])
 def test_exported_networks(tmp_path: Path, name: str, dynamo: bool, open_batch: bool) -> None:
     model, images = trained(lambda: small()[name])
     export(model, images, tmp_path / "net.onnx", dynamo=dynamo, open_batch=open_batch)
