@@ -10,7 +10,9 @@ import dataclasses
 import enum
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +255,7 @@ class Architecture:
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in values:
             if name not in known:
-                raise ArchitectureError(f"architecture: unknown field '{_cut(name)}'; known: {', '.join(known)}")
+                raise ArchitectureError(f"architecture: {unknown_field(name, known)}")
         arch = cls(**{name: _parse(known[name], value) for name, value in values.items()})
         for shape in values["array_shapes"] if isinstance(values.get("array_shapes"), list) else ():
             if shape not in [_shape_name(known) for known in arch.shapes]:
@@ -273,12 +275,22 @@ class Architecture:
             raise ArchitectureError(f"architecture: {path} has brackets too deep within each other") from error
         except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError, too; a number may have 4300 digits
             raise ArchitectureError(f"architecture: {path} is no TOML file: {_cut(str(error))}") from error
-        return cls.from_dict(values)
+        try:
+            return cls.from_dict(values)
+        except ArchitectureError as error:
+            raise ArchitectureError(f"{path}: {error}") from error
 
     def to_toml(self) -> str:
         """All fields with unit, kind and source as comments; `from_toml` reads it back."""
         more = self.shapes[1:]
         return "".join(_toml_line(field, getattr(self, field.name), more) for field in dataclasses.fields(self))
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """For a message: the field that was meant, or, where none is like it, all of them."""
+    names = list(known)
+    near = get_close_matches(_cut(name), names, 1)
+    return f"unknown field '{_cut(name)}'; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}")
 
 
 def _shown(value: Any) -> str:

@@ -17,11 +17,14 @@ RANDOM = 4  # bytes in the name of a temporary
 def write_atomically(path: str | os.PathLike[str], data: bytes | bytearray, *, durable: bool = True) -> None:
     """Write beside `path`, then rename: whatever happens meanwhile, the old file stays as it was, or the new one is whole.
 
-    What killed writers of the same file have left behind is removed. `durable`: that is true of a power cut, too. An OSError names
-    `path`.
+    What killed writers of the same file have left behind is removed. `durable`: that is true of a power cut, too. A device or a
+    pipe is no file to replace, and is written to. An OSError names `path`.
     """
     target = Path(path)
     try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
         _sweep(target)
         _write(target, data, durable)
         if durable:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.isa import ENGINES
+from tvm_re2na.codegen.isa.assembler import source_name
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.result import Timing
@@ -19,8 +20,9 @@ def trace_events(program: Program, timing: Timing) -> list[dict[str, Any]]:
         {"ph": "M", "name": "thread_name", "pid": 0, "tid": int(engine), "args": {"name": engine.name.lower()}}
         for engine in ENGINES
     ]
+    names = [source.name for source in program.sources]
     for index, (at, span) in enumerate(zip(program.instructions, timing.instructions, strict=True)):
-        source = program.sources[at.source].name if at.source < len(program.sources) else ""
+        source = source_name(at, names) or ""
         events.append(
             {
                 "ph": "X",

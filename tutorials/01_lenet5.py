@@ -3,14 +3,14 @@
     python tutorials/01_lenet5.py [--model lenet5.onnx --data test.npz --calibration calib.npz] [--limit 200]
 
 Without options it uses the model and the images that come with the package.
-Needs the extra [relay]; 07_relax.py is the same in Relax.
+Needs TVM 0.19, the extra [relay]; 07_relax.py is the same with today's TVM. Takes ten seconds.
 """
 
 # %% Options
 import argparse
 from pathlib import Path
 
-from tvm import relay
+from needs import need
 
 import tvm_re2na
 
@@ -22,6 +22,7 @@ parser.add_argument("--data", type=Path, default=DEMO / "mnist_test1000.npz")
 parser.add_argument("--calibration", type=Path, default=DEMO / "mnist_calibration128.npz")
 parser.add_argument("--limit", type=int, default=200)
 options = parser.parse_args()
+need("relay")
 
 # %% 1. Load the float model and the images: (x / 255 - mean) / std, float32, (N, C, H, W)
 from tvm_re2na import load_dataset, load_model
@@ -38,6 +39,7 @@ quantized = quantize(model, calibration.x)
 
 # %% 3. Import it into TVM as any other ONNX model
 import tvm
+from tvm import relay
 
 mod, params = relay.frontend.from_onnx(quantized.model, shape={"input": (1, *test.shape)}, freeze_params=True)
 

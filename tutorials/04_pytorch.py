@@ -2,11 +2,20 @@
 
     python tutorials/04_pytorch.py [--limit 1000]
 
-It uses the weights and the images that come with the package. Needs torch: pip install 'tvm_re2na[torch]'.
+It uses the weights and the images that come with the package. Needs PyTorch, the extra [torch], and either TVM.
+Takes twenty seconds.
 """
 
 # %% Options, a trained network, images
 import argparse
+
+from needs import need
+
+parser = argparse.ArgumentParser(description="LeNet-5 from PyTorch to Re²Na")
+parser.add_argument("--limit", type=int, default=1000)
+options = parser.parse_args()
+need("torch")
+need("relax", "relay")
 
 import torch
 from lenet5_torch import demo_images, top1, trained
@@ -14,10 +23,6 @@ from torch import nn
 
 import tvm_re2na
 from tvm_re2na.codegen.arch import Architecture
-
-parser = argparse.ArgumentParser(description="LeNet-5 from PyTorch to Re²Na")
-parser.add_argument("--limit", type=int, default=1000)
-options = parser.parse_args()
 
 network = trained()
 test, calibration = demo_images()

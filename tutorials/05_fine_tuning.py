@@ -2,21 +2,26 @@
 
     python tutorials/05_fine_tuning.py [--bits 3] [--steps 300]
 
-It uses the 128 calibration images that come with the package; benchmarks/fine_tuning.py has 512 and takes its time.
+It uses the 128 calibration images that come with the package; benchmarks/fine_tuning.py has 512. Needs PyTorch, the extra [torch],
+and either TVM. Takes half a minute.
 """
 
 # %% Options
 import argparse
 
-import torch
-from lenet5_torch import demo_images, top1, trained
-
-from tvm_re2na.codegen.arch import Architecture
+from needs import need
 
 parser = argparse.ArgumentParser(description="fine-tune LeNet-5 for a machine of few bits")
 parser.add_argument("--bits", type=int, default=3)
 parser.add_argument("--steps", type=int, default=300)
 options = parser.parse_args()
+need("torch")
+need("relax", "relay")
+
+import torch
+from lenet5_torch import demo_images, top1, trained
+
+from tvm_re2na.codegen.arch import Architecture
 
 teacher = trained()
 test, calibration = demo_images()

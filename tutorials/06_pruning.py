@@ -2,11 +2,23 @@
 
     python tutorials/06_pruning.py [--steps 150] [--sparsities 0 0.5 0.7 0.9]
 
+Needs PyTorch, matplotlib (the extras [torch] and [plot]) and either TVM. Takes a minute.
+
 A step of the array multiplies one input with the weights of 64 output channels; the compiler drops it where all of them are 0.
 """
 
 # %% Options
 import argparse
+
+from needs import need
+
+parser = argparse.ArgumentParser(description="prune LeNet-5 and see what the machine makes of it")
+parser.add_argument("--steps", type=int, default=150)
+parser.add_argument("--sparsities", type=float, nargs="*", default=[0.0, 0.5, 0.7, 0.9])
+options = parser.parse_args()
+need("torch")
+need("plot")
+need("relax", "relay")
 
 import torch
 from lenet5_torch import demo_images, top1, trained
@@ -16,11 +28,6 @@ from rich.table import Table
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.runtime.report import compile_report
-
-parser = argparse.ArgumentParser(description="prune LeNet-5 and see what the machine makes of it")
-parser.add_argument("--steps", type=int, default=150)
-parser.add_argument("--sparsities", type=float, nargs="*", default=[0.0, 0.5, 0.7, 0.9])
-options = parser.parse_args()
 
 teacher = trained()
 test, calibration = demo_images()
@@ -51,7 +58,7 @@ for kind, sparsity, dropped, accuracy, cycles, traffic in rows:
     table.add_row(kind, f"{sparsity:.2f}", f"{dropped:.2f}", f"{accuracy:.4f}", f"{cycles:,}", f"{traffic:,}")
 Console().print(table)
 
-# %% 4. And a figure (needs matplotlib)
+# %% 4. And a figure
 from tvm_re2na.plot import new_figure, write_figure
 
 figure = new_figure(10, 4)

@@ -2,21 +2,25 @@
 
     python tutorials/08_pt2e.py [--limit 200]
 
-It uses the weights and the images that come with the package. Needs today's TVM, torch and torchao:
-pip install 'tvm_re2na[relax,pt2e]'.
+It uses the weights and the images that come with the package. Needs TVM 0.27, PyTorch and torchao:
+the extras [relax] and [pt2e]. Takes twenty seconds.
 """
 
 # %% Options, a trained network, images
 import argparse
 
-import torch
-from lenet5_torch import demo_images, trained
-
-import tvm_re2na
+from needs import need
 
 parser = argparse.ArgumentParser(description="LeNet-5 from PyTorch's PT2E to Re²Na")
 parser.add_argument("--limit", type=int, default=200)
 options = parser.parse_args()
+need("relax")
+need("pt2e")
+
+import torch
+from lenet5_torch import demo_images, trained
+
+import tvm_re2na
 
 network = trained()
 test, calibration = demo_images()

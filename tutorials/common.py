@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from needs import need
 
 from tvm_re2na import Dataset, load_dataset, load_model
 
@@ -36,6 +37,7 @@ def export_pretrained(network: str) -> Path:
     """Download torchvision's weights once and export them to ONNX, in the current folder."""
     path = Path(f"{network}_imagenet.onnx")
     if not path.exists():
+        need("torchvision")
         import torch
         import torchvision
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from concurrent.futures import Executor
 
@@ -27,7 +28,7 @@ from tvm_re2na.parallel.journal import open_journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.worker_pool import open_worker_pool
 from tvm_re2na.preprocessing import Preprocessing
-from tvm_re2na.progress import Progress, silent
+from tvm_re2na.progress import Progress, shown
 from tvm_re2na.tally import Comparison, count_hits
 
 __all__ = ["IMAGES", "Comparison", "compare", "count_hits", "float_runner"]
@@ -49,7 +50,7 @@ def compare(
     shard: int | None = None,
     resume: str | os.PathLike[str] | None = None,
     opinion_images: int = IMAGES,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Run one model in float and in int8 (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
 
@@ -60,6 +61,8 @@ def compare(
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
     file `resume`, and not done again.
     ONNX Runtime judges TVM's integers operator by operator (`second_opinion`) on the first `opinion_images` images; 0: it does not.
+    `progress(stage, done, total)` is called along the way; left out, it is a bar on stderr, if that is a terminal. `print` of the
+    result is a table.
     `threads` of the simulator work on one run (default: RE2NA_THREADS, or 1).
     Raises DataError, ModelError, QuantizeError, CompileError, SimulatorError, JournalError or WorkersLostError.
     """
@@ -76,16 +79,21 @@ def compare(
             "compare", model=proto, data=images, calibration=known, arch=arch, batch=batch, shard=shards.size
         )
 
-    with open_worker_pool(executor, jobs) as pool, open_journal(resume, run, len(shards)) as journal:
+    with (
+        open_worker_pool(executor, jobs) as pool,
+        open_journal(resume, run, len(shards)) as journal,
+        shown(progress) as bar,
+    ):
         pool.warm(load_front_end)
-        quantized = pipeline.quantized_model(proto, known, arch, progress)
-        cpu, re2na = artefacts(quantized, arch, batch, progress)
+        quantized = pipeline.quantized_model(proto, known, arch, bar)
+        cpu, re2na = artefacts(quantized, arch, batch, bar)
         if pool.here:
             start_simulator(threads)
             references = onnx_runners(proto, quantized)
             runners: Runners | Handle = Runners(*references, cpu.executor(), re2na.executor(), scores_of(proto))
         else:
             runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
-        tally = compare_images(pool, runners, images, shards, batch, journal, progress)
-    opinion = opinion_if_any(quantized, images.read(0, min(opinion_images, len(images))), progress)
-    return tally.comparison(arch, re2na.offloaded_macs_share, batch, opinion)
+        tally = compare_images(pool, runners, images, shards, batch, journal, bar)
+        opinion = opinion_if_any(quantized, images.read(0, min(opinion_images, len(images))), bar)
+    found = tally.comparison(arch, re2na.offloaded_macs_share, batch, opinion)
+    return dataclasses.replace(found, given_quantized=pipeline.is_quantized(proto))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import onnx
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
 from tvm_re2na.codegen.files import naming
+from tvm_re2na.external_data import check_bytes, check_files
 from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.onnx_form import normalise
 from tvm_re2na.onnx_form.inputs import Constants, InputShape
@@ -29,13 +31,25 @@ def read_model(
     inputs cannot be so, OSError if it cannot be read."""
     try:
         with naming(path):
-            model = onnx.load(os.fspath(path))
+            model = _loaded(Path(path))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path}: no valid ONNX model ({first_line(error)})") from error
     try:
         return checked(model, input_shape, constants)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+
+
+def _loaded(path: Path) -> onnx.ModelProto:
+    size = path.stat().st_size
+    check_bytes(size)
+    model = onnx.load(path, load_external_data=False)
+    tensors = (message for message in _messages(model) if isinstance(message, onnx.TensorProto))
+    check_files(tensors, path.parent, size)
+    onnx.load_external_data_for_model(model, str(path.parent))
+    return model
 
 
 def checked(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.comparison_rows import as_text
 from tvm_re2na.dataset import UNKNOWN, LabelArray
 from tvm_re2na.npz import DataError
 
@@ -60,6 +61,7 @@ class Comparison:
 
     `second_opinion`: TVM's integers held against ONNX Runtime, operator by operator; None where there is none.
     `bit_identical`: every element of every output of Re²Na is that of TVM's integer execution on the CPU, for all images.
+    `given_quantized`: what stands in `float32` is the given model's, and that is quantised.
     """
 
     images: int
@@ -71,11 +73,17 @@ class Comparison:
     bit_identical: bool
     offloaded_macs_share: float
     second_opinion: SecondOpinion | None = None
+    given_quantized: bool = False
+
+    def __str__(self) -> str:
+        """A table, a row on each line."""
+        return as_text(self)
 
     def to_json(self) -> dict[str, Any]:
         """The contract of docs/json.md."""
         values = dataclasses.asdict(self)
         values["second_opinion"] = None if self.second_opinion is None else self.second_opinion.to_json()
+        del values["given_quantized"]
         return {"float" if name == "float32" else name: value for name, value in values.items()}
 
 

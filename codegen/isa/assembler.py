@@ -24,10 +24,16 @@ def disassemble(instructions: Iterable[Instruction], sources: Sequence[str] = ()
     """The listing: one line each, with its offset in the code, and the name of its source operator where `sources` has it."""
     lines, offset = [], 0
     for instruction in instructions:
-        name = sources[instruction.source] if instruction.source < len(sources) else ""
-        lines.append(f"{instruction}  # 0x{offset:05x} {_one_line(name)}".rstrip())
+        name = source_name(instruction, sources)
+        lines.append(f"{instruction}  # 0x{offset:05x} {_one_line(name or '')}".rstrip())
         offset += instruction.format.size
     return "".join(f"{line}\n" for line in lines)
+
+
+def source_name(instruction: Instruction, sources: Sequence[str]) -> str | None:
+    """The operator that an instruction works for; None of HALT, which is every operator's, and where `sources` does not have it."""
+    known = instruction.name != "HALT" and instruction.source < len(sources)
+    return sources[instruction.source] if known else None
 
 
 def assemble(text: str) -> list[Instruction]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,17 @@ def test_signal_over_noise() -> None:
         result = parts.comparison(Architecture(), 0.0, 1)
         assert result.onnx_runtime_int8.snr_db is None
         assert result.cpu_int8.snr_db == result.re2na.snr_db == pytest.approx(10 * np.log10(50 / 0.25), abs=0.005)
+
+
+def test_a_comparison_prints_as_a_table() -> None:
+    tally = Tally()
+    scores = np.array([[1.0, 2]], np.float32)
+    tally.add(1, np.array([1]), [scores], [scores], [scores], [scores])
+    result = tally.comparison(Architecture(), 1.0, 1)
+    lines = str(result).splitlines()
+    assert lines[0].startswith("1 images, per inference") and "float, ONNX Runtime" in lines[0]
+    assert len(set(map(len, lines))) == 1
+    assert lines[1].split() == ["top-1", "accuracy", *["100.00%"] * 4]
+    given = str(dataclasses.replace(result, given_quantized=True))
+    assert "float" not in given and "int8, ONNX Runtime" in given
+    assert "given_quantized" not in result.to_json()

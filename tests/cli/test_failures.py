@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +101,8 @@ def test_nan_in_the_weights(re2na: Command, demo_data: Path, tmp_path: Path) -> 
     ("text", "words"),
     [
         ("array_rows = 0", ("array_rows = 0 is outside",)),
-        ("rows = 64", ("unknown field 'rows'",)),
+        ("rows = 64", ("unknown field 'rows'", "known: array_rows, ")),
+        ("mac_intervall = 1", ("unknown field 'mac_intervall'; did you mean mac_interval?",)),
         ("acc_overflow = 'explode'", ("acc_overflow", "wrap, saturate")),
         ("no toml", ("no TOML file",)),
     ],
@@ -108,7 +111,7 @@ def test_bad_architecture(re2na: Command, quantized: Path, tmp_path: Path, text:
     arch = tmp_path / "arch.toml"
     arch.write_text(text)
     output = tmp_path / "net.re2na"
-    assert_failure(re2na("compile", quantized, "--arch", arch, "--output", output), 2, *words)
+    assert_failure(re2na("compile", quantized, "--arch", arch, "--output", output), 2, str(arch), *words)
     assert not output.exists()
 
 
@@ -164,6 +167,52 @@ def test_programs_that_fail_the_check(
 def test_output_that_cannot_be_written(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     assert_failure(re2na("compile", quantized, "--output", tmp_path), 2, str(tmp_path), "is a folder")
     assert_failure(re2na("compile", quantized, "--output", tmp_path / "no" / "net.re2na"), 2, "does not exist")
+    missing = tmp_path / "missing.onnx"  # what cannot be written is told before what cannot be read
+    for command, *words in (("compile",), ("quantize",), ("requantize",), ("disasm",), ("run", "--data", missing)):
+        found = re2na(command, missing, *words, "--output", "/proc/net.re2na")
+        assert_failure(found, 2, "/proc/net.re2na: cannot be written: its folder takes no file")
+
+
+def test_a_full_disk_is_told_with_the_file(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")  # a device, which is written to, and not replaced: so it was /dev/full until then
+    assert_failure(re2na("compile", quantized, "--output", full), 2, f"{full}: No space left on device")
+    assert stat.S_ISCHR(full.stat().st_mode) and full.is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["text", "zip", "model", "program", "array", "other arrays", "numbers", "cut off"])
+def test_calibration_of_another_kind(
+    re2na: Command, small_float: tuple[Path, Path], program: Path, tmp_path: Path, kind: str
+) -> None:
+    model, good = small_float
+    path, x = tmp_path / "calibration", np.zeros((2, 3, 12, 12))
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("read.me", "no images")
+    elif kind in ("other arrays", "numbers"):
+        with path.open("wb") as stream:
+            np.savez(stream, **({"images": x} if kind == "other arrays" else {"x": x}))
+    elif kind == "array":
+        with path.open("wb") as stream:
+            np.save(stream, x)
+    else:
+        files = {"model": model, "program": program, "cut off": good}
+        path.write_bytes(b"text" if kind == "text" else files[kind].read_bytes()[:3000])
+    words = {"zip": "no field 'x'; it has read.me", "other arrays": "no field 'x'; it has images"}
+    words |= {"array": "a single array", "numbers": "x is float64, expected uint8 (with mean and std) or float32"}
+    found = re2na("quantize", model, "--calibration", path, "--output", tmp_path / "out.onnx")
+    assert_failure(found, 2, str(path), words.get(kind, "no readable .npz file"))
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_pictures_without_pillow(
+    re2na: Command, small_float: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images" / "cat").mkdir(parents=True)
+    (tmp_path / "images" / "cat" / "1.png").touch()
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    found = re2na("quantize", small_float[0], "--calibration", tmp_path / "images", "--output", tmp_path / "out.onnx")
+    assert_failure(found, 4, str(tmp_path / "images"), "need Pillow: pip install 'tvm_re2na[images]'")
 
 
 def test_figures_that_cannot_be_drawn(re2na: Command, quantized: Path, tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_fields_with_a_default_need_not_be_given() -> None:
 
 def test_a_listing_names_offsets_and_sources() -> None:
     listing = disassemble([make("RECONFIGURE", mode=1, rows=64), make("HALT", 1)], ["conv1", "fc"])
-    assert listing == "RECONFIGURE source=0 mode=1 rows=64  # 0x00000 conv1\nHALT source=1  # 0x00008 fc\n"
+    assert listing == "RECONFIGURE source=0 mode=1 rows=64  # 0x00000 conv1\nHALT source=1  # 0x00008\n", (
+        "HALT is no layer's"
+    )
 
 
 @pytest.mark.parametrize(

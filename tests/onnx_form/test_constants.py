@@ -30,6 +30,20 @@ def one(value: float) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array([value], np.float32))
 
 
+def test_weights_that_are_listed_as_inputs() -> None:
+    """As files of IR version 3 have to, which are read by the thousand."""
+    net = FloatNet()
+    weight = net.add("ConstantOfShape", net.const([4, 3, 3, 3], np.int64), value=one(0.5))
+    model = conv_of(net, weight)
+    model.graph.input.extend(
+        helper.make_tensor_value_info(item.name, item.data_type, item.dims) for item in model.graph.initializer
+    )
+    model.ir_version = 3
+    made = after(model)
+    assert operators(made) == ["Conv"]
+    assert [value.name for value in made.graph.input] == ["input"]
+
+
 def test_large_weights_too() -> None:
     net = FloatNet(channels=64, size=4)
     weight = net.add("Reshape", net.random(64 * 64 * 9), net.const([64, 64, 3, 3], np.int64))

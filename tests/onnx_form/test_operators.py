@@ -48,10 +48,11 @@ def test_other_means_stay(axes: list[int]) -> None:
     assert operators(after(net.build(net.add("ReduceMean", "input", axes=axes)))) == ["ReduceMean"]
 
 
-@pytest.mark.parametrize("sizes", [[0, -1], [-1, 432], [0, 432]])
-def test_a_reshape_that_keeps_the_batch_is_a_flatten(sizes: list[int]) -> None:
+@pytest.mark.parametrize(("sizes", "zero"), [([0, -1], 0), ([-1, 432], 0), ([0, 432], 0), ([-1, 432], 1)])
+def test_a_reshape_that_keeps_the_batch_is_a_flatten(sizes: list[int], zero: int) -> None:
+    """`allowzero`, as PyTorch exports it, says nothing where there is no zero."""
     net = FloatNet()
-    x = net.add("Reshape", net.add("Identity", "input"), net.const(sizes, np.int64))
+    x = net.add("Reshape", net.add("Identity", "input"), net.const(sizes, np.int64), allowzero=zero)
     assert operators(after(net.build(net.gemm(x, 432, 5))))[-2:] == ["Flatten", "Gemm"]
 
 
@@ -65,6 +66,15 @@ def test_a_squeezed_pooling() -> None:
     net = FloatNet()
     x = net.add("Squeeze", net.add("GlobalAveragePool", "input"), net.const([2, 3], np.int64))
     assert operators(after(net.build(net.gemm(x, 3, 5)))) == ["GlobalAveragePool", "Flatten", "Gemm"]
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 2])
+def test_of_several_reshapes_the_last_stays(batch: int | str) -> None:
+    net = FloatNet(channels=2, size=3, batch=batch)
+    x = net.add("Unsqueeze", net.add("Flatten", "input"), net.const([2], np.int64))
+    x = net.add("Squeeze", net.add("Unsqueeze", x, net.const([3], np.int64)), net.const([3], np.int64))
+    made = after(net.build(net.gemm(net.add("Squeeze", x, net.const([2], np.int64)), 18, 5)))
+    assert (operators(made), names(made)[0]) == (["Flatten", "Gemm"], "squeeze_4")
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (1,), (1, 1), (4, 1), (4, 5), (5, 5), (5, 1)])

@@ -22,6 +22,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.comparison_rows import percent
 from tvm_re2na.progress import Progress
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def compile_model(options: argparse.Namespace) -> Result:
     data["offloaded_macs_share"] = compiled.offloaded_macs_share
     facts = {
         "written": ", ".join(names),
-        "MACs offloaded": render.percent(compiled.offloaded_macs_share),
+        "MACs offloaded": percent(compiled.offloaded_macs_share),
         "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
@@ -239,8 +240,7 @@ def _compare(options: argparse.Namespace, title: str, model: onnx.ModelProto, da
         known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
         known |= {"opinion_images": getattr(options, "check_images", evaluate.IMAGES)}
         result = evaluate.compare(model, test, calibration, _arch(options), **known)
-    quantized = pipeline.is_quantized(model)
-    table = render.comparison_table(result, f"{title} ({result.images:,} images)", quantized=quantized)
+    table = render.comparison_table(result, f"{title} ({result.images:,} images)")
     scores = pipeline.scores_name(model)
     told = (f"accuracy is that of output '{scores}'",) if len(model.graph.output) > 1 else ()
     nothing = () if result.offloaded_macs_share else ("nothing is offloaded that multiplies; `re2na explain` says why",)

@@ -45,12 +45,13 @@ TEXTS: dict[str, Callable[[Table], str]] = {"plain": plain, "csv": comma_separat
 
 def _rows(table: Table) -> list[list[str]]:
     """The titles of the columns, where there are any, and every row."""
-    rows = [list(map(_text, row)) for row in zip(*(column.cells for column in table.columns), strict=True)]
-    return [[_text(column.header) for column in table.columns], *rows] if table.show_header else rows
+    rows = [list(map(text_of, row)) for row in zip(*(column.cells for column in table.columns), strict=True)]
+    return [[text_of(column.header) for column in table.columns], *rows] if table.show_header else rows
 
 
-def _text(cell: RenderableType) -> str:
-    return " ".join((cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain).split())
+def text_of(cell: RenderableType | None) -> str:
+    """Of a cell or a title, on one line; brackets are no markup: names have them."""
+    return " ".join((cell.plain if isinstance(cell, Text) else str(cell)).split())
 
 
 def _pad(cell: str, width: int, at_right: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.codegen.isa.assembler import disassemble
+from tvm_re2na.codegen.isa.assembler import disassemble, source_name
 from tvm_re2na.codegen.isa.encoding import Instruction
 from tvm_re2na.codegen.isa.table import Engine
 from tvm_re2na.codegen.program import Program
@@ -25,11 +25,10 @@ def rows(program: Program) -> list[dict[str, Any]]:
 
 
 def _fields(program: Program, instruction: Instruction) -> dict[str, Any]:
-    named = instruction.source < len(program.sources)
     return {
         "name": instruction.name,
         "engine": instruction.engine.name.lower(),
-        "layer": program.sources[instruction.source].name if named else None,
+        "layer": source_name(instruction, [source.name for source in program.sources]),
         "wait": _engines(instruction.wait),
         "signal": _engines(instruction.signal),
         "fields": dict(instruction.values),

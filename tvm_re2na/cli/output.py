@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -12,14 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tvm_re2na.progress import Progress, silent
+from tvm_re2na.progress import progress_bar as progress_bar
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import RenderableType
 
 PIPE_WIDTH = 120  # of tables in a file or a pipe, at least
-ANY_WIDTH = 10**4
-NARROWEST = 12  # that a column of text is folded to
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,9 @@ class Result:
 
 
 def show(result: Result, how: str = "table") -> None:
-    """Print a result to stdout: as json, table, plain or csv."""
+    """Print a result to stdout: as json, table, plain or csv. Where its encoding lacks a character, an escape stands for it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if how == "json":
         print(json.dumps(result.data, indent=2), flush=True)
     elif how == "table":
@@ -68,37 +69,23 @@ def _show_tables(result: Result) -> None:
 
 
 def _printed(item: RenderableType) -> str:
-    """As wide as the terminal, or wider where numbers would be cut; elsewhere a row is a line, whatever its width."""
+    """As wide as the terminal, or wider where a name or a number would be cut; elsewhere a row is a line, whatever its width."""
     from rich.console import Console
-    from rich.measure import Measurement
-
-    is_terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, width=None if is_terminal else PIPE_WIDTH)
-    wide = console.options.update(width=ANY_WIDTH)
-    needed = Measurement.get(console, wide, item).maximum
-    if is_terminal and needed > console.width:
-        needed = _with_whole_numbers(item, console, wide)
-    console.width = max(console.width, needed)
-    with console.capture() as printed:
-        console.print(item)
-    return printed.get()
-
-
-def _with_whole_numbers(item: RenderableType, console: Console, options: ConsoleOptions) -> int:
-    """The width of a table whose columns of text are folded; other things are as wide as the terminal."""
     from rich.measure import Measurement
     from rich.table import Table
 
-    if not isinstance(item, Table):
-        return 0
-    for column in item.columns:
-        column.no_wrap = column.justify == "right"
-        if column.justify != "right":
-            column.overflow, column.max_width = "fold", NARROWEST
-    needed = Measurement.get(console, options, item).maximum
-    for column in item.columns:
-        column.max_width = None
-    return needed
+    from tvm_re2na.cli.fitting import ANY_WIDTH, fitted
+
+    is_terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, markup=False, width=None if is_terminal else PIPE_WIDTH)
+    if is_terminal and isinstance(item, Table):
+        item = fitted(item, console, console.width)
+    needed = Measurement.get(console, console.options.update(width=ANY_WIDTH), item).maximum
+    if not is_terminal or isinstance(item, Table):
+        console.width = max(console.width, needed)
+    with console.capture() as printed:
+        console.print(item)
+    return printed.get()
 
 
 @contextlib.contextmanager
@@ -128,29 +115,3 @@ def warnings_last() -> Iterator[None]:
         logging.getLogger().removeHandler(silence)
     for text in dict.fromkeys(str(item.message) for item in told if issubclass(item.category, UserWarning)):
         print(f"re2na: warning: {' '.join(text.split())}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr if that is a terminal, silence otherwise; yields `progress(stage, done, total)`."""
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = (
-        rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
-        rich.MofNCompleteColumn(),
-        rich.TimeRemainingColumn(),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield progress

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -31,10 +33,23 @@ def output_path(options: argparse.Namespace, default: str) -> Path:
 
 def check_writable(path: Path | None) -> None:
     """Before the work starts, not after it."""
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise UsageError(
-            f"{path}: cannot be written: {'is a folder' if path.is_dir() else 'its folder does not exist'}"
-        )
+    reason = None if path is None else _reason_not_to_write(path)
+    if reason is not None:
+        raise UsageError(f"{path}: cannot be written: {reason}")
+
+
+def _reason_not_to_write(path: Path) -> str | None:
+    if path.is_dir():
+        return "is a folder"
+    if not path.parent.is_dir():
+        return "its folder does not exist"
+    if path.exists() and not path.is_file():  # a device or a pipe
+        return None if os.access(path, os.W_OK) else "its mode forbids it"
+    try:
+        with TemporaryFile(dir=path.parent):
+            return None
+    except OSError as error:
+        return f"its folder takes no file ({error.strerror})"
 
 
 def check_figure(path: Path | None) -> None:
@@ -109,6 +124,6 @@ def write_all(files: dict[Path, bytes]) -> None:
             write_atomically(path, content)
             done.append(path)
     except OSError:
-        for path in done:
+        for path in filter(Path.is_file, done):
             path.unlink(missing_ok=True)
         raise

@@ -9,45 +9,25 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tvm_re2na.comparison_rows import percent, rows_of
+
 if TYPE_CHECKING:
     from tvm_re2na.exploration.run import Exploration
     from tvm_re2na.quantize import QuantizationReport
-    from tvm_re2na.tally import Comparison, Scores
+    from tvm_re2na.tally import Comparison
 
 
-def comparison_table(result: Comparison, title: str, *, quantized: bool = False) -> Table:
-    """The given model, CPU and Re²Na side by side; `quantized`: the given model is int8 itself."""
-    given = "int8" if quantized else "float"
+def comparison_table(result: Comparison, title: str) -> Table:
+    """The given model, what of it is int8, and Re²Na side by side."""
+    rows = rows_of(result)
     table = Table(title=title, title_justify="left")
-    ours = {
-        "int8, ONNX Runtime": result.onnx_runtime_int8,
-        "int8, TVM on CPU": result.cpu_int8,
-        "int8, Re²Na": result.re2na,
-    }
-    if quantized:
-        del ours["int8, ONNX Runtime"]  # it is the given model
-    for name in ("per inference", f"{given}, ONNX Runtime", *ours):
+    for name in ("per inference", *rows.sides):
         table.add_column(name, justify="left" if name == "per inference" else "right")
-    columns: tuple[Scores, ...] = (result.float32, *ours.values())
-    table.add_row("top-1 accuracy", *(percent(scores.top1) for scores in columns))
-    table.add_row("top-5 accuracy", *(percent(scores.top5) for scores in columns))
-    noise = ("-" if scores.snr_db is None else f"{scores.snr_db:.1f} dB" for scores in ours.values())
-    table.add_row(f"SNR against {'ONNX Runtime' if quantized else 'float'}", "", *noise, end_section=True)
-    for label, value in _re2na_rows(result, "ONNX Runtime" if quantized else "float"):
-        table.add_row(label, *("" for _ in columns[1:]), value)
+    for index, row in enumerate(rows.scores, 1):
+        table.add_row(*row, end_section=index == len(rows.scores))
+    for label, value in rows.machine:
+        table.add_row(label, *("" for _ in rows.sides[1:]), value)
     return table
-
-
-def _re2na_rows(result: Comparison, given: str) -> Iterable[tuple[str, str]]:
-    re2na = result.re2na
-    yield f"same class as {given}", percent(result.agreement)
-    yield "bit-identical to the CPU", "yes" if result.bit_identical else "NO"
-    yield "accumulator overflows", f"{re2na.overflows:,}"
-    yield "MACs offloaded", percent(result.offloaded_macs_share)
-    yield "cycles", f"{re2na.cycles:,.0f}"
-    yield "time (assumed clock)", f"{re2na.milliseconds:,.3f} ms"
-    yield "array utilisation", percent(re2na.utilisation)
-    yield "DRAM traffic", f"{re2na.dram_bytes:,.0f} bytes"
 
 
 def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -230,7 +210,3 @@ def check_facts(found: Mapping[str, Any]) -> dict[str, str]:
         "hazards": f"none, {found['tokens']:,} tokens order whatever shares a byte",
         "asks of the host": f"{found['memory_bytes']:,} bytes, and {found['work']:,} element steps a run",
     }
-
-
-def percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.2%}"

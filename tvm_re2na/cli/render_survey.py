@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from tvm_re2na.cli.render import percent
+from tvm_re2na.comparison_rows import percent
 from tvm_re2na.survey import BitsSurvey, CarrySurvey, RoundingSurvey, SensitivitySurvey
 
 CARRY_NOTE = """\
@@ -52,7 +52,8 @@ def rounding(survey: RoundingSurvey) -> tuple[Table | str, ...]:
 
 def sensitivity(survey: SensitivitySurvey) -> tuple[Table | str, ...]:
     title = f"Layers (float {percent(survey.top1_float)}, all quantised {percent(survey.top1)}, {survey.snr_db:.1f} dB)"
-    table = _table(title, "layer", "SNR dB", "alone: top-1", "SNR dB", "all but it: top-1", "SNR dB")
+    others = ("alone: top-1", "alone: SNR dB", "all but it: top-1", "all but it: SNR dB")
+    table = _table(title, "layer", "SNR dB", *others)
     for row in survey.rows:
         alone = percent(row.alone_top1), f"{row.alone_snr_db:.1f}"
         without = percent(row.without_top1), f"{row.without_snr_db:.1f}"

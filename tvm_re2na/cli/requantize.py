@@ -14,9 +14,10 @@ from tvm_re2na import pipeline
 from tvm_re2na.cli import images, inputs, outputs
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
-from tvm_re2na.cli.render import facts_table, percent
+from tvm_re2na.cli.render import facts_table
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.comparison_rows import percent
 from tvm_re2na.preprocessing import store
 from tvm_re2na.prequantized import RequantizationCost, RequantizationReport, TensorChange
 from tvm_re2na.prequantized.report import EncodingSummary

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+from tvm_re2na.codegen.arch import Architecture, ArchitectureError, unknown_field
 from tvm_re2na.codegen.errors import Re2naError
 
 Sweep: TypeAlias = Mapping[str, Sequence[Any]]
@@ -82,7 +82,7 @@ def _point(names: tuple[str, ...], combination: tuple[tuple[int | str, Any], ...
 def _column(name: str, values: Sequence[Any]) -> dict[int | str, Any]:
     """What is shown of each value, and the value as the architecture takes it."""
     if name not in FIELDS:
-        raise SweepError(f"sweep: unknown field '{name}'; known: {', '.join(sweepable())}")
+        raise SweepError(f"sweep: {unknown_field(name, sweepable())}")
     if name in ARITHMETIC:
         raise SweepError(
             f"sweep: {name} changes the arithmetic: the network would have to be quantised anew for each value"

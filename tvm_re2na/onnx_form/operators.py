@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -66,16 +66,29 @@ def _mean(node: ir.Node) -> None:
 
 
 def _flatten(node: ir.Node) -> None:
-    """A Reshape, or a Squeeze of what has one row and one column, that keeps the batch and lines up the rest."""
-    given, made = node.inputs[0], node.outputs[0]
+    """A Reshape, or a Squeeze of what has one row and one column, that keeps the batch and lines up the rest. Of several in a
+    row the last does it alone."""
+    given = [value for value in _before_reshapes(node) if _lines_up(value, node.outputs[0])]
+    if given:
+        node.replace_input_with(0, given[-1])
+        turn_into(node, "Flatten", inputs=1)
+
+
+def _before_reshapes(node: ir.Node) -> Iterator[ir.Value]:
+    """What the node is given, and what nodes before it that change the shape alone are given, which has the same elements."""
+    value = node.inputs[0]
+    while value is not None:
+        yield value
+        producer = value.producer()
+        value = producer.inputs[0] if producer is not None and producer.op_type in RESHAPING else None
+
+
+def _lines_up(given: ir.Value, made: ir.Value) -> bool:
     before, after = sizes(given), sizes(made)
     if len(before) < 3 or len(after) != 2 or any(size is None for size in (*before[1:], after[1])):
-        return
-    if after[1] != math.prod(int(size or 0) for size in before[1:]):
-        return  # the number of elements stays, so if the rest is equal, the batch is
-    if node.op_type == "Reshape" and attribute(node, "allowzero", 0):
-        return
-    turn_into(node, "Flatten", inputs=1)
+        return False
+    # the number of elements stays, so if the rest is equal, the batch is
+    return after[1] == math.prod(int(size or 0) for size in before[1:])
 
 
 def _gemm(node: ir.Node) -> None:
@@ -97,11 +110,13 @@ def _gemm(node: ir.Node) -> None:
     insert_after(node, "Add", f"{node.name}.rows", made.astype(bias.dtype), sizes(node.outputs[0]))
 
 
+RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 RULES: dict[str, Callable[[ir.Node], None]] = {
     "Clip": _clip,
     "ReduceMean": _mean,
     "Reshape": _flatten,
     "Squeeze": _flatten,
+    "Flatten": _flatten,
     "Gemm": _gemm,
     "Conv": explicit_padding,
     "MaxPool": explicit_padding,

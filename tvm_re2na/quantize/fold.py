@@ -19,7 +19,6 @@ def fold(net: Net) -> None:
     """All passes, in the order in which they help each other."""
     _drop_passing(net)
     _normalise_gemm(net)
-    _explicit_padding(net)
     _fold_pad(net)
     _fold_batch_norm(net)
     _add_missing_bias(net)
@@ -30,7 +29,13 @@ def is_linear(net: Net, node: Node) -> bool:
     """Whether the node is a Conv or Gemm in the normal form."""
     weight = net.constant(node, 1)
     axes = {"Conv": 4, "Gemm": 2}.get(node.op)  # of the weight; others convolve what is no image
-    return not node.domain and weight is not None and weight.ndim == axes and _bias_is_constant(net, node)
+    known = not node.domain and weight is not None and weight.ndim == axes
+    return known and _bias_is_constant(net, node) and has_explicit_padding(node)
+
+
+def has_explicit_padding(node: Node) -> bool:
+    """True but for a model that `onnx_form` had to leave as it was."""
+    return bool(node.attributes.get("auto_pad", b"NOTSET") == b"NOTSET")
 
 
 def _bias_is_constant(net: Net, node: Node) -> bool:
@@ -85,38 +90,6 @@ def _plain_gemm(net: Net, node: Node) -> None:
         bias = np.broadcast_to(bias.reshape(-1) * np.float32(attributes.get("beta", 1.0)), (len(weight),))
         inputs.append(net.add_constant(f"{node.name}.bias", np.ascontiguousarray(bias)))
     node.inputs, node.attributes = inputs, {"transB": 1}
-
-
-def _explicit_padding(net: Net) -> None:
-    for node in net.nodes:
-        if node.op not in ("Conv", "MaxPool", "AveragePool"):
-            continue
-        mode = node.attributes.pop("auto_pad", b"NOTSET").decode()
-        if mode in ("SAME_UPPER", "SAME_LOWER"):
-            node.attributes["pads"] = _same_padding(net, node, mode)
-        elif mode == "VALID":
-            node.attributes["pads"] = [0, 0, 0, 0]
-
-
-def _same_padding(net: Net, node: Node, mode: str) -> list[int]:
-    kernel = _kernel(net, node)
-    strides, dilations = node.attributes.get("strides", [1, 1]), node.attributes.get("dilations", [1, 1])
-    before, after = [], []
-    for size, k, stride, dilation in zip(net.shapes[node.inputs[0]][2:], kernel, strides, dilations, strict=True):
-        if size is None:
-            raise ValueError(f"{node.name}: auto_pad needs a known image size")
-        total = max((math.ceil(size / stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
-        small, large = total // 2, total - total // 2
-        before.append(small if mode == "SAME_UPPER" else large)
-        after.append(large if mode == "SAME_UPPER" else small)
-    return before + after
-
-
-def _kernel(net: Net, node: Node) -> list[int]:
-    weight = net.constant(node, 1)
-    if "kernel_shape" in node.attributes or weight is None:
-        return list(node.attributes["kernel_shape"])
-    return list(weight.shape[2:])
 
 
 def _fold_pad(net: Net) -> None:

@@ -80,7 +80,7 @@ def batch_size(net: Net, images: Calibration) -> int:
 def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:
     """Over all images."""
     seen = Extremes(names)
-    for values in observe(net, names, images, progress, stage, fast=True) if len(images) else ():
+    for values in observe(net, names, images, progress, stage, fast=True) if names and len(images) else ():
         seen.add(values)
     return seen
 

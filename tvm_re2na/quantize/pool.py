@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tvm_re2na.quantize.fold import is_linear
+from tvm_re2na.quantize.fold import has_explicit_padding, is_linear
 from tvm_re2na.quantize.net import Net, Node
 
 HOMOGENEOUS = ("Flatten", "Reshape", "Relu", "MaxPool", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
@@ -73,7 +73,7 @@ def pools_to_convolutions(net: Net, longest: int) -> None:
 def _window(net: Net, node: Node) -> _Window | None:
     """The window of an average over a constant number of values; None for anything else."""
     image = net.shapes.get(node.inputs[0], ()) if node.inputs else ()
-    if len(image) != 4 or None in image[2:] or node.domain:
+    if len(image) != 4 or None in image[2:] or node.domain or not has_explicit_padding(node):
         return None
     rows, columns = (size or 0 for size in image[2:])
     if node.op == "GlobalAveragePool" or (node.op == "ReduceMean" and _reduces_image(net, node)):
