@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.quantize.limits import sum_of_squares
 from tvm_re2na.quantize.observe import Extremes, TensorValues
 from tvm_re2na.quantize.options import IntegerRange
 
@@ -73,15 +74,11 @@ def _energy_and_errors(
     energy, errors = 0.0, dict.fromkeys(exponents, 0.0)
     for first in range(0, flat.size, PART):
         part = flat[first : first + PART]
-        energy += _squares(part)
+        energy += sum_of_squares(part)
         for exponent in exponents:
             scaled = np.ldexp(part, np.int32(-exponent))
             error = np.rint(scaled)
             np.clip(error, *limits, out=error)
             error -= scaled
-            errors[exponent] += math.ldexp(_squares(error), 2 * exponent)
+            errors[exponent] += math.ldexp(sum_of_squares(error), 2 * exponent)
     return energy, errors
-
-
-def _squares(values: npt.NDArray[np.float32]) -> float:
-    return float(np.square(values).sum(dtype=np.float64))

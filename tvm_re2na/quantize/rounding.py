@@ -21,7 +21,7 @@ Matrix = npt.NDArray[np.float32]  # one per group of the layer
 
 
 class WeightSearch:
-    """For rows (G, P, K) of integers and targets (G, P, O) of real numbers."""
+    """For rows (G, P, K) of integers and targets (G, P, O) of real numbers, in steps of the rows."""
 
     def __init__(self, rows: Matrix, targets: Matrix) -> None:
         turned = rows.transpose(0, 2, 1)

@@ -16,6 +16,7 @@ from tvm_re2na.codegen.graph.bounds import sum_range
 from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
 from tvm_re2na.quantize.exponents import PART
 from tvm_re2na.quantize.layers import Layer
+from tvm_re2na.quantize.limits import sum_of_squares
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
@@ -125,17 +126,17 @@ class LayerTrials:
         """A bias that is corrected takes up the mean of the error; one that stays is part of the sums."""
         rows = self.samples.as_floats(self.rows)
         if not self.options.bias_correction:
-            return WeightSearch(rows, self.targets - self._by_group(self.bias))
+            return WeightSearch(rows, (self.targets - self._by_group(self.bias)) * np.float32(2.0**-self.e_x))
         pixels = rows.shape[1]
         means = np.ones((1, pixels), np.float32) @ rows  # a product is the quickest way to add integers up, and exact
         means /= np.float32(pixels)
         rows -= means
-        return WeightSearch(rows, _centred(self.targets))
+        return WeightSearch(rows, _centred(self.targets) * np.float32(2.0**-self.e_x))
 
     def _rounded_together(self, e_w: int) -> IntArray:
         scaled = self._matrix(np.ldexp(self.weight, -e_w))
         start = self._matrix(nearest(self.weight, e_w, self.plan.weights))
-        found = self._weight_search.run(2.0 ** (self.e_x + e_w), scaled, start, self.plan.weights)
+        found = self._weight_search.run(2.0**e_w, scaled, start, self.plan.weights)
         return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
 
     def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsb: int) -> tuple[Integers, _Products]:
@@ -221,7 +222,7 @@ class LayerTrials:
             np.clip(np.floor(result, out=result), *self.plan.data, out=result)
             result *= np.float32(2.0**e_y)
             result -= self.wanted[:, part]
-            error += float(np.square(result, out=result).sum(dtype=np.float64))
+            error += sum_of_squares(result)
         return error
 
 
