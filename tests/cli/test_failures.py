@@ -199,7 +199,7 @@ def test_calibration_of_another_kind(
         files = {"model": model, "program": program, "cut off": good}
         path.write_bytes(b"text" if kind == "text" else files[kind].read_bytes()[:3000])
     words = {"zip": "no field 'x'; it has read.me", "other arrays": "no field 'x'; it has images"}
-    words |= {"array": "a single array", "numbers": "x is float64, expected uint8 (with mean and std) or float32"}
+    words |= dict.fromkeys(("array", "numbers"), "x is float64, expected uint8 (with mean and std) or float32")
     found = re2na("quantize", model, "--calibration", path, "--output", tmp_path / "out.onnx")
     assert_failure(found, 2, str(path), words.get(kind, "no readable .npz file"))
     assert not (tmp_path / "out.onnx").exists()

@@ -79,6 +79,21 @@ def test_pools_and_pads(front_end: FrontEnd) -> None:
     assert kinds == ["max_pool2d", "max_pool2d", "pad", "max_pool2d", "conv2d"]
 
 
+def test_what_only_moves_needs_no_scale_of_its_own(front_end: FrontEnd) -> None:
+    """As Brevitas writes it: no QuantizeLinear behind a pooling or Flatten, which integers pass through."""
+    b = QdqBuilder((2, 3, 9, 9), -6)
+    b.conv(weights(RNG, 4, 3, 3, 3), None, exponent=-4)
+    b.max_pool(2, strides=[1, 1], quantise=False)
+    b.conv(weights(RNG, 4, 4, 3, 3), None, exponent=-4)
+    b.max_pool(2, quantise=False)
+    b.node("Flatten", (2, 36), quantise=False)
+    b.dense(weights(RNG, 6, 36), biases(RNG, 6), exponent=-1)
+    module = front_end.load(b.build())
+    kinds = ["conv2d", "max_pool2d"] * 2 + ["reshape", "dense"]
+    assert compare(front_end, front_end.partition(module), RNG) == kinds
+    assert _on_cpu(front_end, module) == []
+
+
 @pytest.mark.parametrize(("left", "right", "result"), [(-6, -6, -6), (-6, -6, -5), (-7, -5, -4), (-4, -6, -4)])
 def test_residual_add(front_end: FrontEnd, left: int, right: int, result: int) -> None:
     b = QdqBuilder((1, 4, 6, 6), -6)

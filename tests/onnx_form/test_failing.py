@@ -11,7 +11,7 @@ from tests.quantize.networks import FloatNet
 from tvm_re2na.onnx_form import normalise, steps
 from tvm_re2na.quantize.fold import fold, is_linear
 from tvm_re2na.quantize.net import from_onnx
-from tvm_re2na.quantize.pool import pools_to_sums
+from tvm_re2na.quantize.pool import pools_to_convolutions
 
 
 def fail(*_: Any) -> None:
@@ -61,6 +61,6 @@ def test_what_is_left_with_its_padding_stays_in_float() -> None:
     )
     net = from_onnx(model.build(model.conv(x, 4, 2)))
     fold(net)
-    pools_to_sums(net)
+    pools_to_convolutions(net, 2**9)
     assert [node.op for node in net.nodes] == ["Conv", "AveragePool", "Conv"]
     assert [is_linear(net, node) for node in net.nodes] == [False, False, True]

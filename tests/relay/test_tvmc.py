@@ -44,7 +44,7 @@ def test_the_stock_command(folder: Path) -> None:
         command = [sys.executable, "-m", "tvm.driver.tvmc", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
         assert done.returncode == 0, done.stderr
-    expected = run_cpu(prepare(load(onnx.load("net.onnx")))[0], [image])[0]
+    expected = run_cpu(prepare(load(onnx.load("net.onnx"))), [image])[0]
     np.testing.assert_array_equal(np.load("out.npz")["output_0"], expected)
     package = tvmc.TVMCPackage("net.tar")
     assert '"tvmgen_default_re2na_main_0"' in package.graph

@@ -16,7 +16,10 @@ import tvm
 from tvm import relax, te, tirx, topi
 from tvm_ffi import structural_equal, structural_walk
 
+from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
+
+MOVED = {name for moving in MOVING.values() for name in moving.relax}
 
 
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:
@@ -33,7 +36,8 @@ def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm
 @relax.expr_functor.mutator
 class _Operators(relax.PyExprMutator):  # type: ignore[misc]
     """`call_tir(maximum, (x, bound))` -> `maximum(x, constant)`, the same of `minimum`, `call_tir(pad, (x,))` -> `nn.pad(x)`;
-    `add(bias, sums)` -> `add(sums, bias)`, where the sums are those of a linear operator; `quantize(dequantize(x))` -> `x`.
+    `add(bias, sums)` -> `add(sums, bias)`, where the sums are those of a linear operator; `quantize(dequantize(x))` -> `x`;
+    `moving(dequantize(x))` -> `dequantize(quantize(moving(dequantize(x))))`.
     """
 
     def __init__(self, mod: tvm.IRModule) -> None:
@@ -48,6 +52,8 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         if op_name(call) == "quantize":
             source = self._value(call.args[0])
             return source.args[0] if self._undoes(call, source) else call
+        if op_name(call) in MOVED:
+            return self._quantised(call)
         if op_name(call) != "call_tir":
             return call
         function, operands = self._mod[call.args[0]], list(call.args[1].fields)
@@ -57,6 +63,16 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         constant = self._number(operands[1]) if len(operands) == 2 else None
         op = None if constant is None else _extremum(function, operands)
         return op(operands[0], constant) if op else call
+
+    def _quantised(self, moving: Any) -> Any:
+        """With a scale of its own, that of its data, where it reads dequantised data: then it can be computed in integers,
+        whatever reads it."""
+        source = self._value(moving.args[0])
+        if op_name(source) != "dequantize" or scalar_of(self._value(source.args[1])) is None:
+            return moving
+        scales, kind = source.args[1:], dtype_of(source.args[0])
+        quantized = relax.op.quantize(self.builder_.emit(moving), *scales, out_dtype=kind)
+        return relax.op.dequantize(self.builder_.emit(quantized), *scales)
 
     def _undoes(self, quantize: Any, source: Any) -> bool:
         """Whether `quantize` gives back the 8 bits that `source` dequantised."""

@@ -15,6 +15,7 @@ from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kin
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
 from tvm_re2na.frontends.common.moving import Describe, describers
+from tvm_re2na.frontends.relay.walk import op_name
 
 Bindings = Mapping[relay.Var, relay.Expr]
 
@@ -60,28 +61,6 @@ def parts_of(expr: relay.Expr) -> Parts:
     data = main.args[0]
     padding = data if op_name(main) == "qnn.conv2d" and op_name(data) == "nn.pad" else None
     return Parts(after, requantize, before, bias, main, padding)
-
-
-def op_name(expr: relay.Expr) -> str:
-    """The operator's name of a call, otherwise an empty string."""
-    return str(expr.op.name) if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) else ""
-
-
-def operands_of(expr: relay.Expr) -> list[relay.Expr]:
-    """What an expression reads; of a function its body."""
-    if isinstance(expr, relay.Call):
-        return list(expr.args)
-    if isinstance(expr, relay.Tuple):
-        return list(expr.fields)
-    if isinstance(expr, relay.TupleGetItem):
-        return [expr.tuple_value]
-    return [expr.body] if isinstance(expr, relay.Function) else []
-
-
-def attributes_of(attrs: Any) -> dict[str, Any]:
-    """The attributes of a call by their names."""
-    names: list[str] = attrs.keys()  # they are no mapping of Python's
-    return {name: attrs[name] for name in names}
 
 
 def array_of(expr: relay.Expr) -> npt.NDArray[Any] | None:

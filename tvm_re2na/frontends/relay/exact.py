@@ -23,11 +23,14 @@ from tvm.relay.qnn.op import legalizations, register_qnn_legalize
 from tvm_re2na import processor
 from tvm_re2na.frontends.common.door import as_it_is
 from tvm_re2na.frontends.common.marks import TAG
-from tvm_re2na.frontends.relay.describe import attributes_of, op_name, operands_of
 from tvm_re2na.frontends.relay.in_build import leave_for_now, look_later
+from tvm_re2na.frontends.relay.walk import attributes_of, op_name, operands_of
 
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 BYTES = ("int8", "uint8")
+# what is computed twice becomes a variable, for which TVM 0.19 writes debug information that today's LLVM refuses; a bilinear
+# Resize cannot be built with it
+NO_VARIABLES = {"tir.disable_cse_tir": True}
 ONLY_WHOLE = (
     1.5 * 2.0**23
 )  # floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
@@ -52,7 +55,7 @@ def exact_build() -> Iterator[None]:
         with (
             as_it_is(),
             relay.qnn.op.requantize_config(rounding="UPWARD", compute_dtype="int64"),
-            tvm.transform.PassContext(opt_level=3),
+            tvm.transform.PassContext(opt_level=3, config=NO_VARIABLES),
         ):
             yield
     finally:

@@ -13,7 +13,7 @@ from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, of
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.frontends.common.description import macs, share
 from tvm_re2na.frontends.common.found import Rejections, judge
-from tvm_re2na.frontends.relay.describe import op_name, operands_of, shape_of
+from tvm_re2na.frontends.relay.describe import shape_of
 from tvm_re2na.frontends.relay.integers import float_forms
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.partition import (
@@ -25,6 +25,7 @@ from tvm_re2na.frontends.relay.partition import (
     offloaded_functions,
     partition_found,
 )
+from tvm_re2na.frontends.relay.walk import op_name, operands_of
 
 # weights' axes that are summed over, and the others, by operator; the layouts are those of the front ends
 SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense": slice(1, None), "matmul": slice(0, 1)}

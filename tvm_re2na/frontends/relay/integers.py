@@ -18,10 +18,12 @@ from tvm import relay
 
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
 from tvm_re2na.frontends.common import qdq
+from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.qdq import QdqParts
-from tvm_re2na.frontends.relay.describe import array_of, attributes_of, dtype_of, op_name, operands_of
+from tvm_re2na.frontends.relay.describe import array_of, dtype_of
 from tvm_re2na.frontends.relay.reader import RelayReader
+from tvm_re2na.frontends.relay.walk import attributes_of, op_name, operands_of
 
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
@@ -34,6 +36,7 @@ _READER = RelayReader()
 
 def to_integers(mod: tvm.IRModule) -> tvm.IRModule:
     """A typed module with every QDQ form of its `main` in QNN operators."""
+    mod = _moved_in_integers(mod)
     order, forms = _forms(mod["main"])
     integers = _Integers({form.result: form for form in forms if qdq.has_integer_form(form.op)})
     for expr in order:  # what an expression is made of has been visited before it: no deep recursion
@@ -41,6 +44,26 @@ def to_integers(mod: tvm.IRModule) -> tvm.IRModule:
     mod = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
     mod["main"] = integers.visit(mod["main"])
     return relay.transform.InferType()(mod)
+
+
+def _moved_in_integers(mod: tvm.IRModule) -> tvm.IRModule:
+    """What only moves or compares elements comes before the `dequantize` of its data, where no `quantize` follows it at once."""
+    order: list[Expr] = []
+    relay.analysis.post_order_visit(mod["main"], order.append)
+    followed = (*CLAMPS, "qnn.quantize")
+    readers = (operand for expr in order if op_name(expr) not in followed for operand in operands_of(expr))
+    if not any(_moves(expr) and op_name(expr.args[0]) == "qnn.dequantize" for expr in readers):
+        return mod
+    moved = _Moved()
+    for expr in order:
+        moved.visit(expr)
+    mod = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
+    mod["main"] = moved.visit(mod["main"])
+    return relay.transform.InferType()(mod)
+
+
+def _moves(expr: Expr) -> bool:
+    return _KINDS.get(op_name(expr)) in MOVING
 
 
 def float_forms(main: relay.Function) -> dict[Expr, tuple[str, Operator]]:
@@ -80,6 +103,19 @@ def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
     kind = _KINDS.get(op_name(main), "")
     closed = all(readers[expr] == 1 for expr in inner)
     return kind if kind and closed and _is_dequantised(kind, main) else ""
+
+
+class _Moved(relay.ExprMutator):  # type: ignore[misc]
+    """`moving(dequantize(x))` -> `dequantize(moving(x))`, of one scale."""
+
+    def visit_call(self, call: relay.Call) -> Expr:
+        new = super().visit_call(call)
+        source = new.args[0] if _moves(new) else new
+        if op_name(source) != "qnn.dequantize" or source is new or len(_READER.quantity(source).scales) != 1:
+            return new
+        data, *constants = source.args
+        moved = relay.Call(new.op, [data, *new.args[1:]], new.attrs, new.type_args, new.span)
+        return relay.Call(source.op, [moved, *constants], source.attrs, source.type_args, source.span)
 
 
 class _Integers(relay.ExprMutator):  # type: ignore[misc]

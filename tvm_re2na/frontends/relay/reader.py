@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from tvm_re2na.frontends.common.description import Shape
 from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
-from tvm_re2na.frontends.relay.describe import array_of, dtype_of, op_name, scalar_of, shape_of
+from tvm_re2na.frontends.relay.describe import array_of, dtype_of, scalar_of, shape_of
+from tvm_re2na.frontends.relay.walk import op_name
 
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 

@@ -8,7 +8,8 @@ from tvm import relay
 
 from tvm_re2na.codegen.errors import CompileError
 from tvm_re2na.codegen.offload.fixed_point import FRACTION_BITS
-from tvm_re2na.frontends.relay.describe import array_of, op_name
+from tvm_re2na.frontends.relay.describe import array_of
+from tvm_re2na.frontends.relay.walk import op_name
 
 # operator: which arguments are scales, numerators and denominators; each numerator is rescaled by itself, but those of a product
 SUMS = {"qnn.requantize": ((1,), 3), "qnn.add": ((2, 4), 6), "qnn.subtract": ((2, 4), 6), "qnn.concatenate": ((1,), 3)}
