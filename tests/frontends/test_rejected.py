@@ -43,13 +43,6 @@ def broadcast_add() -> onnx.ModelProto:
     return b.build()
 
 
-def clip_of_nothing() -> onnx.ModelProto:
-    b = QdqBuilder((1, 3, 8, 8), -6)
-    b.conv(weights(RNG, 3, 3, 1, 1), None, quantise=False)
-    b.clip(1.0, -1.0, -4)
-    return b.build()
-
-
 def wide_kernel() -> onnx.ModelProto:
     b = QdqBuilder((1, 1, 2, 300), -6)
     b.conv(weights(RNG, 1, 1, 1, 257), None, exponent=-2)
@@ -85,7 +78,6 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
     "large shift": (lambda: conv(exponent=5), "conv2d", "shift_range", 17),
     "bias": (lambda: conv(bias=200_000), "conv2d", "bias_fits", None),
     "broadcast": (broadcast_add, "add", "equal_shapes", "1x3x1x1 and 1x3x1x8"),
-    "clip": (clip_of_nothing, "conv2d", "whole_bounds", None),
     "kernel": (wide_kernel, "conv2d", "window_fields", "kernel_w 257"),
     "batch": (other_batch, "reshape", "batch_stays", 1),
     "size": (wide_rows, "conv2d", "size_fields", "in_w 65536"),

@@ -97,5 +97,15 @@ def test_padding_that_others_read_is_held() -> None:
     assert made(net, net.build(net.add("Add", pooled, padded)))[1] > 25
 
 
+@pytest.mark.parametrize("value", [0.5, -1e30])
+@pytest.mark.parametrize("behind", ["Conv", "GlobalAveragePool"])
+def test_padding_before_sums_has_a_scale_of_its_own(value: float, behind: str) -> None:
+    net = FloatNet(size=8, seed=3)
+    padded = net.add("Pad", net.add("Relu", net.conv("input", 3, 4)), *pad(net, value))
+    y = net.conv(padded, 4, 4) if behind == "Conv" else net.add(behind, padded)
+    quantized, found = made(net, net.build(net.conv(y, 4, 2, 1)))
+    assert "Pad" in operators(quantized.model) and found > 25
+
+
 def pad(net: FloatNet, value: float, width: int = 1) -> list[str]:
     return [net.const([0, 0, width, width, 0, 0, width, width], np.int64), net.const(value)]

@@ -112,8 +112,8 @@ def _keeps_exponent(net: Net, node: Node) -> bool:
 
 
 def _is_padded(net: Net, node: Node) -> bool:
-    """With a value that has a say in the exponent, if only behind the maximum."""
-    return node.op == "Pad" and bool(padding_value(net, node))
+    """Before maxima, with a value that has a say in the exponent only behind them."""
+    return node.op == "Pad" and bool(padding_value(net, node)) and _pads_maxima(net, node)
 
 
 def _pads_maxima(net: Net, node: Node) -> bool:
