@@ -19,6 +19,7 @@ from tvm_ffi import structural_equal, structural_walk
 from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
 
+BYTES = ("int8", "uint8")
 MOVED = {name for moving in MOVING.values() for name in moving.relax}
 
 
@@ -71,6 +72,8 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         if op_name(source) != "dequantize" or scalar_of(self._value(source.args[1])) is None:
             return moving
         scales, kind = source.args[1:], dtype_of(source.args[0])
+        if kind not in BYTES:  # biases
+            return moving
         quantized = relax.op.quantize(self.builder_.emit(moving), *scales, out_dtype=kind)
         return relax.op.dequantize(self.builder_.emit(quantized), *scales)
 
