@@ -94,7 +94,10 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         return expr if array_of(expr) is not None else None
 
     def _value(self, expr: Any) -> Any:
+        """What a variable is bound to; of an element of a tuple, as PyTorch's MaxPool is, what stands there."""
         bound = self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
+        if isinstance(bound, relax.TupleGetItem) and isinstance(fields := self._value(bound.tuple_value), relax.Tuple):
+            return self._value(fields.fields[bound.index])
         return expr if bound is None else bound
 
 
