@@ -31,14 +31,18 @@ def test_every_run_of_rows_takes_the_cycles_foreseen(factors: tuple[int, int]) -
             unit.draft(Work(0, 1, (start, stop), (source,), target), writer)
             drafts = [draft for draft in writer.schedule.drafts if draft.name == "POOL"]
             written = sorted(
-                draft.places["out_addr"].offset + row * draft.values["out_row_stride"] + x * draft.values["out_pixel_stride"]
+                draft.places["out_addr"].offset
+                + row * draft.values["out_row_stride"]
+                + x * draft.values["out_pixel_stride"]
                 for draft in drafts
                 for row in range(draft.values["out_h"])
                 for x in range(draft.values["out_w"])
             )
             assert written == list(range(0, (stop - start) * unit.out_shape[3] * 4, 4))
             names = ("n", "out_h", "out_w", "in_c", "kernel_h", "kernel_w")
-            taken = sum(Durations(arch).cycles("POOL", **{name: draft.values[name] for name in names}) for draft in drafts)
+            taken = sum(
+                Durations(arch).cycles("POOL", **{name: draft.values[name] for name in names}) for draft in drafts
+            )
             tiles = {(stop - start) * unit.out_shape[3]: 1}
             assert taken == unit.cycles(Weights(arch.array_rows, ()), tiles, 0, Durations(arch))
 

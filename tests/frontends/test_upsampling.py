@@ -113,7 +113,8 @@ def decoder(net: FloatNet, how: dict[str, Any]) -> onnx.ModelProto:
 def test_a_float_decoder_becomes_one_region(front_end: FrontEnd) -> None:
     del front_end
     net = FloatNet(size=16, seed=4)
-    model, samples = decoder(net, {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}), net.images(16)
+    model = decoder(net, {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})
+    samples = net.images(16)
     quantized = quantize(model, samples).model
     built = pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, 1), Architecture())
     assert len(built.programs) == 1 and built.offloaded_macs_share == 1

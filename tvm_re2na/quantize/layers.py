@@ -61,10 +61,10 @@ class QuantisedLayers:
 
 
 def is_moving(node: Node) -> bool:
-    """Whether it moves or selects values alone; a Resize that interpolates does not."""
+    """Whether it moves or selects values alone; a Resize that interpolates, or fills up what lies outside, does not."""
     nearest = node.attributes.get("mode", b"nearest") == b"nearest"
-    cropped = node.attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize"  # has a value for what is outside
-    return node.op in MOVING or (node.op == "Resize" and nearest and not cropped)
+    fills = node.attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
+    return node.op in MOVING or (node.op == "Resize" and nearest and not fills)
 
 
 def has_same_exponent(node: Node) -> bool:
