@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)
@@ -32,6 +32,8 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return _cut(args[0] @ op.weight.T.astype(np.int64) + op.bias, op.cut, arch)
     if isinstance(op, MaxPool2d):
         return np.clip(_windows(args[0], op.window, -128).max((4, 5)), op.lo, op.hi)
+    if isinstance(op, Upsample2d):
+        return np.clip(args[0].repeat(op.factors[0], 2).repeat(op.factors[1], 3), op.lo, op.hi)
     if isinstance(op, Add):
         shifted = [(x + arch.half(s)) >> s for x, s in zip(args, op.shifts, strict=True)]
         return _fit(shifted[0] + shifted[1], op.lo, op.hi, arch)

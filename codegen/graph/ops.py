@@ -186,6 +186,30 @@ class MaxPool2d(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class Upsample2d(Op):
+    """Each row and each column repeated, `factors` (rows, columns) times, then clamped to lo..hi."""
+
+    factors: tuple[int, int]
+    lo: int = -128
+    hi: int = 127
+    kind: ClassVar[str] = "resize2d"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        batch, channels, height, width = _rank(self, shapes[0], 4)
+        if min(self.factors) < 1:
+            raise GraphError(f"{self.name}: factors {self.factors}, each must be 1 or more")
+        return batch, channels, height * self.factors[0], width * self.factors[1]
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        seen = np.zeros(size, np.bool_)
+        seen[np.flatnonzero(outputs) // self.factors[axis]] = True
+        return seen
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))
+
+
+@dataclass(frozen=True, eq=False)
 class Add(Op):
     """Sum of two tensors: each operand is shifted right (rounding as the machine does) BEFORE the addition, as TVM does."""
 

@@ -10,7 +10,19 @@ import numpy as np
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.graph.graph import GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, GraphError, MaxPool2d, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    GraphError,
+    MaxPool2d,
+    Pad,
+    Reshape,
+    Upsample2d,
+    Window,
+)
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
 
@@ -69,6 +81,13 @@ def _max_pool2d(builder: GraphBuilder, source: OperatorNames, op: Operator, arch
     return builder.append(MaxPool2d(*source, _window(op), *_after(op)))
 
 
+def _resize2d(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.factors is None:
+        raise GraphError(f"{source.name}: pixels are not repeated")
+    return builder.append(Upsample2d(*source, op.factors, *_after(op)))
+
+
 def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     shifts = op.rescales[0].shift, op.rescales[1].shift
@@ -92,7 +111,14 @@ def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Arch
 
 
 _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
-    conv2d=_linear, dense=_linear, max_pool2d=_max_pool2d, add=_add, reshape=_reshape, pad=_pad, clip=_clip
+    conv2d=_linear,
+    dense=_linear,
+    max_pool2d=_max_pool2d,
+    resize2d=_resize2d,
+    add=_add,
+    reshape=_reshape,
+    pad=_pad,
+    clip=_clip,
 )
 
 

@@ -16,7 +16,7 @@ IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "add", "reshape", "pad", "clip")
+KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
@@ -61,7 +61,10 @@ class Rescale:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number."""
+    """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
+
+    `factors`: how often a resizing repeats each row and each column; None is another resizing.
+    """
 
     kind: str
     inputs: tuple[Tensor, ...]
@@ -76,6 +79,7 @@ class Operator:
     before: tuple[int, int] | None = (int(INT32.min), int(INT32.max))
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
+    factors: tuple[int, int] | None = None
 
     @property
     def splits_ties(self) -> bool:

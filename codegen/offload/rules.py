@@ -110,12 +110,21 @@ def computed_operands(op: Operator, arch: Architecture) -> Violation | None:
     return ("constant", "activation") if any(tensor.constant for tensor in op.inputs) else None
 
 
-@constraint("conv2d", "max_pool2d")
+@constraint("conv2d", "max_pool2d", "resize2d")
 def nchw_layout(op: Operator, arch: Architecture) -> Violation | None:
     """Data must be laid out NCHW, weights OIHW."""
     del arch
     wrong = [layout for layout in op.layouts if layout not in ("NCHW", "OIHW", "")]
     return (wrong[0], "NCHW, OIHW") if wrong else None
+
+
+@constraint("resize2d")
+def repeated_pixels(op: Operator, arch: Architecture) -> Violation | None:
+    """A resizing must repeat each row and each column a whole number of times, without interpolation, and the bytes from one copy
+    of a channel to the next but (factor - 1) must fit the instruction's field."""
+    if op.factors is None:
+        return ("interpolated, or other pixels", "each pixel repeated")
+    return _fields(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})
 
 
 @constraint(*LINEAR, "add")
@@ -172,7 +181,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "add", "clip")
+@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
@@ -182,7 +191,7 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     return None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "add", "clip")
+@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "clip")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
 
 
 def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
@@ -32,7 +32,7 @@ class Maker:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
         kinds = (
-            ["conv", "conv", "pool", "add", "clip", "reshape", "pad", "flatten"]
+            ["conv", "conv", "pool", "upsample", "add", "clip", "reshape", "pad", "flatten"]
             if len(shape) == 4
             else ["dense", "add", "clip", "unflatten"]
         )
@@ -82,6 +82,10 @@ class Maker:
 
     def _pool(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return MaxPool2d(**names, window=self._window(shape[2], shape[3], True), lo=[-128, 0][self._int(0, 1)], hi=127)
+
+    def _upsample(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        factors = [self._int(1, max(1, min(3, 32 // size))) for size in shape[2:]]
+        return Upsample2d(**names, factors=(factors[0], factors[1]), lo=[-128, 0][self._int(0, 1)])
 
     def _add(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         others = [name for name in tensors if self.builder.shape(name) == shape]

@@ -107,6 +107,16 @@ class QdqBuilder:
         attributes["kernel_shape"] = list(size)
         return self._append("MaxPool", [self.current.name], shape, self.current, None, quantise, **attributes)
 
+    def resize(
+        self, rows: int, columns: int, *, sizes: bool = False, quantise: bool = True, **attributes: object
+    ) -> Tensor:
+        """Resize by whole factors, given as scales or as sizes; `attributes` are ONNX's (mode, nearest_mode, ...)."""
+        n, c, h, w = self.current.shape
+        shape = (n, c, h * rows, w * columns)
+        given = np.array(shape, np.int64) if sizes else np.array([1, 1, rows, columns], np.float32)
+        inputs = [self.current.name, "", *([""] if sizes else []), self._raw(given)]
+        return self._append("Resize", inputs, shape, self.current, None, quantise, **attributes)
+
     def add(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         return self._append("Add", [left.name, right.name], left.shape, left, exponent, quantise)
 

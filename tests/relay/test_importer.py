@@ -108,6 +108,8 @@ GRAPHS = {
     "shapes computed": "h = Shape(x) n = Gather(h, first) m = Concat<axis=0>(n, flat) i = Identity(x) y = Reshape(i, m)",
     "slices and pads": "a = Slice(x, start, end) p = Pad(a, start2) r = Reshape(p, back) q = QuantizeLinear(r, s, z)"
     " d = DequantizeLinear(q, s, z) y = Flatten<axis=-2>(d)",
+    "resizings, one by a computed size": "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) a = Resize(d, , twice)"
+    " h = Shape(x) b = Resize(a, , , h) c = Relu(b) y = Flatten(c)",
     "products of higher rank": "t = Transpose<perm=[0,1,3,2]>(x) m = MatMul(x, t) y = Flatten(m)",
 }
 
@@ -116,6 +118,7 @@ GRAPHS = {
 def test_graphs(name: str) -> None:
     model = graph(GRAPHS[name])
     extra = {"one4": np.ones(4, np.float32), "start2": np.array([0, 0, 1, 1, 0, 0, 2, 0], np.int64)}
+    extra["twice"] = np.array([1, 1, 2, 2], np.float32)
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, key) for key, value in extra.items())
     check(model)
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from tvm_re2na.quantize.layers import SAME_EXPONENT, Layer
+from tvm_re2na.quantize.layers import Layer, has_same_exponent
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import settle_pad
 from tvm_re2na.quantize.plan import QuantizationPlan
@@ -70,7 +70,7 @@ class _Emitter:
         node.outputs = [raw.get(name, name) for name in node.outputs]
         self.nodes.append(node)
         for name in produced:
-            within = bounded or node.op in SAME_EXPONENT
+            within = bounded or has_same_exponent(node)
             self._quantise(raw[name] if within else self._saturated(raw[name], name), name)
 
     def _rounded(self, tensor: str) -> str:

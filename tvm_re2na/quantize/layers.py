@@ -60,6 +60,18 @@ class QuantisedLayers:
         return members
 
 
+def is_moving(node: Node) -> bool:
+    """Whether it moves or selects values alone; a Resize that interpolates, or fills up what lies outside, does not."""
+    nearest = node.attributes.get("mode", b"nearest") == b"nearest"
+    fills = node.attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
+    return node.op in MOVING or (node.op == "Resize" and nearest and not fills)
+
+
+def has_same_exponent(node: Node) -> bool:
+    """Whether its result is of values that it reads, or between them and a bound."""
+    return node.op in SAME_EXPONENT or is_moving(node)
+
+
 def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
     """Layers in order of execution and the groups of tensors that share an exponent, without layers that stay in float and those
     that compute with constants alone."""
@@ -102,7 +114,7 @@ def _is_addition(net: Net, node: Node) -> bool:
 
 
 def _keeps_exponent(net: Net, node: Node) -> bool:
-    if node.op not in SAME_EXPONENT or node.domain or len(node.outputs) > 1:
+    if not has_same_exponent(node) or node.domain or len(node.outputs) > 1:
         return False
     if node.op == "Clip" and node.name not in net.bounds:
         return False

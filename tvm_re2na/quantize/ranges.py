@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tvm_re2na.quantize.layers import MOVING, Layer
+from tvm_re2na.quantize.layers import Layer, is_moving
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.options import IntegerRange
 from tvm_re2na.quantize.pads import integer_value, padding_value
@@ -23,7 +23,7 @@ def source_range(net: Net, plan: QuantizationPlan, tensor: str) -> IntegerRange:
     if node is not None and node.name in net.bounds:
         low, high = (_step(bound, plan.exponent(tensor)) for bound in net.bounds[node.name])
         return max(low, plan.data[0]), min(high, plan.data[1])
-    if node is not None and node.op in MOVING and node.inputs[0] in plan.quantised.group_of:
+    if node is not None and is_moving(node) and node.inputs[0] in plan.quantised.group_of:
         low, high = source_range(net, plan, node.inputs[0])
         filled = padding_value(net, node) if node.op == "Pad" else None
         if filled is None:

@@ -50,7 +50,7 @@ class PoolUnit(Unit, of=(MaxPool2d, Pad)):
         return [(Mode.POOL, weights.rows)]
 
     def draft(self, work: Work, writer: Writer) -> None:
-        _pool(writer, self.source, self.pool, self.out_shape[1], self.geometry(self.pool.window, work))
+        draft_pool(writer, self.source, self.pool, self.out_shape[1], self.geometry(self.pool.window, work))
 
 
 def _step(op: Op) -> PoolStep:
@@ -72,10 +72,11 @@ def pool_cycles(window: Window, channels: int, tiles: Tiles, durations: Duration
 def move_rows(writer: Writer, source: int, start: View, target: View, rows: int, width: int) -> None:
     """Within SRAM, by a pooling of single pixels."""
     step = PoolStep(PIXEL, 0, -128, 127)
-    _pool(writer, source, step, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
+    draft_pool(writer, source, step, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
 
 
-def _pool(writer: Writer, source: int, step: PoolStep, channels: int, geometry: Geometry) -> None:
+def draft_pool(writer: Writer, source: int, step: PoolStep, channels: int, geometry: Geometry) -> None:
+    """One instruction."""
     writer.configure((Mode.POOL, writer.arch.array_rows), source)
     values = {"pad_value": step.pad_value, "lo": step.lo, "hi": step.hi, **geometry.fields(step.window, channels)}
     reads, writes = geometry.reads(channels), geometry.writes(channels)

@@ -53,6 +53,40 @@ def max_pool2d(attrs: Any, data: Tensor, pooled: Shape, result: Tensor, after: B
     return Operator("max_pool2d", (data,), result, window=window, layouts=layouts, after=after)
 
 
+def resize2d(attrs: Any, data: Tensor, resized: Shape, result: Tensor, after: Bounds | None) -> Operator:
+    """`factors` where every pixel is one of the input's, each repeated as often as the others of its row or column."""
+    given = str(attrs.coordinate_transformation_mode), str(attrs.rounding_method)
+    axes = [_repeats(size, longer, *given) for size, longer in zip(data.shape[2:], resized[2:], strict=True)]
+    factors = (axes[0], axes[1]) if str(attrs.method) == "nearest_neighbor" and min(axes) > 0 else None
+    return Operator("resize2d", (data,), result, layouts=(str(attrs.layout),), after=after, factors=factors)
+
+
+# of an output pixel's place, in halves of a pixel: what is added before it is divided by the factor, and taken away after it
+_PLACES = {
+    "asymmetric": (0, 0),
+    "half_pixel": (1, 1),
+    "pytorch_half_pixel": (1, 1),
+    "tf_half_pixel_for_nn": (1, 0),
+}
+
+
+def _repeats(size: int | None, longer: int | None, place: str, rounding: str) -> int:
+    """How often each of `size` pixels is repeated to make `longer` of them; 0 if anything else happens."""
+    if not size or not longer or longer % size or place not in _PLACES:
+        return 0
+    factor, (before, after) = longer // size, _PLACES[place]
+    # places in units of 1 / (2 * factor) pixels
+    places, unit = 2 * np.arange(longer) + before - after * factor, 2 * factor
+    nearest = {
+        "floor": places // unit,
+        "ceil": -(-places // unit),
+        "round_prefer_floor": -((factor - places) // unit),
+        "round_prefer_ceil": (places + factor) // unit,
+    }.get(rounding)
+    repeated = nearest is not None and np.array_equal(np.clip(nearest, 0, size - 1), np.arange(longer) // factor)
+    return factor if repeated else 0
+
+
 def pad(data: Tensor, result: Tensor, widths: Widths | None, value: float | None) -> Operator:
     """A padding of rows and columns by `value`; `widths` is None for any other, `value` for what is no constant."""
     window = Window((1, 1), padding=widths) if widths is not None else None

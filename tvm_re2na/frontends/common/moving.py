@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from tvm_re2na.codegen.offload.operator import Operator, Tensor
-from tvm_re2na.frontends.common.description import Bounds, Shape, max_pool2d
+from tvm_re2na.frontends.common.description import Bounds, Shape, max_pool2d, resize2d
 
 # of the attributes, the data, the shape before what follows the operator, the result, the bounds of the clamps behind it
 Describe: TypeAlias = Callable[[Any, Tensor, Shape, Tensor, Bounds | None], Operator]
@@ -40,6 +40,9 @@ def _reshape(attrs: Any, data: Tensor, moved: Shape, result: Tensor, after: Boun
 MOVING: dict[str, Moving] = {
     "max_pool2d": Moving(
         ("nn.max_pool2d",), {"nn.max_pool2d": 0}, {"nn.max_pool2d": ("MaxPool",)}, max_pool2d, clamped=True
+    ),
+    "resize2d": Moving(
+        ("image.resize2d",), {"image.resize2d": 1}, {"image.resize2d": ("Resize",)}, resize2d, clamped=True
     ),
     "reshape": Moving(
         ("reshape", "squeeze", "expand_dims", "nn.batch_flatten"),

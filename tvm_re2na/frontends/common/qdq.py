@@ -148,6 +148,8 @@ def has_integer_form(op: Operator) -> bool:
         static &= op.weight is not None and op.bias is not None and len(op.output.shape) == RANKS[op.kind]
     if op.kind == "pad":
         static &= op.window is not None and op.pad_value is not None
+    if op.kind == "resize2d":
+        static &= op.factors is not None
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
     computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
     return known and static and usual and computable

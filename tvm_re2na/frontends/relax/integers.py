@@ -85,6 +85,13 @@ def _max_pool2d(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(pooled, op.after)
 
 
+def _resize2d(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.factors is None:
+        raise ValueError("a resizing that repeats no pixels")
+    rows = relax.op.repeat(parameters[0], op.factors[0], 2)
+    return _clamp(relax.op.repeat(rows, op.factors[1], 3), op.after)
+
+
 def _add(op: Operator, parameters: list[Expr]) -> Expr:
     operands = [
         _rescaled(_centred(parameter, zero), rescale)
@@ -111,7 +118,14 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
 
 
 _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
-    conv2d=_conv2d, dense=_dense, max_pool2d=_max_pool2d, add=_add, reshape=_reshape, pad=_pad, clip=_clip
+    conv2d=_conv2d,
+    dense=_dense,
+    max_pool2d=_max_pool2d,
+    resize2d=_resize2d,
+    add=_add,
+    reshape=_reshape,
+    pad=_pad,
+    clip=_clip,
 )
 
 
