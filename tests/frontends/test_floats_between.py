@@ -30,6 +30,7 @@ FUNCTIONS = {
     "mean": "r = ReduceMean<axes = [2, 3]>(x)",
     "average": "r = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(x)",
     "global average": "r = GlobalAveragePool(x)",
+    "linear resizing": 'n = Resize<mode = "linear">(x, , doubled) r = AveragePool<kernel_shape = [1, 2], strides = [1, 3]>(n)',
     "difference": "r = Sub(s, x)",
     "rescaling": "r = Identity(x)",
     "absolute": "r = Abs(x)",
@@ -69,6 +70,7 @@ def _model() -> onnx.ModelProto:
     for index, function in enumerate(FUNCTIONS.values()):
         result = f"r{index}"
         body = function.replace("r = ", f"{result} = ").replace("h = ", f"h{index} = ").replace(", h)", f", h{index})")
+        body = body.replace("n = ", f"n{index} = ").replace("(n)", f"(n{index})")
         lines.append(f"{body} q{index} = QuantizeLinear({result}, coarse, zero)")
         lines.append(f"y{index} = DequantizeLinear(q{index}, coarse, zero)")
     outputs = ", ".join(f"float[N,C,H,W] y{index}" for index in range(len(FUNCTIONS)))
@@ -82,6 +84,7 @@ def _model() -> onnx.ModelProto:
         "lengths": np.array([64, 1]),
         "square": np.array([1, 4, 8, 8]),
         "single": np.array([1, 4, 1, 1]),
+        "doubled": np.array([1, 1, 2, 2], np.float32),
         "slopes": np.array([0.25, -0.5, 0.0, 1.0], np.float32).reshape(4, 1, 1),
     }
     model.graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())

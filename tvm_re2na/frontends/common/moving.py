@@ -30,6 +30,7 @@ class Moving:
     nodes: Mapping[str, tuple[str, ...]]
     describe: Describe
     clamped: bool = False  # whether clamps behind it are part of it
+    always: bool = True  # whether it leaves the scale alone whatever its attributes are
 
 
 def _reshape(attrs: Any, data: Tensor, moved: Shape, result: Tensor, after: Bounds | None) -> Operator:
@@ -42,7 +43,12 @@ MOVING: dict[str, Moving] = {
         ("nn.max_pool2d",), {"nn.max_pool2d": 0}, {"nn.max_pool2d": ("MaxPool",)}, max_pool2d, clamped=True
     ),
     "resize2d": Moving(
-        ("image.resize2d",), {"image.resize2d": 1}, {"image.resize2d": ("Resize",)}, resize2d, clamped=True
+        ("image.resize2d",),
+        {"image.resize2d": 1},
+        {"image.resize2d": ("Resize",)},
+        resize2d,
+        clamped=True,
+        always=False,
     ),
     "reshape": Moving(
         ("reshape", "squeeze", "expand_dims", "nn.batch_flatten"),

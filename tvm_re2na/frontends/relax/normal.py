@@ -20,7 +20,7 @@ from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
 
 BYTES = ("int8", "uint8")
-MOVED = {name for moving in MOVING.values() for name in moving.relax}
+MOVED = {name for moving in MOVING.values() if moving.always for name in moving.relax}
 
 
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:

@@ -63,7 +63,8 @@ def _moved_in_integers(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 def _moves(expr: Expr) -> bool:
-    return _KINDS.get(op_name(expr)) in MOVING
+    kind = _KINDS.get(op_name(expr))
+    return kind in MOVING and MOVING[kind].always
 
 
 def float_forms(main: relay.Function) -> dict[Expr, tuple[str, Operator]]:
