@@ -180,7 +180,9 @@ def test_of_a_partitioned_module_that_cannot_go_the_same_is_said(front_end: Fron
     two = QdqBuilder((1, 4, 8, 8), -6)
     for _ in range(2):
         two.conv(small_weights(RNG, 4, 4, 1, 1), biases(RNG, 4), weight_scale=0.013, exponent=-4)
-    several = ONE.replace("the module's only quantised operator cannot", "none of the module's 2 quantised operators can")
+    several = ONE.replace(
+        "the module's only quantised operator cannot", "none of the module's 2 quantised operators can"
+    )
     for model, why in ((that_cannot_go(), ONE), (two.build(), several)):
         module = front_end.partition(front_end.load(model))
         ways = [(module, {})]

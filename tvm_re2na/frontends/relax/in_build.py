@@ -136,7 +136,8 @@ def _look(mod: tvm.IRModule) -> None:
             f"{ours} of the module's {len(found.operators)} quantised operators could, but it is not partitioned; call {CALLS}"
         )
         return
-    kept = [why for function in found.module.functions.values() if (why := explanation_of(function)) is not None]
+    explanations = map(explanation_of, found.module.functions.values())
+    kept = [explanation for explanation in explanations if explanation is not None]
     why = reason(len(kept), _linear(mod), {each.rule for each in kept})
     if why is not None:
         warn(why)

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relay
 
 from tvm_re2na.frontends.common import door
-from tvm_re2na.frontends.common.found import Partitioned
+
+if TYPE_CHECKING:
+    from tvm_re2na.frontends.common.found import Partitioned
 
 QNN_PASS, PASS = "QnnLegalize", "Legalize"
 _awaited: ContextVar[str] = ContextVar("re2na_awaited", default="")  # the pass whose end the instrument waits for
@@ -76,6 +78,7 @@ def _instrument() -> Re2NaInBuild:
 
 def _partition(mod: tvm.IRModule) -> None:
     """In place: this module is the build's own. A warning where nothing is offloaded."""
+    from tvm_re2na.frontends.common.found import Partitioned
     from tvm_re2na.frontends.relay.partition import is_partitioned, partition
 
     if is_partitioned(mod):
