@@ -60,6 +60,17 @@ def products(rows: Int8Array, weights: Int8Array, sums: Floats) -> None:
         raise MemoryError(f"no memory to multiply {rows.shape} by {weights.shape}")
 
 
+def load_as_set(program: Program | bytes | str | os.PathLike[str]) -> LoadedProgram:
+    """A program with the kernel that the environment names. Raises what LoadedProgram raises, and SimulatorError where RE2NA_KERNEL
+    or RE2NA_THREADS is none, in the words of the C library, which reads them where TVM runs the program."""
+    kernel, threads = os.environ.get("RE2NA_KERNEL", "auto"), os.environ.get("RE2NA_THREADS", "1")
+    if kernel not in kernels():
+        raise _refused(f"RE2NA_KERNEL = '{kernel}' is no kernel, or not one for this processor")
+    if not (threads.isascii() and threads.isdigit() and 1 <= int(threads[:20]) <= MOST_THREADS):
+        raise _refused(f"RE2NA_THREADS = '{threads}' is no number in 1..{MOST_THREADS}")
+    return LoadedProgram(program, kernel)
+
+
 class LoadedProgram:
     """A program that was checked, once, for any number of simulators in any threads; the first lays its weights out.
 
@@ -257,7 +268,11 @@ def _limits() -> Limits:
     try:
         return Limits.from_environment()
     except ValueError as error:
-        raise SimulatorError(STATUS.index("argument"), str(error)) from None
+        raise _refused(str(error)) from None
+
+
+def _refused(message: str) -> SimulatorError:
+    return SimulatorError(STATUS.index("argument"), message)
 
 
 def _check(code: int, error: CError) -> None:

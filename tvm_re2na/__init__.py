@@ -1,8 +1,8 @@
 """Quantise, compile and simulate CNNs for the Re²Na accelerator, from plain Apache TVM calls.
 
-The names below are loaded when they are first used: importing this package imports neither TVM nor ONNX; but TVM, once it is
-imported, knows the target "re2na" (`autoload.py`). The quantiser is `tvm_re2na.quantize.quantize`: `tvm_re2na.quantize` is its
-package, and a name cannot be both.
+The names below and the modules behind them (`tvm_re2na.relay`, `tvm_re2na.pipeline`) are loaded when they are first used:
+importing this package imports neither TVM nor ONNX; but TVM, once it is imported, knows the target "re2na" (`autoload.py`). The
+quantiser is `tvm_re2na.quantize.quantize`: `tvm_re2na.quantize` is its package, and a name cannot be both.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ _HOMES = {
     "target": "frontends",
 }
 
+_MODULES = ("cache", "codegen", "pipeline", "prequantized", "quantize", "relax", "relay", "runtime", "survey", "torch")
+
 __all__ = [
     "Architecture",
     "ArchitectureError",
@@ -105,10 +107,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

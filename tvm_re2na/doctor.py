@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from tvm_re2na.runtime import abi, library
 
 START_AGAIN = f"pip uninstall -y {' '.join(tvm.name for tvm in TVMS.values())} && pip install 'tvm_re2na[relax]'"
 AUTOLOAD = "tvm_re2na.pth"  # beside the package; Python reads it when it starts
+VARIABLE = re.compile(r"\b(RE2NA_\w+) = ")  # how errors of ours begin that are about a setting
 CACHE_MEND = f"export {cache.FOLDER}=FOLDER, one that only you can write to"
 
 
@@ -89,7 +91,9 @@ def _safely(what: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Exception as error:  # whatever a damaged installation raises is what we are asked for
-        return Finding(what, State.BROKEN, _last_line(error), reinstall())
+        detail = _last_line(error)
+        variable = VARIABLE.search(detail)
+        return Finding(what, State.BROKEN, detail, f"unset {variable[1]}" if variable else reinstall())
 
 
 def _python() -> Finding:

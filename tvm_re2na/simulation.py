@@ -25,7 +25,7 @@ from tvm_re2na.parallel.worker_pool import WorkerPool, open_worker_pool
 from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.program_inputs import read_inputs
 from tvm_re2na.progress import Progress, silent
-from tvm_re2na.runtime.library import LoadedProgram
+from tvm_re2na.runtime.library import load_as_set
 from tvm_re2na.runtime.many import processors, run_many
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.tally import count_hits
@@ -102,7 +102,7 @@ def simulate_shard(
     handle: Handle, images: Batch, batch: int, threads: int, progress: Progress = silent
 ) -> dict[str, Any]:
     """Some images: the bytes of every output, how many accumulators overflowed, and what any one run takes."""
-    loaded = handle.open(LoadedProgram)
+    loaded = handle.open(load_as_set)
     outputs: list[list[Int8Array]] = [[] for _ in loaded.outputs]
     overflows = 0
     for index, result in enumerate(run_many(loaded, _batches(images, batch), threads)):

@@ -28,7 +28,8 @@ TOTALS = ("runs", "cycles", "macs", "overflows", "dram_bytes")
 
 @dataclass(frozen=True)
 class Scores:
-    """Shares of the labelled images whose class is the best, or among the best five. None where no image is labelled."""
+    """Shares of the labelled images whose class is the best, or among the best five. None where no image is labelled,
+    and where that output holds no classes: it has (N, C) scores, or (N, C, 1, 1)."""
 
     top1: float | None
     top5: float | None
@@ -108,7 +109,7 @@ class Tally:
         Raises DataError for a label that the network does not know.
         """
         told = [output[scores][:count].reshape(count, -1) for output in outputs]
-        if labels is not None:
+        if labels is not None and _is_of_classes(outputs[0][scores].shape):
             _check_labels(labels, told[0].shape[1])
             self.labelled += int((labels != UNKNOWN).sum())
             for side, score in zip(SIDES, told, strict=True):
@@ -180,6 +181,11 @@ def count_hits(scores: npt.NDArray[Any], labels: LabelArray) -> npt.NDArray[np.i
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     rank = ((scores > own) | ((scores == own) & earlier)).sum(1)
     return np.array([(rank < 1).sum(), (rank < 5).sum()], np.int64)
+
+
+def _is_of_classes(shape: tuple[int, ...]) -> bool:
+    """Whether an output (N, ...) has one score a class, and not maps: one axis is larger than 1, besides the batch."""
+    return sum(size > 1 for size in shape[1:]) <= 1
 
 
 def _check_labels(labels: LabelArray, classes: int) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import KINDS, Scalar
 from tvm_re2na.codegen.offload.rules import Rejection
+
+# rules that a network keeps once it is quantised again, with power-of-two scales
+OF_THE_QUANTISATION = frozenset(
+    rule.__name__ for rule in (rules.int8_data, rules.zero_points, rules.per_tensor_scales, rules.power_of_two_scales)
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,13 @@ def foreign(name: str, op: str, dtypes: Collection[str], unquantised: bool) -> E
     if rules.exact_average(op):
         return kept(name, op, _rejected(rules.exact_average, op, "depthwise conv2d"))
     return kept(name, op, _rejected(rules.known_operator, op, ", ".join(KINDS)))
+
+
+def next_step(broken: Iterable[str | None], model: str = "MODEL.onnx") -> str:
+    """The command that mends what these rules keep on the CPU; an empty string where it would not."""
+    if OF_THE_QUANTISATION.isdisjoint(broken):
+        return ""
+    return f"`re2na requantize {model} --calibration DATA` quantises it again, with power-of-two scales"
 
 
 def _rejected(rule: Callable[..., object], value: Scalar, limit: Scalar) -> Rejection:

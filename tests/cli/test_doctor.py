@@ -95,3 +95,20 @@ def test_what_tvm_would_not_find(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = doctor._autoload()
     assert finding.state is State.MISSING
     assert "with `import tvm_re2na` it does" in finding.detail
+
+
+@pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
+@pytest.mark.parametrize(
+    ("variable", "what"), [("RE2NA_CACHE_BYTES", "cache"), ("RE2NA_KERNEL", "one image, end to end")]
+)
+def test_a_variable_that_is_wrong_is_what_is_to_be_mended(
+    variable: str, what: str, re2na: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "foo")
+    if what == "cache":
+        monkeypatch.setattr(doctor, "_end_to_end", lambda: WELL)
+    found = re2na("doctor", "--json")
+    (row,) = [row for row in found.json if row["state"] == "broken"]
+    assert found.code == 4
+    assert (row["what"], row["mend"]) == (what, f"unset {variable}")
+    assert f"{variable} = 'foo'" in row["detail"]

@@ -51,6 +51,19 @@ def test_classes_the_network_does_not_know() -> None:
         Tally().add(3, np.array([0, 7, 1]), [scores], [scores], [scores], [scores])
 
 
+@pytest.mark.parametrize(("shape", "told"), [((3, 2, 1, 1), 1.0), ((3, 2), 1.0), ((3, 2, 4, 4), None)])
+def test_maps_are_no_scores_of_classes(shape: tuple[int, ...], told: float | None) -> None:
+    """A best number among all of a map's is no class: there is no accuracy, and it is printed as a dash."""
+    scores = np.zeros(shape, np.float32)
+    tally = Tally()
+    tally.add(3, np.array([0, 0, 0]), [scores], [scores], [scores], [scores])
+    result = tally.comparison(Architecture(), 1.0, batch=1)
+    assert {side.top1 for side in (result.float32, result.cpu_int8, result.re2na)} == {told}
+    assert [line.split()[-1] for line in str(result).splitlines()[1:3]] == (
+        ["-"] * 2 if told is None else ["100.00%"] * 2
+    )
+
+
 def test_signal_over_noise() -> None:
     """Energies of all images together, whoever counted them; an image without a finite output counts in none."""
     given, noisy = np.array([[3.0, 4]], np.float32), np.array([[3.5, 4]], np.float32)

@@ -111,6 +111,21 @@ def test_a_full_disk_names_the_file(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["RE2NA_KERNEL", "RE2NA_THREADS"])
+def test_settings_that_are_none_without_tvm(
+    name: str, re2na: Command, program: Path, demo_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` asks the simulator itself, and says the same."""
+    monkeypatch.setenv("RE2NA_KERNEL", "portable")
+    monkeypatch.setenv("RE2NA_THREADS", "2")
+    before = re2na("run", program, "--data", demo_data / "mnist_test1000.npz", "--limit", 1)
+    assert before.code == 0, before.stderr
+    for wrong in ("mmx", "0"):
+        monkeypatch.setenv(name, wrong)
+        found = re2na("run", program, "--data", demo_data / "mnist_test1000.npz", "--limit", 1)
+        assert_failure(found, 3, f"{name} = '{wrong}' is no ")
+
+
 @pytest.mark.parametrize("name", ["RE2NA_KERNEL", "RE2NA_CPU"])
 def test_settings_that_are_none(
     name: str, re2na: Command, small: Path, small_float: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch

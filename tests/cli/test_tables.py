@@ -12,7 +12,9 @@ import pytest
 from rich.table import Table
 
 from tests.cli.conftest import Command
+from tvm_re2na.cli.formats import comma_separated
 from tvm_re2na.cli.output import Result, show
+from tvm_re2na.cli.render import facts_table
 
 STYLE = re.compile(r"\x1b\[[13]?m|\x1b\[0m")  # bold and italic; no colour
 NUMBER = "138,549,320"
@@ -79,6 +81,8 @@ def test_formats(re2na: Command, small: Path, tmp_path: Path) -> None:
     assert first[0][:4] == ["layer", "op", "MACs", "cycles"]
     assert first[-1][2:4] == [str(total["macs"]), str(total["cycles"])]
     assert len({len(row) for row in first}) == 1
+    facts = dict(csv.reader(printed.split("\n\n")[-1].splitlines()))
+    assert facts["SRAM peak"] == f"{total['sram_peak_bytes']} bytes"
     assert re2na(*words, "--format", "csv", "--json").code == 2
 
 
@@ -90,3 +94,12 @@ def test_what_is_no_table(re2na: Command, program: Path, small: Path, tmp_path: 
     assert found.code == 0
     assert found.stderr == f"wrote {tmp_path / 'x.csv'}\n"
     assert found.stdout.startswith(",mac_interval,cycles")
+
+
+def test_commas_of_thousands() -> None:
+    """Of numbers, with a unit and in sentences; other commas stay."""
+    table = facts_table(
+        "x", {"a": "3,084 bytes", "b": "1,234,567 (1,000 per run), 2,000, the same", "c": "x1,000 1,00 1,2,300"}
+    )
+    rows = list(csv.reader(comma_separated(table).splitlines()))
+    assert rows == [["a", "3084 bytes"], ["b", "1234567 (1000 per run), 2000, the same"], ["c", "x1,000 1,00 1,2,300"]]

@@ -154,11 +154,14 @@ def that_cannot_go() -> onnx.ModelProto:
     return b.build()
 
 
+ONE = r"the module's only quantised operator cannot; tvm_re2na.explain\(mod\) says why; `re2na requantize MODEL.onnx --cal"
+
+
 @pytest.mark.parametrize(
     ("model", "why"),
     [
         (in_floating_point, r"in floating point \(convolutions and dense layers: \d\); `re2na quantize"),
-        (that_cannot_go, r"none of the module's 1 quantised operators can; tvm_re2na.explain\(mod\) says why"),
+        (that_cannot_go, ONE),
     ],
 )
 def test_why_nothing_is_offloaded(front_end: FrontEnd, model: Callable[[], onnx.ModelProto], why: str) -> None:
@@ -168,6 +171,27 @@ def test_why_nothing_is_offloaded(front_end: FrontEnd, model: Callable[[], onnx.
         for _ in range(2):
             with pytest.warns(tvm_re2na.NotOffloadedWarning, match=why) as said:
                 build(front_end, module)
+            assert len(ours(said)) == 1
+
+
+def test_of_a_partitioned_module_that_cannot_go_the_same_is_said(front_end: FrontEnd) -> None:
+    """Of one operator and of two, by Relax' pipeline and by its RunCodegen."""
+    tvm = import_module("tvm")
+    two = QdqBuilder((1, 4, 8, 8), -6)
+    for _ in range(2):
+        two.conv(small_weights(RNG, 4, 4, 1, 1), biases(RNG, 4), weight_scale=0.013, exponent=-4)
+    several = ONE.replace(
+        "the module's only quantised operator cannot", "none of the module's 2 quantised operators can"
+    )
+    for model, why in ((that_cannot_go(), ONE), (two.build(), several)):
+        module = front_end.partition(front_end.load(model))
+        ways = [(module, {})]
+        if front_end.name == "relax":
+            generated = import_module("tvm.relax").transform.RunCodegen()(module)
+            ways = [(module, {"relax_pipeline": "re2na"}), (generated, {})]
+        for way, options in ways:
+            with tvm.transform.PassContext(opt_level=3), pytest.warns(tvm_re2na.NotOffloadedWarning, match=why) as said:
+                build(front_end, way, **options)
             assert len(ours(said)) == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +14,15 @@ import tvm_re2na
 from tests.frontends.harness import FrontEnd
 
 ROOT = Path(tvm_re2na.__file__).parent
+NAMED = """
+import sys, tvm_re2na
+assert not {"tvm", "onnx", "numpy", "tvm_re2na.pipeline"} & set(sys.modules)
+for name in sys.argv[1:]:
+    assert getattr(tvm_re2na, name) is sys.modules[f"tvm_re2na.{name}"]
+tvm_re2na.cache.off, tvm_re2na.pipeline.load_model, tvm_re2na.quantize.quantize
+with getattr(tvm_re2na, sys.argv[1]).collect_programs() as programs:
+    assert programs == []
+"""
 
 
 def test_every_public_module_hands_on_what_the_front_end_has(front_end: FrontEnd) -> None:
@@ -34,3 +45,13 @@ def test_importing_the_public_name_registers_the_target(front_end: FrontEnd) -> 
     import_module(f"tvm_re2na.{front_end.name}")
     tvm = pytest.importorskip("tvm")
     assert "re2na" in tvm.target.Target("re2na").keys
+
+
+def test_modules_are_there_without_an_import_of_their_own(front_end: FrontEnd) -> None:
+    """As docs/relax.md names them; what importing the package does not load, naming a module does."""
+    others = ("cache", "codegen", "pipeline", "prequantized", "quantize", "runtime", "survey", "torch")
+    command = [sys.executable, "-c", NAMED, front_end.name, *others]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    with pytest.raises(AttributeError, match="no attribute 'relays'"):
+        _ = tvm_re2na.relays

@@ -94,8 +94,10 @@ def test_nothing_offloaded_is_said(
 ) -> None:
     given = small_model[0]("QDQ", "QUInt8", False)
     failed = re2na("compile", given, "--output", tmp_path / "net.re2na")
-    assert failed.code == 2
-    assert "no operator can be offloaded; `re2na explain` says why" in failed.stderr
+    assert failed.code == 3
+    step = f"`re2na requantize {given} --calibration DATA` quantises it again, with power-of-two scales\n"
+    assert failed.stderr.endswith(f"no operator can be offloaded; `re2na explain` says why; {step}")
+    assert re2na("explain", given).stdout.endswith(f"\n{step}")
     assert not list(tmp_path.iterdir())
     found = re2na("compare", given, "--data", small_model[1], "--limit", 5)
     assert found.code == 0

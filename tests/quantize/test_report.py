@@ -7,6 +7,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from tests.quantize.networks import FloatNet, residual_model, run
 from tests.quantize.test_pools import snr
@@ -83,6 +84,28 @@ def test_a_model_with_nothing_to_quantise_is_refused() -> None:
     model = net.build(net.add("Sigmoid", net.add("Mul", "input", net.const(2.0))))
     expected = r"nothing to quantise: no convolution, dense layer or pooling of the input \(operators: Mul, Sigmoid\)"
     with pytest.raises(QuantizeError, match=expected):
+        quantize(model, net.images(4))
+
+
+def test_a_convolution_that_is_not_one_of_images_is_named() -> None:
+    node = helper.make_node("Conv", ["input", "w"], ["y"], "c")
+    w = numpy_helper.from_array(np.ones((2, 1, 1, 1, 1), np.float32), "w")
+    values = [helper.make_tensor_value_info(n, 1, [None, c, 4, 4, 4]) for n, c in (("input", 1), ("y", 2))]
+    graph = helper.make_graph([node], "volume", values[:1], values[1:], [w])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(QuantizeError, match=r"Conv c reads data of 5 axes, that of images has 4 \(N, C, H, W\)"):
+        quantize(model, np.ones((2, 1, 4, 4, 4), np.float32))
+
+
+def test_an_opset_beyond_what_onnx_knows() -> None:
+    """Those that it does know are brought to 21."""
+    net = FloatNet(size=8)
+    model, newest = net.build(net.conv("input", 3, 4)), onnx.defs.onnx_opset_version()
+    model.opset_import[0].version = newest
+    assert quantize(model, net.images(4)).report.layers
+    model.opset_import[0].version = newest + 1
+    expected = f"opset {newest + 1} cannot be brought to 21, .* knows opsets up to {newest}"
+    with pytest.raises(QuantizeError, match=expected), pytest.warns(UserWarning, match="keeps its opset"):
         quantize(model, net.images(4))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render_opinion import judged_table, opinion_text
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST
+from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST, CompileError
 from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.codegen.offload.explanation import next_step
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.comparison_rows import percent
 from tvm_re2na.progress import Progress
@@ -74,7 +75,7 @@ def compile_model(options: argparse.Namespace) -> Result:
         model, mod, params = _imported(options, progress)
         compiled = pipeline.compile_for_re2na(mod, params, _arch(options), _dump(options))
     if not compiled.programs:
-        raise UsageError(f"{options.model}: no operator can be offloaded; `re2na explain` says why")
+        raise CompileError(_nothing_offloaded(options, mod, params))
     programs = [program for _, program in compiled.programs] if model is None else _with_scales(compiled, model)
     paths = outputs.numbered(output, len(programs))
     source = outputs.source_of(options.model, model)
@@ -98,6 +99,18 @@ def compile_model(options: argparse.Namespace) -> Result:
         facts |= render.cost_facts(report["total"])
     tables = (render.layer_table(data), *tables, render.facts_table("Program", facts))
     return Result(data, (*tables, *outputs.written(options.plot)))
+
+
+def _nothing_offloaded(options: argparse.Namespace, mod: Any, params: dict[str, Any]) -> str:
+    rows = pipeline.explain(mod, params, _arch(options))
+    step = _next_step(options, (row.rule for row in rows))
+    return "; ".join((f"{options.model}: no operator can be offloaded", "`re2na explain` says why", *step))
+
+
+def _next_step(options: argparse.Namespace, broken: Iterable[str | None]) -> tuple[str, ...]:
+    """What mends the model's scales, if they keep operators on the CPU: one line, or none."""
+    step = "" if pipeline.is_tflite(options.model) else next_step(broken, str(options.model))
+    return (step,) if step else ()
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -140,11 +153,12 @@ def explain(options: argparse.Namespace) -> Result:
         rows = [dataclasses.asdict(row) for row in pipeline.explain(mod, params, _arch(options))]
         opinion = _second_opinion(options, model, progress) if options.check else None
     table = render.explanation_table(rows)
+    step = _next_step(options, (row["rule"] for row in rows))
     if opinion is None:
-        return Result(rows, (table,))
+        return Result(rows, (table, *step))
     judged = judged_table(opinion.operators, "TVM's integers held against ONNX Runtime")
     found = {"second_opinion": opinion.to_json(), "judged": [each.to_json() for each in opinion.operators]}
-    text = (table, judged, *opinion_text(opinion))
+    text = (table, *step, judged, *opinion_text(opinion))
     return Result({"operators": rows, **found}, text, code=0 if opinion.agrees else 1)
 
 

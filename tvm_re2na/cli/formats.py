@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,234.5
+GROUPED = re.compile(r"(?<![^\s(])-?\d{1,3}(,\d{3})+(\.\d+)?(?=[\s)]|, |$)")  # 1,234.5, alone or before its unit
 
 
 def plain(table: Table) -> str:
@@ -33,9 +33,9 @@ def plain(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Numbers without the commas of thousands."""
+    """Numbers without the commas of thousands, in sentences too."""
     text = io.StringIO()
-    rows = [[cell.replace(",", "") if GROUPED.fullmatch(cell) else cell for cell in row] for row in _rows(table)]
+    rows = [[GROUPED.sub(lambda number: number[0].replace(",", ""), cell) for cell in row] for row in _rows(table)]
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 

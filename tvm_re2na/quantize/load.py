@@ -45,8 +45,15 @@ def load_model(
         except Exception as error:  # of its own, without a base in common
             raise QuantizeError(f"opset {opset} cannot be brought to {LOWEST_OPSET} ({first_line(error)})") from error
     elif opset > HIGHEST_OPSET:
-        raise QuantizeError(f"opset {opset} is newer than {HIGHEST_OPSET}, the newest this release knows")
+        raise QuantizeError(_too_new(opset))
     return model
+
+
+def _too_new(opset: int) -> str:
+    """Of an opset that could not be converted: later ones are, as far as the installed libraries know them."""
+    known = onnx.defs.onnx_opset_version()
+    why = f"onnx {onnx.__version__} knows opsets up to {known}" if opset > known else "its operators have no older form"
+    return f"opset {opset} cannot be brought to {HIGHEST_OPSET}, the newest that is read ({why}); export it with {HIGHEST_OPSET}"
 
 
 def _as_quantize_error(check: Callable[..., Any], *given: Any) -> Any:

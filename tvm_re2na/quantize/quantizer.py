@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ from tvm_re2na.quantize.scales import is_sum, start_plan
 from tvm_re2na.quantize.search import WeightsTooFineError, search
 
 ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
+IMAGE_AXES = 4
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,17 @@ def _nothing_left(net: Net, kept: list[str], arch: Architecture) -> str:
     if kept:
         return f"the sums of {', '.join(kept)} do not fit {arch.acc_bits} bits, and there is nothing else to quantise"
     found = ", ".join(sorted({node.op for node in net.nodes})) or "none"
-    return f"there is nothing to quantise: no convolution, dense layer or pooling of the input (operators: {found})"
+    nothing = f"there is nothing to quantise: no convolution, dense layer or pooling of the input (operators: {found})"
+    return "; ".join((nothing, *_not_of_images(net)))
+
+
+def _not_of_images(net: Net) -> Iterator[str]:
+    """The first operator that would be quantised, were its data images."""
+    for node in net.nodes:
+        axes = len(net.shapes.get(node.inputs[0]) or ()) if node.inputs else 0
+        if ("Conv" in node.op or "Pool" in node.op) and axes not in (0, IMAGE_AXES):
+            yield f"{node.op} {node.name} reads data of {axes} axes, that of images has {IMAGE_AXES} (N, C, H, W)"
+            return
 
 
 def _attempts(

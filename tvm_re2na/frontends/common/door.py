@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -60,13 +60,19 @@ def warn(why: str) -> None:
     warnings.warn_explicit(message, NotOffloadedWarning, "tvm_re2na", 1, registry=None)
 
 
-def reason(quantised: int, counted: int) -> str | None:
-    """Why nothing of a module can be offloaded, of which so many operators are quantised, and so many of `COUNTED` are there.
+def reason(quantised: int, counted: int, broken: Iterable[str | None] = ()) -> str | None:
+    """Why nothing of a module can be offloaded, of which so many operators are quantised, and so many of `COUNTED` are there;
+    `broken`: the rules that keep them on the CPU.
 
     None where there is nothing to offload.
     """
     if quantised:
-        return f"none of the module's {quantised} quantised operators can; tvm_re2na.explain(mod) says why"
+        from tvm_re2na.codegen.offload.explanation import next_step  # not when TVM is imported
+
+        which = f"none of the module's {quantised} quantised operators can"
+        if quantised == 1:
+            which = "the module's only quantised operator cannot"
+        return "; ".join(filter(None, (which, "tvm_re2na.explain(mod) says why", next_step(broken))))
     if counted:
         return (
             f"the module is in floating point (convolutions and dense layers: {counted}); "

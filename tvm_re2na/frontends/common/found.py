@@ -30,13 +30,20 @@ class Found:
 
 @dataclass(frozen=True)
 class Partitioned:
-    """A module with functions for Re²Na, and the operators that were found, all that are in such functions among them.
+    """A module with functions for Re²Na, the operators that were found, all that are in such functions among them, and what keeps
+    others on the CPU.
 
     A module that a user brings partitioned comes without.
     """
 
     module: Module
     operators: Operators = field(default_factory=dict)
+    rejections: Rejections = field(default_factory=dict)
+
+    @property
+    def broken(self) -> set[str]:
+        """The rules that keep operators on the CPU."""
+        return {rejection.rule for rejection in self.rejections.values()}
 
 
 def judge(found: Found, arch: Architecture) -> Rejections:

@@ -113,7 +113,13 @@ def _is_compiled(mod: tvm.IRModule) -> bool:
 
 
 def _look(mod: tvm.IRModule) -> None:
-    from tvm_re2na.frontends.relax.partition import composites, is_partitioned, offloaded_functions, partition
+    from tvm_re2na.frontends.relax.partition import (
+        composites,
+        explanation_of,
+        is_partitioned,
+        offloaded_functions,
+        partition,
+    )
 
     if _is_compiled(mod) or "main" not in {str(variable.name_hint) for variable in mod.get_global_vars()}:
         return
@@ -130,7 +136,9 @@ def _look(mod: tvm.IRModule) -> None:
             f"{ours} of the module's {len(found.operators)} quantised operators could, but it is not partitioned; call {CALLS}"
         )
         return
-    why = reason(len(found.operators), _linear(mod))
+    explanations = map(explanation_of, found.module.functions.values())
+    kept = [explanation for explanation in explanations if explanation is not None]
+    why = reason(len(kept), _linear(mod), {each.rule for each in kept})
     if why is not None:
         warn(why)
 

@@ -61,7 +61,8 @@ def partition(
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)
-    return Partitioned(partition_found(found, judge(found, arch), arch, mod_name, target), found.operators)
+    rejections = judge(found, arch)
+    return Partitioned(partition_found(found, rejections, arch, mod_name, target), found.operators, rejections)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relay
 
 from tvm_re2na.frontends.common import door
+
+if TYPE_CHECKING:
+    from tvm_re2na.frontends.common.found import Partitioned
 
 QNN_PASS, PASS = "QnnLegalize", "Legalize"
 _awaited: ContextVar[str] = ContextVar("re2na_awaited", default="")  # the pass whose end the instrument waits for
@@ -75,27 +78,28 @@ def _instrument() -> Re2NaInBuild:
 
 def _partition(mod: tvm.IRModule) -> None:
     """In place: this module is the build's own. A warning where nothing is offloaded."""
+    from tvm_re2na.frontends.common.found import Partitioned
     from tvm_re2na.frontends.relay.partition import is_partitioned, partition
 
     if is_partitioned(mod):
         return
-    operators = 0
+    partitioned = Partitioned(mod)
     if _is_quantised(mod):
         with door.as_it_is():
             partitioned = partition(mod, None, door.machine_of_target(tvm.target.Target.current().attrs))
         if is_partitioned(partitioned.module):
             mod.update(partitioned.module)
             return
-        operators = len(partitioned.operators)
-    why = why_nothing(mod, operators)
+    why = why_nothing(mod, partitioned)
     if why is not None:
         door.warn(why)
 
 
-def why_nothing(mod: tvm.IRModule, operators: int) -> str | None:
-    """Why nothing of a module was offloaded, in which so many operators were found; None where nothing could have been."""
+def why_nothing(mod: tvm.IRModule, partitioned: Partitioned) -> str | None:
+    """Why nothing of a module was offloaded, in which these operators were found; None where nothing could have been."""
     linear = _in_floating_point(mod)
-    return door.reason((operators or linear) if _is_quantised(mod) else 0, linear)
+    quantised = (len(partitioned.operators) or linear) if _is_quantised(mod) else 0
+    return door.reason(quantised, linear, partitioned.broken)
 
 
 def _in_floating_point(mod: tvm.IRModule) -> int:

@@ -45,7 +45,8 @@ def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)
-    return Partitioned(partition_found(found, judge(found, arch), arch, mod_name), found.operators)
+    rejections = judge(found, arch)
+    return Partitioned(partition_found(found, rejections, arch, mod_name), found.operators, rejections)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:

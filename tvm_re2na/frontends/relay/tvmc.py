@@ -41,7 +41,7 @@ def _partitioned(mod: tvm.IRModule, params: Any, arch: Architecture, mod_name: s
 
     partitioned = partition(mod, params, arch, mod_name)
     if not is_partitioned(partitioned.module):
-        warn(why_nothing(mod, len(partitioned.operators)) or "the module has no operator that could")
+        warn(why_nothing(mod, partitioned) or "the module has no operator that could")
     return partitioned.module
 
 
