@@ -15,7 +15,7 @@ from tvm_re2na.runtime.library import SimulatorError
 SIMULATOR_SAID = re.compile(r"Re2Na: (?:error (\d+): )?([^\n]+)")
 
 
-class ExportError(Re2naError, ValueError):
+class LibraryPathError(Re2naError, ValueError):
     """No library can be written there; the message names the path."""
 
 
@@ -24,12 +24,12 @@ class NoModuleError(Re2naError, TypeError):
 
 
 def check_library_path(path: str | os.PathLike[str]) -> None:
-    """Raises ExportError where TVM's `export_library` would write an archive, or has nowhere to write to."""
+    """Raises LibraryPathError where TVM's `export_library` would write an archive, or has nowhere to write to."""
     target = Path(path)
     if ".so" not in target.suffixes:
-        raise ExportError(f"{target}: export_library writes shared libraries, whose names end in .so")
+        raise LibraryPathError(f"{target}: export_library writes shared libraries, whose names end in .so")
     if not target.absolute().parent.is_dir():
-        raise ExportError(f"{target}: the folder {target.parent} does not exist")
+        raise LibraryPathError(f"{target}: the folder {target.parent} does not exist")
 
 
 def check_module(given: object, kind: type, importer: str) -> None:
