@@ -58,6 +58,7 @@ def test_numbers_are_whole(monkeypatch: pytest.MonkeyPatch, columns: int) -> Non
 
 def test_a_row_is_a_line_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(monkeypatch, io.StringIO(), 80)
+    assert lines == [line.rstrip() for line in lines], "the title is not filled up to the table's width"
     assert [line.count(NUMBER) for line in lines if "Conv" in line or "no terminal holds it" in line] == [7, 7]
 
 

@@ -206,9 +206,10 @@ def test_a_target_names_a_machine(front_end: FrontEnd, module: Any, image: Image
     _, default = build(front_end, module, tvm_re2na.target(), **options)
     assert default[0].arch == Architecture()
     (tmp_path / "machine.txt").write_text("mac_interval = 1\n")
-    for wrong, said in (("machine.txt", "must end in .toml"), ("none.toml", "none.toml")):
+    wrong = ((tmp_path / "machine.txt", "must end in .toml"), (tmp_path / "none.toml", "none.toml"))
+    for given, said in (*wrong, ("mac_interval=2", r"mac_interval=2: .*; fields are those of .*Architecture\(")):
         with pytest.raises((ArchitectureError, OSError), match=said):
-            tvm_re2na.target(tmp_path / wrong)
+            tvm_re2na.target(given)
 
 
 def front_end_programs(front_end: FrontEnd, module: Any, arch: Architecture) -> list[Program]:

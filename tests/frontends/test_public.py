@@ -8,10 +8,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx
 import pytest
 
 import tvm_re2na
 from tests.frontends.harness import FrontEnd
+from tvm_re2na.codegen.errors import Re2naError
 
 ROOT = Path(tvm_re2na.__file__).parent
 NAMED = """
@@ -55,3 +57,23 @@ def test_modules_are_there_without_an_import_of_their_own(front_end: FrontEnd) -
     assert found.returncode == 0, found.stderr
     with pytest.raises(AttributeError, match="no attribute 'relays'"):
         _ = tvm_re2na.relays
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [(5, "int"), (onnx.ModelProto(), "ModelProto"), ("net.onnx", "str"), ((None, {}), "tuple")]
+)
+def test_what_is_no_module_is_said_in_one_line(front_end: FrontEnd, given: object, kind: str) -> None:
+    importer = {"relay": "relay.frontend.from_onnx", "relax": "relax.frontend.onnx.from_onnx"}[front_end.name]
+    for call in (tvm_re2na.partition_for_re2na, tvm_re2na.explain):
+        with pytest.raises(TypeError, match=f"is expected, this is {kind}; .*{importer}") as said:
+            call(given)
+        assert "\n" not in str(said.value)
+
+
+def test_where_no_library_can_be_written(front_end: FrontEnd, tmp_path: Path) -> None:
+    """It is said before TVM is asked, whatever the library."""
+    export = import_module(f"tvm_re2na.{front_end.name}").export_library
+    for name, why in (("net.tar", "shared libraries, whose names end in .so"), ("none/net.so", "none does not exist")):
+        with pytest.raises(Re2naError, match=why):
+            export(None, tmp_path / name)
+        assert not list(tmp_path.iterdir())

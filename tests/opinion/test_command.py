@@ -41,6 +41,13 @@ def test_explain_check(re2na: Command, quantized: Path, demo_data: Path) -> None
     assert linear <= {name for row in found.json["judged"] for name in row["nodes"]}, "called the same"
 
 
+@pytest.mark.parametrize("words", [("--check-images", 3), ("--data", "images.npz")])
+def test_what_is_for_check_alone(re2na: Command, quantized: Path, words: tuple[object, ...]) -> None:
+    found = re2na("explain", quantized, *words)
+    assert (found.code, found.stdout) == (2, "")
+    assert found.stderr == f"re2na: error: {words[0]}: is for --check, which is not given\n"
+
+
 def test_explain_check_without_images(re2na: Command, wrong: Path) -> None:
     """On noise; the operator is named, and the exit code tells."""
     found = re2na("explain", wrong, "--check")

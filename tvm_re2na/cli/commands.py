@@ -148,6 +148,9 @@ def compare(options: argparse.Namespace) -> Result:
 
 def explain(options: argparse.Namespace) -> Result:
     """Every operator, with where it runs and why."""
+    for name in () if options.check else ("data", "check_images"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')}: is for --check, which is not given")
     with progress_bar() as progress:
         model, mod, params = _imported(options, progress)
         rows = [dataclasses.asdict(row) for row in pipeline.explain(mod, params, _arch(options))]
@@ -165,11 +168,11 @@ def explain(options: argparse.Namespace) -> Result:
 def _second_opinion(options: argparse.Namespace, model: onnx.ModelProto | None, progress: Progress) -> SecondOpinion:
     """On the images of --data, else those of --calibration, else on noise."""
     from tvm_re2na.opinion import second_opinion
-    from tvm_re2na.opinion.opinion import random_images
+    from tvm_re2na.opinion.opinion import IMAGES, random_images
 
     if model is None:
         raise UsageError(f"{options.model}: --check takes ONNX, this is a TFLite model")
-    count = options.check_images
+    count = IMAGES if options.check_images is None else options.check_images
     if not count:
         raise UsageError("--check-images: 0, --check needs at least one")
     known = images.calibration(options, model)

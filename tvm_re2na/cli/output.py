@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tvm_re2na.progress import progress_bar as progress_bar
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+BLANKS = re.compile(" +$", re.MULTILINE)  # with which titles are filled up to the table's width
 PIPE_WIDTH = 120  # of tables in a file or a pipe, at least
 
 
@@ -85,7 +87,7 @@ def _printed(item: RenderableType) -> str:
         console.width = max(console.width, needed)
     with console.capture() as printed:
         console.print(item)
-    return printed.get()
+    return printed.get() if is_terminal else BLANKS.sub("", printed.get())
 
 
 @contextlib.contextmanager

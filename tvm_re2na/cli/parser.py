@@ -303,6 +303,7 @@ def _explain(parser: argparse.ArgumentParser) -> None:
         "--data", type=_path, metavar="DATA", help="images for --check (the calibration images, or noise)"
     )
     _check_images(parser)
+    parser.set_defaults(check_images=None)  # of --check alone
     _arch(parser)
     _batch(parser)
     _cache(parser)

@@ -98,10 +98,13 @@ def _fields_of(arch: Architecture) -> str:
 
 
 def _file_of(path: str | os.PathLike[str]) -> str:
-    Architecture.from_toml(path)  # now, and not in the middle of a build
     full = str(Path(path).absolute())
     if not full.endswith(TOML):
-        raise ArchitectureError(f"architecture: {full}: a target knows a file by its name, which must end in {TOML}")
+        fields = "fields are those of tvm_re2na.Architecture(FIELD=VALUE)"
+        raise ArchitectureError(
+            f"architecture: {path}: a target knows a file by its name, which must end in {TOML}; {fields}"
+        )
+    Architecture.from_toml(path)  # now, and not in the middle of a build
     return full
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import tvm_ffi
 from tvm import relax
 
+from tvm_re2na.frontends.common.errors import check_library_path
 from tvm_re2na.frontends.common.programs import bundled, linked_to, program_of
 from tvm_re2na.frontends.relax.jobs import JOBS
 from tvm_re2na.runtime.abi import archives, module_library_path
@@ -19,6 +20,7 @@ from tvm_re2na.runtime.abi import archives, module_library_path
 
 def export_library(lib: Any, path: str | os.PathLike[str], *, bundle: bool = False) -> None:
     """As of Relay: `lib.export_library(path)`, linked against our runtime library, or with it inside."""
+    check_library_path(path)
     lib.export_library(str(path), options=_inside() if bundle else linked_to(module_library_path()))
 
 

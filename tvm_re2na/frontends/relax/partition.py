@@ -16,6 +16,7 @@ from tvm_re2na.codegen.offload.explanation import Explanation, kept
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.codegen.offload.rules import Rejection
+from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
@@ -28,6 +29,7 @@ from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, resul
 from tvm_re2na.kernels.instructions import instructions_of
 
 KEPT_ATTR = "re2na_kept"  # on an integer function for the CPU: the explanation, as JSON
+IMPORTER = "mod = relax.frontend.onnx.from_onnx(model, keep_params_in_input=False)"
 Params = Mapping[str, Any]
 Stays: TypeAlias = Mapping[str, Rejection | None]  # what stays on the CPU by its name, and the rule that keeps it there
 
@@ -58,6 +60,7 @@ def partition(
     target: tvm.target.Target | None = None,
 ) -> Partitioned:
     """`partition_for_re2na` with what was found on the way."""
+    check_module(mod, tvm.IRModule, IMPORTER)
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)

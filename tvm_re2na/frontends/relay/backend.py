@@ -15,6 +15,7 @@ import tvm
 from tvm import relay, tir
 
 from tvm_re2na.codegen.program import Program
+from tvm_re2na.frontends.common.errors import check_library_path
 from tvm_re2na.frontends.common.programs import bundled, linked_to, program_of
 from tvm_re2na.frontends.relay.jobs import JOBS
 from tvm_re2na.frontends.relay.native import nothing
@@ -51,6 +52,7 @@ def export_library(lib: Any, path: str | os.PathLike[str], *, bundle: bool = Fal
     taken to a machine that has TVM's runtime alone.
     """
     shared = Path(str(load_library_global()._name)).resolve()
+    check_library_path(path)
     lib.export_library(str(path), options=bundled([], archives()[:1]) if bundle else linked_to(shared))
 
 

@@ -12,11 +12,13 @@ from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, offloaded
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.frontends.common.description import macs, share
+from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.found import Rejections, judge
 from tvm_re2na.frontends.relay.describe import shape_of
 from tvm_re2na.frontends.relay.integers import float_forms
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.partition import (
+    IMPORTER,
     Params,
     composite_kind,
     composite_name,
@@ -33,6 +35,7 @@ SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense":
 
 def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
+    check_module(mod, tvm.IRModule, IMPORTER)
     arch = arch or Architecture()
     already = dict(offloaded_functions(mod))
     operators = find(mod, params)

@@ -12,6 +12,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
@@ -21,6 +22,7 @@ from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.frontends.relay.scales import check_scales
 
+IMPORTER = "mod, params = relay.frontend.from_onnx(model, freeze_params=True)"
 Params = Mapping[str, Any]
 
 
@@ -42,6 +44,7 @@ def partition_for_re2na(
 
 def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_name: str = "default") -> Partitioned:
     """`partition_for_re2na` with what was found on the way."""
+    check_module(mod, tvm.IRModule, IMPORTER)
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)
