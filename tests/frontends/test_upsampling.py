@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import product
+from math import ceil, floor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,8 @@ from tests.quantize.test_pools import snr
 from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.operator import Tensor
+from tvm_re2na.frontends.common.description import resize2d
 from tvm_re2na.quantize import quantize
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
@@ -81,6 +87,28 @@ def test_every_copy_is_the_pixel_of_onnx_runtime(front_end: FrontEnd) -> None:
         (found,) = front_end.run_cpu(front_end.integers(module), [x])
         np.testing.assert_array_equal(found, x.repeat(rows, 2).repeat(columns, 3))
         np.testing.assert_array_equal(found, run(b.build(), x))
+
+
+@pytest.mark.parametrize("place", ["asymmetric", "half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn"])
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+def test_factors_are_found_where_every_pixel_says_so(place: str, rounding: str) -> None:
+    """By ONNX's formulas, pixel by pixel."""
+    half, back = Fraction(place != "asymmetric", 2), Fraction("half_pixel" in place and "tf" not in place, 2)
+    nearest = {
+        "floor": floor,
+        "ceil": ceil,
+        "round_prefer_floor": lambda x: ceil(x - Fraction(1, 2)),
+        "round_prefer_ceil": lambda x: floor(x + Fraction(1, 2)),
+    }[rounding]
+    attrs = SimpleNamespace(
+        method="nearest_neighbor", layout="NCHW", coordinate_transformation_mode=place, rounding_method=rounding
+    )
+    for size, longer in product(range(1, 5), range(1, 29)):
+        found = resize2d(attrs, Tensor((1, 1, size, 1)), (1, 1, longer, 1), Tensor((1, 1, longer, 1)), None).factors
+        places = [nearest((x + half) * Fraction(size, longer) - back) for x in range(longer)]
+        pixels = [min(max(pixel, 0), size - 1) for pixel in places]
+        repeated = longer % size == 0 and pixels == [x // (longer // size) for x in range(longer)]
+        assert found == ((longer // size, 1) if repeated else None), (size, longer)
 
 
 def test_any_other_resizing_stays_on_the_cpu(front_end: FrontEnd) -> None:
