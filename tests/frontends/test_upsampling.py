@@ -19,6 +19,8 @@ from tests.quantize.networks import FloatNet, run
 from tests.quantize.test_pools import snr
 from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.fold import fold
+from tvm_re2na.codegen.graph.ops import Upsample2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Tensor
 from tvm_re2na.frontends.common.description import resize2d
@@ -59,6 +61,16 @@ def resized(cases: list[tuple[int, int, dict[str, Any]]]) -> onnx.ModelProto:
     return b.build()
 
 
+def clamped() -> onnx.ModelProto:
+    """A clamp in the resizing's own form, another behind it, and no operator before it."""
+    b = QdqBuilder((1, 3, 4, 4), -6)
+    b.resize(2, 3, quantise=False)
+    b.clip(-1.0, 1.5)
+    b.relu()
+    b.conv(small_weights(RNG, 4, 3, 3, 3), exponent=-4)
+    return b.build()
+
+
 def images(*shape: int) -> Images:
     return RNG.integers(-128, 128, shape).astype(np.float32) / np.float32(64)
 
@@ -75,6 +87,19 @@ def test_repeated_pixels_are_offloaded(front_end: FrontEnd) -> None:
     on_cpu = front_end.run_cpu(front_end.integers(module), [x])
     for found, expected in zip(front_end.run_re2na(partitioned, [x]), on_cpu, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_clamps_behind_it_are_part_of_it(front_end: FrontEnd) -> None:
+    module = front_end.load(clamped())
+    partitioned = front_end.partition(module)
+    (region,) = front_end.regions(partitioned)
+    ops = fold(region.graph).ops
+    assert [op.kind for op in ops] == ["resize2d", "conv2d"]
+    assert isinstance(ops[0], Upsample2d) and (ops[0].lo, ops[0].hi) == (0, 96)
+    compare(front_end, partitioned, RNG)
+    x = images(1, 3, 4, 4)
+    expected = front_end.run_cpu(front_end.integers(module), [x])
+    np.testing.assert_array_equal(front_end.run_re2na(partitioned, [x])[0], expected[0])
 
 
 def test_every_copy_is_the_pixel_of_onnx_runtime(front_end: FrontEnd) -> None:
