@@ -120,8 +120,8 @@ def nchw_layout(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint("resize2d")
 def repeated_pixels(op: Operator, arch: Architecture) -> Violation | None:
-    """A resizing must repeat each row and each column a whole number of times, without interpolation, and the bytes from one copy
-    of a channel to the next but (factor - 1) must fit the instruction's field."""
+    """A resizing must repeat each row and each column, all of them equally often, and interpolate nothing; the channels of all the
+    copies of a pixel in its row must fit the instruction's field for a stride."""
     if op.factors is None:
         return ("interpolated, or other pixels", "each pixel repeated")
     return _fields(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})

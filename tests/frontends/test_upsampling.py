@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import product
+from math import ceil, floor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,11 @@ from tests.quantize.networks import FloatNet, run
 from tests.quantize.test_pools import snr
 from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.fold import fold
+from tvm_re2na.codegen.graph.ops import Upsample2d
 from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.operator import Tensor
+from tvm_re2na.frontends.common.description import resize2d
 from tvm_re2na.quantize import quantize
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
@@ -53,6 +61,16 @@ def resized(cases: list[tuple[int, int, dict[str, Any]]]) -> onnx.ModelProto:
     return b.build()
 
 
+def clamped() -> onnx.ModelProto:
+    """A clamp in the resizing's own form, another behind it, and no operator before it."""
+    b = QdqBuilder((1, 3, 4, 4), -6)
+    b.resize(2, 3, quantise=False)
+    b.clip(-1.0, 1.5)
+    b.relu()
+    b.conv(small_weights(RNG, 4, 3, 3, 3), exponent=-4)
+    return b.build()
+
+
 def images(*shape: int) -> Images:
     return RNG.integers(-128, 128, shape).astype(np.float32) / np.float32(64)
 
@@ -71,6 +89,19 @@ def test_repeated_pixels_are_offloaded(front_end: FrontEnd) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_clamps_behind_it_are_part_of_it(front_end: FrontEnd) -> None:
+    module = front_end.load(clamped())
+    partitioned = front_end.partition(module)
+    (region,) = front_end.regions(partitioned)
+    ops = fold(region.graph).ops
+    assert [op.kind for op in ops] == ["resize2d", "conv2d"]
+    assert isinstance(ops[0], Upsample2d) and (ops[0].lo, ops[0].hi) == (0, 96)
+    compare(front_end, partitioned, RNG)
+    x = images(1, 3, 4, 4)
+    expected = front_end.run_cpu(front_end.integers(module), [x])
+    np.testing.assert_array_equal(front_end.run_re2na(partitioned, [x])[0], expected[0])
+
+
 def test_every_copy_is_the_pixel_of_onnx_runtime(front_end: FrontEnd) -> None:
     """Integers on their own, so that each of either TVM's is seen; rows so long that floats have no more bits for halves."""
     for size, (rows, columns, how) in zip((7, 9, 200, 700, 120, 64, 1), REPEATED, strict=True):
@@ -81,6 +112,28 @@ def test_every_copy_is_the_pixel_of_onnx_runtime(front_end: FrontEnd) -> None:
         (found,) = front_end.run_cpu(front_end.integers(module), [x])
         np.testing.assert_array_equal(found, x.repeat(rows, 2).repeat(columns, 3))
         np.testing.assert_array_equal(found, run(b.build(), x))
+
+
+@pytest.mark.parametrize("place", ["asymmetric", "half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn"])
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+def test_factors_are_found_where_every_pixel_says_so(place: str, rounding: str) -> None:
+    """By ONNX's formulas, pixel by pixel."""
+    half, back = Fraction(place != "asymmetric", 2), Fraction("half_pixel" in place and "tf" not in place, 2)
+    nearest = {
+        "floor": floor,
+        "ceil": ceil,
+        "round_prefer_floor": lambda x: ceil(x - Fraction(1, 2)),
+        "round_prefer_ceil": lambda x: floor(x + Fraction(1, 2)),
+    }[rounding]
+    attrs = SimpleNamespace(
+        method="nearest_neighbor", layout="NCHW", coordinate_transformation_mode=place, rounding_method=rounding
+    )
+    for size, longer in product(range(1, 5), range(1, 29)):
+        found = resize2d(attrs, Tensor((1, 1, size, 1)), (1, 1, longer, 1), Tensor((1, 1, longer, 1)), None).factors
+        places = [nearest((x + half) * Fraction(size, longer) - back) for x in range(longer)]
+        pixels = [min(max(pixel, 0), size - 1) for pixel in places]
+        repeated = longer % size == 0 and pixels == [x // (longer // size) for x in range(longer)]
+        assert found == ((longer // size, 1) if repeated else None), (size, longer)
 
 
 def test_any_other_resizing_stays_on_the_cpu(front_end: FrontEnd) -> None:

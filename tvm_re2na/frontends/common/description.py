@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -68,22 +68,25 @@ _PLACES = {
     "pytorch_half_pixel": (1, 1),
     "tf_half_pixel_for_nn": (1, 0),
 }
+# the pixel of a place that is given in units of 1 / (2 * factor) pixels
+_NEAREST: dict[str, Callable[[int, int], int]] = {
+    "floor": lambda place, factor: place // (2 * factor),
+    "ceil": lambda place, factor: -(-place // (2 * factor)),
+    "round_prefer_floor": lambda place, factor: -((factor - place) // (2 * factor)),
+    "round_prefer_ceil": lambda place, factor: (place + factor) // (2 * factor),
+}
 
 
 def _repeats(size: int | None, longer: int | None, place: str, rounding: str) -> int:
-    """How often each of `size` pixels is repeated to make `longer` of them; 0 if anything else happens."""
+    """How often each of `size` pixels is repeated to make `longer` of them; 0 if anything else happens.
+
+    Places grow from copy to copy, so if the first and the last of a pixel are its own, all are.
+    """
     if not size or not longer or longer % size or place not in _PLACES:
         return 0
-    factor, (before, after) = longer // size, _PLACES[place]
-    # places in units of 1 / (2 * factor) pixels
-    places, unit = 2 * np.arange(longer) + before - after * factor, 2 * factor
-    nearest = {
-        "floor": places // unit,
-        "ceil": -(-places // unit),
-        "round_prefer_floor": -((factor - places) // unit),
-        "round_prefer_ceil": (places + factor) // unit,
-    }.get(rounding)
-    repeated = nearest is not None and np.array_equal(np.clip(nearest, 0, size - 1), np.arange(longer) // factor)
+    factor, (before, after), nearest = longer // size, _PLACES[place], _NEAREST.get(rounding)
+    ends = (2 * copy + before - after * factor for copy in (0, factor - 1))
+    repeated = size == 1 or (nearest is not None and all(nearest(end, factor) == 0 for end in ends))
     return factor if repeated else 0
 
 
