@@ -73,6 +73,23 @@ def pack_runners(
     return PackedRunners(*models, arch, batch, cpu, re2na, processor(), versions(), threads)
 
 
+def runners_for(
+    pool: WorkerPool,
+    model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    built: tuple[Artefact, Artefact],
+    arch: Architecture,
+    batch: int,
+    threads: int | None,
+) -> Runners | Handle:
+    """Opened where the pool is this process, otherwise on their way to its workers; `built` as of `pack_runners`."""
+    if not pool.here:
+        return pool.ship(pack_runners(model, quantized, built, arch, batch, threads))
+    start_simulator(threads)
+    cpu, re2na = built
+    return Runners(*onnx_runners(model, quantized), cpu.executor(), re2na.executor(), scores_of(model))
+
+
 def start_simulator(threads: int | None) -> None:
     """Forget programs of former jobs. Raises SimulatorError for a number of threads outside 1..256."""
     library.bridge_reset()

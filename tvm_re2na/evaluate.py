@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from concurrent.futures import Executor
 
 from tvm_re2na import pipeline
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.comparison_shards import (
-    Runners,
-    compare_images,
-    load_front_end,
-    onnx_runners,
-    pack_runners,
-    start_simulator,
-)
+from tvm_re2na.comparison_shards import compare_images, load_front_end, runners_for
 from tvm_re2na.data import DataSource
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.identity import identity
-from tvm_re2na.model_file import ModelSource, scores_of
+from tvm_re2na.model_file import ModelSource
 from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.opinion.opinion import IMAGES, opinion_if_any
 from tvm_re2na.parallel.cuts import cut
 from tvm_re2na.parallel.journal import open_journal
-from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.worker_pool import open_worker_pool
 from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.progress import Progress, shown
 from tvm_re2na.tally import Comparison, count_hits
 
-__all__ = ["IMAGES", "Comparison", "compare", "count_hits", "float_runner"]
+__all__ = ["Comparison", "compare", "count_hits", "float_runner"]
 
 
 def compare(
@@ -87,13 +78,8 @@ def compare(
         pool.warm(load_front_end)
         quantized = pipeline.quantized_model(proto, known, arch, bar)
         cpu, re2na = artefacts(quantized, arch, batch, bar)
-        if pool.here:
-            start_simulator(threads)
-            references = onnx_runners(proto, quantized)
-            runners: Runners | Handle = Runners(*references, cpu.executor(), re2na.executor(), scores_of(proto))
-        else:
-            runners = pool.ship(pack_runners(proto, quantized, (cpu, re2na), arch, batch, threads))
+        runners = runners_for(pool, proto, quantized, (cpu, re2na), arch, batch, threads)
         tally = compare_images(pool, runners, images, shards, batch, journal, bar)
         opinion = opinion_if_any(quantized, images.read(0, min(opinion_images, len(images))), bar)
-    found = tally.comparison(arch, re2na.offloaded_macs_share, batch, opinion)
-    return dataclasses.replace(found, given_quantized=pipeline.is_quantized(proto))
+    share, given_quantized = re2na.offloaded_macs_share, quantized is proto
+    return tally.comparison(arch, share, batch, opinion, given_quantized=given_quantized)

@@ -37,7 +37,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Int8Scores(Scores):
-    """`snr_db`: energy of the given model's first output over that of the difference from it, in dB; None without a difference."""
+    """`snr_db`: energy of the given model's scores over that of the difference from them, in dB; None without a difference."""
 
     snr_db: float | None
 
@@ -135,7 +135,13 @@ class Tally:
         )
 
     def comparison(
-        self, arch: Architecture, share: float, batch: int, opinion: SecondOpinion | None = None
+        self,
+        arch: Architecture,
+        share: float,
+        batch: int,
+        opinion: SecondOpinion | None = None,
+        *,
+        given_quantized: bool = False,
     ) -> Comparison:
         """The result; `share` of the MACs is offloaded."""
         inferences = self.batches * batch  # the images that filled up the last batch were simulated too
@@ -160,6 +166,7 @@ class Tally:
             bit_identical=not self.differing,
             offloaded_macs_share=share,
             second_opinion=opinion,
+            given_quantized=given_quantized,
         )
 
     def _shares(self, side: str) -> tuple[float | None, float | None]:
@@ -194,7 +201,7 @@ def _check_labels(labels: LabelArray, classes: int) -> None:
 
 
 def _energies(scores: list[npt.NDArray[Any]]) -> list[int]:
-    """Of the first scores (N, classes) and of the differences of the others from them, image by image, where all are finite."""
+    """Of the first side's scores (N, classes), and of the differences of the others from them: image by image, if all are finite."""
     given, *others = (score.astype(np.float32).astype(np.float64) for score in scores)
     with np.errstate(invalid="ignore"):
         squares = np.stack([np.square(part).sum(1) for part in (given, *(other - given for other in others))])

@@ -168,11 +168,11 @@ def explain(options: argparse.Namespace) -> Result:
 def _second_opinion(options: argparse.Namespace, model: onnx.ModelProto | None, progress: Progress) -> SecondOpinion:
     """On the images of --data, else those of --calibration, else on noise."""
     from tvm_re2na.opinion import second_opinion
-    from tvm_re2na.opinion.opinion import IMAGES, random_images
+    from tvm_re2na.opinion.opinion import random_images
 
     if model is None:
         raise UsageError(f"{options.model}: --check takes ONNX, this is a TFLite model")
-    count = IMAGES if options.check_images is None else options.check_images
+    count = _check_images(options)
     if not count:
         raise UsageError("--check-images: 0, --check needs at least one")
     known = images.calibration(options, model)
@@ -180,6 +180,13 @@ def _second_opinion(options: argparse.Namespace, model: onnx.ModelProto | None, 
         known = pipeline.images_for(options.data, model, known, count, images.preprocessing(options))
     some = random_images(model, count) if known is None else known.read(0, min(count, len(known)))
     return second_opinion(model, some, progress)
+
+
+def _check_images(options: argparse.Namespace) -> int:
+    from tvm_re2na.opinion.opinion import IMAGES
+
+    given: int | None = getattr(options, "check_images", None)  # `demo` has no such option
+    return IMAGES if given is None else given
 
 
 def explore(options: argparse.Namespace) -> Result:
@@ -255,7 +262,7 @@ def _compare(options: argparse.Namespace, title: str, model: onnx.ModelProto, da
     test = images.labelled_images(options, data, model, calibration)
     with workers(options) as known, progress_bar() as progress:
         known |= {"threads": getattr(options, "threads", None), "batch": batch, "progress": progress}
-        known |= {"opinion_images": getattr(options, "check_images", evaluate.IMAGES)}
+        known |= {"opinion_images": _check_images(options)}
         result = evaluate.compare(model, test, calibration, _arch(options), **known)
     table = render.comparison_table(result, f"{title} ({result.images:,} images)")
     scores = pipeline.scores_name(model)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 
 from tvm_re2na import __version__
+from tvm_re2na.cli import arguments
 from tvm_re2na.cli.input_options import add_input_options
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.preprocessing_options import OPTIONS
 
-TYPE_CHECKING = False  # typing and pathlib cost a tenth of what help may take
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-    from typing import Any
-
-EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's; 2 wrong usage or unusable input;
-3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional package is missing
-(doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted; 143 terminated"""
+EPILOG = """exit codes: 0 done; 1 done, but the outputs differ from the CPU's, or TVM's integers are not ONNX Runtime's;
+2 wrong usage or unusable input; 3 the network cannot be compiled, or the program cannot be run or has a hazard; 4 an optional
+package is missing (doctor: or something is broken); 5 worker processes or machines were lost, again and again; 130 interrupted;
+143 terminated"""
 SURVEYS = {
     "bits": "accuracy against the width of weights and activations",
     "carry": "bits that each layer's sums need beyond those of a product, and overflows against the accumulator's width",
@@ -63,10 +59,13 @@ def _model(
     what: str = "a float model, or a quantised one",
     images: str = "a float model needs them",
 ) -> None:
-    parser.add_argument("model", type=_path, metavar="MODEL.onnx", help=what)
-    parser.add_argument("--calibration", type=_path, metavar="DATA", help=f"calibration images; {images}")
+    parser.add_argument("model", type=arguments.path, metavar="MODEL.onnx", help=what)
+    parser.add_argument("--calibration", type=arguments.path, metavar="DATA", help=f"calibration images; {images}")
     parser.add_argument(
-        "--calibration-limit", type=_positive, metavar="N", help="use at most N calibration images (all of them)"
+        "--calibration-limit",
+        type=arguments.positive,
+        metavar="N",
+        help="use at most N calibration images (all of them)",
     )
     add_input_options(parser)
     _pixels(parser)
@@ -81,13 +80,13 @@ def _pixels(parser: argparse.ArgumentParser) -> None:
         if metavar is None:
             group.add_argument(f"--{name}", action="store_const", const=True, help=text)
         else:
-            group.add_argument(f"--{name}", type=_field(name), metavar=metavar, help=text)
+            group.add_argument(f"--{name}", type=arguments.field_of_preprocessing(name), metavar=metavar, help=text)
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arch",
-        type=_path,
+        type=arguments.path,
         metavar="ARCH.toml",
         help="fields of the machine that differ from Re²Na (docs/hardware.md)",
     )
@@ -113,23 +112,27 @@ def _cache(parser: argparse.ArgumentParser) -> None:
 
 
 def _limit(parser: argparse.ArgumentParser, default: int | None = None) -> None:
-    parser.add_argument("--limit", type=_positive, default=default, metavar="N", help="use at most N test images")
+    parser.add_argument(
+        "--limit", type=arguments.positive, default=default, metavar="N", help="use at most N test images"
+    )
 
 
 def _batch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="images per run of the program (1)")
+    parser.add_argument(
+        "--batch", type=arguments.positive, default=1, metavar="N", help="images per run of the program (1)"
+    )
 
 
 def _threads(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--threads", type=_threads_number, metavar="N", help=what)
+    parser.add_argument("--threads", type=arguments.threads, metavar="N", help=what)
 
 
 def _output(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--output", "-o", type=_path, metavar="FILE", help=f"where to write it ({default})")
+    parser.add_argument("--output", "-o", type=arguments.path, metavar="FILE", help=f"where to write it ({default})")
 
 
 def _plot(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--plot", type=_path, metavar="FILE.png|svg", help=f"draw {what} (needs matplotlib)")
+    parser.add_argument("--plot", type=arguments.path, metavar="FILE.png|svg", help=f"draw {what} (needs matplotlib)")
 
 
 def _dump(parser: argparse.ArgumentParser) -> None:
@@ -158,7 +161,7 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     for name in ("weight", "activation"):
         group.add_argument(
             f"--{name}-bits",
-            type=_positive,
+            type=arguments.positive,
             metavar="N",
             help=f"width of {name}s, at least 2 (the machine's data_bits)",
         )
@@ -193,13 +196,13 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
 def _workers(parser: argparse.ArgumentParser, default: str = "1, which is this one") -> None:
     group = parser.add_argument_group("many processes and machines (docs/many_machines.md)")
     where = group.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=_positive, metavar="N", help=f"worker processes ({default})")
+    where.add_argument("--jobs", type=arguments.positive, metavar="N", help=f"worker processes ({default})")
     where.add_argument(
         "--dask", metavar="ADDRESS", help="the workers of a Dask scheduler, like tcp://host:8786 (needs distributed)"
     )
     group.add_argument(
         "--resume",
-        type=_path,
+        type=arguments.path,
         metavar="FILE",
         help="note in FILE what is finished; the same command later goes on from there",
     )
@@ -209,9 +212,11 @@ def _survey(parser: argparse.ArgumentParser) -> None:
     kinds = "; ".join(f"{name}: {text}" for name, text in SURVEYS.items())
     parser.add_argument("kind", choices=SURVEYS, metavar="KIND", help=kinds)
     _model(parser, "a float model", "needed")
-    parser.add_argument("--data", type=_path, required=True, metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
     _limit(parser)
-    parser.add_argument("--bits", type=_widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)")
+    parser.add_argument(
+        "--bits", type=arguments.widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)"
+    )
     _arch(parser)
     _workers(parser)
     _plot(parser, "the survey")
@@ -227,7 +232,10 @@ def _requantize(parser: argparse.ArgumentParser) -> None:
     _output(parser, "MODEL.requantized.onnx")
     _json(parser)
     parser.add_argument(
-        "--data", type=_path, metavar="DATA", help="test images, to measure the cost on (the calibration images)"
+        "--data",
+        type=arguments.path,
+        metavar="DATA",
+        help="test images, to measure the cost on (the calibration images)",
     )
     parser.set_defaults(command="requantize:requantize")
 
@@ -250,31 +258,38 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
     parser.add_argument(
-        "--data", type=_path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
+        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
+    )
+    parser.add_argument(
+        "--data", type=arguments.path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
     _pixels(parser)
     _limit(parser)
     _threads(parser, "images side by side in each process (one per processor)")
     _workers(parser)
-    parser.add_argument("--output", "-o", type=_path, metavar="OUT.npz", help="write the int8 outputs")
+    parser.add_argument("--output", "-o", type=arguments.path, metavar="OUT.npz", help="write the int8 outputs")
     parser.add_argument(
-        "--trace", type=_path, metavar="OUT.json", help="write a timeline of the first run, for ui.perfetto.dev"
+        "--trace",
+        type=arguments.path,
+        metavar="OUT.json",
+        help="write a timeline of the first run, for ui.perfetto.dev",
     )
     _json(parser)
     parser.set_defaults(command="commands:run")
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
+    parser.add_argument(
+        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
+    )
     _json(parser)
     parser.set_defaults(command="commands:check")
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
     _model(parser)
-    parser.add_argument("--data", type=_path, required=True, metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
     _limit(parser)
     _arch(parser)
     _batch(parser)
@@ -289,8 +304,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
 def _check_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check-images",
-        type=_not_negative,
-        default=4,
+        type=arguments.not_negative,
         metavar="N",
         help="images on which ONNX Runtime judges every operator (4; 0: none)",
     )
@@ -300,10 +314,9 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     _model(parser)
     parser.add_argument("--check", action="store_true", help="hold every operator against ONNX Runtime (docs/cli.md)")
     parser.add_argument(
-        "--data", type=_path, metavar="DATA", help="images for --check (the calibration images, or noise)"
+        "--data", type=arguments.path, metavar="DATA", help="images for --check (the calibration images, or noise)"
     )
     _check_images(parser)
-    parser.set_defaults(check_images=None)  # of --check alone
     _arch(parser)
     _batch(parser)
     _cache(parser)
@@ -323,7 +336,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     _arch(parser)
     _batch(parser)
     _workers(parser, "one per CPU")
-    parser.add_argument("--csv", type=_path, metavar="FILE", help="write the rows as CSV too")
+    parser.add_argument("--csv", type=arguments.path, metavar="FILE", help="write the rows as CSV too")
     _plot(parser, "cycles over area, with the Pareto front")
     _cache(parser)
     _json(parser)
@@ -331,7 +344,9 @@ def _explore(parser: argparse.ArgumentParser) -> None:
 
 
 def _disasm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", type=_path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote")
+    parser.add_argument(
+        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
+    )
     _output(parser, "standard output")
     _json(parser)
     parser.set_defaults(command="commands:disasm")
@@ -351,56 +366,3 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     )
     _json(parser)
     parser.set_defaults(command="commands:doctor")
-
-
-def _path(text: str) -> Path:
-    from pathlib import Path
-
-    return Path(text)
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
-    return number
-
-
-def _not_negative(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 0")
-    return int(text)
-
-
-def _field(name: str) -> Callable[[str], Any]:
-    """Reads one field of Preprocessing; an error of argparse for what it cannot be."""
-
-    def read(text: str) -> Any:
-        from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
-
-        try:
-            return Preprocessing.read(name, text)
-        except PreprocessingError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return read
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    """`8,4,2` as numbers; an error of argparse for anything else."""
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or not all(2 <= number <= 8 for number in numbers):
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of widths from 2 to 8, like 8,6,4")
-    return numbers
-
-
-def _threads_number(text: str) -> int:
-    from tvm_re2na.runtime.abi_table import MOST_THREADS
-
-    number = _positive(text)
-    if number > MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"'{text}' is more than {MOST_THREADS}")
-    return number
