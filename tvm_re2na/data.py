@@ -35,6 +35,7 @@ from tvm_re2na.dataset import (
     Normalisation,
     check_labels,
     refuse,
+    refuse_all,
     spread,
     warn,
     with_normalisation,
@@ -42,7 +43,7 @@ from tvm_re2na.dataset import (
 from tvm_re2na.map_style import load_map_style
 from tvm_re2na.npz import DataError, Fields, field_names, read_npz
 from tvm_re2na.pictures import Frame, Pixels, require_pillow
-from tvm_re2na.preprocessing import Preprocessing, show
+from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.several_inputs import load_several
 
 AXES = {4: "(N, C, H, W)", 3: "(N, C, L)", 2: "(N, F)"}
@@ -138,8 +139,7 @@ def load_dataset(
 def _only_arrays(name: str | os.PathLike[str], asked: Asked) -> None:
     """Raise DataError for pictures, or what is said of pixels: the network takes none."""
     takes = f"the network takes arrays of {shape_text(asked.network)}"
-    for option, value in asked.given.said().items():
-        raise DataError(f"{name}: {option} = {show(value)} is for images; {takes}")
+    refuse_all(name, asked.given, f"is for images; {takes}")
     if not isinstance(name, str | os.PathLike) or Path(name).is_dir():
         raise DataError(f"{name}: a folder or dataset of pictures; {takes}, from an .npz or .npy file")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -161,9 +161,14 @@ def warn(text: str) -> None:
 
 def refuse(source: str, given: Preprocessing, kind: str) -> None:
     """Raise DataError where something is asked for that takes pixels, and there are none."""
+    refuse_all(source, given, f"is for pixels (uint8); {kind} is used as it is", but=("layout",))
+
+
+def refuse_all(source: str | os.PathLike[str], given: Preprocessing, why: str, but: Collection[str] = ()) -> None:
+    """Raise DataError for the first thing that is asked for."""
     for name, value in given.said().items():
-        if name != "layout":
-            raise DataError(f"{source}: {name} = {show(value)} is for pixels (uint8); {kind} is used as it is")
+        if name not in but:
+            raise DataError(f"{source}: {name} = {show(value)} {why}")
 
 
 def check_labels(source: str | os.PathLike[str], y: npt.NDArray[np.generic], count: int) -> LabelArray:

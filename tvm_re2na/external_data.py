@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
+from tvm_re2na.batches import shape_text
 from tvm_re2na.model_error import ModelError, first_line
 
 # protobuf's limit for a message. The checker, ONNX Runtime and both TVMs are handed a model as one, its weights within it.
@@ -49,7 +50,7 @@ def _available(tensor: onnx.TensorProto, folder: Path) -> int:
     wanted = _bytes_of(tensor)
     given: int = there if length is None else min(int(length), there)
     if offset < 0 or given != (given if wanted is None else wanted):
-        shape = "x".join(map(str, tensor.dims)) or "one number"
+        shape = shape_text(tuple(tensor.dims))
         raise ModelError(
             f"{name} of shape {shape}: {path} has {given:,} bytes for it at {offset:,}, expected {wanted:,}"
         )

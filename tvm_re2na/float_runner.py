@@ -29,15 +29,17 @@ def float_runner(model: onnx.ModelProto) -> BatchRunner:
         session = _session(content, precise=True)
     except ModelError:
         session = _session(content, precise=False)
-    names = session.input_names
-    return lambda batch: [np.asarray(output) for output in session.run(None, by_name(batch, names))]
+    return _runner(session)
 
 
 def precise_runner(model: onnx.ModelProto) -> BatchRunner:
     """A QDQ model in ONNX Runtime, each of its operators in float between DequantizeLinear and QuantizeLinear."""
     options = _options()
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    session = OnnxRuntimeSession(model.SerializeToString(), options)
+    return _runner(OnnxRuntimeSession(model.SerializeToString(), options))
+
+
+def _runner(session: OnnxRuntimeSession) -> BatchRunner:
     names = session.input_names
     return lambda batch: [np.asarray(output) for output in session.run(None, by_name(batch, names))]
 

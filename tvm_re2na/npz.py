@@ -14,6 +14,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.batches import shape_text
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming
 
@@ -88,8 +89,9 @@ def _array(stream: IO[bytes], size: int, where: str) -> npt.NDArray[Any]:
     length, header = _header(stream, where)
     held = size - length
     if header.bytes != held:
-        shape = "x".join(map(str, header.shape)) or "one number"
-        raise DataError(f"{where} is {header.dtype} {shape}, which is {header.bytes} bytes; the file has {held}")
+        raise DataError(
+            f"{where} is {header.dtype} {shape_text(header.shape)}, which is {header.bytes} bytes; the file has {held}"
+        )
     values = np.empty(held, np.uint8)
     at = 0
     while at < held:

@@ -26,7 +26,7 @@ from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
 from tvm_re2na.model_error import ModelError
 from tvm_re2na.model_file import ModelSource, checked, dimensions, read_model, scores_of
-from tvm_re2na.onnx_form.inputs import Constants, InputShape
+from tvm_re2na.onnx_form.inputs import Constants, InputShape, own_inputs
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
 from tvm_re2na.progress import Progress, silent
 
@@ -80,12 +80,11 @@ class ModelInput:
 
 def model_inputs(model: onnx.ModelProto) -> tuple[ModelInput, ...]:
     """Raises ModelError unless there is one at least, and all have one batch and sizes behind it that are fixed."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    values = [value for value in model.graph.input if value.name not in weights]
+    values = own_inputs(model)
     if not values:
         raise ModelError(f"{_name(model)}: no inputs, expected one at least")
     found = []
-    for value in values:
+    for value in values.values():
         sizes = dimensions(value)
         if len(sizes) < 2 or None in sizes[1:]:
             raise ModelError(f"{_name(model)}: input '{value.name}' is {shape_text(sizes)}, {_what_is_open(value)}")

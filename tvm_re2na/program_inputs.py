@@ -14,12 +14,12 @@ import numpy.typing as npt
 from tvm_re2na.batches import INPUT_SHAPE, INPUTS, Batch, join_inputs, shape_text
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import DataSource, channels_first, load_dataset
-from tvm_re2na.dataset import Dataset, LabelArray, check_labels, refuse
+from tvm_re2na.dataset import Dataset, LabelArray, refuse, refuse_all
 from tvm_re2na.npz import DataError, field_names, read_npz
-from tvm_re2na.preprocessing import NOTE, Preprocessing, show
+from tvm_re2na.preprocessing import NOTE, Preprocessing
 from tvm_re2na.runtime.result import Int8Array
+from tvm_re2na.several_inputs import LABELS, joined
 
-LABELS = "y"
 PIECE = 64  # images that are quantised at a time
 
 
@@ -98,27 +98,24 @@ def _several(
         raise DataError(
             f"{type(data).__name__}: the program has {len(program.inputs)} inputs: an .npz file with an array for each"
         )
-    for name, value in given.said().items():
-        raise DataError(f"{data}: {name} = {show(value)} is for pixels; the program's inputs are taken as they are")
+    refuse_all(data, given, "is for pixels; the program's inputs are taken as they are")
     noted = _noted_inputs(program)
     fields = read_npz(data, (*noted, LABELS))
-    arrays: dict[str, Int8Array] = {}
-    for tensor, (name, note) in zip(program.inputs, noted.items(), strict=True):
+    shapes = [tensor.shape[1:] for tensor in program.inputs]
+    for shape, (name, note) in zip(shapes, noted.items(), strict=True):
         if name not in fields:
             raise DataError(
                 f"{data}: no field '{name}', an input of the program; it has {', '.join(field_names(data))}"
             )
-        array, shape = fields[name][:limit], tensor.shape[1:]
+        array = fields[name]
         if array.shape[1:] not in (shape, _noted_shape(note.get("shape"), shape)) or not array.size:
             raise DataError(f"{data}: {name} is {array.shape}, the program takes Nx{shape_text(shape)}")
-        arrays[name] = _integers(array, note.get("scale"), f"{data}: {name}").reshape(len(array), *shape)
-    counts = {len(array) for array in arrays.values()}
-    if len(counts) > 1:
-        raise DataError(
-            f"{data}: as many arrays of every input are needed, found {' and '.join(map(str, sorted(counts)))}"
-        )
-    count = len(next(iter(arrays.values())))
-    labels = check_labels(data, fields[LABELS][:limit], count) if LABELS in fields and LABELS not in noted else None
+    given_labels = None if LABELS in noted else fields.get(LABELS)
+    records, labels = joined(data, {name: fields[name] for name in noted}, given_labels, limit)
+    arrays = {
+        name: _integers(records[name], note.get("scale"), f"{data}: {name}").reshape(len(records), *shape)
+        for shape, (name, note) in zip(shapes, noted.items(), strict=True)
+    }
     return join_inputs(arrays), labels
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tvm_re2na.batches import Batch, join_inputs, shape_text
-from tvm_re2na.dataset import LabelArray, check_labels
+from tvm_re2na.dataset import LabelArray, check_labels, refuse_all
 from tvm_re2na.npz import DataError, Fields, field_names, read_npz
-from tvm_re2na.preprocessing import Preprocessing, show
+from tvm_re2na.preprocessing import Preprocessing
 
 LABELS = "y"
 
@@ -21,22 +24,27 @@ def load_several(
     """Records and labels. `inputs`: the shape of one array of each. Raises DataError where one is missing or is not float32
     (N, *shape)."""
     names = list(inputs)
-    for name, value in given.said().items():
-        raise DataError(
-            f"{path}: {name} = {show(value)} is for pixels; the network takes {', '.join(names)} as they are"
-        )
+    refuse_all(path, given, f"is for pixels; the network takes {', '.join(names)} as they are")
     if path.is_dir():
         takes = f"the network has {len(names)} inputs, and takes an .npz with an array for each"
         raise DataError(f"{path}: a folder of pictures; {takes}")
     fields = read_npz(path, (*names, LABELS))
     arrays = {name: _array(path, fields, name, shape) for name, shape in inputs.items()}
+    return joined(path, arrays, None if LABELS in inputs else fields.get(LABELS), limit)
+
+
+def joined(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    labels: npt.NDArray[Any] | None,
+    limit: int | None,
+) -> tuple[Batch, LabelArray | None]:
+    """Records and labels of at most `limit` of them. Raises DataError where inputs have different numbers of arrays."""
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{count} of {name}" for name, count in counts.items())
         raise DataError(f"{path}: as many arrays of every input are needed, found {told}")
-    count = counts[names[0]]
-    labels = fields.get(LABELS) if LABELS not in inputs else None
-    y = None if labels is None else check_labels(path, labels, count)[:limit]
+    y = None if labels is None else check_labels(path, labels, max(counts.values()))[:limit]
     return join_inputs({name: array[:limit] for name, array in arrays.items()}), y
 
 

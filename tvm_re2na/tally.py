@@ -201,7 +201,7 @@ def _check_labels(labels: LabelArray, classes: int) -> None:
 
 
 def _energies(scores: list[npt.NDArray[Any]]) -> list[int]:
-    """Of the first side's scores (N, classes), and of the differences of the others from them: image by image, if all are finite."""
+    """Of the first side's scores (N, classes), and of the others' differences from them; of images where all are finite."""
     given, *others = (score.astype(np.float32).astype(np.float64) for score in scores)
     with np.errstate(invalid="ignore"):
         squares = np.stack([np.square(part).sum(1) for part in (given, *(other - given for other in others))])

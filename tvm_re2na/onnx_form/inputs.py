@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from tvm_re2na.batches import shape_text
 from tvm_re2na.model_error import ModelError
 
 Sizes: TypeAlias = Sequence[int | None]  # None leaves an axis as it is in the file
@@ -22,9 +24,8 @@ MOST_ELEMENTS = 2**28
 def with_input_shapes(model: onnx.ModelProto, shape: InputShape) -> onnx.ModelProto:
     """A model whose inputs have these sizes; a name that several axes share stands for one size. Raises ModelError for an input
     that there is not, and for sizes that are none or not those of the file."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    inputs = _inputs(changed)
+    changed = copy.deepcopy(model)
+    inputs = own_inputs(changed)
     named: dict[str, int] = {}
     for name, sizes in _by_name(shape, inputs).items():
         dimensions = inputs[name].type.tensor_type.shape.dim
@@ -49,9 +50,8 @@ def with_input_shapes(model: onnx.ModelProto, shape: InputShape) -> onnx.ModelPr
 def with_constants(model: onnx.ModelProto, constants: Constants) -> onnx.ModelProto:
     """A model in which these inputs are constants. Raises ModelError for an input that there is not, for an array that is not of
     its type and shape, and where no input is left."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    inputs = _inputs(changed)
+    changed = copy.deepcopy(model)
+    inputs = own_inputs(changed)
     for name, array in constants.items():
         _require(name, inputs)
         tensor = inputs[name].type.tensor_type
@@ -65,12 +65,13 @@ def with_constants(model: onnx.ModelProto, constants: Constants) -> onnx.ModelPr
             )
         changed.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         changed.graph.input.remove(inputs[name])
-    if not _inputs(changed):
+    if not own_inputs(changed):
         raise ModelError(f"every input is constant ({', '.join(inputs)}), one at least is needed")
     return changed
 
 
-def _inputs(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+def own_inputs(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """By their names; until IR version 3 weights are listed among them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return {value.name: value for value in model.graph.input if value.name not in weights}
 
@@ -121,13 +122,13 @@ def _check_fits(model: onnx.ModelProto, changed: onnx.ModelProto) -> None:
             session(model.SerializeToString())
         except (ModelError, ValueError):
             return  # nobody says that it is for these sizes
-        told = ", ".join(f"{name} {_shape(value)}" for name, value in _inputs(changed).items())
+        told = ", ".join(f"{name} {_shape(value)}" for name, value in own_inputs(changed).items())
         raise ModelError(f"the model does not take inputs of these sizes ({told}): {error}") from error
 
 
 def _shape(value: onnx.ValueInfoProto) -> str:
-    sizes = [size.dim_value if size.dim_value > 0 else None for size in value.type.tensor_type.shape.dim]
-    return "x".join("?" if size is None else str(size) for size in sizes) or "one number"
+    sizes = value.type.tensor_type.shape.dim
+    return shape_text(tuple(size.dim_value if size.dim_value > 0 else None for size in sizes))
 
 
 def _text(sizes: Sizes) -> str:

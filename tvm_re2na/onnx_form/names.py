@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,8 +17,7 @@ def unique_names(model: onnx.ModelProto, *, tensors_too: bool) -> onnx.ModelProt
     tensors = _renamed_tensors(model.graph) if tensors_too else {}
     if not nodes and not tensors:
         return model
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copy.deepcopy(model)
     for index, name in nodes.items():
         changed.graph.node[index].name = name
     for graph in _graphs(changed.graph):
@@ -49,14 +49,20 @@ def name_all(graph: onnx.GraphProto) -> None:
 
 def outputs_apart(graph: onnx.GraphProto) -> None:
     """An input that is listed as an output goes through an Identity: the output gets another name, the input keeps its own."""
-    taken = {name for node in graph.node for name in (*node.input, *node.output)}
-    taken.update(item.name for item in (*graph.input, *graph.output, *graph.initializer))
+    taken = tensor_names(graph)
     inputs = {value.name for value in graph.input}
     for value in graph.output:
         if value.name in inputs:
             name = free_name(value.name, taken)
             graph.node.add(op_type="Identity", name=f"{name}.identity", input=[value.name], output=[name])
             value.name = name
+
+
+def tensor_names(graph: onnx.GraphProto) -> set[str]:
+    """All that are taken in a graph, but for graphs within its nodes."""
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken.update(item.name for item in (*graph.input, *graph.output, *graph.initializer))
+    return taken
 
 
 def free_name(wanted: str, taken: set[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import onnx
 
 
@@ -13,8 +15,7 @@ def explicit_paddings(model: onnx.ModelProto) -> onnx.ModelProto:
 
     from tvm_re2na.onnx_form.windows import explicit_padding
 
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copy.deepcopy(model)
     try:
         nodes = list(ir.from_proto(onnx.shape_inference.infer_shapes(model)).graph)
     except Exception:  # a library's, of no certain class: what it cannot read, others may

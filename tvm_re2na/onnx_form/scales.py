@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from tvm_re2na.onnx_form.names import free_name, tensor_names
+
 Array = npt.NDArray[Any]
 LINEAR = ("QuantizeLinear", "DequantizeLinear")
-
-
 INTEGERS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16, TensorProto.INT32)
 
 
@@ -34,18 +35,12 @@ def plain_scales(model: onnx.ModelProto) -> onnx.ModelProto:
     if not uniform and not filled:
         return changed
     if changed is model:
-        changed = _copy(model)
+        changed = copy.deepcopy(model)
     for tensor in changed.graph.initializer:
         if tensor.name in uniform:
             one = uniform[tensor.name].reshape(-1)[0]
             tensor.CopyFrom(numpy_helper.from_array(np.asarray(one), tensor.name))
     _fill(changed.graph, filled)
-    return changed
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
     return changed
 
 
@@ -57,7 +52,7 @@ def _read_from_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _with_initializers(model: onnx.ModelProto, held: dict[str, onnx.TensorProto]) -> onnx.ModelProto:
-    changed = _copy(model)
+    changed = copy.deepcopy(model)
     graph = changed.graph
     for index in reversed(range(len(graph.node))):
         if graph.node[index].op_type == "Constant" and graph.node[index].output[0] in held:
@@ -71,15 +66,13 @@ def _with_initializers(model: onnx.ModelProto, held: dict[str, onnx.TensorProto]
 
 def _fill(graph: onnx.GraphProto, kinds: dict[int, int]) -> None:
     """A zero point for each of these nodes whose scale is constant."""
-    taken = {tensor.name for tensor in graph.initializer} | {name for node in graph.node for name in node.output}
+    taken = tensor_names(graph)
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for index, kind in kinds.items():
         node = graph.node[index]
         if node.input[1] not in shapes:
             continue
-        name = f"{node.input[0]}.no_zero_{index}"
-        while name in taken:
-            name += "_"
+        name = free_name(f"{node.input[0]}.no_zero", taken)
         zero = np.zeros(shapes[node.input[1]], onnx.helper.tensor_dtype_to_np_dtype(kind))
         graph.initializer.append(numpy_helper.from_array(zero, name))
         node.input[:] = [*node.input[:2], name]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
+
+from tvm_re2na.onnx_form.names import free_name, tensor_names
 
 MIDDLE = 128
 
@@ -19,10 +23,9 @@ def signed(model: onnx.ModelProto) -> onnx.ModelProto:
     found = _disguised(graph, middles) if middles else set()
     if not found:
         return model
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copy.deepcopy(model)
     graph = changed.graph
-    zero = _free_name(graph)
+    zero = free_name("int8.zero", tensor_names(graph))
     for node in graph.node:
         if _integers(node) in found:
             node.input[2] = zero
@@ -73,11 +76,3 @@ def _is_middle(tensor: onnx.TensorProto) -> bool:
     if tensor.data_type != TensorProto.UINT8 or tensor.dims:
         return False
     return int(numpy_helper.to_array(tensor)) == MIDDLE
-
-
-def _free_name(graph: onnx.GraphProto) -> str:
-    taken = {tensor.name for tensor in graph.initializer} | {name for node in graph.node for name in node.output}
-    name = "int8.zero"
-    while name in taken:
-        name += "_"
-    return name

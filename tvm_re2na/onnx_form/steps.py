@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import onnx_ir as ir
 
 from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.onnx_form.folding import clean, fold, forget_shapes
+from tvm_re2na.onnx_form.inputs import own_inputs
 from tvm_re2na.onnx_form.names import name_all, outputs_apart
 from tvm_re2na.onnx_form.needed import HIGHEST_OPSET, LOWEST_OPSET, opset_of
 from tvm_re2na.onnx_form.one_dimension import sequences_to_images
@@ -26,8 +28,7 @@ def bring_into_form(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model as it came where ONNX Runtime refuses it, or, with a warning, where the library does not foresee what it holds."""
     if not _loads(model):
         return model
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
+    bare = copy.deepcopy(model)
     bare.graph.ClearField("value_info")  # what follows from the operators counts, not what the file says of it
     _weights_are_constant(bare)
     name_all(bare.graph)
@@ -44,8 +45,7 @@ def bring_into_form(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _weights_are_constant(model: onnx.ModelProto) -> None:
     """Until IR version 3 weights had to be listed as inputs, which could be given other values: nothing is computed from them."""
-    weights = {item.name for item in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    inputs = list(own_inputs(model).values())
     del model.graph.input[:]
     model.graph.input.extend(inputs)
     model.ir_version = max(model.ir_version, OLDEST_IR)

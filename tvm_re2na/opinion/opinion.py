@@ -90,14 +90,13 @@ def random_images(model: onnx.ModelProto, count: int = IMAGES) -> Batch:
 def judge_all(cut: CutModel, tvm: Runner, images: Batch, batch: int, progress: Progress = silent) -> SecondOpinion:
     oracle = session(cut.apart().SerializeToString())
     total: list[OperatorOpinion] = []
-    starts = range(0, len(images), batch)
-    for done, start in enumerate(starts):
-        progress("second opinion", done, len(starts))
-        some = images[start : start + batch]
-        filled = np.concatenate([some, np.repeat(some[-1:], batch - len(some), axis=0)])
+    done = 0
+    for count, filled in in_memory("images", images, None).batches(batch):
+        progress("second opinion", done, len(images))
         found = _judged(cut, oracle, filled, dict(zip(cut.shown, tvm(filled), strict=True)))
         total = [a + b for a, b in zip(total, found, strict=True)] if total else found
-    progress("second opinion", len(starts), len(starts))
+        done += count
+    progress("second opinion", done, len(images))
     return SecondOpinion(len(images), tuple(total))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from tvm_re2na.frontends.common.nodes import with_names
+from tvm_re2na.onnx_form.inputs import own_inputs
 
 Numbers = npt.NDArray[Any]
 HALF = 0.5
@@ -95,8 +97,7 @@ class CutModel:
 
     def exposed(self) -> onnx.ModelProto:
         """The model with every tensor of integers as an output, behind its own outputs."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
+        model = copy.deepcopy(self.model)
         own = {value.name for value in model.graph.output}
         known = {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
         for name, kind in self.integers.items():
@@ -110,8 +111,7 @@ class CutModel:
 
         Its outputs are these, what each QuantizeLinear reads, and the model's own that are no integers.
         """
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
+        model = copy.deepcopy(self.model)
         graph = model.graph
         graph.ClearField("value_info")
         for node in graph.node:
@@ -165,7 +165,7 @@ class CutModel:
     @cached_property
     def _moving(self) -> set[str]:
         """Every tensor that depends on an input of the model."""
-        found = {value.name for value in self._graph.input} - {tensor.name for tensor in self._graph.initializer}
+        found = set(own_inputs(self.model))
         for node in self._nodes:
             if any(name in found for name in _read_by(node)):
                 found.update(node.output)

@@ -15,13 +15,11 @@ from tvm_re2na.batches import Batch, join_inputs
 from tvm_re2na.model_error import ModelError, first_line
 from tvm_re2na.model_file import checked, read_model
 from tvm_re2na.onnx_form.inputs import InputShape
+from tvm_re2na.onnx_form.needed import HIGHEST_OPSET, LOWEST_OPSET, opset_of
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.limits import check_size
 from tvm_re2na.quantize.net import Net, from_onnx
-
-LOWEST_OPSET = 13
-HIGHEST_OPSET = 21
 
 Calibration: TypeAlias = Batch  # float32, finite, of the shape that the model takes
 
@@ -38,7 +36,7 @@ def load_model(
         model = _as_quantize_error(read_model, path, input_shape)
     else:
         model = _as_quantize_error(checked, model, input_shape)
-    opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
+    opset = opset_of(model)
     if opset < LOWEST_OPSET:
         try:
             model = onnx.version_converter.convert_version(model, LOWEST_OPSET)

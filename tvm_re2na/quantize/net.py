@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,8 +164,7 @@ def to_onnx(net: Net, extra_outputs: list[str] | None = None) -> onnx.ModelProto
 
 def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """What is known of tensors; what stands later counts."""
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
+    bare = copy.deepcopy(model)
     bare.graph.ClearField("value_info")  # what follows from the operators counts, not what the file says of it
     _tell_kernels(bare.graph)
     try:

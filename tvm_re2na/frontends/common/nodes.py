@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import onnx
 
 from tvm_re2na.codegen.offload.names import node_names
@@ -22,8 +24,7 @@ def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model, or where nodes have no name, a copy in which they have."""
     if all(node.name for node in model.graph.node):
         return model
-    named = onnx.ModelProto()
-    named.CopyFrom(model)
+    named = copy.deepcopy(model)
     for node, name in zip(named.graph.node, node_names_of(model), strict=True):
         node.name = name
     return named
