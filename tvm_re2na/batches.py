@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 Batch: TypeAlias = npt.NDArray[Any]
-INPUTS = "inputs"  # in the notes of a program of several: for each its name in the network, its scale and shape
-INPUT_SHAPE = "input_shape"  # in the notes of a program: of a sequence (C, L), which it takes as (C, L, 1)
 Sample: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]  # the shape of one of a batch; by input, of several
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na import frontends
-from tvm_re2na.batches import INPUT_SHAPE, INPUTS, Sample, shape_text
+from tvm_re2na.batches import Sample, shape_text
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload.explanation import Explanation
 from tvm_re2na.data import DataSource, load_dataset
@@ -28,6 +28,7 @@ from tvm_re2na.model_error import ModelError
 from tvm_re2na.model_file import ModelSource, checked, dimensions, read_model, scores_of
 from tvm_re2na.onnx_form.inputs import Constants, InputShape, own_inputs
 from tvm_re2na.preprocessing import NOTE, Preprocessing, PreprocessingError, store, stored
+from tvm_re2na.program_inputs import INPUT_SHAPE, INPUTS
 from tvm_re2na.progress import Progress, silent
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.batches import INPUT_SHAPE, INPUTS, Batch, join_inputs, shape_text
+from tvm_re2na.batches import Batch, join_inputs, shape_text
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.data import DataSource, channels_first, load_dataset
 from tvm_re2na.dataset import Dataset, LabelArray, refuse, refuse_all
@@ -20,6 +20,9 @@ from tvm_re2na.preprocessing import NOTE, Preprocessing
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.several_inputs import LABELS, joined
 
+# in the notes of a program: of several inputs for each its name in the network, its scale and shape; of one its shape in the
+# network, which of a sequence is (C, L), where the program takes (C, L, 1)
+INPUTS, INPUT_SHAPE = "inputs", "input_shape"
 PIECE = 64  # images that are quantised at a time
 
 

@@ -17,6 +17,7 @@ from tests.frontends.qdq import QdqBuilder, biases, lenet, small_weights
 from tests.frontends.qlinear import qlinear_network
 from tests.frontends.test_generated import Chain
 from tests.frontends.test_graphs import Branches
+from tests.relay.test_integers import scales_by_channel
 from tvm_re2na import pipeline
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.relay import explain, prepare
@@ -70,14 +71,7 @@ def test_the_demo(demo_data: Path) -> None:
 
 
 def test_scales_by_channel_and_zero_points() -> None:
-    rng = np.random.default_rng(0)
-    b = QdqBuilder((1, 4, 6, 6), dtype="uint8", zero_point=3)
-    b.conv(small_weights(rng, 4, 4, 3, 3), biases(rng, 4), weight_scale=[0.25, 0.5, 0.5, 1.0], quantise=False)
-    b.relu(-3)
-    b.flatten()
-    b.dense(small_weights(rng, 4, 64), weight_scale=[0.25, 0.5, 0.5, 1.0], exponent=2)
-    b.matmul(small_weights(rng, 4, 5), exponent=4)
-    check(b.build())
+    check(scales_by_channel(np.random.default_rng(0)).build())
 
 
 @pytest.mark.parametrize("op", ["Erf", "GlobalMaxPool", "Identity", "Dropout"])

@@ -24,9 +24,8 @@ def judge_outputs(net: Net, plan: QuantizationPlan, images: Calibration) -> tupl
     names = list(dict.fromkeys(net.output_names))
     networks = [to_onnx(made) for made in (net, emit(net, plan, half_up=True), emit(net, plan))]
     wanted, machine, even = (session(model.SerializeToString(), fast=True) for model in networks)
-    totals = {
-        name: np.zeros(3) for name in names
-    }  # energy, and that of the difference on the machine and in ONNX Runtime
+    # energy, and that of the difference on the machine and in ONNX Runtime
+    totals = {name: np.zeros(3) for name in names}
     for _, batch in batches(net, images[:IMAGES]):
         answers = [running.run(names, by_name(batch, net.input_names)) for running in (wanted, machine, even)]
         for name, values, *others in zip(names, *answers, strict=True):

@@ -20,9 +20,8 @@ from tvm_re2na.quantize.net import Net, Node
 
 HOMOGENEOUS = ("Flatten", "Reshape", "Relu", "MaxPool", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
 LONGEST_AXIS = 255  # of the machine's windows
-LONGEST_AVERAGE = (
-    16  # values: weights 1 / n keep four of the eight bits that 17-bit sums leave them; longer ones gain by two steps
-)
+# values: weights 1 / n keep four of the eight bits that 17-bit sums leave them; longer ones gain by two steps
+LONGEST_AVERAGE = 16
 
 
 class _Axis(NamedTuple):

@@ -122,7 +122,8 @@ def scales_of(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
     """The scale of a constant: one number, or where they differ one for each channel; none of what is no constant."""
     if values is None:
         return ()
-    return tuple(map(float, values.reshape(-1)[:1] if one_number(values) is not None else values.reshape(-1)))
+    one = one_number(values)
+    return tuple(map(float, values.reshape(-1))) if one is None else (float(one),)
 
 
 def macs(result: Shape, weight: Shape) -> int:

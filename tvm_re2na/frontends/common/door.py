@@ -14,12 +14,8 @@ from typing import Any
 from tvm_re2na.codegen.arch import Architecture, ArchitectureError
 from tvm_re2na.frontends.common.marks import TAG, machine_fields
 
-COUNTED = (
-    "conv2d",
-    "dense",
-    "matmul",
-    "batch_matmul",
-)  # operators that tell how much a network in floating point computes
+# operators that tell how much a network in floating point computes
+COUNTED = ("conv2d", "dense", "matmul", "batch_matmul")
 TOML = ".toml"
 _as_it_is: ContextVar[bool] = ContextVar("re2na_as_it_is", default=False)
 

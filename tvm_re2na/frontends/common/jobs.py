@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,8 +29,8 @@ class Steps(Protocol):
     def offloaded_functions(self, mod: Module) -> Iterable[tuple[str, Any]]:
         """(symbol, function) of everything Re²Na executes."""
 
-    def feeds_of(self, mod: Module, symbol: str) -> tuple[int | None, ...]:
-        """For each parameter of such a function the number of the network's input that it is made of."""
+    def feeds_of(self, mod: Module) -> Mapping[str, tuple[int | None, ...]]:
+        """For each parameter of each of them, by its symbol, the number of the network's input that it is made of."""
 
     def architecture_of(self, function: Any) -> Architecture:
         """The machine that a function was cut for."""
@@ -48,8 +48,9 @@ class Jobs:
         """As of `interface.Session`."""
         partitioned = self.steps.partition(mod, params, arch)
         programs = tuple(self.programs(partitioned, dump).items())
-        feeds = tuple(self.steps.feeds_of(partitioned.module, symbol) for symbol, _ in programs)
-        return Compiled(programs, self.offloaded_macs_share(partitioned.module), feeds)
+        feeds = self.steps.feeds_of(partitioned.module)
+        share = self.offloaded_macs_share(partitioned.module)
+        return Compiled(programs, share, tuple(feeds[symbol] for symbol, _ in programs))
 
     def programs(self, partitioned: Partitioned, dump: Dump | None = None) -> dict[str, Program]:
         """Of every function for Re²Na, by its symbol; raises CompileError where the machine is too small."""

@@ -56,24 +56,23 @@ class ExpressionReader(ABC):
 
     holds_padding = True  # whether the padding before a convolution is part of its form
 
+    def __init__(
+        self,
+        op: Callable[[Expr], str],
+        array: Callable[[Expr], npt.NDArray[Any] | None],
+        shape: Callable[[Expr], Shape],
+        dtype: Callable[[Expr], str],
+    ) -> None:
+        """How a TVM is read. `op`: the operator's name of a call, otherwise an empty string. `array`: the value of a constant,
+        otherwise None. `shape`: sizes, those that are not known are None."""
+        self.op = op
+        self.array = array
+        self.shape = shape
+        self.dtype = dtype
+
     @abstractmethod
     def value(self, expr: Expr) -> Expr:
         """What a variable stands for; anything else stands for itself."""
-
-    @abstractmethod
-    def op(self, expr: Expr) -> str:
-        """The operator's name of a call, otherwise an empty string."""
-
-    @abstractmethod
-    def array(self, expr: Expr) -> npt.NDArray[Any] | None:
-        """The value of a constant, otherwise None."""
-
-    @abstractmethod
-    def shape(self, expr: Expr) -> Shape:
-        """The sizes; those that are not known are None."""
-
-    @abstractmethod
-    def dtype(self, expr: Expr) -> str: ...
 
     @abstractmethod
     def bias(self, node: Expr) -> Expr | None:
@@ -130,12 +129,12 @@ def describe(kind: str, result: Expr, reader: ExpressionReader) -> Operator:
 def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
     parts = take_apart(kind, result, reader)
-    if not all(_same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
+    if not all(same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
         return False
     if kind == "conv2d":
         padding = _padding_before(parts.main, reader)
         return padding is None or _foldable(padding, reader)
-    return kind not in (*MOVING, "pad") or _same_scale(parts.main.args[0], parts.result, reader)
+    return kind not in (*MOVING, "pad") or same_scale(parts.main.args[0], parts.result, reader)
 
 
 def has_integer_form(op: Operator) -> bool:
@@ -203,16 +202,18 @@ def _foldable(quantize: Expr, reader: ExpressionReader) -> bool:
     """Whether a padding is plain zeros around the image, so that it can be part of the window."""
     padding = reader.value(quantize.args[0])
     zeros = reader.padding(padding).value == 0 and reader.quantity(padding.args[0]).zero == 0
-    return zeros and _widths(padding, reader) is not None and _same_scale(padding.args[0], quantize, reader)
+    return zeros and _widths(padding, reader) is not None and same_scale(padding.args[0], quantize, reader)
 
 
 def _widths(pad: Expr, reader: ExpressionReader) -> description.Widths | None:
     return description.constant_widths(pad.attrs, reader.padding(pad).widths)
 
 
-def _same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
+def same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
+    """Whether two of `quantize` and `dequantize` have one and the same scale and zero point, both constant."""
     first, second = reader.quantity(one), reader.quantity(other)
-    return len(first.scales) == 1 and (first.scales, first.zero) == (second.scales, second.zero)
+    known = len(first.scales) == 1 and first.zero is not None
+    return known and (first.scales, first.zero) == (second.scales, second.zero)
 
 
 def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:

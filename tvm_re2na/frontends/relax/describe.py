@@ -5,13 +5,8 @@ Relax keeps the QDQ form: an operator in floating point between `dequantize` and
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
-
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.frontends.common import qdq
-from tvm_re2na.frontends.common.description import Shape
 from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
 from tvm_re2na.frontends.relax.walk import Expr, Values, array_of, dtype_of, op_name, scalar_of, shape_of, value_of
 
@@ -30,22 +25,11 @@ class RelaxReader(ExpressionReader):
     """`values` tells what variables are bound to."""
 
     def __init__(self, values: Values) -> None:
+        super().__init__(op_name, array_of, shape_of, dtype_of)
         self._values = values
 
     def value(self, expr: Expr) -> Expr:
         return value_of(expr, self._values)
-
-    def op(self, expr: Expr) -> str:
-        return op_name(expr)
-
-    def array(self, expr: Expr) -> npt.NDArray[Any] | None:
-        return array_of(expr)
-
-    def shape(self, expr: Expr) -> Shape:
-        return shape_of(expr)
-
-    def dtype(self, expr: Expr) -> str:
-        return dtype_of(expr)
 
     def bias(self, node: Expr) -> Expr | None:
         """Added to the sums of a convolution in the shape (1, channels, 1, 1)."""

@@ -33,9 +33,8 @@ PASS, ATTRIBUTE = "LegalizeOps", "FLegalize"
 LEVEL = 11  # TVM's own are registered at 10
 ASKED = ("relax.quantize", "relax.dequantize", "relax.nn.conv2d", "relax.matmul")
 CALLS = 'tvm.compile(mod, target="re2na", relax_pipeline="re2na")'
-_seen: ContextVar[Any] = ContextVar(
-    "re2na_seen", default=None
-)  # the pass context with instruments of the user's that was warned in
+# the pass context with instruments of the user's that was warned in
+_seen: ContextVar[Any] = ContextVar("re2na_seen", default=None)
 
 
 def pipeline() -> tvm.transform.Pass:

@@ -207,7 +207,7 @@ def _on_cpu(found: Found, rejections: Stays, target: tvm.target.Target | None) -
     return mod
 
 
-def feeds_of(mod: tvm.IRModule, symbol: str) -> tuple[int | None, ...]:
+def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:
     """As of the front end for Relay."""
     main = mod["main"]
     values = dict(bindings_of(main))
@@ -218,8 +218,11 @@ def feeds_of(mod: tvm.IRModule, symbol: str) -> tuple[int | None, ...]:
             return value.args[0]
         return None if value is expr else value
 
-    calls = [value for value in values.values() if (variable := called(value)) and str(variable.name_hint) == symbol]
-    return tuple(origin_of(argument, list(main.params), operand) for argument in calls[0].args)
+    calls = {str(variable.name_hint): value for value in values.values() if (variable := called(value)) is not None}
+    symbols = [symbol for symbol, _ in offloaded_functions(mod)]
+    return {
+        symbol: tuple(origin_of(arg, list(main.params), operand) for arg in calls[symbol].args) for symbol in symbols
+    }
 
 
 def _global_variable(name: str, function: relax.Function) -> tvm.ir.GlobalVar:

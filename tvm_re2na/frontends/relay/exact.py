@@ -31,9 +31,8 @@ BYTES = ("int8", "uint8")
 # what is computed twice becomes a variable, for which TVM 0.19 writes debug information that today's LLVM refuses; a bilinear
 # Resize cannot be built with it
 NO_VARIABLES = {"tir.disable_cse_tir": True}
-ONLY_WHOLE = (
-    1.5 * 2.0**23
-)  # floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
+# floats of 32 bits around it are whole numbers: a sum with it is rounded, exact halves to even
+ONLY_WHOLE = 1.5 * 2.0**23
 _EXACT: ContextVar[bool] = ContextVar("re2na_exact", default=False)
 Op = Callable[..., relay.Expr]
 
@@ -100,8 +99,7 @@ def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.
 @register_qnn_legalize("qnn.requantize")
 def _qnn_requantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     del types
-    target = tvm.target.Target.current(allow_none=True)
-    if leave_for_now() or target is None or TAG not in target.keys or str(attrs.compute_dtype) == "int64":
+    if leave_for_now() or not _is_for_re2na() or str(attrs.compute_dtype) == "int64":
         return None
     given = {name: attrs[name] for name in ("axis", "rounding", "out_dtype")}
     return relay.qnn.op.requantize(*inputs, **given, compute_dtype="int64")
@@ -124,8 +122,12 @@ def _qnn_quantize(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> rel
 
 def _is_exact() -> bool:
     """Whether this build is for the target "re2na", or is what such a build is compared with."""
+    return _EXACT.get() or _is_for_re2na()
+
+
+def _is_for_re2na() -> bool:
     target = tvm.target.Target.current(allow_none=True)
-    return _EXACT.get() or (target is not None and TAG in target.keys)
+    return target is not None and TAG in target.keys
 
 
 def _reads_integers(expr: relay.Expr) -> bool:

@@ -18,6 +18,7 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.frontends.common import door
+from tvm_re2na.frontends.relay.walk import all_of, op_name
 
 if TYPE_CHECKING:
     from tvm_re2na.frontends.common.found import Partitioned
@@ -104,14 +105,8 @@ def why_nothing(mod: tvm.IRModule, partitioned: Partitioned) -> str | None:
 
 def _in_floating_point(mod: tvm.IRModule) -> int:
     """How many convolutions and dense layers are."""
-    found: list[relay.Call] = []
-
-    def visit(node: relay.Expr) -> None:
-        if isinstance(node, relay.Call) and isinstance(node.op, tvm.ir.Op):
-            found.append(node)
-
-    relay.analysis.post_order_visit(relay.transform.InferType()(mod)["main"], visit)
-    linear = [call for call in found if str(call.op.name).removeprefix("nn.") in door.COUNTED]
+    found = all_of(relay.transform.InferType()(mod)["main"])
+    linear = [call for call in found if op_name(call).removeprefix("nn.") in door.COUNTED]
     return sum(str(call.checked_type.dtype).startswith("float") for call in linear)
 
 

@@ -23,7 +23,7 @@ from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.qdq import QdqParts
 from tvm_re2na.frontends.relay.describe import array_of, dtype_of
 from tvm_re2na.frontends.relay.reader import RelayReader
-from tvm_re2na.frontends.relay.walk import attributes_of, op_name, operands_of
+from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, operands_of
 
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
@@ -37,29 +37,28 @@ _READER = RelayReader()
 def to_integers(mod: tvm.IRModule) -> tvm.IRModule:
     """A typed module with every QDQ form of its `main` in QNN operators."""
     mod = _moved_in_integers(mod)
-    order, forms = _forms(mod["main"])
-    integers = _Integers({form.result: form for form in forms if qdq.has_integer_form(form.op)})
+    order = all_of(mod["main"])
+    forms = {form.result: form for form in _forms(order) if qdq.has_integer_form(form.op)}
+    return _rewritten(mod, order, _Integers(forms))
+
+
+def _rewritten(mod: tvm.IRModule, order: list[Expr], mutator: relay.ExprMutator) -> tvm.IRModule:
+    """With another `main`, of which `order` is all."""
     for expr in order:  # what an expression is made of has been visited before it: no deep recursion
-        integers.visit(expr)
+        mutator.visit(expr)
     mod = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
-    mod["main"] = integers.visit(mod["main"])
+    mod["main"] = mutator.visit(mod["main"])
     return relay.transform.InferType()(mod)
 
 
 def _moved_in_integers(mod: tvm.IRModule) -> tvm.IRModule:
     """What only moves or compares elements comes before the `dequantize` of its data, where no `quantize` follows it at once."""
-    order: list[Expr] = []
-    relay.analysis.post_order_visit(mod["main"], order.append)
+    order = all_of(mod["main"])
     followed = (*CLAMPS, "qnn.quantize")
     readers = (operand for expr in order if op_name(expr) not in followed for operand in operands_of(expr))
     if not any(_moves(expr) and op_name(expr.args[0]) == "qnn.dequantize" for expr in readers):
         return mod
-    moved = _Moved()
-    for expr in order:
-        moved.visit(expr)
-    mod = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions)
-    mod["main"] = moved.visit(mod["main"])
-    return relay.transform.InferType()(mod)
+    return _rewritten(mod, order, _Moved())
 
 
 def _moves(expr: Expr) -> bool:
@@ -69,7 +68,7 @@ def _moves(expr: Expr) -> bool:
 
 def float_forms(main: relay.Function) -> dict[Expr, tuple[str, Operator]]:
     """What is left of forms that have no integer form: kind and description of each, by its call in floating point."""
-    return {form.parts.main: (form.kind, form.op) for form in _forms(main)[1]}
+    return {form.parts.main: (form.kind, form.op) for form in _forms(all_of(main))}
 
 
 class _Form(NamedTuple):
@@ -79,17 +78,15 @@ class _Form(NamedTuple):
     op: Operator
 
 
-def _forms(main: relay.Function) -> tuple[list[Expr], list[_Form]]:
-    """All expressions in execution order, and the forms."""
-    order: list[Expr] = []
-    relay.analysis.post_order_visit(main, order.append)
+def _forms(order: list[Expr]) -> list[_Form]:
+    """Of expressions in execution order."""
     readers = Counter(operand for expr in order for operand in operands_of(expr))
     forms = []
     for call in (expr for expr in order if op_name(expr) == "qnn.quantize"):
         kind = _kind(call, readers)
         if kind and qdq.is_form(kind, call, _READER):
             forms.append(_Form(kind, call, qdq.take_apart(kind, call, _READER), qdq.describe(kind, call, _READER)))
-    return order, forms
+    return forms
 
 
 def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
@@ -150,8 +147,7 @@ def _undoes(quantize: relay.Call, source: Expr) -> bool:
     """Whether `quantize` gives back what `source` dequantised."""
     if op_name(source) != "qnn.dequantize" or dtype_of(source.args[0]) != dtype_of(quantize):
         return False
-    mine, theirs = _READER.quantity(quantize), _READER.quantity(source)
-    return len(mine.scales) == 1 and mine.zero is not None and (mine.scales, mine.zero) == (theirs.scales, theirs.zero)
+    return qdq.same_scale(quantize, source, _READER)
 
 
 def _data(form: _Form) -> list[Expr]:

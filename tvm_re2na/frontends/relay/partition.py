@@ -21,6 +21,7 @@ from tvm_re2na.frontends.relay.integers import to_integers
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.frontends.relay.scales import check_scales
+from tvm_re2na.frontends.relay.walk import all_of
 
 IMPORTER = "mod, params = relay.frontend.from_onnx(model, freeze_params=True)"
 Params = Mapping[str, Any]
@@ -144,16 +145,19 @@ def architecture_of(function: relay.Function) -> Architecture:
     return machine_of(str(function.attrs.get(ARCH_ATTR) or "") if function.attrs else "")
 
 
-def feeds_of(mod: tvm.IRModule, symbol: str) -> tuple[int | None, ...]:
-    """For each parameter of an offloaded function the number of main's parameter that it is made of; None of what is computed."""
-    calls: list[relay.Call] = []
-
-    def visit(expr: relay.Expr) -> None:
-        if isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar) and expr.op.name_hint == symbol:
-            calls.append(expr)
-
-    relay.analysis.post_order_visit(mod["main"].body, visit)
-    return tuple(origin_of(arg, list(mod["main"].params), _operand) for arg in calls[0].args)
+def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:
+    """For each parameter of each offloaded function, by its symbol, the number of main's parameter that it is made of; None of what
+    is computed."""
+    main = mod["main"]
+    calls = {
+        str(call.op.name_hint): call
+        for call in all_of(main.body)
+        if isinstance(getattr(call, "op", None), relay.GlobalVar)
+    }
+    symbols = [symbol for symbol, _ in offloaded_functions(mod)]
+    return {
+        symbol: tuple(origin_of(arg, list(main.params), _operand) for arg in calls[symbol].args) for symbol in symbols
+    }
 
 
 def _operand(expr: relay.Expr) -> relay.Expr | None:

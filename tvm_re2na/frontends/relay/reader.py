@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
-
-from tvm_re2na.frontends.common.description import Shape
 from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
 from tvm_re2na.frontends.relay.describe import array_of, dtype_of, scalar_of, shape_of
 from tvm_re2na.frontends.relay.walk import op_name
@@ -19,20 +16,11 @@ class RelayReader(ExpressionReader):
 
     holds_padding = False
 
+    def __init__(self) -> None:
+        super().__init__(lambda expr: op_name(expr).removeprefix("qnn."), array_of, shape_of, dtype_of)
+
     def value(self, expr: Expr) -> Expr:
         return expr
-
-    def op(self, expr: Expr) -> str:
-        return op_name(expr).removeprefix("qnn.")
-
-    def array(self, expr: Expr) -> npt.NDArray[Any] | None:
-        return array_of(expr)
-
-    def shape(self, expr: Expr) -> Shape:
-        return shape_of(expr)
-
-    def dtype(self, expr: Expr) -> str:
-        return dtype_of(expr)
 
     def bias(self, node: Expr) -> Expr | None:
         """The channels stand on axis 1, which is the last of a dense layer."""

@@ -19,6 +19,13 @@ def attributes_of(attrs: Any) -> dict[str, Any]:
     return {name: attrs[name] for name in names}
 
 
+def all_of(expr: relay.Expr) -> list[relay.Expr]:
+    """All that an expression is made of, each after what it reads, and the expression last."""
+    found: list[relay.Expr] = []
+    relay.analysis.post_order_visit(expr, found.append)
+    return found
+
+
 def operands_of(expr: relay.Expr) -> list[relay.Expr]:
     """What an expression reads; of a function its body."""
     if isinstance(expr, relay.Call):
