@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.comparison_rows import as_text
 from tvm_re2na.dataset import UNKNOWN, LabelArray
+from tvm_re2na.decibels import decibels
 from tvm_re2na.npz import DataError
 
 if TYPE_CHECKING:
@@ -176,8 +177,7 @@ class Tally:
         return top1 / self.labelled, top5 / self.labelled
 
     def _snr_db(self, side: str) -> float | None:
-        signal, noise = self.energies["float"], self.energies[side]
-        return round(10 * (math.log10(signal) - math.log10(noise)), 2) if signal and noise else None
+        return decibels(self.energies["float"], self.energies[side])
 
 
 def count_hits(scores: npt.NDArray[Any], labels: LabelArray) -> npt.NDArray[np.int64]:

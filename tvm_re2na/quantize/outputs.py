@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tvm_re2na.batches import by_name
+from tvm_re2na.decibels import decibels
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.load import Calibration
@@ -31,7 +32,7 @@ def judge_outputs(net: Net, plan: QuantizationPlan, images: Calibration) -> tupl
         for name, values, *others in zip(names, *answers, strict=True):
             totals[name] += [_energy(values), *(_difference(values, other) for other in others)]
     return tuple(
-        OutputReport(name, *(_snr_db(energy, noise) for noise in noises)) for name, (energy, *noises) in totals.items()
+        OutputReport(name, *(decibels(energy, noise) for noise in noises)) for name, (energy, *noises) in totals.items()
     )
 
 
@@ -47,9 +48,3 @@ def _difference(values: Any, others: Any) -> float:
     if math.isnan(_energy(others)) or values.shape != others.shape:
         return math.nan
     return _energy(others.astype(np.float64) - values)
-
-
-def _snr_db(energy: float, noise: float) -> float | None:
-    """None where there is no difference, or no number."""
-    usable = 0 < noise < math.inf and 0 < energy < math.inf
-    return round(10 * math.log10(energy / noise), 2) if usable else None
