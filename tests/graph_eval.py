@@ -7,7 +7,21 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Concat,
+    Conv2d,
+    Cut,
+    Dense,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Select,
+    Upsample2d,
+    Window,
+)
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)
@@ -44,6 +58,10 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
     if isinstance(op, Reshape):
         return args[0].reshape(op.shape)
+    if isinstance(op, Concat):
+        return np.concatenate(args, 1)
+    if isinstance(op, Select):
+        return args[0][:, op.channels]
     raise TypeError(op.kind)
 
 

@@ -13,6 +13,7 @@ from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -95,6 +96,11 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
+def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
+
+
 def _reshape(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Reshape(*source, op.output.sizes))
@@ -116,6 +122,7 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
+    concat=_concat,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

@@ -16,7 +16,7 @@ IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip")
+KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "concat", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
@@ -63,7 +63,8 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `factors`: how often a resizing repeats each row and each column; None is another resizing.
+    `factors`: how often a resizing repeats each row and each column; None is another resizing. `axis`: of a concatenation;
+    `operands`: which of the arguments, that are there once each, it puts there, in order.
     """
 
     kind: str
@@ -80,6 +81,8 @@ class Operator:
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
     factors: tuple[int, int] | None = None
+    axis: int = 1
+    operands: tuple[int, ...] = ()
 
     @property
     def splits_ties(self) -> bool:

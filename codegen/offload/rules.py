@@ -235,6 +235,13 @@ def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
     return (f"{_text(left.shape)} and {_text(right.shape)}", "equal shapes") if left.shape != right.shape else None
 
 
+@constraint("concat")
+def channel_axis(op: Operator, arch: Architecture) -> Violation | None:
+    """A concatenation must be one of channels, the second axis."""
+    del arch
+    return (f"axis {op.axis}", 1) if op.axis != 1 else None
+
+
 @constraint("reshape")
 def batch_stays(op: Operator, arch: Architecture) -> Violation | None:
     """A reshape must keep the batch, the first axis."""
@@ -321,6 +328,8 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
         return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
     if op.kind == "pad":
         return height * width * channels + out_height * out_width * outputs + slack
+    if op.kind == "concat":
+        return 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
     if op.window is None:
         return len(op.inputs) * width * channels + 2 * out_width * outputs + slack
     top, _, bottom, _ = op.window.padding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -59,6 +59,18 @@ def resize2d(attrs: Any, data: Tensor, resized: Shape, result: Tensor, after: Bo
     axes = [_repeats(size, longer, *given) for size, longer in zip(data.shape[2:], resized[2:], strict=True)]
     factors = (axes[0], axes[1]) if str(attrs.method) == "nearest_neighbor" and min(axes) > 0 else None
     return Operator("resize2d", (data,), result, layouts=(str(attrs.layout),), after=after, factors=factors)
+
+
+def concat(attrs: Any, data: Iterable[Tensor], operands: tuple[int, ...], result: Tensor) -> Operator:
+    """`data` for each place; `operands`: the number of the argument that stands there."""
+    axis = int(attrs.axis) % max(1, len(result.shape))
+    return Operator("concat", tuple(data), result, axis=axis, operands=operands)
+
+
+def positions(places: Sequence[Any], arguments: Sequence[Any]) -> tuple[int, ...]:
+    """Which of the arguments stands in each place; each is counted where it comes first, where they are not known."""
+    known = list(arguments) or list(dict.fromkeys(places))
+    return tuple(known.index(place) for place in places)
 
 
 # of an output pixel's place, in halves of a pixel: what is added before it is divided by the factor, and taken away after it

@@ -7,7 +7,7 @@ described is the form's own meaning: sums and results in steps of their scales, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -55,6 +55,7 @@ class ExpressionReader(ABC):
     """One TVM's expressions. Operators are called as Relax calls them, without `relax.`."""
 
     holds_padding = True  # whether the padding before a convolution is part of its form
+    arguments: Sequence[Expr] = ()  # of the function that is the form, if it is one already
 
     def __init__(
         self,
@@ -81,6 +82,10 @@ class ExpressionReader(ABC):
     @abstractmethod
     def weight(self, main: Expr) -> Weight:
         """Of a linear operator."""
+
+    @abstractmethod
+    def fields(self, expr: Expr) -> list[Expr]:
+        """Of a tuple."""
 
     @abstractmethod
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
@@ -134,7 +139,16 @@ def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     if kind == "conv2d":
         padding = _padding_before(parts.main, reader)
         return padding is None or _foldable(padding, reader)
-    return kind not in (*MOVING, "pad") or same_scale(parts.main.args[0], parts.result, reader)
+    if kind not in (*MOVING, "pad", "concat"):
+        return True
+    return all(same_scale(operand, parts.result, reader) for operand in data_of(kind, parts.main, reader))
+
+
+def data_of(kind: str, main: Expr, reader: ExpressionReader) -> list[Expr]:
+    """The operands of an operator that are data, each a `dequantize`."""
+    if kind == "concat":
+        return reader.fields(main.args[0])
+    return list(main.args[:2] if kind == "add" else main.args[:1])
 
 
 def has_integer_form(op: Operator) -> bool:
@@ -305,6 +319,12 @@ def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
     )
 
 
+def _concat(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    data = [reader.quantity(operand).data for operand in data_of("concat", parts.main, reader)]
+    operands = description.positions(data, reader.arguments)
+    return description.concat(parts.main.attrs, map(reader.tensor, data), operands, _result(parts, reader))
+
+
 def _pad(parts: QdqParts, reader: ExpressionReader) -> Operator:
     data, result = reader.quantity(parts.main.args[0]), _result(parts, reader)
     steps = _steps(reader.padding(parts.main).value, data.scales[0], data.zero or 0)
@@ -318,7 +338,7 @@ def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d, dense=_dense, add=_add, concat=_concat, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

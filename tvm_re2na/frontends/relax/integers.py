@@ -101,6 +101,10 @@ def _add(op: Operator, parameters: list[Expr]) -> Expr:
     return _narrow(op, relax.op.add(operands[0], operands[-1]))
 
 
+def _concat(op: Operator, parameters: list[Expr]) -> Expr:
+    return relax.op.concat([parameters[number] for number in op.operands], op.axis)
+
+
 def _reshape(op: Operator, parameters: list[Expr]) -> Expr:
     return relax.op.reshape(parameters[0], list(op.output.sizes))
 
@@ -123,6 +127,7 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
+    concat=_concat,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

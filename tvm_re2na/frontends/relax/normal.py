@@ -108,6 +108,8 @@ class _Unshared(relax.PyExprMutator):  # type: ignore[misc]
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         call = super().visit_call_(call)
         arguments = [self._own(argument) for argument in call.args]
+        if op_name(call) == "concat" and isinstance(call.args[0], relax.Tuple):
+            arguments[0] = relax.Tuple([self._own(field) for field in call.args[0].fields])
         return relax.Call(call.op, arguments, call.attrs, call.ty_args, call.span)
 
     def _own(self, argument: Any) -> Any:

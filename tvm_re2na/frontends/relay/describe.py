@@ -154,6 +154,12 @@ def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
     )
 
 
+def _concat(expr: relay.Expr, bindings: Bindings) -> Operator:
+    fields = list(expr.args[0].fields)
+    data = [_tensor(field, bindings) for field in fields]
+    return description.concat(expr.attrs, data, description.positions(fields, list(bindings)), _tensor(expr, bindings))
+
+
 def _pad(expr: relay.Expr, bindings: Bindings) -> Operator:
     data, result = _tensor(expr.args[0], bindings), _tensor(expr, bindings)
     return description.pad(data, result, _widths(expr), scalar_of(expr.args[1]))
@@ -165,7 +171,7 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d, dense=_dense, add=_add, concat=_concat, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from tvm import relay
-from tvm.relay.dataflow_pattern import is_constant, is_op, wildcard
+from tvm.relay.dataflow_pattern import is_constant, is_op, is_tuple, wildcard
 from tvm.relay.op.contrib.register import register_pattern_table
 
 from tvm_re2na.codegen.arch import Architecture
@@ -38,6 +38,7 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
         (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), quantised),
+        (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
         *((moving.relay, kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
         (CLAMPS, "clip", _clamp(wildcard()), quantised),
