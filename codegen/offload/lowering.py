@@ -21,6 +21,7 @@ from tvm_re2na.codegen.graph.ops import (
     MaxPool2d,
     Pad,
     Reshape,
+    Select,
     Upsample2d,
     Window,
 )
@@ -101,6 +102,13 @@ def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
 
 
+def _select(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.channels is None:
+        raise GraphError(f"{source.name}: channels are no constants")
+    return builder.append(Select(*source, op.channels))
+
+
 def _reshape(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Reshape(*source, op.output.sizes))
@@ -123,6 +131,8 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     resize2d=_resize2d,
     add=_add,
     concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

@@ -19,7 +19,7 @@ from tvm_re2na.codegen.arithmetic import compose, half
 from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, WINDOWED, Operator, Scalar
+from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator, Scalar
 
 Violation: TypeAlias = tuple[Scalar, Scalar]
 
@@ -235,11 +235,18 @@ def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
     return (f"{_text(left.shape)} and {_text(right.shape)}", "equal shapes") if left.shape != right.shape else None
 
 
-@constraint("concat")
+@constraint("concat", *SELECTING)
 def channel_axis(op: Operator, arch: Architecture) -> Violation | None:
-    """A concatenation must be one of channels, the second axis."""
+    """What is put side by side, or taken apart, must be channels, the second axis."""
     del arch
     return (f"axis {op.axis}", 1) if op.axis != 1 else None
+
+
+@constraint(*SELECTING)
+def constant_channels(op: Operator, arch: Architecture) -> Violation | None:
+    """The channels that are taken must be constants of the model, a list of numbers."""
+    del arch
+    return ("computed, or no list", "constant") if op.channels is None else None
 
 
 @constraint("reshape")
@@ -328,7 +335,7 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
         return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
     if op.kind == "pad":
         return height * width * channels + out_height * out_width * outputs + slack
-    if op.kind == "concat":
+    if op.kind in ("concat", *SELECTING):
         return 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
     if op.window is None:
         return len(op.inputs) * width * channels + 2 * out_width * outputs + slack

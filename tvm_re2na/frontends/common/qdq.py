@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.offload.fixed_point import is_computable
-from tvm_re2na.codegen.offload.operator import INT32, LINEAR, Operator, Rescale, Tensor, by_kind
+from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Shape, WindowGeometry
 from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
@@ -95,6 +95,10 @@ class ExpressionReader(ABC):
     def padding(self, pad: Expr) -> Padding:
         """Of an `nn.pad`."""
 
+    def numbers(self, expr: Expr) -> npt.NDArray[Any] | None:
+        """The constant numbers that an operand is."""
+        return self.array(self.value(expr))
+
     def constant(self, expr: Expr) -> bool:
         return self.array(expr) is not None
 
@@ -163,6 +167,8 @@ def has_integer_form(op: Operator) -> bool:
         static &= op.window is not None and op.pad_value is not None
     if op.kind == "resize2d":
         static &= op.factors is not None
+    if op.kind in SELECTING:
+        static &= op.channels is not None
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
     computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
     return known and static and usual and computable
@@ -304,7 +310,9 @@ def _on_grid(bias: npt.NDArray[Any] | None, scale: npt.NDArray[Any] | None) -> n
 
 def _moving(describe: Describe, parts: QdqParts, reader: ExpressionReader) -> Operator:
     data = reader.tensor(reader.quantity(parts.main.args[0]).data)
-    return describe(parts.main.attrs, data, reader.shape(parts.main), _result(parts, reader), _after(parts, reader))
+    constants = [reader.numbers(operand) for operand in parts.main.args[1:]]
+    moved, result = reader.shape(parts.main), _result(parts, reader)
+    return describe(parts.main.attrs, constants, data, moved, result, _after(parts, reader))
 
 
 def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:

@@ -6,6 +6,11 @@ Relax keeps the QDQ form: an operator in floating point between `dequantize` and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tvm import relax
 
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.frontends.common import qdq
@@ -52,6 +57,14 @@ class RelaxReader(ExpressionReader):
 
     def fields(self, expr: Expr) -> list[Expr]:
         return list(self.value(expr).fields)
+
+    def numbers(self, expr: Expr) -> npt.NDArray[Any] | None:
+        """An array, or numbers that stand in a tuple."""
+        value = self.value(expr)
+        if not isinstance(value, relax.Tuple):
+            return array_of(value)
+        found = [scalar_of(self.value(field)) for field in value.fields]
+        return None if None in found else np.array(found, np.int64)
 
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
         if op_name(clamp) == "clip":

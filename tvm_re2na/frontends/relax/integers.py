@@ -105,6 +105,12 @@ def _concat(op: Operator, parameters: list[Expr]) -> Expr:
     return relax.op.concat([parameters[number] for number in op.operands], op.axis)
 
 
+def _select(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.channels is None:
+        raise ValueError("channels that are no constants")
+    return relax.op.take(parameters[0], relax.const(op.channels, "int64"), op.axis, mode="clip")
+
+
 def _reshape(op: Operator, parameters: list[Expr]) -> Expr:
     return relax.op.reshape(parameters[0], list(op.output.sizes))
 
@@ -128,6 +134,8 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     resize2d=_resize2d,
     add=_add,
     concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

@@ -137,7 +137,8 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
 def _moving(describe: Describe, expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     data, result = _tensor(main.args[0], bindings), _tensor(expr, bindings)
-    return describe(main.attrs, data, shape_of(main), result, _bounds(after, BYTE))
+    constants = [array_of(operand) for operand in main.args[1:]]
+    return describe(main.attrs, constants, data, shape_of(main), result, _bounds(after, BYTE))
 
 
 def _add(expr: relay.Expr, bindings: Bindings) -> Operator:

@@ -39,7 +39,7 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
         (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), quantised),
         (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
-        *((moving.relay, kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
+        *(([*moving.relay], kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
         (CLAMPS, "clip", _clamp(wildcard()), quantised),
     ]
@@ -77,7 +77,7 @@ def _linear(op: str, data: Pattern) -> Pattern:
 
 
 def _moving(moving: Moving) -> Pattern:
-    main = _any_of([is_op(name)(wildcard()) for name in moving.relay])
+    main = _any_of([is_op(name)(wildcard(), *_constants(further)) for name, further in moving.relay.items()])
     return _clamped(main) if moving.clamped else main
 
 
