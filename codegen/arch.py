@@ -126,8 +126,8 @@ class Architecture:
     channel_cuts: int = assumption(
         0,
         "0 or 1",
-        "none published: 1 gives each row of the array, which computes one output channel of a convolution, an LSB of its own, to ask"
-        " what scales by channel would buy; a register and the shifter's select lines of each row, which count no area",
+        "none published: 1 gives each row of the array, which computes one output channel of a convolution, an LSB of its own, to"
+        " ask what scales by channel would buy; a register a row, which counts no area",
         0,
         1,
     )

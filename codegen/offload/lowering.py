@@ -64,7 +64,7 @@ def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
         OperatorNames(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
     )
     up = builder.append(_linear_op(positive, op, replace(cut, lo=0, hi=127), more))
-    down = builder.append(_linear_op(negative, op, replace(cut, lo=-128, hi=0), more - 1))
+    down = builder.append(_linear_op(negative, op, replace(cut, lo=-128, hi=0), more - (np.array(cut.all_lsbs) > 0)))
     return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
 
 

@@ -91,7 +91,8 @@ class Operator:
     def splits_ties(self) -> bool:
         """Whether ties are rounded away from zero where that shows: below zero, with bits cut off."""
         ties_away = bool(self.rescales) and self.rescales[0].ties_away
-        return ties_away and max(self.rescales[0].shifts) > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
+        below = all(bounds is not None and bounds[0] < 0 for bounds in (self.before, self.after))
+        return ties_away and below and max(self.rescales[0].shifts) > 0
 
     def cut(self) -> Cut:
         """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""

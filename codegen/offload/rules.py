@@ -137,8 +137,8 @@ def zero_points(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint(*LINEAR, "add")
 def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
-    """Scales must be constants, one per tensor (or the same one for every channel); on a machine with `channel_cuts` the weights of a
-    convolution may have one for each output channel."""
+    """Scales must be constants, one per tensor (or the same one for every channel); on a machine with `channel_cuts` the weights of
+    a convolution may have one for each output channel."""
     by_channel = op.kind == "conv2d" and arch.channel_cuts == 1
     for scales in (scales for rescale in op.rescales for scales in (rescale.source, rescale.target)):
         channels = by_channel and scales is op.rescales[0].source and len(scales) == op.output.shape[1]
@@ -190,8 +190,9 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     for bounds in (op.before, op.after):
         if bounds is None or bounds[0] > bounds[1]:
             return ("no such bounds" if bounds is None else f"{bounds[0]}..{bounds[1]}", "whole numbers")
-    found = {op.bounds(lsb) for lsb in op.rescales[0].shifts} if op.kind in LINEAR else set()
-    return (", ".join(f"{low}..{high}" for low, high in sorted(found)), "the same of all channels") if len(found) > 1 else None
+    found = sorted({op.bounds(lsb) for lsb in op.rescales[0].shifts}) if op.kind in LINEAR else []
+    text = ", ".join(f"{low}..{high}" for low, high in found)
+    return (text, "the same of all channels") if len(found) > 1 else None
 
 
 @constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "clip")

@@ -64,10 +64,11 @@ class ConvMeaning(Meaning, of="CONV"):
         yield access.write(at["out_addr"], at["out_c"], *access.pixels(at, "out"))
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
-        """Every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each group a step;
-        the out_c biases, and their LSBs, are read at the start of each pass, and the bitmap of the steps with it. The second operand of `add` is
-        read once for each result. An operand that several PEs share is read once: weights go along the array's rows, inputs along
-        its columns. What the cycle model counts a step (docs/timing.md) is the same with every column in use."""
+        """Every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each
+        group a step; the out_c biases, with LSBs, are read at the start of each pass, and the bitmap of the steps with
+        it. The second operand of `add` is read once for each result. An operand that several PEs share is read once:
+        weights go along the array's rows, inputs along its columns. What the cycle model counts a step (docs/timing.md)
+        is the same with every column in use."""
         lies, steps = self.mapping(arch, at), at["steps"]
         results = lies.filled // (at["pool_h"] * at["pool_w"]) * at["out_c"]
         every_pass = (steps + BIAS_BYTES + at["cuts"]) * at["out_c"] + bitmap_bytes(at, _products(at))

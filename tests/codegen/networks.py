@@ -14,8 +14,8 @@ from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d
 def random_graph(
     rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
 ) -> Graph:
-    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some convolutions
-    have an LSB for each channel."""
+    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
+    convolutions have an LSB for each channel."""
     maker = Maker(rng, cuts)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.frontends.harness import FrontEnd
-from tests.frontends.qdq import QdqBuilder, biases, weights
+from tests.frontends.qdq import QdqBuilder, biases, small_weights, weights
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 
@@ -41,10 +41,10 @@ def test_powers_of_two_run_on_a_machine_that_cuts_by_channel(front_end: FrontEnd
     """A convolution, one for each channel with ReLU6 behind it, and what a machine without leaves on the CPU."""
     powers = [2.0**-8, 2.0**-6, 2.0**-7, 2.0**-3, 2.0**-9, 2.0**-6, 2.0**-8, 2.0**-4]
     b = QdqBuilder((2, 3, 9, 9), -6)
-    b.conv(weights(RNG, 8, 3, 3, 3), biases(RNG, 8), weight_scale=powers, exponent=-2, pads=[1, 1, 1, 1])
-    b.conv(weights(RNG, 8, 1, 3, 3), biases(RNG, 8), weight_scale=powers[::-1], quantise=False, group=8)
+    b.conv(small_weights(RNG, 8, 3, 3, 3), biases(RNG, 8), weight_scale=powers, exponent=-2, pads=[1, 1, 1, 1])
+    b.conv(small_weights(RNG, 8, 1, 3, 3), biases(RNG, 8), weight_scale=powers[::-1], quantise=False, group=8)
     b.clip(0.0, 6.0)
-    b.conv(weights(RNG, 5, 8, 1, 1), biases(RNG, 5), weight_scale=powers[3:], exponent=1)
+    b.conv(small_weights(RNG, 5, 8, 1, 1), biases(RNG, 5), weight_scale=powers[3:], exponent=1)
     module, arch = front_end.load(b.build()), Architecture(channel_cuts=1)
     x = (RNG.integers(-128, 128, (2, 3, 9, 9)) / 64).astype(np.float32)
     expected = front_end.run_cpu(front_end.integers(module), [x])[0]

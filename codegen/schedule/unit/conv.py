@@ -77,7 +77,12 @@ class ConvUnit(Unit):
             lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
             cut = conv.cut.of_channels(first, last)
             block = pack(
-                first // per_group * depth, groups * depth, groups, first, biases(conv.bias[first:last], cut, arch), lines
+                first // per_group * depth,
+                groups * depth,
+                groups,
+                first,
+                biases(conv.bias[first:last], cut, arch),
+                lines,
             )
             found.append(replace(block, lsbs=bytes(cut.lsbs)))
         return found
