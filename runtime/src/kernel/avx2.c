@@ -206,8 +206,8 @@ typedef struct limits {
   const int32_t *lsbs; /* NULL: all have `lsb` */
 } limits;
 
-/* Eight sums, from `at` on, to int32 results that are not clamped yet. `inside` counts those that the accumulator holds;
- * `seen` (a mask) leaves some out. */
+/* Eight sums, from `at` on, to int32 results that are not clamped yet. `inside` counts those that the accumulator
+ * holds; `seen` (a mask) leaves some out. */
 INLINE __m256i shifted_some(const int32_t *sums, size_t at, const limits *of, __m256i *inside, const bool counts,
                             __m256i seen) {
   const __m256i sum = _mm256_loadu_si256((const __m256i *)(sums + at));
