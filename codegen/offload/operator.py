@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose, exponent, half
-from tvm_re2na.codegen.graph.ops import Cut, Window
+from tvm_re2na.codegen.graph.ops import Cut, Window, four_axes
 
 Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip")
+KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
@@ -43,7 +43,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Rescale:
-    """A change of scale: of a sum to the result, or of one operand of an addition to the result.
+    """A change of scale: of a sum or product to the result, or of one operand of an addition to the result.
 
     Several scales belong to one channel each; an empty tuple is a scale that is not constant. `ties_away` rounds exact
     halves away from zero; otherwise they go up.
@@ -87,8 +87,14 @@ class Operator:
         ties_away = bool(self.rescales) and self.rescales[0].ties_away
         return ties_away and self.rescales[0].shift > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
 
+    @property
+    def scale_operand(self) -> int:
+        """Which operand of a product has one pixel; the second, if both have or neither."""
+        first, second = (four_axes(tensor.sizes)[2:] == (1, 1) for tensor in self.inputs)
+        return 0 if first and not second else 1
+
     def cut(self) -> Cut:
-        """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""
+        """The cut of a linear operator or product. Shifting keeps the order, so bounds of the sum become bounds of the result."""
         lsb = self.rescales[0].shift
         bounds = [(bound + half(lsb)) >> lsb for bound in self.before or ()]
         low, high = compose((bounds[0], bounds[1]), compose((-128, 127), self.after or (-128, 127)))
