@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture, CutOverflow
+from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
@@ -71,7 +71,9 @@ def _windows(x: Array, window: Window, fill: int) -> Array:
 
 
 def _cut(sums: Array, cut: Cut, arch: Architecture) -> Array:
-    return _fit(_wrap(sums + arch.half(cut.lsb), arch.acc_bits) >> cut.lsb, cut.lo, cut.hi, arch)
+    lsb = np.array(cut.lsbs or (cut.lsb,)).reshape(1, -1, *[1] * (sums.ndim - 2))
+    half = (1 << lsb) // 2 * (arch.rounding is Rounding.HALF_UP)
+    return _fit(_wrap(sums + half, arch.acc_bits) >> lsb, cut.lo, cut.hi, arch)
 
 
 def _fit(values: Array, lo: int, hi: int, arch: Architecture) -> Array:

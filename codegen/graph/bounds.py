@@ -20,7 +20,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Conv2d, Dense, Int8Array, Int32Array, Op, Reshape, ScaleChannels
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Op, Reshape, ScaleChannels
 from tvm_re2na.codegen.graph.reads import Need, needs, roots
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
@@ -81,7 +81,7 @@ def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[in
     passes = -(-output.shape[0] * output.pixels // columns)
     lines = op.weight.reshape(len(op.weight), -1)
     blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
-    return passes * sum(steps for steps, _ in blocks), sum(size for _, size in blocks)
+    return passes * sum(steps for steps, _ in blocks), len(op.cut.lsbs) + sum(size for _, size in blocks)
 
 
 def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
@@ -231,7 +231,7 @@ class _Fluid:
 def _overflow_bound(op: Op, arch: Architecture) -> int:
     if isinstance(op, ScaleChannels):
         return largest_product(op.cut.lsb, op.start, arch)
-    return largest_possible_sum(op.weight, op.bias, op.cut.lsb, arch) if isinstance(op, Conv2d | Dense) else 0
+    return largest_possible_sum(op.weight, op.bias, op.cut, arch) if isinstance(op, Conv2d | Dense) else 0
 
 
 def largest_product(lsb: int, start: int, arch: Architecture) -> int:
@@ -240,9 +240,9 @@ def largest_product(lsb: int, start: int, arch: Architecture) -> int:
     return max(-low - start - arch.half(lsb), high + start + arch.half(lsb))
 
 
-def largest_possible_sum(weight: Int8Array, bias: Int32Array, lsb: int, arch: Architecture) -> int:
+def largest_possible_sum(weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> int:
     """The largest |sum| that any input can cause, from the weights' L1 norm; weight (O, ...), bias (O,), rounding half included."""
-    low, high = sum_range(weight, bias.astype(np.int64) + arch.half(lsb), (arch.data_min, arch.data_max))
+    low, high = sum_range(weight, bias.astype(np.int64) + cut.halves(arch), (arch.data_min, arch.data_max))
     return int(max(-low.min(), high.max()))
 
 

@@ -138,10 +138,12 @@ def zero_points(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint(*LINEAR, "add", "mul")
 def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
-    """Scales must be constants, one per tensor (or the same one for every channel)."""
-    del arch
+    """Scales must be constants, one per tensor (or the same one for every channel); on a machine with `channel_cuts` the weights of
+    a convolution may have one for each output channel."""
+    by_channel = op.kind == "conv2d" and arch.channel_cuts == 1
     for scales in (scales for rescale in op.rescales for scales in (rescale.source, rescale.target)):
-        if len(set(scales)) != 1:
+        channels = by_channel and scales is op.rescales[0].source and len(scales) == op.output.shape[1]
+        if len(set(scales)) != 1 and not channels:
             return (f"{min(scales):g}..{max(scales):g}" if scales else "computed", "one scale")
     return None
 
@@ -150,7 +152,7 @@ def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
 def power_of_two_scales(op: Operator, arch: Architecture) -> Violation | None:
     """Scales must be powers of two, exactly: the machine shifts, it does not multiply."""
     del arch
-    for scale in (scale for rescale in op.rescales for scale in (*rescale.source[:1], *rescale.target[:1])):
+    for scale in (scale for rescale in op.rescales for scale in (*rescale.source, *rescale.target)):
         if not math.isfinite(scale) or scale <= 0 or math.frexp(scale)[0] != 0.5:
             return (scale, 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else "a power of two")
     return None
@@ -163,7 +165,7 @@ def shift_range(op: Operator, arch: Architecture) -> Violation | None:
     least, most = (
         limits_of(arch, "ELTWISE", "shift_a") if op.kind == "add" else limits_of(arch, _instruction(op), "lsb")
     )
-    shifts = [rescale.shift for rescale in op.rescales if not least <= rescale.shift <= most]
+    shifts = [shift for rescale in op.rescales for shift in rescale.shifts if not least <= shift <= most]
     return (shifts[0], f"{least}..{most}") if shifts else None
 
 
@@ -189,7 +191,9 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     for bounds in (op.before, op.after):
         if bounds is None or bounds[0] > bounds[1]:
             return ("no such bounds" if bounds is None else f"{bounds[0]}..{bounds[1]}", "whole numbers")
-    return None
+    found = sorted({op.bounds(lsb) for lsb in op.rescales[0].shifts}) if op.kind in LINEAR else []
+    text = ", ".join(f"{low}..{high}" for low, high in found)
+    return (text, "the same of all channels") if len(found) > 1 else None
 
 
 @constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip")
@@ -221,8 +225,8 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
     """The bias, with the rounding's half added, must fit the accumulator."""
     if op.bias is None:
         return None
-    rounding = half(op.rescales[0].shift)
-    low, high = int(op.bias.min()) + rounding - op.splits_ties, int(op.bias.max()) + rounding
+    starts = op.bias + np.array([half(shift) for shift in op.rescales[0].shifts])
+    low, high = int(starts.min()) - op.splits_ties, int(starts.max())
     if low >= arch.acc_min and high <= arch.acc_max:
         return None
     return (high if high > arch.acc_max else low, arch.acc_max if high > arch.acc_max else arch.acc_min)
@@ -349,7 +353,7 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
     if op.weight is None:
         return (rows * width + out_rows * out_width) * channels + slack
     block = min(arch.array_rows, outputs)
-    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES) * block
+    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
     return rows * width * channels + out_rows * out_width * block + weights + slack
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,9 +25,12 @@ from tvm_re2na.codegen.graph.ops import (
 )
 
 
-def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
-    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits."""
-    maker = Maker(rng)
+def random_graph(
+    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
+) -> Graph:
+    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
+    convolutions have an LSB for each channel."""
+    maker = Maker(rng, cuts)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -37,8 +42,9 @@ def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None
 class Maker:
     """Appends random operators."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, cuts: bool = False) -> None:
         self.rng = rng
+        self.cuts = cuts
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -66,6 +72,12 @@ class Maker:
         lo, hi = [(-128, 127), (0, 127), (0, 48), (-20, 90)][self._int(0, 3)]
         return Cut(self._int(0, 9), lo, hi)
 
+    def channel_cut(self, outputs: int) -> Cut:
+        """Of a convolution."""
+        if not self.cuts or self._int(0, 2) == 0:
+            return self.cut()
+        return replace(self.cut(), lsbs=tuple(self._int(0, 9) for _ in range(outputs)))
+
     def weight(self, *shape: int) -> npt.NDArray[np.int8]:
         limit = [3, 20, 127][self._int(0, 2)]
         return self.rng.integers(-limit, limit + 1, shape).astype(np.int8)
@@ -87,7 +99,7 @@ class Maker:
         window = self._window(height, width, False)
         weight = self.weight(outputs, channels // groups, *window.kernel)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
-        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut())
+        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.channel_cut(outputs))
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)

@@ -19,6 +19,9 @@ NO_RULES = {"check", "constraint", "reason"}  # other functions of the file
 IMAGE, PIXEL, FLAT = Tensor((1, 4, 8, 8)), Tensor((1, 4, 1, 1)), Tensor((2, 16))
 NO_BIAS = "computed, of another shape, or between two steps"
 TO_CHANNELS = "(N, C, H, W) and (N, C, 1, 1)"
+SAME = "the same of all channels"
+CUTS = Architecture(channel_cuts=1)
+BY_CHANNEL = (Rescale((2.0**-4, 2.0**-3, 2.0**-2, 2.0**-1), (1.0,)),)
 SCALES = (Rescale((2.0**-12,), (2.0**-6,)),)
 
 GOOD = {
@@ -70,6 +73,12 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("conv2d", zero_points=(0, 3)), ARCH, "zero_points", 3, 0),
     (broken("add", zero_points=(0, None, 0)), ARCH, "zero_points", "computed", 0),
     (broken("conv2d", rescales=(Rescale((0.25, 0.5), (1.0,)),)), ARCH, "per_tensor_scales", "0.25..0.5", "one scale"),
+    (broken("conv2d", rescales=(Rescale((0.25, 0.5), (1.0,)),)), CUTS, "per_tensor_scales", "0.25..0.5", "one scale"),
+    (broken("dense", rescales=(Rescale((0.25, 0.5, 1.0), (1.0,)),)), CUTS, "per_tensor_scales", "0.25..1", "one scale"),
+    (broken("conv2d", rescales=(Rescale((0.25, 0.5, 0.3, 1.0), (1.0,)),)), CUTS, "power_of_two_scales", 0.3, 0.25),
+    (broken("conv2d", rescales=(Rescale((0.25, 0.5, 1.0, 2.0), (1.0,)),)), CUTS, "shift_range", -1, "0..16"),
+    (broken("conv2d", rescales=BY_CHANNEL, before=(0, 128)), CUTS, "whole_bounds", "0..8, 0..16, 0..32, 0..64", SAME),
+    (broken("conv2d", rescales=BY_CHANNEL, bias=np.full(4, 2**16 - 4, np.int32)), CUTS, "bias_fits", 2**16 + 4, 2**16 - 1),
     (broken("dense", rescales=(Rescale((), (1.0,)),)), ARCH, "per_tensor_scales", "computed", "one scale"),
     (broken("dense", rescales=(Rescale((0.3,), (1.0,)),)), ARCH, "power_of_two_scales", 0.3, 0.25),
     (broken("conv2d", rescales=(Rescale((2.0,), (1.0,)),)), ARCH, "shift_range", -1, "0..16"),
@@ -119,6 +128,10 @@ def test_a_rule_names_the_value_and_the_limit(case: tuple[Operator, Architecture
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_cases_are_made_of_breaks_none(kind: str) -> None:
     assert rules.check(GOOD[kind], ARCH) is None
+
+
+def test_a_scale_for_each_channel_needs_a_cut_for_each() -> None:
+    assert rules.check(broken("conv2d", rescales=BY_CHANNEL, before=(0, 2**31 - 1)), CUTS) is None
 
 
 FOREIGN = {

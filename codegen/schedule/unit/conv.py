@@ -75,8 +75,16 @@ class ConvUnit(Unit):
         for first, last, groups in channel_blocks(outputs, conv.groups, rows):
             weight = conv.weight[first:last]
             lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
-            bias = biases(conv.bias[first:last], conv.cut, arch)
-            found.append(pack(first // per_group * depth, groups * depth, groups, first, bias, lines))
+            cut = conv.cut.of_channels(first, last)
+            block = pack(
+                first // per_group * depth,
+                groups * depth,
+                groups,
+                first,
+                biases(conv.bias[first:last], cut, arch),
+                lines,
+            )
+            found.append(replace(block, lsbs=bytes(cut.lsbs)))
         return found
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
@@ -103,6 +111,7 @@ class ConvUnit(Unit):
             "pool_h": self.pool[0],
             "pool_w": self.pool[1],
             "lsb": self.conv.cut.lsb,
+            "cuts": int(bool(block.lsbs)),
             "lo": self.conv.cut.lo,
             "hi": self.conv.cut.hi,
             **geometry.fields(self.conv.window, block.in_c),
