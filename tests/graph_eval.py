@@ -7,7 +7,20 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    ScaleChannels,
+    Upsample2d,
+    Window,
+)
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)
@@ -37,6 +50,9 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
     if isinstance(op, Add):
         shifted = [(x + arch.half(s)) >> s for x, s in zip(args, op.shifts, strict=True)]
         return _fit(shifted[0] + shifted[1], op.lo, op.hi, arch)
+    if isinstance(op, ScaleChannels):
+        factors = args[1].reshape(*args[0].shape[:2], *[1] * (args[0].ndim - 2))
+        return _cut(args[0] * factors + op.start, op.cut, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
     if isinstance(op, Pad):

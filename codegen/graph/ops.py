@@ -5,6 +5,7 @@ What the numbers mean (their power-of-two exponents) has already been turned int
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -252,6 +253,34 @@ class Add(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class ScaleChannels(Op):
+    """Product of inputs[0], (N, C, H, W) or (N, C), and inputs[1], which has one factor for each image and channel; each starts
+    from `start`."""
+
+    cut: Cut
+    start: int = 0
+    kind: ClassVar[str] = "mul"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        data, factors = map(four_axes, shapes)
+        if factors != (*data[:2], 1, 1):
+            raise GraphError(f"{self.name}: factors of shape {shapes[1]} are not one for each channel of {shapes[0]}")
+        return shapes[0]
+
+    def macs(self, shapes: list[Shape]) -> int:
+        return math.prod(shapes[0])
+
+    def check(self, arch: Architecture) -> None:
+        _check_cut(self, self.cut, arch)
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs if size == len(outputs) else np.ones(size, np.bool_)
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, cut=self.cut.clamped(lo, hi))
+
+
+@dataclass(frozen=True, eq=False)
 class Clip(Op):
     """Clamp every element to lo..hi: a ReLU or clip that stands alone."""
 
@@ -315,16 +344,20 @@ def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: A
         )
     if cut.lsbs and (len(cut.lsbs) != len(bias) or not arch.channel_cuts or not isinstance(op, Conv2d)):
         raise GraphError(f"{op.name}: {len(cut.lsbs)} lsbs of {len(bias)} channels, channel_cuts = {arch.channel_cuts}")
-    least, most = limits_of(arch, "CONV", "lsb")
-    for lsb in cut.all_lsbs:
-        if not least <= lsb <= most:
-            raise GraphError(f"{op.name}: lsb {lsb} is outside {least}..{most}")
+    _check_cut(op, cut, arch)
     starts = bias + cut.halves(arch)
     low, high = int(starts.min()), int(starts.max())
     if low < arch.acc_min or high > arch.acc_max:
         raise GraphError(
             f"{op.name}: bias {low}..{high} does not fit {arch.acc_bits} bits {arch.acc_min}..{arch.acc_max}"
         )
+
+
+def _check_cut(op: Op, cut: Cut, arch: Architecture) -> None:
+    least, most = limits_of(arch, "CONV", "lsb")
+    for lsb in cut.all_lsbs:
+        if not least <= lsb <= most:
+            raise GraphError(f"{op.name}: lsb {lsb} is outside {least}..{most}")
 
 
 def clamp(value: int, lo: int, hi: int) -> int:

@@ -22,6 +22,7 @@ from tvm_re2na.codegen.graph.ops import (
     MaxPool2d,
     Pad,
     Reshape,
+    ScaleChannels,
     Upsample2d,
     Window,
 )
@@ -97,6 +98,14 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
+def _mul(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    inputs, scale = source.inputs * (2 // len(source.inputs)), op.scale_operand
+    cut = op.cut()
+    # a machine that truncates finds the rounding half in the number that products start from
+    start = half(cut.lsb) - arch.half(cut.lsb)
+    return builder.append(ScaleChannels(source.name, (inputs[1 - scale], inputs[scale]), source.output, cut, start))
+
+
 def _reshape(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Reshape(*source, op.output.sizes))
@@ -118,6 +127,7 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
+    mul=_mul,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose, exponent, half
-from tvm_re2na.codegen.graph.ops import Cut, Window
+from tvm_re2na.codegen.graph.ops import Cut, Window, four_axes
 
 Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
@@ -17,7 +17,7 @@ INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip")
+KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
@@ -44,7 +44,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Rescale:
-    """A change of scale: of a sum to the result, or of one operand of an addition to the result.
+    """A change of scale: of a sum or product to the result, or of one operand of an addition to the result.
 
     Several scales belong to one channel each; an empty tuple is a scale that is not constant. `ties_away` rounds exact
     halves away from zero; otherwise they go up.
@@ -94,13 +94,19 @@ class Operator:
         below = all(bounds is not None and bounds[0] < 0 for bounds in (self.before, self.after))
         return ties_away and below and max(self.rescales[0].shifts) > 0
 
+    @property
+    def scale_operand(self) -> int:
+        """Which operand of a product has one pixel; the second, if both have or neither."""
+        first, second = (four_axes(tensor.sizes)[2:] == (1, 1) for tensor in self.inputs)
+        return 0 if first and not second else 1
+
     def cut(self) -> Cut:
-        """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""
+        """The cut of a linear operator or product. Shifting keeps the order, so bounds of the sum become bounds of the result."""
         shifts = self.rescales[0].shifts
         low, high = self.bounds(shifts[0])
         return Cut(shifts[0], low, high, shifts[1:] and shifts)
 
     def bounds(self, lsb: int) -> tuple[int, int]:
-        """What all clamps leave of the results of a linear operator that cuts off `lsb` bits."""
+        """What all clamps leave of the results of a linear operator or product that cuts off `lsb` bits."""
         low, high = ((bound + half(lsb)) >> lsb for bound in self.before or EVERY_SUM)
         return compose((low, high), compose((-128, 127), self.after or (-128, 127)))

@@ -8,7 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    ScaleChannels,
+    Upsample2d,
+    Window,
+    four_axes,
+)
 
 
 def random_graph(
@@ -38,9 +52,9 @@ class Maker:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
         kinds = (
-            ["conv", "conv", "pool", "upsample", "add", "clip", "reshape", "pad", "flatten"]
+            ["conv", "conv", "pool", "upsample", "add", "scale", "clip", "reshape", "pad", "flatten"]
             if len(shape) == 4
-            else ["dense", "add", "clip", "unflatten"]
+            else ["dense", "add", "scale", "clip", "unflatten"]
         )
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
@@ -103,6 +117,19 @@ class Maker:
         others = [name for name in tensors if self.builder.shape(name) == shape]
         names["inputs"] = (names["inputs"][0], others[self._int(0, len(others) - 1)])
         return Add(**names, shifts=(self._int(0, 3), self._int(0, 3)), lo=[-128, 0][self._int(0, 1)])
+
+    def _scale(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """By factors that are there, or by one pixel of every image."""
+        fits = [name for name in tensors if four_axes(self.builder.shape(name)) == (*shape[:2], 1, 1)]
+        factors = fits[self._int(0, len(fits) - 1)] if fits else self._pixel(names["inputs"][0])
+        return ScaleChannels(
+            **{**names, "inputs": (names["inputs"][0], factors)}, cut=self.cut(), start=self._int(0, 9)
+        )
+
+    def _pixel(self, source: str) -> str:
+        """The maximum of each channel."""
+        window = Window(self.builder.shape(source)[2:])
+        return self.builder.append(MaxPool2d(f"pixel_{self.count}", (source,), f"t{self.count}.pixel", window))
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))

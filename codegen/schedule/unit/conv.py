@@ -91,7 +91,7 @@ class ConvUnit(Unit):
         return conv_cycles(weights.sizes, weights.rows, tiles, durations, self.pool, self.add is not None)
 
     def settings(self, weights: Weights) -> list[Setting]:
-        return [_setting(grouped, weights.rows) for grouped in weights.runs]
+        return [conv_setting(grouped, weights.rows) for grouped in weights.runs]
 
     def draft(self, work: Work, writer: Writer) -> None:
         geometry = self.geometry(self.conv.window, work, self.pool[0])
@@ -99,7 +99,7 @@ class ConvUnit(Unit):
             record = work.record(block)
             placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
             operand = work.sources[1].at(block.out_c0) if self.add is not None else None
-            writer.configure(_setting(block.groups > 1, work.array_rows), self.source)
+            writer.configure(conv_setting(block.groups > 1, work.array_rows), self.source)
             writer.append(self._draft(block, work.array_rows, record, placed, operand))
 
     def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
@@ -125,7 +125,7 @@ class ConvUnit(Unit):
         return Draft("CONV", self.source, values, places, reads, geometry.writes(block.out_c))
 
 
-def _setting(grouped: bool, rows: int) -> Setting:
+def conv_setting(grouped: bool, rows: int) -> Setting:
     return Mode.GROUPED if grouped else Mode.CONV, rows
 
 
