@@ -32,6 +32,7 @@ from tvm_re2na.codegen.graph.ops import (
     Int8Array,
     MaxPool2d,
     Op,
+    ScaleChannels,
     Shape,
     Shape4,
     Window,
@@ -262,6 +263,8 @@ class _Lowering:
         shape, out_shape = (four_axes(self.graph.shapes[name]) for name in (op.inputs[0], op.output))
         if isinstance(op, Add):
             held = [self._whole_own(index, name) for name in op.inputs]
+        elif isinstance(op, ScaleChannels):
+            held = [self._run(index, name) for name in op.inputs]
         else:
             held = [self._in_any_order(index, op.inputs[0], target)]
         inputs = tuple(part.stored for part in held)
@@ -308,7 +311,7 @@ class _Lowering:
             held = self._in_any_order(index, tensor, target)
             if target.member in self.ranks:
                 order = np.argsort(self.ranks[target.member])
-                joined = replace(joined, weight=joined.weight[order], bias=joined.bias[order])
+                joined = joined.in_order(order)
         else:
             held = self._run(index, tensor)
         self._linear(

@@ -21,6 +21,7 @@ from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, S
 from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 
 Expr: TypeAlias = Any  # of either TVM, which carry no types
+OF_TWO = ("add", "mul")  # tensors
 RANKS = {"conv2d": 4, "dense": 2}
 
 
@@ -152,7 +153,7 @@ def data_of(kind: str, main: Expr, reader: ExpressionReader) -> list[Expr]:
     """The operands of an operator that are data, each a `dequantize`."""
     if kind == "concat":
         return reader.fields(main.args[0])
-    return list(main.args[:2] if kind == "add" else main.args[:1])
+    return list(main.args[:2] if kind in OF_TWO else main.args[:1])
 
 
 def has_integer_form(op: Operator) -> bool:
@@ -333,6 +334,20 @@ def _concat(parts: QdqParts, reader: ExpressionReader) -> Operator:
     return description.concat(parts.main.attrs, map(reader.tensor, data), operands, _result(parts, reader))
 
 
+def _mul(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    operands = [reader.quantity(argument) for argument in parts.main.args]
+    scales = [operand.scale for operand in operands]
+    product = None if scales[0] is None or scales[1] is None else scales[0] * scales[1]
+    return Operator(
+        "mul",
+        tuple(reader.tensor(operand.data) for operand in operands),
+        _result(parts, reader),
+        (Rescale(description.scales_of(product), parts.output.scales),),
+        (*(operand.zero for operand in operands), parts.output.zero),
+        after=_after(parts, reader),
+    )
+
+
 def _pad(parts: QdqParts, reader: ExpressionReader) -> Operator:
     data, result = reader.quantity(parts.main.args[0]), _result(parts, reader)
     steps = _steps(reader.padding(parts.main).value, data.scales[0], data.zero or 0)
@@ -346,7 +361,7 @@ def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, concat=_concat, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, concat=_concat, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

@@ -28,7 +28,8 @@ from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, opera
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
     **{name: kind for kind, moving in MOVING.items() for name in moving.relay},
-    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "nn.pad": "pad", "concatenate": "concat"},
+    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "multiply": "mul"},
+    **{"nn.pad": "pad", "concatenate": "concat"},
 }
 _SUMS = ("nn.conv2d", "nn.dense")
 _READER = RelayReader()
@@ -199,8 +200,16 @@ def _clamped(op: Operator, result: Expr) -> Expr:
 
 
 def _add(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    return _of_two(relay.qnn.op.add, op, parts, data)
+
+
+def _mul(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    return _of_two(relay.qnn.op.mul, op, parts, data)
+
+
+def _of_two(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     scales = [argument for operand in parts.main.args for argument in operand.args[1:]]
-    return _clamped(op, relay.qnn.op.add(*data, *scales, *parts.result.args[1:]))
+    return _clamped(op, make(*data, *scales, *parts.result.args[1:]))
 
 
 def _moving(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
@@ -230,5 +239,12 @@ def _constant(values: npt.NDArray[Any] | None) -> Expr:
 
 
 _INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, concat=_concat, pad=_pad, clip=_clip, **dict.fromkeys(MOVING, _moving)
+    conv2d=_conv2d,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    **dict.fromkeys(MOVING, _moving),
 )
