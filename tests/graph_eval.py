@@ -7,7 +7,20 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    Lookup,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Upsample2d,
+    Window,
+)
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)
@@ -39,6 +52,8 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return _fit(shifted[0] + shifted[1], op.lo, op.hi, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
+    if isinstance(op, Lookup):
+        return op.table[args[0]].astype(np.int64)  # an entry below 0 is counted from the end
     if isinstance(op, Pad):
         top, left, bottom, right = op.padding
         return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))

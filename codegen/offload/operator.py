@@ -16,7 +16,7 @@ IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip")
+KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip", "lookup")
 T = TypeVar("T")
 
 
@@ -63,7 +63,8 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `factors`: how often a resizing repeats each row and each column; None is another resizing.
+    `factors`: how often a resizing repeats each row and each column; None is another resizing. `table`: of a lookup, as of
+    `graph.ops.Lookup`.
     """
 
     kind: str
@@ -80,12 +81,18 @@ class Operator:
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
     factors: tuple[int, int] | None = None
+    table: npt.NDArray[np.int8] | None = None
 
     @property
     def splits_ties(self) -> bool:
         """Whether ties are rounded away from zero where that shows: below zero, with bits cut off."""
         ties_away = bool(self.rescales) and self.rescales[0].ties_away
         return ties_away and self.rescales[0].shift > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
+
+    @property
+    def entries(self) -> npt.NDArray[np.int8] | None:
+        """Those of the table, that of -128 first."""
+        return None if self.table is None else np.roll(self.table, len(self.table) // 2)
 
     def cut(self) -> Cut:
         """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""

@@ -5,13 +5,29 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    Lookup,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Upsample2d,
+    Window,
+)
 
 
-def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
-    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits."""
-    maker = Maker(rng)
+def random_graph(
+    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, arch: Architecture | None = None
+) -> Graph:
+    """A chain with branches: every kind of operator that `arch` has, shapes that fit, sums that mostly stay inside 17 bits."""
+    maker = Maker(rng, ["lookup", "lookup"] if arch is not None and arch.activation_table else [])
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -21,10 +37,11 @@ def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None
 
 
 class Maker:
-    """Appends random operators."""
+    """Appends random operators, among them the kinds `more`."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, more: list[str]) -> None:
         self.rng = rng
+        self.more = more
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -36,6 +53,7 @@ class Maker:
             if len(shape) == 4
             else ["dense", "add", "clip", "unflatten"]
         )
+        kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
     def append(self, kind: str, source: str, tensors: list[str]) -> str:
@@ -94,6 +112,9 @@ class Maker:
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))
+
+    def _lookup(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Lookup(**names, table=self.rng.integers(-128, 128, 256).astype(np.int8))
 
     def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))
