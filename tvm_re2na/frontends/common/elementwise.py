@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]  # of a comparison, truth values
+Doubles: TypeAlias = npt.NDArray[np.float64]
 Function: TypeAlias = Callable[..., Floats]
 
 # what leaves the elements of its first operand as they are, in their order
@@ -21,7 +22,7 @@ MOVES = frozenset(
 )
 
 
-def _precise(function: Callable[..., npt.NDArray[np.float64]]) -> Function:
+def _precise(function: Callable[..., Doubles]) -> Function:
     """Computed in 64 bits: the nearest of 32 bits whatever the processor, where a library's own may be the one beside it."""
 
     def rounded(*operands: Floats) -> Floats:
@@ -30,21 +31,22 @@ def _precise(function: Callable[..., npt.NDArray[np.float64]]) -> Function:
     return rounded
 
 
-def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    share: npt.NDArray[np.float64] = 1 / (1 + np.exp(-x))
+def _sigmoid(x: Doubles) -> Doubles:
+    share: Doubles = 1 / (1 + np.exp(-x))
     return share
 
 
-def _erf(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _erf(x: Doubles) -> Doubles:
     return np.array([math.erf(value) for value in x.flat], np.float64).reshape(x.shape)
 
 
-def _gelu(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _gelu(x: Doubles) -> Doubles:
     return x * (1 + _erf(x / math.sqrt(2))) / 2
 
 
-def _gelu_tanh(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+def _gelu_tanh(x: Doubles) -> Doubles:
+    bent: Doubles = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    return x * (1 + bent) / 2
 
 
 FUNCTIONS: dict[str, Function] = {
