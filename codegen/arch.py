@@ -124,9 +124,17 @@ class Architecture:
         0,
         2**13 - 1,
     )
+    channel_cuts: int = assumption(
+        0,
+        "0 or 1",
+        "none published: 1 gives each row of the array, which computes one output channel of a convolution, an LSB of its own, to"
+        " ask what scales by channel would buy; a register a row, which counts no area",
+        0,
+        1,
+    )
     activation_table: int = assumption(
         0,
-        "switch",
+        "0 or 1",
         "the group holds a patent on an activation function unit, of which nothing else is known: 0 is a machine without; 1 has a"
         " table of 256 entries beside each row of the array, which replaces a byte by its entry each cycle",
         0,

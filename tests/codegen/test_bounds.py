@@ -33,6 +33,7 @@ def random_machine(rng: np.random.Generator) -> Architecture:
         mac_interval=int(rng.choice([1, 5])),
         dram_bytes_per_cycle=int(rng.choice([2, 8, 24])),
         activation_table=int(rng.integers(2)),
+        channel_cuts=1,
     )
 
 
@@ -41,7 +42,9 @@ def test_no_schedule_of_ours_beats_its_bounds(first: int) -> None:
     for seed in range(first, first + 50):
         rng = np.random.default_rng(seed)
         machine = random_machine(np.random.default_rng(seed))
-        graph = random_graph(rng, layers=int(rng.integers(2, 10)), size=30, arch=machine)
+        graph = random_graph(
+            rng, layers=int(rng.integers(2, 10)), size=30, cuts=True, lookups=machine.activation_table == 1
+        )
         try:
             program = compile_graph(graph, machine)
         except CompileError:

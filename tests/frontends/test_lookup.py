@@ -57,7 +57,7 @@ FUNCTIONS = {
     "Floor": "r = Floor(x)",
     "Ceil": "r = Ceil(x)",
     "Round": "r = Round(x)",
-    "square": "r = Mul(x, x)",
+    "cube": "a = Mul(x, x) r = Mul(a, x)",
     "difference": "r = Sub(one, x)",
     "choice": "a = Greater(x, nothing) b = Mul(x, half) r = Where(a, x, b)",
 }

@@ -28,7 +28,8 @@ static bool is_same(const re2na_view *a, const re2na_view *b) {
 /* Whether a result would lie where something is yet to be read, or another result. */
 static bool overlaps(const re2na_lookup *body) {
   const re2na_region input = region_of(body, &body->input), output = region_of(body, &body->output);
-  const re2na_span to = re2na_span_of(&output), table = {(uint64_t)body->table_addr, (uint64_t)body->table_addr + ENTRIES};
+  const re2na_span to = re2na_span_of(&output),
+                   table = {(uint64_t)body->table_addr, (uint64_t)body->table_addr + ENTRIES};
   const bool in_place = is_same(&body->input, &body->output);
   return (!in_place && re2na_overlap(to, re2na_span_of(&input))) || re2na_overlap(to, table) ||
          !re2na_is_nested(&output);

@@ -45,11 +45,11 @@ def byte_function(quantize: Expr, reader: ExpressionReader) -> ByteFunction | No
 
 
 def _is_another_form(quantize: Expr, reader: ExpressionReader) -> bool:
-    """A clip, which keeps the scale, or an addition, which rounds each operand."""
+    """A clip, which keeps the scale, or a sum or product in integers, also one of a tensor with itself."""
     clamps, main = clamps_before(quantize, reader)
     if reader.op(main) == "dequantize":
         return bool(clamps) and same_scale(main, quantize, reader)
-    operands = main.args if reader.op(main) == "add" else []
+    operands = main.args if reader.op(main) in ("add", "multiply") else []
     return bool(operands) and all(reader.op(reader.value(operand)) == "dequantize" for operand in operands)
 
 
