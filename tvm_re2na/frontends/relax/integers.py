@@ -17,6 +17,7 @@ from tvm_re2na.codegen.offload.fixed_point import fixed_points
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale, by_kind
 from tvm_re2na.frontends.common.qdq import has_integer_form
 from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.frontends.relax.lookups import look_up
 from tvm_re2na.kernels.scaling import scaling_of
 
 Expr = Any
@@ -133,6 +134,12 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(parameters[0], op.after)
 
 
+def _lookup(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.entries is None:
+        raise ValueError("a lookup without a table")
+    return look_up(parameters[0], op.entries)
+
+
 _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     conv2d=_conv2d,
     dense=_dense,
@@ -146,6 +153,7 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

@@ -186,8 +186,21 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
     return Operator("clip", (_tensor(expr.args[0], bindings),), _tensor(expr, bindings), after=bounds)
 
 
+def _lookup(expr: relay.Expr, bindings: Bindings) -> Operator:
+    data = expr.args[1].args[0].args[0]
+    return description.lookup(_tensor(data, bindings), _tensor(expr, bindings), array_of(expr.args[0]))
+
+
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, concat=_concat, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **describers(_moving),
 )
 
 
