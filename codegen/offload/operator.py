@@ -15,9 +15,9 @@ Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
-LINEAR = ("conv2d", "dense")
-WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
+LINEAR = ("conv2d", "conv2d_transpose", "dense")
+WINDOWED = ("conv2d", "conv2d_transpose", "max_pool2d")
+KINDS = ("conv2d", "conv2d_transpose", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
@@ -69,7 +69,8 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `factors`: how often a resizing repeats each row and each column; None is another resizing.
+    `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `factors`: how often a resizing repeats each
+    row and each column; None is another resizing.
     """
 
     kind: str
