@@ -9,15 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose, exponent, half
-from tvm_re2na.codegen.graph.ops import Cut, Window, four_axes
+from tvm_re2na.codegen.graph.ops import ChannelNumbers, Cut, Window, four_axes
 
 Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
 LINEAR = ("conv2d", "conv2d_transpose", "dense")
+SELECTING = ("take", "strided_slice")
 WINDOWED = ("conv2d", "conv2d_transpose", "max_pool2d")
-KINDS = ("conv2d", "conv2d_transpose", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
+KINDS = (
+    "conv2d",
+    "conv2d_transpose",
+    "dense",
+    "max_pool2d",
+    "resize2d",
+    "add",
+    "mul",
+    "concat",
+    "take",
+    "strided_slice",
+    "reshape",
+    "pad",
+    "clip",
+)
 T = TypeVar("T")
 
 
@@ -70,7 +85,9 @@ class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
     `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `factors`: how often a resizing repeats each
-    row and each column; None is another resizing.
+    row and each column; None is another resizing. `axis`: of a concatenation or of what takes a part; `operands`: which of the
+    arguments, that are there once each, a concatenation puts there, in order; `channels`: those that are taken, None is no
+    constant choice of channels.
     """
 
     kind: str
@@ -87,6 +104,9 @@ class Operator:
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
     factors: tuple[int, int] | None = None
+    axis: int = 1
+    operands: tuple[int, ...] = ()
+    channels: ChannelNumbers | None = None
 
     @property
     def splits_ties(self) -> bool:
