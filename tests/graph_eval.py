@@ -14,6 +14,7 @@ from tvm_re2na.codegen.graph.ops import (
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
@@ -60,6 +61,8 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return _cut(args[0] * factors + op.start, op.cut, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
+    if isinstance(op, Lookup):
+        return op.table[args[0]].astype(np.int64)  # an entry below 0 is counted from the end
     if isinstance(op, Pad):
         top, left, bottom, right = op.padding
         return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))

@@ -3,7 +3,8 @@
 compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
             zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
             nothing: they may hide in the array's output path.
-traffic     every weight and bias once, at its packed size, the network's inputs and outputs once; nothing between layers.
+traffic     every weight, bias and activation table once, at its packed size, the network's inputs and outputs once; nothing
+            between layers.
 network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
             is ahead of the array by no more than the SRAM less the activations that are live at that point.
 """
@@ -22,7 +23,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Op, Reshape, ScaleChannels
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape, ScaleChannels
 from tvm_re2na.codegen.graph.reads import Need, given, made_of, moves_nothing, needs, roots
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
@@ -68,7 +69,8 @@ def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
 
 
 def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
-    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights and biases; nothing where nobody reads."""
+    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody
+    reads."""
     if isinstance(op, Conv2d) and output.pixels:
         shapes = [_conv_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
@@ -79,7 +81,7 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
         return _dense_mapping(op, output.shape[0], arch)
     if isinstance(op, ScaleChannels) and output.pixels:
         return _scale_mapping(output, arch)
-    return 0, 0
+    return 0, op.table.size if isinstance(op, Lookup) and output.pixels else 0
 
 
 def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture
 from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.isa.limits import limits_of
 
@@ -301,6 +301,31 @@ class Clip(Op):
 
     def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
         return outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(Op):
+    """Each element replaced by its entry of `table` (256,) int8; entry i is that of the byte i, so that the last is that of -1."""
+
+    table: Int8Array
+    kind: ClassVar[str] = "lookup"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        return shapes[0]
+
+    def check(self, arch: Architecture) -> None:
+        if not arch.activation_table:
+            raise GraphError(f"{self.name}: the machine has no activation table (activation_table = 0)")
+        if self.table.dtype != np.int8 or self.table.shape != (TABLE_BYTES,):
+            raise GraphError(
+                f"{self.name}: a table {self.table.dtype}{self.table.shape}, it must be int8({TABLE_BYTES},)"
+            )
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, table=self.table.clip(lo, hi))
 
 
 @dataclass(frozen=True, eq=False)

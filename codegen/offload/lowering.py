@@ -20,6 +20,7 @@ from tvm_re2na.codegen.graph.ops import (
     Cut,
     Dense,
     GraphError,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
@@ -152,6 +153,13 @@ def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Arch
     return builder.append(Clip(*source, *_after(op)))
 
 
+def _lookup(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.table is None:
+        raise GraphError(f"{source.name}: a lookup without a table")
+    return builder.append(Lookup(*source, op.table))
+
+
 _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
     conv2d=_linear,
     conv2d_transpose=_linear,
@@ -166,6 +174,7 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

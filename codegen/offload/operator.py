@@ -32,6 +32,7 @@ KINDS = (
     "reshape",
     "pad",
     "clip",
+    "lookup",
 )
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class Operator:
     `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `factors`: how often a resizing repeats each
     row and each column; None is another resizing. `axis`: of a concatenation or of what takes a part; `operands`: which of the
     arguments, that are there once each, a concatenation puts there, in order; `channels`: those that are taken, None is no
-    constant choice of channels.
+    constant choice of channels. `table`: of a lookup, as of `graph.ops.Lookup`.
     """
 
     kind: str
@@ -107,6 +108,7 @@ class Operator:
     axis: int = 1
     operands: tuple[int, ...] = ()
     channels: ChannelNumbers | None = None
+    table: npt.NDArray[np.int8] | None = None
 
     @property
     def splits_ties(self) -> bool:
@@ -120,6 +122,11 @@ class Operator:
         """Which operand of a product has one pixel; the second, if both have or neither."""
         first, second = (four_axes(tensor.sizes)[2:] == (1, 1) for tensor in self.inputs)
         return 0 if first and not second else 1
+
+    @property
+    def entries(self) -> npt.NDArray[np.int8] | None:
+        """Those of the table, that of -128 first."""
+        return None if self.table is None else np.roll(self.table, len(self.table) // 2)
 
     def cut(self) -> Cut:
         """The cut of a linear operator or product. Shifting keeps the order, so bounds of the sum become bounds of the result."""

@@ -15,6 +15,7 @@ from tvm_re2na.codegen.graph.ops import (
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
@@ -29,11 +30,16 @@ from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 
 def random_graph(
-    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
+    rng: np.random.Generator,
+    layers: int,
+    batch: int | None = None,
+    size: int = 14,
+    cuts: bool = False,
+    lookups: bool = False,
 ) -> Graph:
     """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
-    convolutions have an LSB for each channel."""
-    maker = Maker(rng, cuts)
+    convolutions have an LSB for each channel; `lookups`: some functions are tables."""
+    maker = Maker(rng, cuts, lookups)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -48,11 +54,12 @@ def beside(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 class Maker:
-    """Appends random operators."""
+    """Appends random operators, among them the kinds `more`."""
 
-    def __init__(self, rng: np.random.Generator, cuts: bool = False) -> None:
+    def __init__(self, rng: np.random.Generator, cuts: bool = False, lookups: bool = False) -> None:
         self.rng = rng
         self.cuts = cuts
+        self.more = ["lookup", "lookup"] if lookups else []
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -79,6 +86,7 @@ class Maker:
             if len(shape) == 4
             else ["dense", "add", "scale", "clip", "unflatten", "concat", "select"]
         )
+        kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
     def append(self, kind: str, source: str, tensors: list[str]) -> str:
@@ -193,6 +201,9 @@ class Maker:
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))
+
+    def _lookup(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Lookup(**names, table=self.rng.integers(-128, 128, 256).astype(np.int8))
 
     def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))

@@ -171,6 +171,11 @@ def pad(data: Tensor, result: Tensor, widths: Widths | None, value: float | None
     return Operator("pad", (data,), result, window=window, pad_value=value)
 
 
+def lookup(data: Tensor, result: Tensor, entries: npt.NDArray[np.int8] | None) -> Operator:
+    """`entries` (256,): that of -128 first. A table has that of 0 first."""
+    return Operator("lookup", (data,), result, table=None if entries is None else np.roll(entries, 128))
+
+
 def constant_widths(attrs: Any, widths: Iterable[tuple[Any, Any]]) -> Widths | None:
     """The widths of an `nn.pad` of rows and columns by a constant; None for any other."""
     pairs = [(int(low), int(high)) for low, high in widths]

@@ -119,7 +119,8 @@ class ExpressionReader(ABC):
 
 @dataclass(frozen=True)
 class QdqParts:
-    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator.
+    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator. Of a lookup, which is in
+    integers already, the result and the data.
 
     `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
     """
@@ -139,6 +140,8 @@ def describe(kind: str, result: Expr, reader: ExpressionReader) -> Operator:
 
 def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
+    if kind == "lookup":
+        return _is_lookup(reader.value(result), reader)
     parts = take_apart(kind, result, reader)
     if not all(same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
         return False
@@ -179,6 +182,9 @@ def has_integer_form(op: Operator) -> bool:
 def take_apart(kind: str, result: Expr, reader: ExpressionReader) -> QdqParts:
     after: tuple[Expr, ...] = ()
     inner = reader.value(result)
+    if kind == "lookup":
+        data = reader.value(reader.value(inner.args[1]).args[0]).args[0]
+        return QdqParts(result, Quantity(data, None, None), (), (), None, data)
     for clip in _clips(kind, result, reader):
         clamps, inner = clamps_before(clip, reader)
         after = (*clamps, *after)
@@ -236,6 +242,13 @@ def same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
     first, second = reader.quantity(one), reader.quantity(other)
     known = len(first.scales) == 1 and first.zero is not None
     return known and (first.scales, first.zero) == (second.scales, second.zero)
+
+
+def _is_lookup(take: Expr, reader: ExpressionReader) -> bool:
+    """Whether it is what `tables` makes of a function: the entries, at each byte plus 128."""
+    entries, place = reader.array(reader.value(take.args[0])), reader.value(take.args[1])
+    table = entries is not None and entries.dtype == np.int8 and entries.shape == (256,)
+    return table and reader.number(place.args[1]) == 128 and reader.dtype(reader.value(place.args[0]).args[0]) == "int8"
 
 
 def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -370,6 +383,11 @@ def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
     return Operator("clip", (reader.tensor(parts.main),), _result(parts, reader), after=_after(parts, reader))
 
 
+def _lookup(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    entries = reader.array(reader.value(reader.value(parts.result).args[0]))
+    return description.lookup(reader.tensor(parts.main), _result(parts, reader), entries)
+
+
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
     conv2d=_conv2d,
     conv2d_transpose=_conv2d_transpose,
@@ -379,6 +397,7 @@ _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_ki
     concat=_concat,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
     **describers(_moving),
 )
 

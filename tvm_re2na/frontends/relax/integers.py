@@ -19,6 +19,7 @@ from tvm_re2na.codegen.offload.lowering import beyond_inputs
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, by_kind
 from tvm_re2na.frontends.common.qdq import has_integer_form
 from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.frontends.relax.lookups import look_up
 from tvm_re2na.kernels.scaling import scaling_of
 from tvm_re2na.kernels.selection import COMPUTED
 
@@ -154,6 +155,12 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(parameters[0], op.after)
 
 
+def _lookup(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.entries is None:
+        raise ValueError("a lookup without a table")
+    return look_up(parameters[0], op.entries)
+
+
 _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     conv2d=_conv2d,
     conv2d_transpose=_conv2d_transpose,
@@ -168,6 +175,7 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

@@ -47,9 +47,9 @@ def forms(concats: Iterable[int]) -> list[Form]:
     plain = [*convolutions, _dense(), *_of_two(), *_moving(clamped=True)]
     clamped = [form.clamped() for form in plain]
     twice = [form.clamped() for form in clamped]
-    clip = _clip(wildcard())
-    joined = map(_concat, concats)
-    return [*twice, *clamped, *plain, *_moving(clamped=False), *joined, _pad(), Form("clip", clip, clip)]
+    clip, lookup = _clip(wildcard()), _lookup()
+    single = [Form("clip", clip, clip), Form("lookup", lookup, lookup)]
+    return [*twice, *clamped, *plain, *_moving(clamped=False), *map(_concat, concats), _pad(), *single]
 
 
 def operands_of_concats(function: relax.Function) -> list[int]:
@@ -152,6 +152,12 @@ def _clip(x: Pattern) -> Pattern:
     """One or two clamps of quantised values."""
     values = _dequantized(x)
     return _quantized(_clamp(values) | _clamp(_clamp(values)))
+
+
+def _lookup() -> Pattern:
+    """As `lookups` makes them."""
+    places = is_op("relax.add")(is_op("relax.astype")(wildcard()), is_const())
+    return is_op("relax.take")(is_const(), places)
 
 
 # As tuples, whose names the registry remembers in order to let go of the checks before Python ends; it tries the last first.

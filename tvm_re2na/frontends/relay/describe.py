@@ -194,6 +194,11 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
     return Operator("clip", (_tensor(expr.args[0], bindings),), _tensor(expr, bindings), after=bounds)
 
 
+def _lookup(expr: relay.Expr, bindings: Bindings) -> Operator:
+    data = expr.args[1].args[0].args[0]
+    return description.lookup(_tensor(data, bindings), _tensor(expr, bindings), array_of(expr.args[0]))
+
+
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
     conv2d=_conv2d,
     conv2d_transpose=_conv2d_transpose,
@@ -203,6 +208,7 @@ _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
     concat=_concat,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
     **describers(_moving),
 )
 
