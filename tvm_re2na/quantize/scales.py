@@ -115,6 +115,13 @@ def nearest(values: npt.NDArray[np.floating], exponent: int, limits: IntegerRang
     return np.clip(np.rint(np.ldexp(values.astype(np.float64), -exponent)), *limits).astype(np.int64)
 
 
+def _bound(net: Net, layer: Layer, plan: QuantizationPlan) -> float:
+    """What no input of the layer exceeds, with weights that are not rounded."""
+    weight, bias = (np.abs(net.constants[name].astype(np.float64)) for name in layer.node.inputs[1:3])
+    largest = math.ldexp(-plan.data[0], plan.exponent(layer.source))
+    return float((weight.reshape(len(weight), -1).sum(1) * largest + bias).max())
+
+
 def _fit_layer(
     net: Net, layer: Layer, seen: Extremes, plan: QuantizationPlan, arch: Architecture, options: QuantizeOptions
 ) -> bool:
@@ -124,7 +131,7 @@ def _fit_layer(
     before = plan.weight[layer.name], plan.group[source], plan.group[result]
     magnitude = float(np.abs(net.constants[layer.node.inputs[2]]).max())  # a bias must fit whatever is promised of sums
     if options.guarantee is not Guarantee.OFF:
-        magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
+        magnitude = max(magnitude, min(seen.expected(layer.sums, options.headroom), _bound(net, layer, plan)))
     while (
         plan.lsb(layer) >= arch.acc_bits
         or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) > arch.acc_max
