@@ -126,11 +126,11 @@ def test_quantize_json(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
         "quantize", demo_data / "lenet5_mnist.onnx", "--calibration", images, "--output", tmp_path / "q.onnx", "--json"
     )
     assert found.code == 0, found.stderr
-    check(
-        found.json | {"layers": []}, {"model": str, "bytes": int, "layers": list, "outputs": list, "kept_float": list}
-    )
+    lists = {"layers": list, "outputs": list, "kept_float": list}
+    check(found.json | {"layers": []}, {"model": str, "bytes": int, "images": dict, **lists})
+    assert found.json["images"] == {"seen": 96, "held_back": 32, "synthetic": False}
     (output,) = found.json["outputs"]
-    check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float})
+    check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float, "seen_snr_db": float})
     assert output["snr_db"] > 30 and output["onnxruntime_snr_db"] > 30 and found.json["kept_float"] == []
     assert len(found.json["layers"]) == 5
     for layer in found.json["layers"]:

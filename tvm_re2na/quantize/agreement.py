@@ -1,8 +1,8 @@
 """What a sum over some images says of other images.
 
-Each image adds its own part to the sum. Where the parts differ, so much of the sum is chance, and the images' own: what they agree on
-is the rest. Taking that share of a sum is the estimate of least expected error (James and Stein 1961; of matrices of second moments
-Ledoit and Wolf 2004, of their elements off the diagonal Schäfer and Strimmer 2005).
+Each image adds its own part to the sum. As much as the parts differ, the sum is chance, and these images' own; what they agree on
+is the rest. That share of a sum is the estimate of least expected error (James and Stein 1961; of matrices of second moments Ledoit
+and Wolf 2004, of their elements off the diagonal Schäfer and Strimmer 2005).
 """
 
 from __future__ import annotations

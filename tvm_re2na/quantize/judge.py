@@ -29,8 +29,8 @@ Answers: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """By layer its signal over noise in dB and the share of its sums that are ties; by output of the network signal over noise on the
-    machine, which rounds ties upward, and in ONNX Runtime, which rounds them to even, None where there is no noise."""
+    """By layer its signal over noise in dB and the share of its sums that are ties; by output of the network signal over noise on
+    the machine, which rounds ties upward, and in ONNX Runtime, which rounds them to even, None where there is no noise."""
 
     layers: dict[str, tuple[float, float]]
     outputs: dict[str, tuple[float | None, float | None]]

@@ -1,8 +1,8 @@
 """How large a sum becomes on images that nobody has seen.
 
-The largest of an image's many sums is a largest value, so Gumbel's distribution is fitted to those of the images that were seen, and
-tells the largest of IMAGES to come. It is fitted to their square roots: measured on trained networks, the tails of sums are longer than
-Gumbel's, and shorter than those of its logarithmic form. The fit is by L-moments (Hosking 1990), which few images do for.
+An image's largest sum is the largest of many, so Gumbel's distribution is fitted to those of the images that were seen, and tells
+the largest of IMAGES to come. It is fitted to their square roots: on trained networks the tails of sums were longer than Gumbel's,
+and shorter than those of its logarithmic form. The fit is by L-moments (Hosking 1990), for which few images do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 IMAGES = 100_000  # to come
-SPREAD, KNOWN = 0.06, 2  # relative spread of the roots in trained networks, and how many images of it are added to those that were seen
+SPREAD = 0.06  # of the roots, relative: what it was in trained networks
+KNOWN = 2  # images of that spread, added to those that were seen
 
 
 def largest_to_come(largest: npt.NDArray[np.floating]) -> float:

@@ -22,7 +22,7 @@ TensorValues = dict[str, npt.NDArray[np.float32]]
 
 
 class Extremes:
-    """Smallest and largest value of each tensor so far, 0 included; of `sums`, layers' sums, also each image's largest magnitude."""
+    """Smallest and largest value of each tensor so far, 0 included; of those in `sums` each image's largest magnitude as well."""
 
     def __init__(self, names: list[str], sums: Iterable[str] = ()) -> None:
         self.low = dict.fromkeys(names, 0.0)
@@ -43,9 +43,9 @@ class Extremes:
     def magnitude(self, name: str) -> float:
         return max(-self.low[name], self.high[name])
 
-    def expected(self, name: str, headroom: float) -> float:
-        """What sums may reach on images to come: `headroom` times what was seen, or more where the images differ much."""
-        return max(headroom * self.magnitude(name), largest_to_come(self.by_image[name]))
+    def to_come(self, sums: str) -> float:
+        """What sums reach on images that nobody has seen, at least what was seen."""
+        return max(self.magnitude(sums), largest_to_come(self.by_image[sums]))
 
     def joined(self, others: Extremes) -> Extremes:
         """Of the same tensors, on both one's images."""

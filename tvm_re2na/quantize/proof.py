@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.progress import Progress
@@ -13,7 +11,6 @@ from tvm_re2na.quantize.accumulators import worst_case
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import Calibration
-from tvm_re2na.quantize.margins import largest_to_come
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes, extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
@@ -28,13 +25,16 @@ def sums(net: Net, plan: QuantizationPlan, images: Calibration, progress: Progre
 
 
 def fits(
-    net: Net, layer: Layer, plan: QuantizationPlan, seen: Extremes, arch: Architecture, options: QuantizeOptions
+    layer: Layer, net: Net, plan: QuantizationPlan, seen: Extremes, arch: Architecture, options: QuantizeOptions
 ) -> bool:
-    """Where rounding has eaten the headroom, the layer's weights must be coarser, unless no input at all can fill its sums."""
-    if options.guarantee is not Guarantee.OBSERVED or bound(net, layer, plan) <= arch.acc_max:
+    """Where rounding has eaten the headroom, or the room that images to come need, the layer's weights must be coarser. What no
+    input at all can overflow needs no such room."""
+    if options.guarantee is not Guarantee.OBSERVED:
         return True
-    to_come = largest_to_come(np.ldexp(seen.by_image[raw_sums(layer)], -plan.unit(layer))) + half(plan.lsb(layer))
-    return max(largest(layer, plan, seen, options.headroom), to_come) <= arch.acc_max
+    if largest(layer, plan, seen, options.headroom) > arch.acc_max:
+        return False
+    to_come = math.ldexp(seen.to_come(raw_sums(layer)), -plan.unit(layer)) + half(plan.lsb(layer))
+    return to_come <= arch.acc_max or bound(net, layer, plan) <= arch.acc_max
 
 
 def bound(net: Net, layer: Layer, plan: QuantizationPlan) -> int:

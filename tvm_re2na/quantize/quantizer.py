@@ -18,8 +18,8 @@ from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.accumulators import longest_sum
-from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.describe import describe
+from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError, SumsDoNotFitError
 from tvm_re2na.quantize.exponents import ExponentErrors
@@ -64,11 +64,12 @@ def quantize(
 
     `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several
     inputs an array for each, by its name. On these images no accumulator of the result overflows, and each keeps
-    `options.headroom` or more (see `Guarantee`). A part of them is held back from the search: what the report tells is of those. Operators the quantiser does not know stay in float, and so do layers
-    whose sums cannot be made to fit: a warning names them. `input_shape`: sizes of the input that the model leaves open, by the
-    inputs' names where there are several. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a
-    model, data or options that cannot be used, or a model without anything to quantise, ModelError (which that is, too) where
-    ONNX Runtime cannot run the model.
+    `options.headroom` or more (see `Guarantee`). Some of them are held back from the search: what the report tells is of those.
+    Operators the quantiser does not know stay in float, and so do layers whose sums cannot be made to fit: a warning names them,
+    and another one tells of images that are too few. `input_shape`: sizes of the input that the model leaves open, by the inputs'
+    names where there are several. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data
+    or options that cannot be used, or a model without anything to quantise, ModelError (which that is, too) where ONNX Runtime
+    cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     found = decide(load_net(model, input_shape), calibration, arch, options, progress)
@@ -181,7 +182,7 @@ def _attempts(
             continue
         held = proof.sums(net, plan, parts.held_back, report)
         sums = held.joined(proof.sums(net, plan, parts.search, report))
-        full = [layer for layer in quantised.layers if not proof.fits(net, layer, plan, sums, arch, options)]
+        full = [layer for layer in quantised.layers if not proof.fits(layer, net, plan, sums, arch, options)]
         if not full:
             return plan, held
         for layer in full:
@@ -204,8 +205,8 @@ def _observe(
     limits: IntegerRange,
     progress: Progress,
 ) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
-    """Extremes over all these images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
-    for tensors whose extremes the samples' images raise fourfold."""
+    """Extremes over all these images; over the first ones the samples, and the relative errors of exponents. No image is run twice,
+    but for tensors whose extremes the samples' images raise fourfold."""
     sums = [layer.sums for layer in quantised.layers]
     names = list(dict.fromkeys([*quantised.judged, *sums]))
     few = images[: samples.images]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-LARGEST_GAP_DB = 3.0  # between images that the search saw and others: beyond it, there is a warning
+LARGEST_GAP_DB = 3.0  # between images that the search saw and others: beyond it there is a warning,
+GOOD_DB = 30.0  # unless the others have as much as this
 NAMED = 3  # layers in the warning
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -40,13 +43,20 @@ class LayerReport:
 @dataclass(frozen=True)
 class OutputReport:
     """One output of the model on the first images held back: energy of the float network's answer over that of the difference from
-    it, on the machine, and in ONNX Runtime, which rounds halves to even; `seen_snr_db` on the machine for as many of the images that
-    the search did see. None where there is no difference."""
+    it, on the machine, and in ONNX Runtime, which rounds halves to even; `seen_snr_db` on the machine and on images that the search
+    saw. None where there is no difference."""
 
     name: str
     snr_db: float | None
     onnxruntime_snr_db: float | None
     seen_snr_db: float | None
+
+    def gap(self) -> Iterator[str]:
+        """What other images than the search's lose, in words, if that is much, and noticed."""
+        if self.snr_db is None or self.seen_snr_db is None or self.snr_db >= GOOD_DB:
+            return
+        if self.seen_snr_db - self.snr_db > LARGEST_GAP_DB:
+            yield f"{self.name} has {self.snr_db:.1f} dB instead of {self.seen_snr_db:.1f}"
 
 
 @dataclass(frozen=True)
@@ -80,16 +90,11 @@ class QuantizationReport:
         """Of layers that were to be quantised and are not, and of images that are too few."""
         for name in self.kept_float:
             warnings.warn(f"{name}: its sums do not fit the accumulator, it stays in float", UserWarning, stacklevel=3)
-        for output in self.outputs:
-            if output.snr_db is None or output.seen_snr_db is None or output.seen_snr_db - output.snr_db <= LARGEST_GAP_DB:
-                continue
-            told = f"{output.seen_snr_db:.1f} dB on them, {output.snr_db:.1f} dB on {self.images.held_back} others"
-            warnings.warn(f"{self._too_few()}: {output.name} has {told}", UserWarning, stacklevel=3)
-
-    def _too_few(self) -> str:
-        widest = sorted(self.layers, key=lambda layer: layer.snr_db - layer.seen_snr_db)[:NAMED]
-        named = ", ".join(layer.name for layer in widest)
-        return f"{self.images.seen} calibration images are too few for this network (above all for {named})"
+        told = ", ".join(line for output in self.outputs for line in output.gap())
+        if told:
+            widest = sorted(self.layers, key=lambda layer: layer.snr_db - layer.seen_snr_db)[:NAMED]
+            what = f"{self.images.seen} calibration images are too few for this network: on others {told}"
+            warnings.warn(f"{what}; most in {', '.join(layer.name for layer in widest)}", UserWarning, stacklevel=3)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> QuantizationReport:

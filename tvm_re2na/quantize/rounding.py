@@ -29,9 +29,9 @@ class WeightSearch:
     """For rows (G, P, K) of integers and targets (G, P, O) of real numbers, in steps of the rows; `weight` (G, K, O) are the float
     weights, each of `parts` the rows of other images.
 
-    The error is a quadratic form in what integers differ from the float weights by: the inputs' second moments, and a slope, which is
-    what the layers before have lost. Of both that share is taken on which the images agree. Without it, weights are rounded to
-    nearest: an input alone has only its own moment.
+    The error is a quadratic form of what the integers differ from the float weights by: the inputs' second moments, and a slope for
+    what the layers before have lost. Of both the share is taken on which the images agree: where there is none, of the moments the
+    diagonal is left, and the best integers are the nearest.
     """
 
     def __init__(self, rows: Matrix, targets: Matrix, weight: Matrix, parts: Iterable[slice]) -> None:

@@ -29,8 +29,8 @@ def behind(net: Net, names: Collection[str]) -> set[str]:
 
 
 def postprocessing(net: Net, quantised: QuantisedLayers) -> set[str]:
-    """Operators behind the last linear layers that read what was computed in float: decoded boxes that are concatenated, for example,
-    are not quantised once more, all with one exponent."""
+    """Operators behind the last linear layers that read what was computed in float: boxes that were decoded there are not quantised
+    once more to be concatenated with scores, all with one exponent."""
     linear = {layer.name for layer in quantised.layers}
     ahead = _before(net, linear)
     integers, found = set(net.input_names), set[str]()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.graph.bounds import sum_range
-from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
+from tvm_re2na.quantize.accumulators import shrink_to_fit
 from tvm_re2na.quantize.agreement import ImageSum
 from tvm_re2na.quantize.exponents import PART
 from tvm_re2na.quantize.layers import Layer
@@ -29,7 +29,6 @@ from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest, rounded
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
-
 
 Sums = npt.NDArray[np.float64]  # by part of the images and output, (parts, O)
 
@@ -94,8 +93,8 @@ class LayerTrials:
         self.bounds = activation_bounds(net, layer)
         self.wanted = np.clip(self.targets, *self.bounds)
         self.parts = list(parts_of(self.rows.shape[1], samples.images))
-        self.magnitude = seen.expected(layer.sums, options.headroom)
-        self.margin = self.magnitude / (seen.magnitude(layer.sums) or self.magnitude or 1)  # over what was seen
+        self.seen = seen.magnitude(layer.sums)
+        self.margin = seen.to_come(layer.sums) / max(self.seen, 1e-30)
         self.source = source_range(net, plan, layer.source)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
@@ -206,11 +205,14 @@ class LayerTrials:
             return False
         if self.options.guarantee is Guarantee.OFF:
             return True
-        bias = self._by_group(integers.bias)
-        largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
-        expected = max(self.margin * largest + rounding, largest_sum(self.magnitude, unit, lsb, self.arch))
-        if self.options.guarantee is Guarantee.OBSERVED and expected <= self.arch.acc_max:
-            return True
+        if self.options.guarantee is Guarantee.OBSERVED:
+            bias = self._by_group(integers.bias)
+            largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
+            largest = max(largest, math.ldexp(self.seen, -unit))
+            if self.options.headroom * largest + rounding > self.arch.acc_max:
+                return False
+            if self.margin * largest + rounding <= self.arch.acc_max:
+                return True
         low, high = sum_range(integers.weight, start, self.source)
         return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
 
