@@ -139,6 +139,18 @@ def test_quantize_json(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
         assert layer["observed_max"] <= layer["worst_case"]
 
 
+def test_operators_are_kept_in_float_by_name(re2na: Command, small_float: tuple[Path, Path], tmp_path: Path) -> None:
+    model, images = small_float
+    for option in ("--keep-float", "--skip-from"):
+        path = tmp_path / f"{option}.onnx"
+        found = re2na("quantize", model, "--calibration", images, option, "conv_0", "--output", path, "--json")
+        assert found.code == 0 and found.json["layers"] == []
+        assert "Conv" in {node.op_type for node in onnx.load(path).graph.node}
+        found = re2na("quantize", model, "--calibration", images, option, "conv_0", option, "conv", "--output", path)
+        assert found.code == 2
+        assert f"{option[2:].replace('-', '_')}: 'conv' is no operator of the model (near: conv_0)" in found.stderr
+
+
 def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.re2na"
     found = re2na("compile", quantized, "--output", path, "--json")

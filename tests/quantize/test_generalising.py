@@ -10,7 +10,15 @@ import pytest
 
 from tests.quantize.networks import FloatNet, residual_model, run
 from tests.quantize.test_pools import snr
-from tvm_re2na.quantize import LayerReport, QuantizationReport, QuantizeError, QuantizeOptions, WeightRounding, quantize
+from tvm_re2na.quantize import (
+    Guarantee,
+    LayerReport,
+    QuantizationReport,
+    QuantizeError,
+    QuantizeOptions,
+    WeightRounding,
+    quantize,
+)
 from tvm_re2na.quantize.agreement import ImageSum
 from tvm_re2na.quantize.margins import IMAGES, largest_to_come
 from tvm_re2na.quantize.report import ImagesReport, OutputReport
@@ -32,7 +40,7 @@ def test_a_quarter_of_the_images_is_held_back(count: int, held: int) -> None:
         assert abs(found.held_back.mean() / images.mean() - 1) < 0.3
 
 
-@pytest.mark.parametrize("shape", [(3, 2, 8, 16), (1, 5)])
+@pytest.mark.parametrize("shape", [(3, 2, 8, 16), (2, 50)])
 def test_disturbed_copies_stand_in_for_images_that_are_too_few(shape: tuple[int, ...]) -> None:
     images = RNG.normal(0, 1, shape).astype(np.float32)
     found = split(images)
@@ -45,10 +53,11 @@ def test_the_report_is_of_images_that_were_held_back() -> None:
     """What is beyond the range of the others shows in the report, and not in the model."""
     net = FloatNet(size=8)
     model, images = net.build(net.gemm(net.add("Flatten", net.conv("input", 3, 4)), 144, 5)), net.images(32)
-    plain = quantize(model, images)
+    plain = quantize(model, images, options=_unbounded())
     held = {row.tobytes() for row in split(images).held_back}
     wild = np.array([row * 8 if row.tobytes() in held else row for row in images])
-    found = quantize(model, wild)
+    with pytest.warns(UserWarning, match="24 calibration images are too few"):
+        found = quantize(model, wild, options=_unbounded())
     for layer, other in zip(plain.report.layers, found.report.layers, strict=True):
         assert (layer.e_x, layer.e_y, layer.seen_snr_db) == (other.e_x, other.e_y, other.seen_snr_db)
         assert layer.snr_db > other.snr_db + 10 and layer.ties < 0.1
@@ -57,6 +66,11 @@ def test_the_report_is_of_images_that_were_held_back() -> None:
     outside = split(wild).held_back
     assert output.onnxruntime_snr_db == pytest.approx(snr(run(found.model, outside), run(model, outside)), abs=0.05)
     assert output.seen_snr_db is not None and output.snr_db is not None and output.seen_snr_db > output.snr_db + 10
+
+
+def _unbounded() -> QuantizeOptions:
+    """The proof that sums fit looks at all images: here it is out of the way."""
+    return QuantizeOptions(guarantee=Guarantee.OFF)
 
 
 def test_few_images_do_not_overfit() -> None:
@@ -93,7 +107,7 @@ def test_without_agreement_weights_are_rounded_to_nearest() -> None:
     """One image says nothing of others; many of the same kind do."""
     mixing = RNG.normal(size=(20, 20))
     rows = (RNG.normal(size=(1, 640, 20)) @ mixing).astype(np.float32)
-    scaled = RNG.normal(0, 3, (1, 20, 8)).astype(np.float32)
+    scaled = RNG.normal(0, 2, (1, 20, 8)).astype(np.float32)
     one, many = (
         WeightSearch(rows, rows @ scaled, scaled, parts_of(640, images)).run(1.0, scaled, np.rint(scaled), (-9, 9))
         for images in (1, 64)
@@ -109,7 +123,7 @@ def test_the_largest_value_to_come(count: int) -> None:
         sums = np.square(RNG.gumbel(10, 1.2, count + 1000))
         above += sums[count:].max() > largest_to_come(sums[:count])
     assert above <= 200 * (0.1 if count < 32 else 0.03)
-    assert largest_to_come(np.full(count, 7.0)) < 7 * (1 + 4 / count)
+    assert largest_to_come(np.full(count, 7.0)) < 7 * (1 + 6 / count)
     assert largest_to_come(np.zeros(count)) == 0 and IMAGES > 1000
 
 

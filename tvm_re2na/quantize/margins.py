@@ -26,5 +26,6 @@ def largest_to_come(largest: npt.NDArray[np.floating]) -> float:
     ranks = np.arange(count)
     spread = 2 * float(ranks @ roots) / (count * (count - 1)) / mean - 1 if count > 1 else 0.0
     spread = (spread * (count - 1) + SPREAD * KNOWN) / (count - 1 + KNOWN)
+    spread *= 1 + 1 / math.sqrt(count)  # about its standard error more
     scale = mean * spread / math.log(2)
     return float((mean + scale * (math.log(IMAGES) - np.euler_gamma)) ** 2)
