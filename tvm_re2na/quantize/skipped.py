@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection
 
 from tvm_re2na.quantize.errors import QuantizeError
-from tvm_re2na.quantize.layers import QuantisedLayers, data_inputs, has_same_exponent, is_addition
+from tvm_re2na.quantize.layers import QuantisedLayers, data_inputs, has_same_exponent, is_addition, is_product
 from tvm_re2na.quantize.net import Net
 
 
@@ -37,10 +37,10 @@ def postprocessing(net: Net, quantised: QuantisedLayers) -> set[str]:
     for node in net.nodes:
         if node.name in linear:
             integers.update(node.outputs)
-        elif has_same_exponent(node) or is_addition(net, node):
-            if integers.issuperset(data_inputs(net, node)):
+        elif has_same_exponent(node) or is_addition(net, node) or is_product(net, node):
+            if node.name in ahead or integers.issuperset(data_inputs(net, node)):
                 integers.update(node.outputs)
-            elif node.name not in ahead:
+            else:
                 found.add(node.name)
     return found
 
