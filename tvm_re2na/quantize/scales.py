@@ -134,10 +134,9 @@ def _fit_layer(
     if options.guarantee is not Guarantee.OFF:
         magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
         magnitude = max(magnitude, min(seen.to_come(layer.sums), _bound(net, layer, plan)))
-    while (
-        plan.lsb(layer) >= arch.acc_bits
-        or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) > arch.acc_max
-    ):
+    while (most := int(plan.lsbs(layer).max())) >= arch.acc_bits or largest_sum(
+        magnitude, plan.unit(layer), most, arch
+    ) > arch.acc_max:
         if sums:  # weights that are 1 stay 1: what is added must be coarser
             plan.group[source] += 1
         else:
