@@ -1,4 +1,4 @@
-"""On a machine that cuts by channel a convolution's weights have a scale for each channel: small channels lose nothing to large ones."""
+"""On a machine that cuts by channel a convolution's weights have a scale for each: small ones lose nothing to large ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tvm_re2na.quantize import Guarantee, QuantizedModel, QuantizeOptions, quant
 
 CUTS = Architecture(channel_cuts=1)
 PLAIN = QuantizeOptions(equalise=False)
-NARROW = QuantizeOptions(equalise=False, weight_bits=4)
+NARROW = QuantizeOptions(equalise=False, weight_bits=6)
 
 
 def model() -> tuple[onnx.ModelProto, npt.NDArray[np.float32]]:
-    """A convolution with large weights of either sign and small ones of one sign: what it reads is positive, so results are alike."""
+    """A convolution with large weights of either sign and small ones of one: what it reads is positive, so results are alike."""
     net = FloatNet(channels=4)
     x = net.add("Relu", net.conv("input", 4, 32))
     weight = net.rng.normal(0, 0.4, (8, 32, 1, 1))
@@ -49,7 +49,7 @@ def test_small_channels_keep_their_bits() -> None:
     assert len(set(scales(by_channel)[1].tolist())) > 2
     assert [layer.finer for layer in plain.report.layers] == [0, 0, 0] and by_channel.report.layers[1].finer > 2
     assert "Mul" not in [node.op_type for node in by_channel.model.graph.node]
-    assert signal(by_channel, images) > signal(plain, images) + 3
+    assert signal(by_channel, images) > signal(plain, images) + 2
     assert by_channel.report.outputs[0].snr_db == pytest.approx(signal(by_channel, images), abs=1.5)
 
 

@@ -7,29 +7,29 @@ exponent and sums of one unit; the product is part of the cut, and in the file o
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from tvm_re2na.quantize.exponents import coarsest_exponent
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net, Node
-from tvm_re2na.quantize.options import IntegerRange
-from tvm_re2na.quantize.scales import is_average, is_sum
+from tvm_re2na.quantize.options import IntegerRange, ScaleRule
+from tvm_re2na.quantize.scales import is_average, is_sum, weight_exponent
 
 MOST = 6  # steps that a channel is finer than another at most: as many bits more are cut off its sums
 
 
-def scale_channels(net: Net, layers: tuple[Layer, ...], limits: IntegerRange) -> None:
+def scale_channels(net: Net, layers: tuple[Layer, ...], limits: IntegerRange, rule: ScaleRule) -> None:
     """`limits`: the weights' integers. Notes in `net.finer` what the layers' channels were scaled by."""
     for layer in layers:
         weight = net.constants[layer.node.inputs[1]]
         if layer.node.op == "Conv" and not (is_sum(weight) or is_average(weight)):
-            finer = _finer(np.abs(weight.reshape(len(weight), -1)).max(1), limits)
+            finer = _finer(weight, limits, rule)
             if any(finer):
                 _scale(net, layer.node, finer)
 
 
-def _finer(largest: np.ndarray, limits: IntegerRange) -> tuple[int, ...]:
-    """By how many steps each channel, whose largest weights are given, can be finer than the coarsest of them."""
-    exponents = [coarsest_exponent(float(value), limits) if value else None for value in largest]
+def _finer(weight: npt.NDArray[np.floating], limits: IntegerRange, rule: ScaleRule) -> tuple[int, ...]:
+    """By how many steps each channel's own exponent is finer than that of the coarsest; 0 of a channel without weights."""
+    exponents = [weight_exponent(channel, limits, rule) if channel.any() else None for channel in weight]
     top = max((exponent for exponent in exponents if exponent is not None), default=0)
     return tuple(0 if exponent is None else min(top - exponent, MOST) for exponent in exponents)
 

@@ -124,7 +124,7 @@ def _decide(
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     check_layers(net, quantised)
     if arch.channel_cuts and options.channel_scales:
-        scale_channels(net, find_layers(net, skipped).layers, options.ranges(arch)[0])
+        scale_channels(net, find_layers(net, skipped).layers, options.ranges(arch)[0], options.scales)
     kept: list[str] = []
     while True:
         quantised = find_layers(net, {*skipped, *kept})
