@@ -24,10 +24,10 @@ from tvm_re2na.codegen.graph.ops import (
     Reshape,
     Select,
     Shape4,
-    Upsample2d,
     four_axes,
 )
 from tvm_re2na.codegen.isa.limits import limits_of
+from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.conv import pools_in_output_path
 
 
@@ -133,7 +133,8 @@ class _Arranging:
         else:
             behind = self._joining(index, op) if isinstance(op, Conv2d) else None
             last = behind or op
-            spread = op.factors[1] if isinstance(op, Upsample2d) else 0 if isinstance(op, Add) else 1
+            kind = Unit.made_of.get(type(op), Unit)
+            spread = 0 if kind.plain else kind.pixel_step(op)
             self.steps.append(UnitOrigin(index, last.output, behind))
             member = Member(last.output, four_axes(self.graph.shapes[last.output]), spread)
             self.choices[last.output] = self._member(member)

@@ -25,14 +25,12 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     ChannelNumbers,
-    Clip,
     Conv2d,
     Cut,
     Dense,
     Int8Array,
     MaxPool2d,
     Op,
-    ScaleChannels,
     Shape,
     Shape4,
     Window,
@@ -45,7 +43,7 @@ from tvm_re2na.codegen.schedule.unit.base import Among, Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
-from tvm_re2na.codegen.schedule.unit.pool import PIXEL, PoolStep, PoolUnit
+from tvm_re2na.codegen.schedule.unit.pool import COPY, PoolUnit
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 
 
@@ -249,8 +247,7 @@ class _Lowering:
         """A copy of channels in order: pixels that are maxima of one, or sums of one product where there is no order."""
         shape, name = held.shape, self.graph.ops[index].name
         if held.is_run:
-            step = PoolStep(PIXEL, 0, -128, 127)
-            self._append(PoolUnit(index, (held.stored,), target.stored, shape, shape, step), [held], target)
+            self._append(PoolUnit(index, (held.stored,), target.stored, shape, shape, COPY), [held], target)
             return
         ones = np.zeros((shape[1], held.last - held.first, 1, 1), np.int8)
         ones[np.arange(shape[1]), held.channels - held.first] = 1
@@ -261,27 +258,18 @@ class _Lowering:
 
     def _spatial(self, index: int, op: Op, target: Destination) -> None:
         shape, out_shape = (four_axes(self.graph.shapes[name]) for name in (op.inputs[0], op.output))
-        if isinstance(op, Add):
-            held = [self._whole_own(index, name) for name in op.inputs]
-        elif isinstance(op, ScaleChannels):
-            held = [self._run(index, name) for name in op.inputs]
-        else:
+        kind = Unit.made_of.get(type(op), Unit)
+        if kind.by_channel:
             held = [self._in_any_order(index, op.inputs[0], target)]
-        inputs = tuple(part.stored for part in held)
-        if isinstance(op, Clip) and not (held[0].is_whole and self._is_alone(target)):
-            pooled = PoolUnit(index, inputs, target.stored, shape, out_shape, PoolStep(PIXEL, 0, op.lo, op.hi))
-            self._append(pooled, held, target)
-            return
-        unit = Unit.made_of.get(type(op), Unit).made(op, index, inputs, shape, out_shape)
+        else:
+            held = [(self._whole_own if kind.plain else self._run)(index, name) for name in op.inputs]
+        unit = kind.made(op, index, tuple(part.stored for part in held), shape, out_shape)
         self._append(replace(unit, output=target.stored), held, target)
 
     def _whole_own(self, index: int, tensor: str) -> Held:
         """All of a stored tensor, in the tensor's own shape."""
         held = self._own(index, tensor)
         return held if held.is_whole else self._gathered(index, tensor, held)
-
-    def _is_alone(self, target: Destination) -> bool:
-        return self.arrangement.members[target.member].shape == self.stored[target.stored].shape
 
     def _in_any_order(self, index: int, tensor: str, target: Destination) -> Held:
         """Neighbouring channels for an operator that works on each by itself: it makes them in the order in which they lie."""
