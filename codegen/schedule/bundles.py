@@ -70,9 +70,10 @@ class Arrangement:
     bundles: tuple[tuple[int, ...], ...]  # numbers of members
 
 
-def arrange(graph: Graph, arch: Architecture, separate: frozenset[int]) -> Arrangement:
-    """For a verified graph; the convolutions whose indices are in `separate` are kept apart from what is behind them."""
-    return _Arranging(graph, arch, separate).run()
+def arrange(graph: Graph, arch: Architecture, separate: frozenset[int], parted: frozenset[int]) -> Arrangement:
+    """For a verified graph; the convolutions whose indices are in `separate` are kept apart from what is behind them. The
+    concatenations in `parted` copy what others read as well."""
+    return _Arranging(graph, arch, separate, parted).run()
 
 
 def choose(parts: Sequence[ChannelChoice]) -> ChannelChoice:
@@ -84,10 +85,11 @@ def choose(parts: Sequence[ChannelChoice]) -> ChannelChoice:
 
 
 class _Arranging:
-    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int]) -> None:
+    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int], parted: frozenset[int]) -> None:
         self.graph = graph
         self.arch = arch
         self.separate = separate
+        self.parted = parted
         self.steps: list[UnitOrigin] = []
         self.members: list[Member] = []
         self.choices: dict[str, ChannelChoice] = {}
@@ -148,7 +150,8 @@ class _Arranging:
     # -- concatenations
 
     def _concat(self, index: int, op: Concat) -> ChannelChoice:
-        parts = [self._in_own_shape(index, name) for name in op.inputs]
+        read_again = {name for name in op.inputs if len(self.consumers[name]) > 1 and index in self.parted}
+        parts = [(self._copy if name in read_again else self._in_own_shape)(index, name) for name in op.inputs]
         if self._join(parts):
             return choose(parts)
         parts = [

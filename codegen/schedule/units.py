@@ -25,6 +25,7 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     ChannelNumbers,
+    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -38,7 +39,7 @@ from tvm_re2na.codegen.graph.ops import (
 )
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.schedule.bundles import UnitOrigin, arrange
+from tvm_re2na.codegen.schedule.bundles import Arrangement, UnitOrigin, arrange
 from tvm_re2na.codegen.schedule.unit.base import Among, Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles
@@ -110,12 +111,14 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class UnitGraph:
-    """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor)."""
+    """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor).
+    `concats`: by the index of each concatenation, the stored tensor in which it is."""
 
     units: tuple[Unit, ...]
     stored: dict[str, Stored]
     inputs: tuple[tuple[str, Shape, str], ...]
     outputs: tuple[tuple[str, Shape, str], ...]
+    concats: dict[int, str]
 
     def __str__(self) -> str:
         lines = [f"input  {name} {shape} = {stored}" for name, shape, stored in self.inputs]
@@ -124,12 +127,15 @@ class UnitGraph:
         return "\n".join(lines) + "\n"
 
 
-def make_units(graph: Graph, arch: Architecture, separate: frozenset[int] = frozenset()) -> UnitGraph:
+def make_units(
+    graph: Graph, arch: Architecture, separate: frozenset[int] = frozenset(), parted: frozenset[int] = frozenset()
+) -> UnitGraph:
     """Lower a verified graph; the source of a unit is the index of its operator in `graph.ops`.
 
-    The convolutions whose sources are in `separate` are kept apart from the pooling or addition behind them.
+    The convolutions whose sources are in `separate` are kept apart from the pooling or addition behind them, and what the
+    concatenations in `parted` bring together is copied where others read it as well.
     """
-    return _Lowering(graph, arch, separate).run()
+    return _Lowering(graph, arch, arrange(graph, arch, separate, parted)).run()
 
 
 def same_bytes(first: Shape4, second: Shape4) -> bool:
@@ -141,11 +147,11 @@ def same_bytes(first: Shape4, second: Shape4) -> bool:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int]) -> None:
+    def __init__(self, graph: Graph, arch: Architecture, arrangement: Arrangement) -> None:
         self.graph = graph
         self.arch = arch
         self.durations = Durations(arch)
-        self.arrangement = arrange(graph, arch, separate)
+        self.arrangement = arrangement
         self.units: list[Unit] = []
         self.stored: dict[str, Stored] = {}
         self.places: dict[int, tuple[str, int]] = {}  # of a member: its stored tensor, and its first channel there
@@ -161,7 +167,12 @@ class _Lowering:
         inputs = tuple((name, graph.shapes[name], name) for name in graph.inputs)
         last = len(graph.ops) - 1
         outputs = tuple((name, graph.shapes[name], self._whole(last, name).stored) for name in graph.outputs)
-        return UnitGraph(tuple(self.units), self.stored, inputs, outputs)
+        concats = {
+            index: self.places[int(self.arrangement.choices[op.output].members[0])][0]
+            for index, op in enumerate(graph.ops)
+            if isinstance(op, Concat)
+        }
+        return UnitGraph(tuple(self.units), self.stored, inputs, outputs, concats)
 
     def _place(self, bundle: tuple[int, ...]) -> None:
         members = [self.arrangement.members[number] for number in bundle]

@@ -200,6 +200,31 @@ def moved(kind: str) -> Graph:
     return net.build(net.dense(net.concat(flat, net.dense(flat, 7)), 9))
 
 
+def test_what_was_made_long_before_is_copied_where_all_of_it_does_not_fit() -> None:
+    """The finer map goes to DRAM and back alone, and the cascade at the end holds some rows of both."""
+    net = Net(1, 4, 32, 32)
+    fine = net.conv(net.conv(net.x, 16, SAME), 16, SAME)
+    coarse = net.conv(net.builder.append(MaxPool2d(*net.head(fine), Window((2, 2), (2, 2)))), 32, SAME)
+    up = net.builder.append(Upsample2d(*net.head(coarse), (2, 2)))
+    graph = net.build(net.conv(net.conv(net.concat(up, fine), 8, SAME), 4, SAME))
+    arch = Architecture(sram_bytes=40 * 1024)
+    program = check(graph, arch)
+    weights = sum(op.weight.size + 4 * len(op.bias) for op in graph.ops if isinstance(op, Conv2d))
+    once = 16 * 32 * 32
+    assert dram_bytes(program) <= weights + 8 * 32 * 32 + 3 * once
+
+
+def test_parts_of_a_tensor_between_units_are_made_in_its_buffer() -> None:
+    """Two branches and what reads both: nothing of them goes to DRAM, and none exists as a whole."""
+    net = Net(1, 4, 40, 40)
+    x = net.concat(net.conv(net.x, 16, SAME), net.conv(net.x, 16))
+    graph = net.build(net.conv(x, 4, SAME))
+    program = check(graph, Architecture(sram_bytes=24 * 1024))
+    weights = sum(op.weight.size + 4 * len(op.bias) for op in graph.ops if isinstance(op, Conv2d))
+    assert program.meta["total"]["sram_peak_bytes"] < 32 * 40 * 40
+    assert dram_bytes(program) <= weights + 2 * 4 * 40 * 40 * 1.25
+
+
 KINDS = [
     "the network's input",
     "a sum of two tensors that are there",
