@@ -15,6 +15,7 @@ from tvm_re2na.codegen.graph.ops import (
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
@@ -25,14 +26,20 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 
 def random_graph(
-    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
+    rng: np.random.Generator,
+    layers: int,
+    batch: int | None = None,
+    size: int = 14,
+    cuts: bool = False,
+    lookups: bool = False,
 ) -> Graph:
     """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
-    convolutions have an LSB for each channel."""
-    maker = Maker(rng, cuts)
+    convolutions have an LSB for each channel; `lookups`: some functions are tables."""
+    maker = Maker(rng, cuts, lookups)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -47,11 +54,12 @@ def beside(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 class Maker:
-    """Appends random operators."""
+    """Appends random operators, among them the kinds `more`."""
 
-    def __init__(self, rng: np.random.Generator, cuts: bool = False) -> None:
+    def __init__(self, rng: np.random.Generator, cuts: bool = False, lookups: bool = False) -> None:
         self.rng = rng
         self.cuts = cuts
+        self.more = ["lookup", "lookup"] if lookups else []
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -62,6 +70,7 @@ class Maker:
             [
                 "conv",
                 "conv",
+                "transposed",
                 "pool",
                 "upsample",
                 "add",
@@ -77,6 +86,7 @@ class Maker:
             if len(shape) == 4
             else ["dense", "add", "scale", "clip", "unflatten", "concat", "select"]
         )
+        kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
     def append(self, kind: str, source: str, tensors: list[str]) -> str:
@@ -121,6 +131,24 @@ class Maker:
         weight = self.weight(outputs, channels // groups, *window.kernel)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
         return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.channel_cut(outputs))
+
+    def _transposed(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        _, channels, height, width = shape
+        groups = [1, channels, 2][self._int(0, 2)] if channels % 2 == 0 else 1
+        outputs = groups * self._int(1, max(1, 40 // groups // 2))
+        kernel, stride = (self._int(1, 4), self._int(1, 4)), (self._int(1, 3), self._int(1, 3))
+        if max(height * stride[0], width * stride[1]) > 40:
+            stride = (1, 1)
+        weight = self.weight(outputs, channels // groups, *kernel)
+        bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
+        most = [(size - 1) * step + k - 1 for size, step, k in zip((height, width), stride, kernel, strict=True)]
+        top, left = (self._int(0, min(3, size)) for size in most)
+        bottom, right = self._int(0, min(3, most[0] - top)), self._int(0, min(3, most[1] - left))
+        more = (self._int(0, stride[0] - 1), self._int(0, stride[1] - 1))
+        window = Window(kernel, stride, (top, left, bottom, right))
+        return ConvTranspose2d(
+            **names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut(), more=more
+        )
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)
@@ -173,6 +201,9 @@ class Maker:
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))
+
+    def _lookup(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Lookup(**names, table=self.rng.integers(-128, 128, 256).astype(np.int8))
 
     def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))

@@ -51,9 +51,13 @@ def test_random_graphs_compute_what_they_mean(first: int) -> None:
     done = 0
     for seed in range(first, first + 25):
         rng = np.random.default_rng(seed)
-        graph = random_graph(rng, layers=int(rng.integers(1, 8)), cuts=seed % 2 == 1)
+        arch = Architecture(
+            sram_bytes=SRAM[seed % len(SRAM)], channel_cuts=seed % 2, activation_table=seed // len(SRAM) % 2
+        )
+        cuts, lookups = arch.channel_cuts == 1, arch.activation_table == 1
+        graph = random_graph(rng, layers=int(rng.integers(1, 8)), cuts=cuts, lookups=lookups)
         try:
-            check(graph, Architecture(sram_bytes=SRAM[seed % len(SRAM)], channel_cuts=seed % 2), seed)
+            check(graph, arch, seed)
             done += 1
         except CompileError as error:
             assert "are available" in str(error)

@@ -11,6 +11,7 @@ from tvm_re2na.quantize.layers import Layer, has_same_exponent
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import settle_pad
 from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.quantize.transposed import as_stored
 
 TIE = 0.25  # of a sum's unit: lifts ties over the half and changes nothing else
 
@@ -100,7 +101,8 @@ class _Emitter:
     def _constants(self, node: Node, layer: Layer) -> None:
         weight, bias = self.plan.integers[layer.name]
         unit = self.plan.unit(layer)
-        node.inputs[1] = self._dequantised(f"{node.name}.weight", weight, self.plan.weight[layer.name], np.int8)
+        stored = as_stored(node, weight)
+        node.inputs[1] = self._dequantised(f"{node.name}.weight", stored, self.plan.weight[layer.name], np.int8)
         if self.half_up:
             lifted = np.ldexp(bias + TIE, unit).astype(np.float32)
             node.inputs[2] = self.net.add_constant(f"{node.name}.bias.lifted", lifted)

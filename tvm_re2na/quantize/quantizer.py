@@ -32,7 +32,7 @@ from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
 from tvm_re2na.quantize.outputs import judge_outputs
 from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.pool import pools_to_convolutions
-from tvm_re2na.quantize.ranges import source_range
+from tvm_re2na.quantize.ranges import seen_range
 from tvm_re2na.quantize.report import LayerReport, QuantizationReport
 from tvm_re2na.quantize.samples import Samples
 from tvm_re2na.quantize.scales import is_sum, start_plan
@@ -221,7 +221,7 @@ def _layer_report(net: Net, layer: Layer, plan: QuantizationPlan, seen: Extremes
         limit=arch.acc_max,
         headroom=round(arch.acc_max / max(observed, 1), 4),
         carry_bits=carry_bits(observed, arch.data_bits),
-        worst_case=worst_case(plan.integers[layer.name], plan.lsb(layer), source_range(net, plan, layer.source)),
+        worst_case=worst_case(plan.integers[layer.name], plan.lsb(layer), seen_range(net, plan, layer)),
         snr_db=plan.noise[layer.name],
         ties=plan.ties[layer.name],
     )

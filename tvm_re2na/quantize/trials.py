@@ -21,10 +21,11 @@ from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
 from tvm_re2na.quantize.plan import IntArray, Integers, QuantizationPlan
-from tvm_re2na.quantize.ranges import activation_bounds, source_range
+from tvm_re2na.quantize.ranges import activation_bounds, seen_range
 from tvm_re2na.quantize.rounding import Matrix, WeightSearch
 from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest, rounded
+from tvm_re2na.quantize.transposed import weight_of
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
 
@@ -82,14 +83,15 @@ class LayerTrials:
         self.options = options
         self.groups = groups(layer)
         self.e_x = plan.exponent(layer.source)
-        self.weight, self.bias = (net.constants[name].astype(np.float64) for name in layer.node.inputs[1:3])
+        self.weight = weight_of(net, layer.node).astype(np.float64)
+        self.bias = net.constants[layer.node.inputs[2]].astype(np.float64)
         self.samples = samples
         self.rows = samples.rows(layer, source)
         self.targets = samples.targets(layer)
         self.bounds = activation_bounds(net, layer)
         self.wanted = np.clip(self.targets, *self.bounds)
         self.magnitude = options.headroom * seen.magnitude(layer.sums)
-        self.source = source_range(net, plan, layer.source)
+        self.source = seen_range(net, plan, layer)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
         """For weights of one exponent, rounded to nearest or together, and each result exponent: what fits the machine."""

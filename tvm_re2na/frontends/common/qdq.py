@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import is_computable
 from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
@@ -22,7 +23,7 @@ from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 
 Expr: TypeAlias = Any  # of either TVM, which carry no types
 OF_TWO = ("add", "mul")  # tensors
-RANKS = {"conv2d": 4, "dense": 2}
+RANKS = {"conv2d": 4, "conv2d_transpose": 4, "dense": 2}
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class ExpressionReader(ABC):
 
 @dataclass(frozen=True)
 class QdqParts:
-    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator.
+    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator. Of a lookup, which is in
+    integers already, the result and the data.
 
     `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
     """
@@ -138,6 +140,8 @@ def describe(kind: str, result: Expr, reader: ExpressionReader) -> Operator:
 
 def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
+    if kind == "lookup":
+        return _is_lookup(reader.value(result), reader)
     parts = take_apart(kind, result, reader)
     if not all(same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
         return False
@@ -178,6 +182,9 @@ def has_integer_form(op: Operator) -> bool:
 def take_apart(kind: str, result: Expr, reader: ExpressionReader) -> QdqParts:
     after: tuple[Expr, ...] = ()
     inner = reader.value(result)
+    if kind == "lookup":
+        data = reader.value(reader.value(inner.args[1]).args[0]).args[0]
+        return QdqParts(result, Quantity(data, None, None), (), (), None, data)
     for clip in _clips(kind, result, reader):
         clamps, inner = clamps_before(clip, reader)
         after = (*clamps, *after)
@@ -237,12 +244,28 @@ def same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
     return known and (first.scales, first.zero) == (second.scales, second.zero)
 
 
+def _is_lookup(take: Expr, reader: ExpressionReader) -> bool:
+    """Whether it is what `tables` makes of a function: the entries, at each byte plus 128."""
+    entries, place = reader.array(reader.value(take.args[0])), reader.value(take.args[1])
+    table = entries is not None and entries.dtype == np.int8 and entries.shape == (256,)
+    return table and reader.number(place.args[1]) == 128 and reader.dtype(reader.value(place.args[0]).args[0]) == "int8"
+
+
 def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
     weight = reader.quantity(reader.weight(parts.main).dequantized)
     padding = _padding_before(parts.main, reader)
     extra = (_widths(reader.value(padding.args[0]), reader) if padding is not None else None) or (0, 0, 0, 0)
     geometry = description.conv2d_geometry(parts.main.attrs, reader.shape(weight.data), extra)
     return _linear("conv2d", parts, reader, weight, reader.array(weight.data), geometry)
+
+
+def _conv2d_transpose(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    weight = reader.quantity(reader.weight(parts.main).dequantized)
+    geometry = description.transposed_geometry(parts.main.attrs, reader.shape(weight.data))
+    array = reader.array(weight.data)
+    if array is not None:
+        array = as_convolution(array, geometry.groups)
+    return _linear("conv2d_transpose", parts, reader, weight, array, geometry)
 
 
 def _dense(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -360,8 +383,22 @@ def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
     return Operator("clip", (reader.tensor(parts.main),), _result(parts, reader), after=_after(parts, reader))
 
 
+def _lookup(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    entries = reader.array(reader.value(reader.value(parts.result).args[0]))
+    return description.lookup(reader.tensor(parts.main), _result(parts, reader), entries)
+
+
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, concat=_concat, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **describers(_moving),
 )
 
 

@@ -18,6 +18,7 @@ from tvm import relax, te, tirx, topi
 from tvm_ffi import structural_equal, structural_walk
 
 from tvm_re2na.frontends.common.moving import MOVING
+from tvm_re2na.frontends.relax.lookups import with_tables
 from tvm_re2na.frontends.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
 
 BYTES = ("int8", "uint8")
@@ -25,12 +26,13 @@ MOVED = {name for moving in MOVING.values() if moving.always for name in moving.
 
 
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:
-    """Bind parameters, bring operators to one form (`_Operators`), give each its own `dequantize`."""
+    """Bind parameters, bring operators to one form (`_Operators`), make tables of functions, give each its own `dequantize`."""
     if params:
         mod = relax.transform.BindParams("main", dict(params))(mod)
     mod = mod.clone()
-    for rewriter in (_Operators, _Unshared):
-        mod["main"] = rewriter(mod).visit_expr(mod["main"])
+    mod["main"] = _Operators(mod).visit_expr(mod["main"])
+    mod = with_tables(mod)
+    mod["main"] = _Unshared(mod).visit_expr(mod["main"])
     passes = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination(["main"])]
     return tvm.transform.Sequential(passes)(mod)
 
@@ -50,7 +52,11 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         call = super().visit_call_(call)
         if op_name(call) == "add":
             bias, sums = call.args
-            return relax.op.add(sums, bias) if op_name(self._value(sums)) in ("matmul", "nn.conv2d") else call
+            return (
+                relax.op.add(sums, bias)
+                if op_name(self._value(sums)) in ("matmul", "nn.conv2d", "nn.conv2d_transpose")
+                else call
+            )
         if op_name(call) == "quantize":
             source = self._value(call.args[0])
             return source.args[0] if self._undoes(call, source) else call

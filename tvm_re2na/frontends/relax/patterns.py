@@ -43,12 +43,13 @@ def forms(concats: Iterable[int]) -> list[Form]:
 
     A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
     """
-    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), *_of_two(), *_moving(clamped=True)]
+    convolutions = [_conv2d(_pad().pattern), _conv2d(wildcard()), _conv2d(wildcard(), "conv2d_transpose")]
+    plain = [*convolutions, _dense(), *_of_two(), *_moving(clamped=True)]
     clamped = [form.clamped() for form in plain]
     twice = [form.clamped() for form in clamped]
-    clip = _clip(wildcard())
-    joined = map(_concat, concats)
-    return [*twice, *clamped, *plain, *_moving(clamped=False), *joined, _pad(), Form("clip", clip, clip)]
+    clip, lookup = _clip(wildcard()), _lookup()
+    single = [Form("clip", clip, clip), Form("lookup", lookup, lookup)]
+    return [*twice, *clamped, *plain, *_moving(clamped=False), *map(_concat, concats), _pad(), *single]
 
 
 def operands_of_concats(function: relax.Function) -> list[int]:
@@ -104,11 +105,11 @@ def _clamped(x: Pattern) -> Pattern:
     return x | _clamp(x) | _clamp(_clamp(x))
 
 
-def _conv2d(data: Pattern) -> Form:
+def _conv2d(data: Pattern, kind: str = "conv2d") -> Form:
     """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
-    sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
+    sums = is_op(f"relax.nn.{kind}")(_dequantized(data), _dequantized(wildcard()))
     bias = is_op("relax.reshape")(_bias(), wildcard())
-    return Form("conv2d", _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
+    return Form(kind, _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
 
 
 def _dense() -> Form:
@@ -151,6 +152,12 @@ def _clip(x: Pattern) -> Pattern:
     """One or two clamps of quantised values."""
     values = _dequantized(x)
     return _quantized(_clamp(values) | _clamp(_clamp(values)))
+
+
+def _lookup() -> Pattern:
+    """As `lookups` makes them."""
+    places = is_op("relax.add")(is_op("relax.astype")(wildcard()), is_const())
+    return is_op("relax.take")(is_const(), places)
 
 
 # As tuples, whose names the registry remembers in order to let go of the checks before Python ends; it tries the last first.
