@@ -105,6 +105,24 @@ def test_rows_and_images_stay_on_the_cpu(front_end: FrontEnd) -> None:
     same_bits(front_end, b.build(), images(1, 4, 6, 6))
 
 
+def test_a_clamp_behind_what_moves_is_not_lost(front_end: FrontEnd) -> None:
+    """Within one Q/DQ pair, as other tools write it."""
+    b = QdqBuilder((1, 4, 3, 3), -6)
+    x = b.conv(small_weights(RNG, 4, 4, 1, 1))
+    for move in (
+        lambda: b.concat(x, x, quantise=False),
+        lambda: b.gather([3, 1], quantise=False),
+        lambda: b.slice(1, 4, quantise=False),
+        lambda: b.pad(1, 0, 1, 2, quantise=False),
+    ):
+        b.current = x
+        move()
+        b.relu()
+        b.output()
+    for found in same_bits(front_end, b.build(), images(1, 4, 3, 3)):
+        assert found.min() == 0
+
+
 def test_data_that_is_only_moved_stays_on_the_cpu(front_end: FrontEnd) -> None:
     b = QdqBuilder((1, 4, 3, 3), -6)
     b.concat(b.gather([2, 0]), b.current)
