@@ -10,6 +10,7 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -19,6 +20,7 @@ from tvm_re2na.codegen.graph.ops import (
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
 )
@@ -63,6 +65,10 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
     if isinstance(op, Reshape):
         return args[0].reshape(op.shape)
+    if isinstance(op, Concat):
+        return np.concatenate(args, 1)
+    if isinstance(op, Select):
+        return args[0][:, op.channels]
     raise TypeError(op.kind)
 
 

@@ -15,6 +15,7 @@ from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -24,6 +25,7 @@ from tvm_re2na.codegen.graph.ops import (
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
 )
@@ -99,6 +101,18 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
+def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
+
+
+def _select(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.channels is None:
+        raise GraphError(f"{source.name}: channels are no constants")
+    return builder.append(Select(*source, op.channels))
+
+
 def _mul(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     inputs, scale = source.inputs * (2 // len(source.inputs)), op.scale_operand
     cut = op.cut()
@@ -136,6 +150,9 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     resize2d=_resize2d,
     add=_add,
     mul=_mul,
+    concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

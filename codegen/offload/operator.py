@@ -9,15 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose, exponent, half
-from tvm_re2na.codegen.graph.ops import Cut, Window, four_axes
+from tvm_re2na.codegen.graph.ops import ChannelNumbers, Cut, Window, four_axes
 
 Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
 LINEAR = ("conv2d", "dense")
+SELECTING = ("take", "strided_slice")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip", "lookup")
+KINDS = (
+    "conv2d",
+    "dense",
+    "max_pool2d",
+    "resize2d",
+    "add",
+    "mul",
+    "concat",
+    "take",
+    "strided_slice",
+    "reshape",
+    "pad",
+    "clip",
+    "lookup",
+)
 T = TypeVar("T")
 
 
@@ -69,7 +84,9 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `factors`: how often a resizing repeats each row and each column; None is another resizing. `table`: of a lookup, as of
+    `factors`: how often a resizing repeats each row and each column; None is another resizing. `axis`: of a concatenation or of
+    what takes a part; `operands`: which of the arguments, that are there once each, a concatenation puts there, in order;
+    `channels`: those that are taken, None is no constant choice of channels. `table`: of a lookup, as of
     `graph.ops.Lookup`.
     """
 
@@ -87,6 +104,9 @@ class Operator:
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
     factors: tuple[int, int] | None = None
+    axis: int = 1
+    operands: tuple[int, ...] = ()
+    channels: ChannelNumbers | None = None
     table: npt.NDArray[np.int8] | None = None
 
     @property

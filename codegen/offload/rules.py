@@ -20,7 +20,7 @@ from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES, aligned
 from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, WINDOWED, Operator, Scalar
+from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator, Scalar
 
 Violation: TypeAlias = tuple[Scalar, Scalar]
 
@@ -266,6 +266,20 @@ def products_fit(op: Operator, arch: Architecture) -> Violation | None:
     return (largest, arch.acc_max) if largest > arch.acc_max else None
 
 
+@constraint("concat", *SELECTING)
+def channel_axis(op: Operator, arch: Architecture) -> Violation | None:
+    """What is put side by side, or taken apart, must be channels, the second axis."""
+    del arch
+    return (f"axis {op.axis}", 1) if op.axis != 1 else None
+
+
+@constraint(*SELECTING)
+def constant_channels(op: Operator, arch: Architecture) -> Violation | None:
+    """The channels that are taken must be constants of the model, a list of numbers."""
+    del arch
+    return ("computed, or no list", "constant") if op.channels is None else None
+
+
 @constraint("reshape")
 def batch_stays(op: Operator, arch: Architecture) -> Violation | None:
     """A reshape must keep the batch, the first axis."""
@@ -354,6 +368,8 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
         return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     if op.kind == "pad":
         return height * width * channels + out_height * out_width * outputs + slack
+    if op.kind in ("concat", *SELECTING):
+        return 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
     if op.window is None:
         table = aligned(TABLE_BYTES) if op.kind == "lookup" else 0
         return len(op.inputs) * width * channels + 2 * out_width * outputs + table + slack

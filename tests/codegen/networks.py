@@ -11,6 +11,7 @@ from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -20,6 +21,7 @@ from tvm_re2na.codegen.graph.ops import (
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
     four_axes,
@@ -45,6 +47,11 @@ def random_graph(
     return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
 
 
+def beside(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether tensors of these shapes differ in their channels at most."""
+    return len(one) == len(other) and (one[0], one[2:]) == (other[0], other[2:])
+
+
 class Maker:
     """Appends random operators, among them the kinds `more`."""
 
@@ -59,9 +66,23 @@ class Maker:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
         kinds = (
-            ["conv", "conv", "pool", "upsample", "add", "scale", "clip", "reshape", "pad", "flatten"]
+            [
+                "conv",
+                "conv",
+                "pool",
+                "upsample",
+                "add",
+                "scale",
+                "clip",
+                "reshape",
+                "pad",
+                "flatten",
+                "concat",
+                "concat",
+                "select",
+            ]
             if len(shape) == 4
-            else ["dense", "add", "scale", "clip", "unflatten"]
+            else ["dense", "add", "scale", "clip", "unflatten", "concat", "select"]
         )
         kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
@@ -125,6 +146,25 @@ class Maker:
         others = [name for name in tensors if self.builder.shape(name) == shape]
         names["inputs"] = (names["inputs"][0], others[self._int(0, len(others) - 1)])
         return Add(**names, shifts=(self._int(0, 3), self._int(0, 3)), lo=[-128, 0][self._int(0, 1)])
+
+    def _concat(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """Of one to four tensors, the same one among them now and then."""
+        others = [name for name in tensors if beside(self.builder.shape(name), shape)]
+        found = [*names["inputs"], *(others[self._int(0, len(others) - 1)] for _ in range(self._int(0, 3)))]
+        while len(found) > 1 and sum(self.builder.shape(name)[1] for name in found) > 200:
+            found.pop()
+        names["inputs"] = tuple(found[index] for index in self.rng.permutation(len(found)))
+        return Concat(**names)
+
+    def _select(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """A part of a split, a shuffle, or anything."""
+        count = shape[1]
+        first = self._int(0, count - 1)
+        part = np.arange(first, self._int(first + 1, count))
+        groups = next(groups for groups in (3, 2, 1) if count % groups == 0)
+        shuffle = np.arange(count).reshape(groups, -1).T.ravel()
+        choices = [part, part, shuffle, self.rng.integers(0, count, self._int(1, min(count + 2, 200)))]
+        return Select(**names, channels=choices[self._int(0, 3)])
 
     def _scale(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         """By factors that are there, or by one pixel of every image."""

@@ -13,7 +13,19 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import PASSES, CompileError, compile_graph
 from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, GraphError, MaxPool2d, Op, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.ops import (
+    Concat,
+    Conv2d,
+    Cut,
+    Dense,
+    GraphError,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Select,
+    Window,
+)
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.runtime import reference
@@ -53,8 +65,8 @@ def test_random_graphs_compute_what_they_mean(first: int) -> None:
 
 
 def test_every_operator_has_a_unit() -> None:
-    """Three have a lowering of their own: joined with what follows, cut in parts, no unit at all."""
-    assert {*Unit.made_of, Conv2d, Dense, Reshape} == set(Op.__subclasses__())
+    """Five have a lowering of their own: joined with what follows, cut in parts, no unit at all."""
+    assert {*Unit.made_of, Conv2d, Dense, Reshape, Concat, Select} == set(Op.__subclasses__())
 
 
 def conv_graph(batch: int, channels: int, size: int, outputs: int, window: Window, pool: Window | None = None) -> Graph:

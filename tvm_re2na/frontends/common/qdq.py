@@ -7,7 +7,7 @@ described is the form's own meaning: sums and results in steps of their scales, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.offload.fixed_point import is_computable
-from tvm_re2na.codegen.offload.operator import INT32, LINEAR, Operator, Rescale, Tensor, by_kind
+from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Shape, WindowGeometry
 from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 
 Expr: TypeAlias = Any  # of either TVM, which carry no types
+OF_TWO = ("add", "mul")  # tensors
 RANKS = {"conv2d": 4, "dense": 2}
 
 
@@ -55,6 +56,7 @@ class ExpressionReader(ABC):
     """One TVM's expressions. Operators are called as Relax calls them, without `relax.`."""
 
     holds_padding = True  # whether the padding before a convolution is part of its form
+    arguments: Sequence[Expr] = ()  # of the function that is the form, if it is one already
 
     def __init__(
         self,
@@ -83,12 +85,20 @@ class ExpressionReader(ABC):
         """Of a linear operator."""
 
     @abstractmethod
+    def fields(self, expr: Expr) -> list[Expr]:
+        """Of a tuple."""
+
+    @abstractmethod
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
         """The bounds of a `clip`, of a `maximum` or `minimum`; None is no constant."""
 
     @abstractmethod
     def padding(self, pad: Expr) -> Padding:
         """Of an `nn.pad`."""
+
+    def numbers(self, expr: Expr) -> npt.NDArray[Any] | None:
+        """The constant numbers that an operand is."""
+        return self.array(self.value(expr))
 
     def constant(self, expr: Expr) -> bool:
         return self.array(expr) is not None
@@ -137,7 +147,16 @@ def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     if kind == "conv2d":
         padding = _padding_before(parts.main, reader)
         return padding is None or _foldable(padding, reader)
-    return kind not in (*MOVING, "pad") or same_scale(parts.main.args[0], parts.result, reader)
+    if kind not in (*MOVING, "pad", "concat"):
+        return True
+    return all(same_scale(operand, parts.result, reader) for operand in data_of(kind, parts.main, reader))
+
+
+def data_of(kind: str, main: Expr, reader: ExpressionReader) -> list[Expr]:
+    """The operands of an operator that are data, each a `dequantize`."""
+    if kind == "concat":
+        return reader.fields(main.args[0])
+    return list(main.args[:2] if kind in OF_TWO else main.args[:1])
 
 
 def has_integer_form(op: Operator) -> bool:
@@ -152,6 +171,8 @@ def has_integer_form(op: Operator) -> bool:
         static &= op.window is not None and op.pad_value is not None
     if op.kind == "resize2d":
         static &= op.factors is not None
+    if op.kind in SELECTING:
+        static &= op.channels is not None
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
     computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
     return known and static and usual and computable
@@ -303,7 +324,9 @@ def _on_grid(bias: npt.NDArray[Any] | None, scale: npt.NDArray[Any] | None) -> n
 
 def _moving(describe: Describe, parts: QdqParts, reader: ExpressionReader) -> Operator:
     data = reader.tensor(reader.quantity(parts.main.args[0]).data)
-    return describe(parts.main.attrs, data, reader.shape(parts.main), _result(parts, reader), _after(parts, reader))
+    constants = [reader.numbers(operand) for operand in parts.main.args[1:]]
+    moved, result = reader.shape(parts.main), _result(parts, reader)
+    return describe(parts.main.attrs, constants, data, moved, result, _after(parts, reader))
 
 
 def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -316,6 +339,12 @@ def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
         (*(operand.zero for operand in operands), parts.output.zero),
         after=_after(parts, reader),
     )
+
+
+def _concat(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    data = [reader.quantity(operand).data for operand in data_of("concat", parts.main, reader)]
+    operands = description.positions(data, reader.arguments)
+    return description.concat(parts.main.attrs, map(reader.tensor, data), operands, _result(parts, reader))
 
 
 def _mul(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -350,7 +379,15 @@ def _lookup(parts: QdqParts, reader: ExpressionReader) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, lookup=_lookup, **describers(_moving)
+    conv2d=_conv2d,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **describers(_moving),
 )
 
 

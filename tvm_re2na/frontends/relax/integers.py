@@ -102,6 +102,16 @@ def _add(op: Operator, parameters: list[Expr]) -> Expr:
     return _narrow(op, relax.op.add(operands[0], operands[-1]))
 
 
+def _concat(op: Operator, parameters: list[Expr]) -> Expr:
+    return relax.op.concat([parameters[number] for number in op.operands], op.axis)
+
+
+def _select(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.channels is None:
+        raise ValueError("channels that are no constants")
+    return relax.op.take(parameters[0], relax.const(op.channels, "int64"), op.axis, mode="clip")
+
+
 def _mul(op: Operator, parameters: list[Expr]) -> Expr:
     operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
     # a product with itself has one parameter only
@@ -137,6 +147,9 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     resize2d=_resize2d,
     add=_add,
     mul=_mul,
+    concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

@@ -29,9 +29,9 @@ from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, opera
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
     **{name: kind for kind, moving in MOVING.items() for name in moving.relay},
-    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "multiply": "mul", "nn.pad": "pad"},
+    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "multiply": "mul"},
+    **{"nn.pad": "pad", "concatenate": "concat"},
 }
-_OF_TWO = ("add", "mul")
 _SUMS = ("nn.conv2d", "nn.dense")
 _READER = RelayReader()
 
@@ -145,9 +145,9 @@ class _Integers(relay.ExprMutator):  # type: ignore[misc]
 
 
 def _is_dequantised(kind: str, main: relay.Call) -> bool:
-    operands = [main.args[0]]
-    if kind in _OF_TWO:
-        operands.append(main.args[1])
+    if kind == "concat" and not isinstance(main.args[0], relay.Tuple):
+        return False
+    operands = qdq.data_of(kind, main, _READER)
     if kind in ("conv2d", "dense"):
         operands.append(_READER.weight(main).dequantized)
     return all(op_name(operand) == "qnn.dequantize" for operand in operands)
@@ -165,8 +165,7 @@ def _data(form: _Form) -> list[Expr]:
     main = form.parts.main
     if form.kind in ("clip", "lookup"):
         return [main]
-    operands = main.args[:2] if form.kind in _OF_TWO else main.args[:1]
-    return [operand.args[0] for operand in operands]
+    return [operand.args[0] for operand in qdq.data_of(form.kind, main, _READER)]
 
 
 def _source(form: _Form) -> relay.Call:
@@ -235,6 +234,11 @@ def _moving(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _clamped(op, moved) if MOVING[op.kind].clamped else moved
 
 
+def _concat(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    del parts
+    return relay.concatenate(data, op.axis)
+
+
 def _pad(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return relay.nn.pad(*data, parts.main.attrs.pad_width, relay.const(int(op.pad_value or 0), op.output.dtype))
 
@@ -262,6 +266,7 @@ _INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind
     dense=_dense,
     add=_add,
     mul=_mul,
+    concat=_concat,
     pad=_pad,
     clip=_clip,
     lookup=_lookup,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from tvm import relay
-from tvm.relay.dataflow_pattern import is_constant, is_op, wildcard
+from tvm.relay.dataflow_pattern import is_constant, is_op, is_tuple, wildcard
 from tvm.relay.op.contrib.register import register_pattern_table
 
 from tvm_re2na.codegen.arch import Architecture
@@ -40,7 +40,8 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
         *(([op], kind, _of_two(op), quantised) for kind, op in (("add", "qnn.add"), ("mul", "qnn.mul"))),
-        *((moving.relay, kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
+        (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
+        *(([*moving.relay], kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
         (CLAMPS, "clip", _clamp(wildcard()), quantised),
         (["take"], "lookup", _lookup(), lambda expr: is_form("lookup", expr, RelayReader())),
@@ -83,7 +84,7 @@ def _of_two(op: str) -> Pattern:
 
 
 def _moving(moving: Moving) -> Pattern:
-    main = _any_of([is_op(name)(wildcard()) for name in moving.relay])
+    main = _any_of([is_op(name)(wildcard(), *_constants(further)) for name, further in moving.relay.items()])
     return _clamped(main) if moving.clamped else main
 
 
