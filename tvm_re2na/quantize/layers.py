@@ -3,7 +3,8 @@
 A linear layer, an addition or a product with the activation behind it is one layer: what lies between the two is a sum in the
 accumulator and is never quantised. Operators that only move or select values keep the exponent of what they read; an addition
 needs one exponent on both sides, because the hardware (and TVM) would otherwise round each operand first. A product by one factor
-for each channel is cut as sums are: each operand and the result has an exponent of its own.
+for each channel is cut as sums are: each operand and the result has an exponent of its own. Functions of single numbers stay in
+float (`functions.py`); what they begin and end with has exponents of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvm_re2na.quantize.fold import is_linear
+from tvm_re2na.quantize.functions import find_functions
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import feeds_maxima, padding_value
 
@@ -90,10 +92,11 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
     union, reached = _Union(), _reached(net)
     layers, products, joined = [], [], []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
+    functions = find_functions(net, fused)
     for node in net.nodes:
         activation = _activation(net, node)
         result = _scaled(net, node).output if activation is None else activation.output
-        if node.name in keep_float or not reached.issuperset(data_inputs(net, node)):
+        if node.name in functions or node.name in keep_float or not reached.issuperset(data_inputs(net, node)):
             continue
         if is_linear(net, node):
             layers.append(Layer(node, node.inputs[0], node.output, result, net.finer.get(node.name, ())))
