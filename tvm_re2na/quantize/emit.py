@@ -75,7 +75,7 @@ class _Emitter:
             self._quantise(raw[name] if within else self._saturated(raw[name], name), name)
 
     def _rounded(self, tensor: str) -> str:
-        return f"{tensor}.rounded" if tensor in self.group_of and tensor not in self.net.output_names else tensor
+        return read_name(self.net, tensor) if tensor in self.group_of else tensor
 
     def _quantise(self, raw: str, tensor: str) -> None:
         """raw -> int8 -> the float that consumers read; a model output keeps its name."""
@@ -131,3 +131,8 @@ class _Emitter:
 def int8_name(tensor: str) -> str:
     """The integers of a quantised tensor in an emitted Net."""
     return f"{tensor}.int8"
+
+
+def read_name(net: Net, tensor: str) -> str:
+    """What consumers read of a quantised tensor in an emitted Net; a model output keeps its name."""
+    return tensor if tensor in net.output_names else f"{tensor}.rounded"

@@ -67,7 +67,7 @@ def _decide(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: 
     choice = _best(trials, plan, layer, options)
     plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
     plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
-    plan.noise[layer.name], plan.ties[layer.name] = trials.snr_db(choice), trials.ties(choice)
+    plan.seen_db[layer.name] = trials.snr_db(choice)
 
 
 def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> Choice:
