@@ -17,7 +17,11 @@ OF_THE_QUANTISATION = frozenset(
 
 @dataclass(frozen=True)
 class Explanation:
-    """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded."""
+    """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded.
+
+    `region`: which of the network's parts on Re²Na it is in, from 0; None on the CPU. `crossing_bytes`: the inputs and outputs of that
+    part for one run of the module, noted at the first of its operators.
+    """
 
     name: str
     op: str
@@ -26,10 +30,16 @@ class Explanation:
     reason: str
     value: Scalar | None
     limit: Scalar | None
+    region: int | None = None
+    crossing_bytes: int = 0
 
 
-def offloaded(name: str, kind: str) -> Explanation:
-    return Explanation(name, kind, True, None, "Runs on Re²Na.", None, None)
+def offloaded(operators: Iterable[tuple[str, str]], region: int, crossing_bytes: int) -> list[Explanation]:
+    """The operators of a region, each with its kind."""
+    return [
+        Explanation(name, kind, True, None, "Runs on Re²Na.", None, None, region, 0 if index else crossing_bytes)
+        for index, (name, kind) in enumerate(operators)
+    ]
 
 
 def kept(name: str, kind: str, rejection: Rejection | None) -> Explanation:

@@ -32,6 +32,9 @@ class Steps(Protocol):
     def feeds_of(self, mod: Module) -> Mapping[str, tuple[int | None, ...]]:
         """For each parameter of each of them, by its symbol, the number of the network's input that it is made of."""
 
+    def border_bytes(self, function: Any) -> int:
+        """Elements of a function's parameters and results, of an offloaded one or of the network."""
+
     def architecture_of(self, function: Any) -> Architecture:
         """The machine that a function was cut for."""
 
@@ -50,7 +53,8 @@ class Jobs:
         programs = tuple(self.programs(partitioned, dump).items())
         feeds = self.steps.feeds_of(partitioned.module)
         share = self.offloaded_macs_share(partitioned.module)
-        return Compiled(programs, share, tuple(feeds[symbol] for symbol, _ in programs))
+        border = self.steps.border_bytes(partitioned.module["main"])
+        return Compiled(programs, share, tuple(feeds[symbol] for symbol, _ in programs), border)
 
     def programs(self, partitioned: Partitioned, dump: Dump | None = None) -> dict[str, Program]:
         """Of every function for Re²Na, by its symbol; raises CompileError where the machine is too small."""

@@ -16,6 +16,7 @@ from tvm_re2na.codegen.offload.explanation import Explanation, kept
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.codegen.offload.rules import Rejection
+from tvm_re2na.frontends.common.description import elements
 from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, judge
@@ -25,7 +26,7 @@ from tvm_re2na.frontends.relax.integers import integer_function
 from tvm_re2na.frontends.relax.kernels import Kernels
 from tvm_re2na.frontends.relax.normal import normalise
 from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns
-from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, value_of
+from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, sizes_of, value_of
 from tvm_re2na.kernels.instructions import instructions_of
 
 KEPT_ATTR = "re2na_kept"  # on an integer function for the CPU: the explanation, as JSON
@@ -205,6 +206,13 @@ def _on_cpu(found: Found, rejections: Stays, target: tvm.target.Target | None) -
     for variable, function in (kernels.functions if kernels is not None else {}).items():
         mod.update_func(variable, function)
     return mod
+
+
+def border_bytes(function: relax.Function) -> int:
+    """As of the front end for Relay."""
+    results = result_of(function).ty
+    given = [parameter.ty for parameter in function.params]
+    return sum(map(elements, map(sizes_of, (*given, *getattr(results, "fields", (results,))))))
 
 
 def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:

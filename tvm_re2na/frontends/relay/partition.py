@@ -12,11 +12,12 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.frontends.common.description import elements
 from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
-from tvm_re2na.frontends.relay.describe import describe, parts_of
+from tvm_re2na.frontends.relay.describe import describe, parts_of, sizes_of
 from tvm_re2na.frontends.relay.integers import to_integers
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.patterns import form_table
@@ -143,6 +144,18 @@ def inline_composites(expr: relay.Expr) -> relay.Expr:
 def architecture_of(function: relay.Function) -> Architecture:
     """The machine that `partition_for_re2na` cut this function for."""
     return machine_of(str(function.attrs.get(ARCH_ATTR) or "") if function.attrs else "")
+
+
+def border_bytes(function: relay.Function) -> int:
+    """Elements of the parameters and results of a typed function: bytes, of a function for Re²Na."""
+    kind = function.checked_type
+    return sum(map(_elements, (*kind.arg_types, kind.ret_type)))
+
+
+def _elements(kind: tvm.ir.Type) -> int:
+    if isinstance(kind, tvm.ir.TupleType):
+        return sum(map(_elements, kind.fields))
+    return elements(sizes_of(kind))
 
 
 def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:
