@@ -1,7 +1,7 @@
 """The regions of a network together: what crosses their borders, and what would cross the DRAM bus if they were one.
 
-A region's own bound (`codegen.graph.bounds`) counts its inputs and outputs as what they are for it: bytes that must move. So each of many
-regions can reach its bound while the network moves its activations in and out again and again.
+A region's own bound (`codegen.graph.bounds`) counts its inputs and outputs as what they are for it: bytes that must move. So each
+of many regions can reach its bound while the network moves its activations in and out again and again.
 """
 
 from __future__ import annotations

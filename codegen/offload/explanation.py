@@ -19,8 +19,8 @@ OF_THE_QUANTISATION = frozenset(
 class Explanation:
     """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded.
 
-    `region`: which of the network's parts on Re²Na it is in, from 0; None on the CPU. `crossing_bytes`: the inputs and outputs of that
-    part for one run of the module, noted at the first of its operators.
+    `region`: which of the network's parts on Re²Na it is in, from 0; None on the CPU. `crossing_bytes`: the inputs and outputs of
+    that part for one run of the module, noted at the first of its operators.
     """
 
     name: str
