@@ -20,8 +20,8 @@ HEAD = """# Does my network run?
 
 What becomes of networks from file to bits: quantised with 16 images, explained, compiled for {machine}, run, and
 compared with TVM's CPU in every bit, on images that nothing was calibrated with. `python benchmarks/zoo.py --page docs/zoo.md`
-makes this page, with each TVM; its first lines say what it needs. Of networks of your own: `python benchmarks/zoo.py --folder MODELS`,
-or `re2na explain` and `re2na compare` of one.
+makes this page, with each TVM; its first lines say what it needs. Of networks of your own:
+`python benchmarks/zoo.py --folder MODELS`, or `re2na explain` and `re2na compare` of one.
 
 {summary}
 
