@@ -123,6 +123,14 @@ class Architecture:
         0,
         2**13 - 1,
     )
+    channel_cuts: int = assumption(
+        0,
+        "0 or 1",
+        "none published: 1 gives each row of the array, which computes one output channel of a convolution, an LSB of its own, to"
+        " ask what scales by channel would buy; a register a row, which counts no area",
+        0,
+        1,
+    )
     mac_energy_fj: int = assumption(
         150,
         "fJ/MAC",

@@ -5,9 +5,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture, CutOverflow
+from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    ScaleChannels,
+    Upsample2d,
+    Window,
+)
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)
@@ -37,6 +50,9 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
     if isinstance(op, Add):
         shifted = [(x + arch.half(s)) >> s for x, s in zip(args, op.shifts, strict=True)]
         return _fit(shifted[0] + shifted[1], op.lo, op.hi, arch)
+    if isinstance(op, ScaleChannels):
+        factors = args[1].reshape(*args[0].shape[:2], *[1] * (args[0].ndim - 2))
+        return _cut(args[0] * factors + op.start, op.cut, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
     if isinstance(op, Pad):
@@ -55,7 +71,9 @@ def _windows(x: Array, window: Window, fill: int) -> Array:
 
 
 def _cut(sums: Array, cut: Cut, arch: Architecture) -> Array:
-    return _fit(_wrap(sums + arch.half(cut.lsb), arch.acc_bits) >> cut.lsb, cut.lo, cut.hi, arch)
+    lsb = np.array(cut.lsbs or (cut.lsb,)).reshape(1, -1, *[1] * (sums.ndim - 2))
+    half = (1 << lsb) // 2 * (arch.rounding is Rounding.HALF_UP)
+    return _fit(_wrap(sums + half, arch.acc_bits) >> lsb, cut.lo, cut.hi, arch)
 
 
 def _fit(values: Array, lo: int, hi: int, arch: Architecture) -> Array:

@@ -20,7 +20,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Conv2d, Dense, Int8Array, Int32Array, Op, Reshape
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Op, Reshape, ScaleChannels
 from tvm_re2na.codegen.graph.reads import Need, needs, roots
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
@@ -73,6 +73,8 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
     if isinstance(op, Dense) and output.pixels:
         return _dense_mapping(op, output.shape[0], arch)
+    if isinstance(op, ScaleChannels) and output.pixels:
+        return _scale_mapping(output, arch)
     return 0, 0
 
 
@@ -81,7 +83,7 @@ def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[in
     passes = -(-output.shape[0] * output.pixels // columns)
     lines = op.weight.reshape(len(op.weight), -1)
     blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
-    return passes * sum(steps for steps, _ in blocks), sum(size for _, size in blocks)
+    return passes * sum(steps for steps, _ in blocks), len(op.cut.lsbs) + sum(size for _, size in blocks)
 
 
 def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
@@ -98,6 +100,13 @@ def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]
             best = min(best, -(-batch // columns) * sum(steps for steps, _ in blocks))
             size = min(size, sum(packed for _, packed in blocks))
     return best * arch.mac_interval, size
+
+
+def _scale_mapping(output: Need, arch: Architecture) -> tuple[int, int]:
+    """One step for each image, whose weights are its own, and block of channels; biases alone are loaded."""
+    batch, channels = output.shape[:2]
+    passes = min(-(-output.pixels // columns) * -(-channels // rows) for rows, columns in arch.shapes)
+    return batch * passes * arch.mac_interval, BIAS_BYTES * channels
 
 
 def _packed(lines: Int8Array) -> tuple[int, int]:
@@ -222,12 +231,20 @@ class _Fluid:
 
 
 def _overflow_bound(op: Op, arch: Architecture) -> int:
-    return largest_possible_sum(op.weight, op.bias, op.cut.lsb, arch) if isinstance(op, Conv2d | Dense) else 0
+    if isinstance(op, ScaleChannels):
+        return largest_product(op.cut.lsb, op.start, arch)
+    return largest_possible_sum(op.weight, op.bias, op.cut, arch) if isinstance(op, Conv2d | Dense) else 0
 
 
-def largest_possible_sum(weight: Int8Array, bias: Int32Array, lsb: int, arch: Architecture) -> int:
+def largest_product(lsb: int, start: int, arch: Architecture) -> int:
+    """The largest |sum| of a product of two bytes that starts from `start`, rounding half included."""
+    low, high = arch.data_min * arch.data_max, arch.data_min**2
+    return max(-low - start - arch.half(lsb), high + start + arch.half(lsb))
+
+
+def largest_possible_sum(weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> int:
     """The largest |sum| that any input can cause, from the weights' L1 norm; weight (O, ...), bias (O,), rounding half included."""
-    low, high = sum_range(weight, bias.astype(np.int64) + arch.half(lsb), (arch.data_min, arch.data_max))
+    low, high = sum_range(weight, bias.astype(np.int64) + cut.halves(arch), (arch.data_min, arch.data_max))
     return int(max(-low.min(), high.max()))
 
 

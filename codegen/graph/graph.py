@@ -106,7 +106,7 @@ def _text(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype}[{_shape(value.shape)}]"
     if isinstance(value, Cut):
-        return f"[lsb {value.lsb}, {value.lo}..{value.hi}]"
+        return f"[lsb {','.join(map(str, value.all_lsbs))}, {value.lo}..{value.hi}]"
     if isinstance(value, Window):
         return f"[{_shape(value.kernel)} s{_shape(value.stride)} p{_shape(value.padding)} d{_shape(value.dilation)}]"
     return str(value).replace(" ", "")

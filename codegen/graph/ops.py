@@ -5,6 +5,7 @@ What the numbers mean (their power-of-two exponents) has already been turned int
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -30,11 +31,26 @@ class GraphError(Re2naError, ValueError):
 
 @dataclass(frozen=True)
 class Cut:
-    """What happens to a sum as it leaves a PE: `clamp(sum >> lsb, lo, hi)`, one half added first if the machine rounds."""
+    """What happens to a sum as it leaves a PE: `clamp(sum >> lsb, lo, hi)`, one half added first if the machine rounds. `lsbs`: one
+    for each output channel, where they differ; `lsb` means nothing then."""
 
     lsb: int
     lo: int = -128
     hi: int = 127
+    lsbs: tuple[int, ...] = ()
+
+    @property
+    def all_lsbs(self) -> tuple[int, ...]:
+        """One for all channels, or one for each."""
+        return self.lsbs or (self.lsb,)
+
+    def halves(self, arch: Architecture) -> npt.NDArray[np.int64]:
+        """What the rounding adds to the sums: (1,), or one for each output channel."""
+        return np.array([arch.half(lsb) for lsb in self.all_lsbs], np.int64)
+
+    def of_channels(self, first: int, last: int) -> Cut:
+        """For the output channels first .. last."""
+        return replace(self, lsbs=self.lsbs[first:last])
 
     def clamped(self, lo: int, hi: int) -> Cut:
         """With results clamped to lo..hi as well."""
@@ -237,6 +253,34 @@ class Add(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class ScaleChannels(Op):
+    """Product of inputs[0], (N, C, H, W) or (N, C), and inputs[1], which has one factor for each image and channel; each starts
+    from `start`."""
+
+    cut: Cut
+    start: int = 0
+    kind: ClassVar[str] = "mul"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        data, factors = map(four_axes, shapes)
+        if factors != (*data[:2], 1, 1):
+            raise GraphError(f"{self.name}: factors of shape {shapes[1]} are not one for each channel of {shapes[0]}")
+        return shapes[0]
+
+    def macs(self, shapes: list[Shape]) -> int:
+        return math.prod(shapes[0])
+
+    def check(self, arch: Architecture) -> None:
+        _check_cut(self, self.cut, arch)
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs if size == len(outputs) else np.ones(size, np.bool_)
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, cut=self.cut.clamped(lo, hi))
+
+
+@dataclass(frozen=True, eq=False)
 class Clip(Op):
     """Clamp every element to lo..hi: a ReLU or clip that stands alone."""
 
@@ -298,14 +342,22 @@ def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: A
         raise GraphError(
             f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match"
         )
-    least, most = limits_of(arch, "CONV", "lsb")
-    if not least <= cut.lsb <= most:
-        raise GraphError(f"{op.name}: lsb {cut.lsb} is outside {least}..{most}")
-    low, high = int(bias.min()) + arch.half(cut.lsb), int(bias.max()) + arch.half(cut.lsb)
+    if cut.lsbs and (len(cut.lsbs) != len(bias) or not arch.channel_cuts or not isinstance(op, Conv2d)):
+        raise GraphError(f"{op.name}: {len(cut.lsbs)} lsbs of {len(bias)} channels, channel_cuts = {arch.channel_cuts}")
+    _check_cut(op, cut, arch)
+    starts = bias + cut.halves(arch)
+    low, high = int(starts.min()), int(starts.max())
     if low < arch.acc_min or high > arch.acc_max:
         raise GraphError(
             f"{op.name}: bias {low}..{high} does not fit {arch.acc_bits} bits {arch.acc_min}..{arch.acc_max}"
         )
+
+
+def _check_cut(op: Op, cut: Cut, arch: Architecture) -> None:
+    least, most = limits_of(arch, "CONV", "lsb")
+    for lsb in cut.all_lsbs:
+        if not least <= lsb <= most:
+            raise GraphError(f"{op.name}: lsb {lsb} is outside {least}..{most}")
 
 
 def clamp(value: int, lo: int, hi: int) -> int:

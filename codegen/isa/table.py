@@ -294,6 +294,14 @@ INSTRUCTIONS = (
                 "rows", 16, "rows of the shape it is made for; those of the RECONFIGURE before it", least=1, limit=_PES
             ),
             *_CUT,
+            Field(
+                "cuts",
+                1,
+                "each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases; the field lsb"
+                " means nothing",
+                default=0,
+                limit="channel_cuts",
+            ),
             *_sparse("kernel_h * kernel_w * (in_c // groups)"),
             *_OUTPUT_PATH,
         ),

@@ -44,7 +44,7 @@ def offloaded(operators: Iterable[tuple[str, str]], region: int, crossing_bytes:
 
 def kept(name: str, kind: str, rejection: Rejection | None) -> Explanation:
     """An operator of the machine that stays on the CPU; without a rejection, because its surroundings are not worth moving."""
-    rejection = rejection or _rejected(rules.worthwhile, kind, "a linear operator, pooling or addition")
+    rejection = rejection or _rejected(rules.worthwhile, kind, "a linear operator, pooling, addition or product")
     return Explanation(name, kind, False, rejection.rule, rejection.reason, rejection.value, rejection.limit)
 
 

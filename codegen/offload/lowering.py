@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
@@ -20,6 +22,7 @@ from tvm_re2na.codegen.graph.ops import (
     MaxPool2d,
     Pad,
     Reshape,
+    ScaleChannels,
     Upsample2d,
     Window,
 )
@@ -55,18 +58,18 @@ def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     """
     cut = op.cut()
     # a machine that truncates finds the rounding half in the bias
-    more = half(cut.lsb) - arch.half(cut.lsb)
+    more = np.array([half(lsb) for lsb in cut.all_lsbs]) - cut.halves(arch)
     if not op.splits_ties:
         return builder.append(_linear_op(source, op, cut, more))
     positive, negative = (
         OperatorNames(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
     )
-    up = builder.append(_linear_op(positive, op, Cut(cut.lsb, 0, 127), more))
-    down = builder.append(_linear_op(negative, op, Cut(cut.lsb, -128, 0), more - 1))
+    up = builder.append(_linear_op(positive, op, replace(cut, lo=0, hi=127), more))
+    down = builder.append(_linear_op(negative, op, replace(cut, lo=-128, hi=0), more - (np.array(cut.all_lsbs) > 0)))
     return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
 
 
-def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: int) -> Conv2d | Dense:
+def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: npt.NDArray[np.int64]) -> Conv2d | Dense:
     if op.weight is None or op.bias is None:
         raise GraphError(f"{source.name}: weights and bias are no constants")
     weight = np.ascontiguousarray(op.weight, np.int8)
@@ -95,6 +98,14 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
+def _mul(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    inputs, scale = source.inputs * (2 // len(source.inputs)), op.scale_operand
+    cut = op.cut()
+    # a machine that truncates finds the rounding half in the number that products start from
+    start = half(cut.lsb) - arch.half(cut.lsb)
+    return builder.append(ScaleChannels(source.name, (inputs[1 - scale], inputs[scale]), source.output, cut, start))
+
+
 def _reshape(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Reshape(*source, op.output.sizes))
@@ -116,6 +127,7 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
+    mul=_mul,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

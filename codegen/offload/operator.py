@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose, exponent, half
-from tvm_re2na.codegen.graph.ops import Cut, Window
+from tvm_re2na.codegen.graph.ops import Cut, Window, four_axes
 
 Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
+EVERY_SUM = (int(INT32.min), int(INT32.max))
 LINEAR = ("conv2d", "dense")
 WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "reshape", "pad", "clip")
+KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
 T = TypeVar("T")
 
 
@@ -43,7 +44,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Rescale:
-    """A change of scale: of a sum to the result, or of one operand of an addition to the result.
+    """A change of scale: of a sum or product to the result, or of one operand of an addition to the result.
 
     Several scales belong to one channel each; an empty tuple is a scale that is not constant. `ties_away` rounds exact
     halves away from zero; otherwise they go up.
@@ -55,8 +56,13 @@ class Rescale:
 
     @property
     def shift(self) -> int:
-        """Bits cut off below the result; the scales must be powers of two."""
-        return exponent(self.target[0]) - exponent(self.source[0])
+        """Bits cut off below the result, by one scale for all channels; the scales must be powers of two."""
+        return self.shifts[0]
+
+    @property
+    def shifts(self) -> tuple[int, ...]:
+        """The same, of each scale."""
+        return tuple(exponent(self.target[0]) - exponent(scale) for scale in self.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +82,7 @@ class Operator:
     window: Window | None = None
     groups: int = 1
     layouts: tuple[str, ...] = ()
-    before: tuple[int, int] | None = (int(INT32.min), int(INT32.max))
+    before: tuple[int, int] | None = EVERY_SUM
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
     factors: tuple[int, int] | None = None
@@ -85,11 +91,22 @@ class Operator:
     def splits_ties(self) -> bool:
         """Whether ties are rounded away from zero where that shows: below zero, with bits cut off."""
         ties_away = bool(self.rescales) and self.rescales[0].ties_away
-        return ties_away and self.rescales[0].shift > 0 and min(self.before or (0,)) < 0 and min(self.after or (0,)) < 0
+        below = all(bounds is not None and bounds[0] < 0 for bounds in (self.before, self.after))
+        return ties_away and below and max(self.rescales[0].shifts) > 0
+
+    @property
+    def scale_operand(self) -> int:
+        """Which operand of a product has one pixel; the second, if both have or neither."""
+        first, second = (four_axes(tensor.sizes)[2:] == (1, 1) for tensor in self.inputs)
+        return 0 if first and not second else 1
 
     def cut(self) -> Cut:
-        """The cut of a linear operator. Shifting keeps the order, so bounds of the sum become bounds of the result."""
-        lsb = self.rescales[0].shift
-        bounds = [(bound + half(lsb)) >> lsb for bound in self.before or ()]
-        low, high = compose((bounds[0], bounds[1]), compose((-128, 127), self.after or (-128, 127)))
-        return Cut(lsb, low, high)
+        """The cut of a linear operator or product. Shifting keeps the order, so bounds of the sum become bounds of the result."""
+        shifts = self.rescales[0].shifts
+        low, high = self.bounds(shifts[0])
+        return Cut(shifts[0], low, high, shifts[1:] and shifts)
+
+    def bounds(self, lsb: int) -> tuple[int, int]:
+        """What all clamps leave of the results of a linear operator or product that cuts off `lsb` bits."""
+        low, high = ((bound + half(lsb)) >> lsb for bound in self.before or EVERY_SUM)
+        return compose((low, high), compose((-128, 127), self.after or (-128, 127)))

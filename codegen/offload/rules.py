@@ -17,6 +17,7 @@ import numpy as np
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.arithmetic import compose, half
 from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES
+from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, WINDOWED, Operator, Scalar
@@ -127,7 +128,7 @@ def repeated_pixels(op: Operator, arch: Architecture) -> Violation | None:
     return _fields(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})
 
 
-@constraint(*LINEAR, "add")
+@constraint(*LINEAR, "add", "mul")
 def zero_points(op: Operator, arch: Architecture) -> Violation | None:
     """Zero points must be constant and 0 (symmetric quantisation)."""
     del arch
@@ -135,38 +136,40 @@ def zero_points(op: Operator, arch: Architecture) -> Violation | None:
     return ("computed" if wrong[0] is None else wrong[0], 0) if wrong else None
 
 
-@constraint(*LINEAR, "add")
+@constraint(*LINEAR, "add", "mul")
 def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
-    """Scales must be constants, one per tensor (or the same one for every channel)."""
-    del arch
+    """Scales must be constants, one per tensor (or the same one for every channel); on a machine with `channel_cuts` the weights of
+    a convolution may have one for each output channel."""
+    by_channel = op.kind == "conv2d" and arch.channel_cuts == 1
     for scales in (scales for rescale in op.rescales for scales in (rescale.source, rescale.target)):
-        if len(set(scales)) != 1:
+        channels = by_channel and scales is op.rescales[0].source and len(scales) == op.output.shape[1]
+        if len(set(scales)) != 1 and not channels:
             return (f"{min(scales):g}..{max(scales):g}" if scales else "computed", "one scale")
     return None
 
 
-@constraint(*LINEAR, "add")
+@constraint(*LINEAR, "add", "mul")
 def power_of_two_scales(op: Operator, arch: Architecture) -> Violation | None:
     """Scales must be powers of two, exactly: the machine shifts, it does not multiply."""
     del arch
-    for scale in (scale for rescale in op.rescales for scale in (*rescale.source[:1], *rescale.target[:1])):
+    for scale in (scale for rescale in op.rescales for scale in (*rescale.source, *rescale.target)):
         if not math.isfinite(scale) or scale <= 0 or math.frexp(scale)[0] != 0.5:
             return (scale, 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else "a power of two")
     return None
 
 
-@constraint(*LINEAR, "add")
+@constraint(*LINEAR, "add", "mul")
 def shift_range(op: Operator, arch: Architecture) -> Violation | None:
     """The result's exponent must lie 0 to (accumulator bits - 1) above the exponent of what is rescaled: the machine shifts
     right only, and no further than its accumulator is wide."""
     least, most = (
         limits_of(arch, "ELTWISE", "shift_a") if op.kind == "add" else limits_of(arch, _instruction(op), "lsb")
     )
-    shifts = [rescale.shift for rescale in op.rescales if not least <= rescale.shift <= most]
+    shifts = [shift for rescale in op.rescales for shift in rescale.shifts if not least <= shift <= most]
     return (shifts[0], f"{least}..{most}") if shifts else None
 
 
-@constraint(*LINEAR, "add")
+@constraint(*LINEAR, "add", "mul")
 def saturating_cut(op: Operator, arch: Architecture) -> Violation | None:
     """The machine must saturate results, as the operator does."""
     del op
@@ -181,21 +184,23 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "clip")
+@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
     for bounds in (op.before, op.after):
         if bounds is None or bounds[0] > bounds[1]:
             return ("no such bounds" if bounds is None else f"{bounds[0]}..{bounds[1]}", "whole numbers")
-    return None
+    found = sorted({op.bounds(lsb) for lsb in op.rescales[0].shifts}) if op.kind in LINEAR else []
+    text = ", ".join(f"{low}..{high}" for low, high in found)
+    return (text, "the same of all channels") if len(found) > 1 else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "clip")
+@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
-    if op.kind in LINEAR:
+    if op.kind in LINEAR or op.kind == "mul":
         cut = op.cut()
         bounds = cut.lo, cut.hi
     if op.weight is not None:
@@ -220,8 +225,8 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
     """The bias, with the rounding's half added, must fit the accumulator."""
     if op.bias is None:
         return None
-    rounding = half(op.rescales[0].shift)
-    low, high = int(op.bias.min()) + rounding - op.splits_ties, int(op.bias.max()) + rounding
+    starts = op.bias + np.array([half(shift) for shift in op.rescales[0].shifts])
+    low, high = int(starts.min()) - op.splits_ties, int(starts.max())
     if low >= arch.acc_min and high <= arch.acc_max:
         return None
     return (high if high > arch.acc_max else low, arch.acc_max if high > arch.acc_max else arch.acc_min)
@@ -231,8 +236,25 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
 def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
     """The operands of an addition must have the same shape: nothing is broadcast."""
     del arch
-    left, right = op.inputs
-    return (f"{_text(left.shape)} and {_text(right.shape)}", "equal shapes") if left.shape != right.shape else None
+    return _two_shapes(op, "equal shapes") if op.inputs[0].shape != op.inputs[1].shape else None
+
+
+@constraint("mul")
+def one_factor_for_each_channel(op: Operator, arch: Architecture) -> Violation | None:
+    """Of two tensors that are multiplied, one must have one number for each image and channel, (N, C, 1, 1) beside (N, C, H, W):
+    the array multiplies pixels by weights, which are the same for all pixels of a channel."""
+    del arch
+    scale, data = op.inputs[op.scale_operand], op.inputs[1 - op.scale_operand]
+    fits = len(scale.shape) == len(data.shape) and four_axes(scale.sizes) == (*four_axes(data.sizes)[:2], 1, 1)
+    return None if fits else _two_shapes(op, "(N, C, H, W) and (N, C, 1, 1)")
+
+
+@constraint("mul")
+def products_fit(op: Operator, arch: Architecture) -> Violation | None:
+    """The product of any two bytes, with the rounding's half added, must fit the accumulator."""
+    lsb = op.rescales[0].shift
+    largest = largest_product(lsb, half(lsb) - arch.half(lsb), arch)
+    return (largest, arch.acc_max) if largest > arch.acc_max else None
 
 
 @constraint("reshape")
@@ -285,9 +307,9 @@ def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
 
 
 def worthwhile(kinds: Collection[str]) -> bool:
-    """A part of the model must hold a convolution, dense layer, pooling or addition: moving data to the machine only to reshape,
-    pad or clip it costs more than it saves."""
-    return not {"conv2d", "dense", "max_pool2d", "add"}.isdisjoint(kinds)
+    """A part of the model must hold a convolution, dense layer, pooling, addition or product: moving data to the machine only to
+    reshape, pad or clip it costs more than it saves."""
+    return not {"conv2d", "dense", "max_pool2d", "add", "mul"}.isdisjoint(kinds)
 
 
 def host_boundary(name: str) -> bool:
@@ -319,6 +341,8 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
     if op.kind == "dense":
         block = max(1, min(outputs, arch.pe_count // n))
         return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
+    if op.kind == "mul":
+        return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     if op.kind == "pad":
         return height * width * channels + out_height * out_width * outputs + slack
     if op.window is None:
@@ -329,13 +353,18 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
     if op.weight is None:
         return (rows * width + out_rows * out_width) * channels + slack
     block = min(arch.array_rows, outputs)
-    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES) * block
+    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
     return rows * width * channels + out_rows * out_width * block + weights + slack
 
 
+def _two_shapes(op: Operator, wanted: str) -> Violation:
+    left, right = op.inputs
+    return f"{_text(left.shape)} and {_text(right.shape)}", wanted
+
+
 def _instruction(op: Operator) -> str:
-    """That computes a windowed or linear operator, or padding."""
-    return {"conv2d": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
+    """That computes a windowed or linear operator, a product, or padding."""
+    return {"conv2d": "CONV", "mul": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
 
 
 def _fields(arch: Architecture, instruction: str, values: dict[str, int]) -> Violation | None:

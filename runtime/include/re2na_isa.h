@@ -139,6 +139,7 @@ typedef struct re2na_arch {
   int64_t alu_interval; /* cycles; assumption */
   int64_t array_fill_cycles; /* cycles; assumption */
   int64_t array_shapes; /* set of shapes; assumption */
+  int64_t channel_cuts; /* 0 or 1; assumption */
   int64_t mac_energy_fj; /* fJ/MAC; assumption */
   int64_t sram_energy_fj; /* fJ/byte; assumption */
   int64_t dram_energy_fj; /* fJ/byte; assumption */
@@ -148,7 +149,7 @@ typedef struct re2na_arch {
   int64_t dram_area_um2; /* um2 per byte/cycle; assumption */
   int64_t shape_area_um2; /* um2 per PE and further shape; assumption */
 } re2na_arch;
-#define RE2NA_ARCH_WORDS 26
+#define RE2NA_ARCH_WORDS 27
 
 /* X(field, low, high) */
 #define RE2NA_ARCH_FIELDS(X) \
@@ -170,6 +171,7 @@ typedef struct re2na_arch {
   X(alu_interval, INT64_C(1), INT64_C(64)) \
   X(array_fill_cycles, INT64_C(0), INT64_C(65536)) \
   X(array_shapes, INT64_C(0), INT64_C(8191)) \
+  X(channel_cuts, INT64_C(0), INT64_C(1)) \
   X(mac_energy_fj, INT64_C(0), INT64_C(1000000)) \
   X(sram_energy_fj, INT64_C(0), INT64_C(10000000)) \
   X(dram_energy_fj, INT64_C(0), INT64_C(1000000000)) \
@@ -273,19 +275,20 @@ enum re2na_opcode {
   X(lsb, 528, 8, 0) \
   X(lo, 536, 8, 1) \
   X(hi, 544, 8, 1) \
-  X(steps, 552, 32, 0) \
-  X(mask_addr, 584, 32, 0) \
-  X(pool_h, 616, 8, 0) \
-  X(pool_w, 624, 8, 0) \
-  X(add, 632, 1, 0) \
-  X(operand.addr, 633, 32, 0) \
-  X(operand.pixel_stride, 665, 16, 0) \
-  X(operand.row_stride, 681, 32, 0) \
-  X(operand.image_stride, 713, 32, 0) \
-  X(shift_a, 745, 8, 0) \
-  X(shift_b, 753, 8, 0) \
-  X(add_lo, 761, 8, 1) \
-  X(add_hi, 769, 8, 1)
+  X(cuts, 552, 1, 0) \
+  X(steps, 553, 32, 0) \
+  X(mask_addr, 585, 32, 0) \
+  X(pool_h, 617, 8, 0) \
+  X(pool_w, 625, 8, 0) \
+  X(add, 633, 1, 0) \
+  X(operand.addr, 634, 32, 0) \
+  X(operand.pixel_stride, 666, 16, 0) \
+  X(operand.row_stride, 682, 32, 0) \
+  X(operand.image_stride, 714, 32, 0) \
+  X(shift_a, 746, 8, 0) \
+  X(shift_b, 754, 8, 0) \
+  X(add_lo, 762, 8, 1) \
+  X(add_hi, 770, 8, 1)
 
 /* X(field, first bit, bits, is signed) */
 #define RE2NA_DENSE_FIELDS(X) \
@@ -415,6 +418,7 @@ typedef struct re2na_conv {
   int64_t lsb; /* bits cut off below the result */
   int64_t lo; /* smallest result */
   int64_t hi; /* largest result */
+  int64_t cuts; /* each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases; the field lsb means nothing */
   int64_t steps; /* lines of weights that are there; k: all of them, and no bitmap is read */
   int64_t mask_addr; /* where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs to the j-th set bit, steps without a line count as zero, lines without a set bit are unused */
   int64_t pool_h; /* rows of the window of results whose maximum is kept; windows do not overlap */
@@ -557,19 +561,20 @@ static inline void re2na_decode_conv(const uint8_t *code, re2na_conv *out) {
   out->lsb = re2na_bits(code, 528, 8, 0);
   out->lo = re2na_bits(code, 536, 8, 1);
   out->hi = re2na_bits(code, 544, 8, 1);
-  out->steps = re2na_bits(code, 552, 32, 0);
-  out->mask_addr = re2na_bits(code, 584, 32, 0);
-  out->pool_h = re2na_bits(code, 616, 8, 0);
-  out->pool_w = re2na_bits(code, 624, 8, 0);
-  out->add = re2na_bits(code, 632, 1, 0);
-  out->operand.addr = re2na_bits(code, 633, 32, 0);
-  out->operand.pixel_stride = re2na_bits(code, 665, 16, 0);
-  out->operand.row_stride = re2na_bits(code, 681, 32, 0);
-  out->operand.image_stride = re2na_bits(code, 713, 32, 0);
-  out->shift_a = re2na_bits(code, 745, 8, 0);
-  out->shift_b = re2na_bits(code, 753, 8, 0);
-  out->add_lo = re2na_bits(code, 761, 8, 1);
-  out->add_hi = re2na_bits(code, 769, 8, 1);
+  out->cuts = re2na_bits(code, 552, 1, 0);
+  out->steps = re2na_bits(code, 553, 32, 0);
+  out->mask_addr = re2na_bits(code, 585, 32, 0);
+  out->pool_h = re2na_bits(code, 617, 8, 0);
+  out->pool_w = re2na_bits(code, 625, 8, 0);
+  out->add = re2na_bits(code, 633, 1, 0);
+  out->operand.addr = re2na_bits(code, 634, 32, 0);
+  out->operand.pixel_stride = re2na_bits(code, 666, 16, 0);
+  out->operand.row_stride = re2na_bits(code, 682, 32, 0);
+  out->operand.image_stride = re2na_bits(code, 714, 32, 0);
+  out->shift_a = re2na_bits(code, 746, 8, 0);
+  out->shift_b = re2na_bits(code, 754, 8, 0);
+  out->add_lo = re2na_bits(code, 762, 8, 1);
+  out->add_hi = re2na_bits(code, 770, 8, 1);
 }
 
 static inline void re2na_decode_dense(const uint8_t *code, re2na_dense *out) {
@@ -673,7 +678,7 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       break;
     case RE2NA_CONV:
       size = 104;
-      used = 777;
+      used = 778;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_conv(code, &out->body.conv);
@@ -791,12 +796,13 @@ static inline re2na_range re2na_conv_range(const re2na_arch *arch, const re2na_c
     case 12: return re2na_range_at("groups", offsetof(re2na_instruction, body.conv.groups), 1, (int64_t)re2na_min((uint64_t)at->out_c, UINT64_C(65535)));
     case 13: return re2na_range_at("lsb", offsetof(re2na_instruction, body.conv.lsb), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255)));
     case 14: return re2na_range_at("lo", offsetof(re2na_instruction, body.conv.lo), -128, at->hi);
-    case 15: return re2na_range_at("steps", offsetof(re2na_instruction, body.conv.steps), 0, (int64_t)re2na_min(re2na_times(re2na_times((uint64_t)at->window.kernel_h, (uint64_t)at->window.kernel_w), re2na_over((uint64_t)at->window.in_c, (uint64_t)at->groups)), UINT64_C(4294967295)));
-    case 16: return re2na_range_at("pool_h", offsetof(re2na_instruction, body.conv.pool_h), 1, INT64_C(255));
-    case 17: return re2na_range_at("pool_w", offsetof(re2na_instruction, body.conv.pool_w), 1, INT64_C(255));
-    case 18: return at->add ? re2na_range_at("shift_a", offsetof(re2na_instruction, body.conv.shift_a), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255))) : re2na_range_at("shift_a", offsetof(re2na_instruction, body.conv.shift_a), 0, 255);
-    case 19: return at->add ? re2na_range_at("shift_b", offsetof(re2na_instruction, body.conv.shift_b), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255))) : re2na_range_at("shift_b", offsetof(re2na_instruction, body.conv.shift_b), 0, 255);
-    case 20: return at->add ? re2na_range_at("add_lo", offsetof(re2na_instruction, body.conv.add_lo), -128, at->add_hi) : re2na_range_at("add_lo", offsetof(re2na_instruction, body.conv.add_lo), -128, 127);
+    case 15: return re2na_range_at("cuts", offsetof(re2na_instruction, body.conv.cuts), 0, (int64_t)re2na_min((uint64_t)arch->channel_cuts, UINT64_C(1)));
+    case 16: return re2na_range_at("steps", offsetof(re2na_instruction, body.conv.steps), 0, (int64_t)re2na_min(re2na_times(re2na_times((uint64_t)at->window.kernel_h, (uint64_t)at->window.kernel_w), re2na_over((uint64_t)at->window.in_c, (uint64_t)at->groups)), UINT64_C(4294967295)));
+    case 17: return re2na_range_at("pool_h", offsetof(re2na_instruction, body.conv.pool_h), 1, INT64_C(255));
+    case 18: return re2na_range_at("pool_w", offsetof(re2na_instruction, body.conv.pool_w), 1, INT64_C(255));
+    case 19: return at->add ? re2na_range_at("shift_a", offsetof(re2na_instruction, body.conv.shift_a), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255))) : re2na_range_at("shift_a", offsetof(re2na_instruction, body.conv.shift_a), 0, 255);
+    case 20: return at->add ? re2na_range_at("shift_b", offsetof(re2na_instruction, body.conv.shift_b), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255))) : re2na_range_at("shift_b", offsetof(re2na_instruction, body.conv.shift_b), 0, 255);
+    case 21: return at->add ? re2na_range_at("add_lo", offsetof(re2na_instruction, body.conv.add_lo), -128, at->add_hi) : re2na_range_at("add_lo", offsetof(re2na_instruction, body.conv.add_lo), -128, 127);
     default: return re2na_range_at("", 0, 0, 0);
   }
 }
@@ -847,7 +853,7 @@ static inline unsigned re2na_range_count(uint32_t opcode) {
     case RE2NA_RECONFIGURE: return 2;
     case RE2NA_LOAD: return 3;
     case RE2NA_STORE: return 3;
-    case RE2NA_CONV: return 21;
+    case RE2NA_CONV: return 22;
     case RE2NA_DENSE: return 6;
     case RE2NA_POOL: return 11;
     case RE2NA_ELTWISE: return 4;

@@ -39,6 +39,7 @@ class ConvMeaning(Meaning, of="CONV"):
         steps = present(machine, at, _products(at))
         lines = weights(machine, at)[: steps.size]
         bias = machine.sram.read_int32(at["bias_addr"], at["out_c"])
+        lsbs = _lsbs(machine, at)
         results = np.empty((at["n"] * size[0] * size[1], at["out_c"]), np.int64)
         for group in range(at["groups"]):
             of_group = slice(group * outputs, (group + 1) * outputs)
@@ -46,7 +47,7 @@ class ConvMeaning(Meaning, of="CONV"):
             x = inputs.reshape(len(inputs), -1)[:, steps]
             sums = start(machine, np.tile(bias[of_group], (len(x), 1)))
             sums = accumulate(machine, sums, x, lines[:, of_group])
-            results[:, of_group] = cut(machine, sums, at["lsb"], at["lo"], at["hi"])
+            results[:, of_group] = cut(machine, sums, lsbs[of_group], at["lo"], at["hi"])
         written = _pooled(at, results)
         if at["add"]:
             operand = machine.sram.read(output(at, at["out_c"], "add"))
@@ -57,19 +58,20 @@ class ConvMeaning(Meaning, of="CONV"):
     def accesses(self, at: Instruction) -> Iterator[Access]:
         yield access.window(at, at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
         yield from access.lines(at, _products(at))
-        yield access.read(at["bias_addr"], BIAS_BYTES * at["out_c"])
+        yield access.read(at["bias_addr"], (BIAS_BYTES + at["cuts"]) * at["out_c"])
         if at["add"]:
             yield access.read(at["add_addr"], at["out_c"], *access.pixels(at, "add"))
         yield access.write(at["out_addr"], at["out_c"], *access.pixels(at, "out"))
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
-        """Every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each group a step;
-        the out_c biases are read at the start of each pass, and the bitmap of the steps with it. The second operand of `add` is
-        read once for each result. An operand that several PEs share is read once: weights go along the array's rows, inputs along
-        its columns. What the cycle model counts a step (docs/timing.md) is the same with every column in use."""
+        """Every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each
+        group a step; the out_c biases, with LSBs, are read at the start of each pass, and the bitmap of the steps with
+        it. The second operand of `add` is read once for each result. An operand that several PEs share is read once:
+        weights go along the array's rows, inputs along its columns. What the cycle model counts a step (docs/timing.md)
+        is the same with every column in use."""
         lies, steps = self.mapping(arch, at), at["steps"]
         results = lies.filled // (at["pool_h"] * at["pool_w"]) * at["out_c"]
-        every_pass = (steps + BIAS_BYTES) * at["out_c"] + bitmap_bytes(at, _products(at))
+        every_pass = (steps + BIAS_BYTES + at["cuts"]) * at["out_c"] + bitmap_bytes(at, _products(at))
         read = lies.passes * every_pass + lies.filled * steps * at["groups"] + (results if at["add"] else 0)
         return Operands(lies.filled * at["out_c"] * steps, read, results)
 
@@ -84,6 +86,14 @@ class ConvMeaning(Meaning, of="CONV"):
 def _products(at: Instruction) -> int:
     """Of one sum."""
     return at["kernel_h"] * at["kernel_w"] * (at["in_c"] // at["groups"])
+
+
+def _lsbs(machine: Machine, at: Instruction) -> Ints:
+    """Of each channel; one that no shift can take counts as the widest."""
+    if not at["cuts"]:
+        return np.full(at["out_c"], at["lsb"])
+    found = machine.sram.read(at["bias_addr"] + BIAS_BYTES * at["out_c"] + np.arange(at["out_c"])) % 256
+    return np.minimum(found, machine.arch.acc_bits - 1)
 
 
 def _pooled(at: Instruction, results: Ints) -> Ints:

@@ -92,8 +92,8 @@ def accumulate(machine: Machine, sums: Ints, x: Ints, weights: Ints) -> Ints:
     return sums
 
 
-def cut(machine: Machine, sums: Ints, lsb: int, lo: int, hi: int) -> Ints:
-    """Finished sums to results."""
+def cut(machine: Machine, sums: Ints, lsb: int | Ints, lo: int, hi: int) -> Ints:
+    """Finished sums (..., outputs) to results; one `lsb` for all, or one for each output."""
     arch = machine.arch
     if arch.acc_overflow is AccOverflow.WRAP:
         machine.overflows += int(((sums < arch.acc_min) | (sums > arch.acc_max)).sum())

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Op, Pad, Reshape, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import (
+    Add,
+    Clip,
+    Conv2d,
+    Cut,
+    Dense,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    ScaleChannels,
+    Upsample2d,
+    Window,
+    four_axes,
+)
 
 
-def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14) -> Graph:
-    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits."""
-    maker = Maker(rng)
+def random_graph(
+    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
+) -> Graph:
+    """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
+    convolutions have an LSB for each channel."""
+    maker = Maker(rng, cuts)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -23,8 +42,9 @@ def random_graph(rng: np.random.Generator, layers: int, batch: int | None = None
 class Maker:
     """Appends random operators."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, cuts: bool = False) -> None:
         self.rng = rng
+        self.cuts = cuts
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -32,9 +52,9 @@ class Maker:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
         kinds = (
-            ["conv", "conv", "pool", "upsample", "add", "clip", "reshape", "pad", "flatten"]
+            ["conv", "conv", "pool", "upsample", "add", "scale", "clip", "reshape", "pad", "flatten"]
             if len(shape) == 4
-            else ["dense", "add", "clip", "unflatten"]
+            else ["dense", "add", "scale", "clip", "unflatten"]
         )
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
@@ -51,6 +71,12 @@ class Maker:
     def cut(self) -> Cut:
         lo, hi = [(-128, 127), (0, 127), (0, 48), (-20, 90)][self._int(0, 3)]
         return Cut(self._int(0, 9), lo, hi)
+
+    def channel_cut(self, outputs: int) -> Cut:
+        """Of a convolution."""
+        if not self.cuts or self._int(0, 2) == 0:
+            return self.cut()
+        return replace(self.cut(), lsbs=tuple(self._int(0, 9) for _ in range(outputs)))
 
     def weight(self, *shape: int) -> npt.NDArray[np.int8]:
         limit = [3, 20, 127][self._int(0, 2)]
@@ -73,7 +99,7 @@ class Maker:
         window = self._window(height, width, False)
         weight = self.weight(outputs, channels // groups, *window.kernel)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
-        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut())
+        return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.channel_cut(outputs))
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)
@@ -91,6 +117,19 @@ class Maker:
         others = [name for name in tensors if self.builder.shape(name) == shape]
         names["inputs"] = (names["inputs"][0], others[self._int(0, len(others) - 1)])
         return Add(**names, shifts=(self._int(0, 3), self._int(0, 3)), lo=[-128, 0][self._int(0, 1)])
+
+    def _scale(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """By factors that are there, or by one pixel of every image."""
+        fits = [name for name in tensors if four_axes(self.builder.shape(name)) == (*shape[:2], 1, 1)]
+        factors = fits[self._int(0, len(fits) - 1)] if fits else self._pixel(names["inputs"][0])
+        return ScaleChannels(
+            **{**names, "inputs": (names["inputs"][0], factors)}, cut=self.cut(), start=self._int(0, 9)
+        )
+
+    def _pixel(self, source: str) -> str:
+        """The maximum of each channel."""
+        window = Window(self.builder.shape(source)[2:])
+        return self.builder.append(MaxPool2d(f"pixel_{self.count}", (source,), f"t{self.count}.pixel", window))
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))

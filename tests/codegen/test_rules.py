@@ -16,8 +16,12 @@ from tvm_re2na.codegen.offload.operator import KINDS, Operator, Rescale, Scalar,
 
 ARCH, SMALL = Architecture(), Architecture(sram_bytes=1024)
 NO_RULES = {"check", "constraint", "reason"}  # other functions of the file
-IMAGE, FLAT = Tensor((1, 4, 8, 8)), Tensor((2, 16))
+IMAGE, PIXEL, FLAT = Tensor((1, 4, 8, 8)), Tensor((1, 4, 1, 1)), Tensor((2, 16))
 NO_BIAS = "computed, of another shape, or between two steps"
+TO_CHANNELS = "(N, C, H, W) and (N, C, 1, 1)"
+SAME = "the same of all channels"
+CUTS = Architecture(channel_cuts=1)
+BY_CHANNEL = (Rescale((2.0**-4, 2.0**-3, 2.0**-2, 2.0**-1), (1.0,)),)
 SCALES = (Rescale((2.0**-12,), (2.0**-6,)),)
 
 GOOD = {
@@ -36,6 +40,7 @@ GOOD = {
     "max_pool2d": Operator("max_pool2d", (IMAGE,), Tensor((1, 4, 4, 4)), window=Window((2, 2), (2, 2))),
     "resize2d": Operator("resize2d", (IMAGE,), Tensor((1, 4, 16, 24)), layouts=("NCHW",), factors=(2, 3)),
     "add": Operator("add", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
+    "mul": Operator("mul", (IMAGE, PIXEL), IMAGE, SCALES, (0, 0, 0)),
     "reshape": Operator("reshape", (IMAGE,), Tensor((1, 256))),
     "pad": Operator("pad", (IMAGE,), Tensor((1, 4, 10, 8)), window=Window((1, 1), padding=(1, 0, 1, 0))),
     "clip": Operator("clip", (IMAGE,), IMAGE, after=(0, 127)),
@@ -68,6 +73,12 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("conv2d", zero_points=(0, 3)), ARCH, "zero_points", 3, 0),
     (broken("add", zero_points=(0, None, 0)), ARCH, "zero_points", "computed", 0),
     (broken("conv2d", rescales=(Rescale((0.25, 0.5), (1.0,)),)), ARCH, "per_tensor_scales", "0.25..0.5", "one scale"),
+    (broken("conv2d", rescales=(Rescale((0.25, 0.5), (1.0,)),)), CUTS, "per_tensor_scales", "0.25..0.5", "one scale"),
+    (broken("dense", rescales=(Rescale((0.25, 0.5, 1.0), (1.0,)),)), CUTS, "per_tensor_scales", "0.25..1", "one scale"),
+    (broken("conv2d", rescales=(Rescale((0.25, 0.5, 0.3, 1.0), (1.0,)),)), CUTS, "power_of_two_scales", 0.3, 0.25),
+    (broken("conv2d", rescales=(Rescale((0.25, 0.5, 1.0, 2.0), (1.0,)),)), CUTS, "shift_range", -1, "0..16"),
+    (broken("conv2d", rescales=BY_CHANNEL, before=(0, 128)), CUTS, "whole_bounds", "0..8, 0..16, 0..32, 0..64", SAME),
+    (broken("conv2d", rescales=BY_CHANNEL, bias=np.full(4, 2**16 - 4, np.int32)), CUTS, "bias_fits", 2**16 + 4, 2**16 - 1),
     (broken("dense", rescales=(Rescale((), (1.0,)),)), ARCH, "per_tensor_scales", "computed", "one scale"),
     (broken("dense", rescales=(Rescale((0.3,), (1.0,)),)), ARCH, "power_of_two_scales", 0.3, 0.25),
     (broken("conv2d", rescales=(Rescale((2.0,), (1.0,)),)), ARCH, "shift_range", -1, "0..16"),
@@ -81,6 +92,13 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("conv2d", bias=None), ARCH, "constant_bias", NO_BIAS, "one whole number per channel"),
     (broken("conv2d", bias=np.full(4, 2**16, np.int32)), ARCH, "bias_fits", 2**16 + 32, 2**16 - 1),
     (broken("add", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
+    (broken("mul", inputs=(IMAGE, IMAGE)), ARCH, "one_factor_for_each_channel", "1x4x8x8 and 1x4x8x8", TO_CHANNELS),
+    (broken("mul", inputs=(IMAGE, Tensor((1, 1, 1, 1)))), ARCH, "one_factor_for_each_channel", "1x4x8x8 and 1x1x1x1", TO_CHANNELS),
+    (broken("mul", inputs=(Tensor((1, 4)), PIXEL)), ARCH, "one_factor_for_each_channel", "1x4 and 1x4x1x1", TO_CHANNELS),
+    (broken("mul", inputs=(IMAGE, Tensor(PIXEL.shape, constant=True))), ARCH, "computed_operands", "constant", "activation"),
+    (broken("mul", rescales=(Rescale((2.0**-12,), (2.0**-13,)),)), ARCH, "shift_range", -1, "0..16"),
+    (GOOD["mul"], Architecture(acc_bits=15), "products_fit", 2**14 + 32, 2**14 - 1),
+    (broken("mul", after=(-128, 127)), Architecture(data_bits=7), "data_width", "-128..127", "-64..63"),
     (broken("reshape", output=Tensor((2, 128))), ARCH, "batch_stays", 2, 1),
     (broken("pad", pad_value=1.5), ARCH, "zero_padding", 1.5, 0),
     (broken("pad", pad_value=None), ARCH, "zero_padding", "computed", 0),
@@ -112,6 +130,10 @@ def test_what_the_cases_are_made_of_breaks_none(kind: str) -> None:
     assert rules.check(GOOD[kind], ARCH) is None
 
 
+def test_a_scale_for_each_channel_needs_a_cut_for_each() -> None:
+    assert rules.check(broken("conv2d", rescales=BY_CHANNEL, before=(0, 2**31 - 1)), CUTS) is None
+
+
 FOREIGN = {
     "host_boundary": foreign("q", "qnn.quantize", ["float32", "int8"], False),
     "requantised": foreign("c", "qnn.conv2d", ["int8", "int32"], True),
@@ -127,6 +149,19 @@ def test_what_matched_no_form_or_is_not_worth_it_has_a_rule_too(rule: str) -> No
     row = FOREIGN[rule]
     assert (row.rule, row.reason, row.offloaded) == (rule, rules.reason(getattr(rules, rule)), False)
     assert row.value is not None and row.limit is not None
+
+
+@pytest.mark.parametrize("inputs", [(PIXEL, IMAGE), (PIXEL, PIXEL), (FLAT, FLAT)], ids=str)
+def test_either_operand_may_have_a_factor_for_each_channel(inputs: tuple[Tensor, Tensor]) -> None:
+    assert rules.check(broken("mul", inputs=inputs, output=inputs[1]), ARCH) is None
+
+
+def test_a_product_of_bytes_may_fill_the_accumulator_with_its_half() -> None:
+    most = broken("mul", rescales=(Rescale((2.0**-20,), (2.0**-6,)),))  # -128 * -128 and a half of 2**13
+    found = rules.check(most, Architecture(acc_bits=16))
+    assert found is None
+    found = rules.check(broken("mul", rescales=(Rescale((2.0**-21,), (2.0**-6,)),)), Architecture(acc_bits=16))
+    assert found is not None and (found.rule, found.value) == ("products_fit", 2**15)
 
 
 def test_every_rule_is_provoked() -> None:

@@ -120,6 +120,10 @@ class QdqBuilder:
     def add(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         return self._append("Add", [left.name, right.name], left.shape, left, exponent, quantise)
 
+    def mul(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
+        shape = tuple(np.broadcast_shapes(left.shape, right.shape))
+        return self._append("Mul", [left.name, right.name], shape, left, exponent, quantise)
+
     def flatten(self) -> Tensor:
         shape = (self.current.shape[0], int(np.prod(self.current.shape[1:])))
         return self._append("Flatten", [self.current.name], shape, self.current, None, True)

@@ -57,8 +57,8 @@ class Chain:
             if len(self.b.current.shape) == 2:
                 self.dense()
             else:
-                [self.conv, self.conv, self.pool, self.residual, self.pad, self.flat][
-                    self.int(0, 5 if position else 3)
+                [self.conv, self.conv, self.pool, self.residual, self.scale, self.pad, self.flat][
+                    self.int(0, 6 if position else 4)
                 ]()
         self.b.output()
 
@@ -116,6 +116,15 @@ class Chain:
         exponent = round(np.log2(x.scale))
         y = self.b.conv(self.weight(channels, channels, 1, 1), self.bias(channels), exponent=exponent + self.int(-2, 2))
         self.b.add(x, y, exponent + self.int(2, 3))
+        self.activation()
+
+    def scale(self) -> None:
+        """By factors that are made of the data."""
+        x = self.b.current
+        self.b.max_pool(x.shape[2:], strides=[1, 1], pads=[0, 0, 0, 0], ceil_mode=0)
+        factors = self.b.conv(self.weight(x.shape[1], x.shape[1], 1, 1), self.bias(x.shape[1]), exponent=-6)
+        operands = (x, factors) if self.rng.random() < 0.7 else (factors, x)
+        self.b.mul(*operands, round(np.log2(x.scale)) - 6 + self.int(0, 12))
         self.activation()
 
     def pad(self) -> None:

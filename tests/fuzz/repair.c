@@ -154,6 +154,7 @@ static void repair_conv(state *by, re2na_instruction *at) {
   into_limits(by, at);
   repair_weights(by, &body->steps, w->kernel_h * w->kernel_w * (w->in_c / body->groups), body->out_c,
                  &body->weight_addr, &body->mask_addr, &body->bias_addr);
+  place(by, &body->bias_addr, (4 + body->cuts) * body->out_c, 0, sram_of(by));
 }
 
 static void repair_pool(state *by, re2na_instruction *at) {

@@ -39,6 +39,45 @@ def test_a_batch_norm_that_stands_alone_becomes_a_depthwise_convolution() -> Non
     assert same_function(model, net.images()) == ["Conv", "Relu"]
 
 
+@pytest.mark.parametrize("op", ["Mul", "Div", "Add", "Sub"])
+@pytest.mark.parametrize("shape", [(), (1,), (6, 1, 1), (1, 6, 1, 1)], ids=str)
+def test_arithmetic_with_a_constant_for_each_channel_moves_into_the_layer(op: str, shape: tuple[int, ...]) -> None:
+    net = FloatNet()
+    values = net.const(net.rng.uniform(0.5, 2, shape))
+    x = net.conv("input", 3, 6)
+    model = net.build(net.add(op, *((values, x) if op in ("Mul", "Add") else (x, values))))
+    assert same_function(model, net.images()) == ["Conv"]
+
+
+def test_of_a_hard_sigmoid_its_bounds_are_left() -> None:
+    net = FloatNet()
+    model = net.build(net.add("HardSigmoid", net.conv("input", 3, 6), alpha=1 / 6))
+    assert same_function(model, net.images()) == ["Conv", "Clip"]
+
+
+def test_a_factor_behind_an_activation_is_a_depthwise_convolution() -> None:
+    net = FloatNet()
+    gate = net.add("Clip", net.add("Add", net.conv("input", 3, 6), net.const(3)), net.const(0), net.const(6))
+    model = net.build(net.add("Div", gate, net.const(6)))
+    assert same_function(model, net.images()) == ["Conv", "Clip", "Conv"]
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (1, 6, 10, 10), (4, 6, 1, 1)], ids=str)
+def test_arithmetic_with_any_other_constant_stays(shape: tuple[int, ...]) -> None:
+    net = FloatNet(batch=4 if shape[0] == 4 else "N")
+    model = net.build(net.add("Mul", net.conv("input", 3, 6), net.random(*shape)))
+    assert same_function(model, net.images(4)) == ["Conv", "Mul"]
+
+
+def test_what_is_read_before_a_factor_as_well_keeps_it() -> None:
+    """As a HardSwish is exported in parts: nothing of it is quantised."""
+    net = FloatNet()
+    x = net.conv("input", 3, 6)
+    gate = net.add("Clip", net.add("Add", x, net.const(3)), net.const(0), net.const(6))
+    model = net.build(net.add("Div", net.add("Mul", x, gate), net.const(6)))
+    assert same_function(model, net.images()) == ["Conv", "Add", "Clip", "Mul", "Div"]
+
+
 @pytest.mark.parametrize("attributes", [{"transB": 1}, {}, {"transB": 1, "alpha": 0.5, "beta": 3.0}])
 def test_gemm_in_every_form(attributes: dict) -> None:
     net = FloatNet(size=4)

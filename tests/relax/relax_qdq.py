@@ -78,6 +78,9 @@ class RelaxQdqBuilder:
     def add(self, left: Value, right: Value, exponent: int) -> Value:
         return self._append(self._emit(relax.op.add(left.expr, right.expr)), 2.0**exponent)
 
+    def mul(self, left: Value, right: Value, exponent: int) -> Value:
+        return self._append(self._emit(relax.op.multiply(left.expr, right.expr)), 2.0**exponent)
+
     def flatten(self) -> Value:
         return self._append(self._emit(relax.op.reshape(self.current.expr, [self.current.shape[0], -1])))
 

@@ -64,6 +64,9 @@ class RelayQdqBuilder:
     def add(self, left: Value, right: Value, exponent: int) -> Value:
         return self._append(relay.add(left.expr, right.expr), 2.0**exponent)
 
+    def mul(self, left: Value, right: Value, exponent: int) -> Value:
+        return self._append(relay.multiply(left.expr, right.expr), 2.0**exponent)
+
     def flatten(self) -> Value:
         return self._append(relay.nn.batch_flatten(self.current.expr))
 

@@ -124,7 +124,7 @@ def _store(at: Instruction) -> dict[tuple[str, str], Bytes]:
 
 
 def _conv(at: Instruction) -> dict[tuple[str, str], Bytes]:
-    read = _window(at, at["pool_h"], at["pool_w"]) | _places(at["bias_addr"], (4 * at["out_c"], 1))
+    read = _window(at, at["pool_h"], at["pool_w"]) | _places(at["bias_addr"], ((4 + at["cuts"]) * at["out_c"], 1))
     read |= _weights(at, at["kernel_h"] * at["kernel_w"] * at["in_c"] // at["groups"])
     if at["add"]:
         read |= _results(at, "add", at["out_c"])

@@ -45,6 +45,7 @@ def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architectur
         reconfigure_cycles=int(rng.choice([0, 5, 64])),
         alu_interval=int(rng.integers(1, 4)),
         array_fill_cycles=int(rng.choice([0, 8])),
+        channel_cuts=int(rng.integers(2)),
     )
 
 
@@ -150,8 +151,9 @@ class Maker:
                 channels, outputs = 1, 1
             values = self._images(channels * groups, outputs * groups)
             k = values["kernel_h"] * values["kernel_w"] * channels
-            values |= self._linear(k, outputs * groups) | self._output_path(values, outputs * groups, columns)
-            return self._make("CONV", **values, out_c=outputs * groups, groups=groups, rows=rows)
+            cuts = int(self.arch.channel_cuts and self._int(0, 2))
+            values |= self._linear(k, outputs * groups, cuts) | self._output_path(values, outputs * groups, columns)
+            return self._make("CONV", **values, cuts=cuts, out_c=outputs * groups, groups=groups, rows=rows)
 
         return self._retry(draw)
 
@@ -173,11 +175,11 @@ class Maker:
     def _shifts(self) -> dict[str, int]:
         return {name: self._int(0, min(self.arch.acc_bits, 10)) for name in ("shift_a", "shift_b")}
 
-    def _linear(self, k: int, outputs: int) -> dict[str, int]:
+    def _linear(self, k: int, outputs: int, cuts: int = 0) -> dict[str, int]:
         """Weights for all of k or for some of it; what the bitmap holds is whatever lies there."""
         steps = k if self._int(0, 2) else self._int(0, k + 1)
         sparse = {"mask_addr": self._address(-(-k // 8))} if steps < k or self._int(0, 4) == 0 else {}
-        addresses = {"weight_addr": self._address(steps * outputs), "bias_addr": self._address(4 * outputs)}
+        addresses = {"weight_addr": self._address(steps * outputs), "bias_addr": self._address((4 + cuts) * outputs)}
         return {**addresses, **sparse, "steps": steps, "lsb": self._int(0, self.arch.acc_bits), **self._clamp()}
 
     def _pool(self) -> list[Instruction]:

@@ -10,7 +10,7 @@ LOWEST_OPSET, HIGHEST_OPSET = 13, 21  # what the quantiser and both TVMs read
 # they compute what the model's constants or its input's shape say, or stand for another operator
 TELLING = (
     *("Shape", "Size", "ConstantOfShape", "Range", "EyeLike", "If", "Loop", "Scan"),
-    *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Squeeze", "Unsqueeze"),
+    *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Squeeze", "Unsqueeze", "Transpose"),
 )
 PLAIN_CONSTANTS = ("value", "sparse_value")
 
@@ -41,7 +41,14 @@ def needs_folding(model: onnx.ModelProto) -> bool:
     if any(len(value.type.tensor_type.shape.dim) == 3 for value in graph.input):
         return True
     constants = {item.name: item for item in graph.initializer if item.name not in shown}
-    return any(_node_needs(node, constants) for node in graph.node)
+    return any(_node_needs(node, constants) for node in graph.node) or _multiplies_images(graph)
+
+
+def _multiplies_images(graph: onnx.GraphProto) -> bool:
+    """Whether a MatMul may read what has more than two axes."""
+    axes = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.input, *graph.value_info)}
+    axes |= {node.output[0]: 2 for node in graph.node if node.op_type in ("Flatten", "Gemm")}
+    return any(node.op_type == "MatMul" and axes.get(node.input[0]) != 2 for node in graph.node)
 
 
 def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:

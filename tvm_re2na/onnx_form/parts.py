@@ -65,12 +65,19 @@ def insert_after(
 ) -> None:
     """`op` of the node's result and a constant, in the place of the result: for its `readers`, all by default, and as the graph's
     output."""
-    result = node.outputs[0]
     other = new_constant(node, f"{name}.operand", operand)
-    uses = list(result.uses()) if readers is None else readers
-    made = ir.Node("", op, [result, other], name=name)
+    move_behind(node, ir.Node("", op, [node.outputs[0], other], name=name), shape, readers)
+
+
+def move_behind(
+    node: ir.Node, made: ir.Node, shape: Sequence[int | None], readers: Collection[ir.Usage] | None = None
+) -> None:
+    """A new node, which reads the node's result and has this shape, in the place of the result: for its `readers`, all by default,
+    and as the graph's output."""
+    result = node.outputs[0]
+    uses = [use for use in result.uses() if use.node is not made] if readers is None else readers
     made.outputs[0].type, made.outputs[0].shape = result.type, ir.Shape(shape)
-    made.outputs[0].name, result.name = result.name, f"{name}.before"
+    made.outputs[0].name, result.name = result.name, f"{made.name}.before"
     graph = _graph(node)
     for use in uses:
         use.node.replace_input_with(use.idx, made.outputs[0])

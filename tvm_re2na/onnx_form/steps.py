@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from tvm_re2na.model_error import ModelError, first_line
+from tvm_re2na.onnx_form.channels_last import channels_second
 from tvm_re2na.onnx_form.folding import clean, fold, forget_shapes
 from tvm_re2na.onnx_form.inputs import own_inputs
 from tvm_re2na.onnx_form.names import name_all, outputs_apart
@@ -64,6 +65,7 @@ def _changed(model: onnx.ModelProto) -> onnx.ModelProto:
     with _step("compute shapes"):
         settle_shapes(graph)
     with _step("rewrite operators"):
+        channels_second(graph)
         rewrite(graph)
         sequences_to_images(graph)
         rewrite(graph)  # padding beside pooling is known of images

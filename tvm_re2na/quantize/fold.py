@@ -7,6 +7,7 @@ What cannot be brought to this form is left as it is.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def fold(net: Net) -> None:
     _drop_passing(net)
     _normalise_gemm(net)
     _fold_pad(net)
-    _fold_batch_norm(net)
+    _fold_affine(net)
     _add_missing_bias(net)
     _record_bounds(net)
 
@@ -108,21 +109,93 @@ def _fold_pad(net: Net) -> None:
             net.remove(node)
 
 
-def _fold_batch_norm(net: Net) -> None:
+def _fold_affine(net: Net) -> None:
+    """A factor and a number for each channel move into the linear layer before them."""
     for node in list(net.nodes):
-        if node.op != "BatchNormalization" or any(net.constant(node, i) is None for i in range(1, 5)):
+        affine = _affine(net, node)
+        if affine is None:
             continue
-        scale, shift = _affine(net, node)
-        before = net.producer(node.inputs[0])
+        before, image = net.producer(affine.data), len(net.shapes.get(affine.data, ())) == 4
         if before is not None and is_linear(net, before) and net.only_consumer(before.output) is node:
-            _scale_linear(net, before, scale, shift)
-            before.outputs = node.outputs[:1]
-            net.nodes.remove(node)
-        elif len(net.shapes.get(node.inputs[0], ())) == 4:
-            _batch_norm_to_conv(net, node, scale, shift)
+            _scale_linear(net, before, affine.scale, affine.shift)
+            _take_affine(net, node, before)
+        elif image and (node.op == "BatchNormalization" or (node.op in ("Mul", "Div") and _is_quantised(net, before))):
+            _affine_to_conv(net, node, affine)
 
 
-def _affine(net: Net, node: Node) -> tuple[Array, Array]:
+def _take_affine(net: Net, node: Node, before: Node) -> None:
+    """What is left of a node whose factors the layer before it has taken: of a HardSigmoid its bounds."""
+    if node.op == "HardSigmoid":
+        ends = (("least", 0), ("most", 1))
+        bounds = [net.add_constant(f"{node.name}.{name}", np.array(value, np.float32)) for name, value in ends]
+        node.op, node.inputs, node.attributes = "Clip", [before.output, *bounds], {}
+    else:
+        before.outputs = node.outputs[:1]
+        net.nodes.remove(node)
+
+
+class _Affine(NamedTuple):
+    """`data` times `scale` (C,) plus `shift` (C,)."""
+
+    data: str
+    scale: Array
+    shift: Array
+
+
+def _affine(net: Net, node: Node) -> _Affine | None:
+    """Of a normalisation, of arithmetic with a constant for each channel or for all, or of a HardSigmoid; None of any other."""
+    if node.domain or not node.inputs:
+        return None
+    if node.op == "BatchNormalization":
+        known = all(net.constant(node, index) is not None for index in range(1, 5))
+        return _Affine(node.inputs[0], *_of_batch_norm(net, node)) if known else None
+    channels = _channels(net, node.output)
+    if not channels:
+        return None
+    one = np.ones(channels)
+    if node.op == "HardSigmoid":
+        alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
+        return _Affine(node.inputs[0], one * alpha, one * beta)
+    return _arithmetic(net, node, one) if node.op in ("Mul", "Div", "Add", "Sub") else None
+
+
+def _arithmetic(net: Net, node: Node, one: Array) -> _Affine | None:
+    """`one`: as many ones as there are channels."""
+    place = next((index for index in (1, 0) if net.constant(node, index) is not None), None)
+    if place is None or (place == 0 and node.op in ("Div", "Sub")):
+        return None
+    data, shape = node.inputs[1 - place], net.shapes[node.output]
+    values = _by_channel(net.constants[node.inputs[place]], shape)
+    if values is None or net.shapes.get(data) != shape:
+        return None
+    if node.op in ("Add", "Sub"):
+        return _Affine(data, one, one * (values if node.op == "Add" else -values))
+    if node.op == "Div" and np.abs(values).min() < np.finfo(np.float32).tiny:
+        return None
+    return _Affine(data, one * values if node.op == "Mul" else one / values, 0 * one)
+
+
+def _channels(net: Net, tensor: str) -> int | None:
+    """Of data of two or more axes whose channels are known."""
+    shape = net.shapes.get(tensor, ())
+    return shape[1] if len(shape) > 1 else None
+
+
+def _by_channel(values: Array, shape: tuple[int | None, ...]) -> Array | None:
+    """A constant as one number, or one for each channel of the tensors of this shape that it is combined with."""
+    sizes = (*[1] * (len(shape) - values.ndim), *values.shape)
+    alike = values.dtype.kind == "f" and len(sizes) == len(shape) and values.size in (1, shape[1])
+    return values.reshape(-1).astype(np.float64) if alike and sizes[1] == values.size else None
+
+
+def _is_quantised(net: Net, node: Node | None) -> bool:
+    """Whether a linear layer has made the data, which an activation or a maximum may have changed since."""
+    while node is not None and node.op in ("Relu", "Clip", "MaxPool"):
+        node = net.producer(node.inputs[0])
+    return node is not None and is_linear(net, node)
+
+
+def _of_batch_norm(net: Net, node: Node) -> tuple[Array, Array]:
     gamma, beta, mean, variance = (net.constants[name].astype(np.float64) for name in node.inputs[1:5])
     scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
     return scale, beta - mean * scale
@@ -140,12 +213,12 @@ def _scale_linear(net: Net, node: Node, scale: Array, shift: Array) -> None:
     ]
 
 
-def _batch_norm_to_conv(net: Net, node: Node, scale: Array, shift: Array) -> None:
+def _affine_to_conv(net: Net, node: Node, affine: _Affine) -> None:
     """A normalisation that stands alone is a 1 x 1 depthwise convolution."""
-    weight = net.add_constant(f"{node.name}.weight", scale.astype(np.float32).reshape(-1, 1, 1, 1))
-    bias = net.add_constant(f"{node.name}.bias", shift.astype(np.float32))
-    node.op, node.inputs, node.outputs = "Conv", [node.inputs[0], weight, bias], node.outputs[:1]
-    node.attributes = {"group": len(scale), "kernel_shape": [1, 1]}
+    weight = net.add_constant(f"{node.name}.weight", affine.scale.astype(np.float32).reshape(-1, 1, 1, 1))
+    bias = net.add_constant(f"{node.name}.bias", affine.shift.astype(np.float32))
+    node.op, node.inputs, node.outputs = "Conv", [affine.data, weight, bias], node.outputs[:1]
+    node.attributes = {"group": len(affine.scale), "kernel_shape": [1, 1]}
 
 
 def _add_missing_bias(net: Net) -> None:

@@ -1,8 +1,9 @@
 """Stage 4: which tensors are quantised, and which share an exponent.
 
-A linear layer or an addition with the activation behind it is one layer: what lies between the two is a sum in the accumulator and
-is never quantised. Operators that only move or select values keep the exponent of what they read; an addition needs one exponent
-on both sides, because the hardware (and TVM) would otherwise round each operand first.
+A linear layer, an addition or a product with the activation behind it is one layer: what lies between the two is a sum in the
+accumulator and is never quantised. Operators that only move or select values keep the exponent of what they read; an addition
+needs one exponent on both sides, because the hardware (and TVM) would otherwise round each operand first. A product by one factor
+for each channel is cut as sums are: each operand and the result has an exponent of its own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Product:
+    """Of two tensors, one of which has one number for each image and channel; `result` is the tensor behind the activation."""
+
+    operands: tuple[str, str]
+    result: str
+
+
+@dataclass(frozen=True)
 class QuantisedLayers:
     """`group_of`: quantised tensor -> the name of its group; all of a group have one exponent. `joined`: groups in which an
     addition, a concatenation or a padding value has a say. `padded`: tensors of the groups that may saturate, because what reads
@@ -42,6 +51,7 @@ class QuantisedLayers:
     group_of: dict[str, str]
     joined: frozenset[str]
     padded: frozenset[str]
+    products: tuple[Product, ...] = ()
 
     def is_free(self, layer: Layer) -> bool:
         """Whether no other layer has a say in the exponent of the layer's result."""
@@ -76,7 +86,7 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
     """Layers in order of execution and the groups of tensors that share an exponent, without layers that stay in float and those
     that compute with constants alone."""
     union, reached = _Union(), _reached(net)
-    layers, joined = [], []
+    layers, products, joined = [], [], []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
     for node in net.nodes:
         activation = _activation(net, node)
@@ -90,17 +100,22 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
         elif _is_addition(net, node):
             union.join([*node.inputs, result])
             joined.append(result)
+        elif _is_product(net, node):
+            products.append(Product((node.inputs[0], node.inputs[1]), result))
+            for name in (*node.inputs, result):
+                union.add(name)
         elif id(node) not in fused and _keeps_exponent(net, node):
             union.join([*_data_inputs(net, node), node.output])
             joined += [node.output] if node.op == "Concat" or _is_padded(net, node) else []
     group_of = {tensor: union.find(tensor) for tensor in union.parents}
     padded = frozenset(node.output for node in net.nodes if node.output in group_of and _is_padded(net, node))
-    return QuantisedLayers(tuple(layers), group_of, frozenset(group_of[name] for name in joined), padded)
+    groups = frozenset(group_of[name] for name in joined)
+    return QuantisedLayers(tuple(layers), group_of, groups, padded, tuple(products))
 
 
 def _activation(net: Net, node: Node) -> Node | None:
     """The Relu or Clip that is computed as the node's sums leave the array."""
-    if not (is_linear(net, node) or _is_addition(net, node)):
+    if not (is_linear(net, node) or _is_addition(net, node) or _is_product(net, node)):
         return None
     behind = net.only_consumer(node.output)
     return behind if behind is not None and behind.inputs[0] == node.output and behind.name in net.bounds else None
@@ -111,6 +126,16 @@ def _is_addition(net: Net, node: Node) -> bool:
         return False
     first, second = (net.shapes.get(name) for name in node.inputs)
     return first is not None and first == second
+
+
+def _is_product(net: Net, node: Node) -> bool:
+    """By one number for each image and channel: what the machine multiplies by."""
+    if node.op != "Mul" or node.domain or any(name in net.constants for name in node.inputs):
+        return False
+    shapes = [net.shapes.get(name, ()) for name in node.inputs]
+    return len(shapes[0]) == len(shapes[1]) in (2, 4) and any(
+        one == (*other[:2], *[1] * (len(other) - 2)) for one, other in (shapes, shapes[::-1])
+    )
 
 
 def _keeps_exponent(net: Net, node: Node) -> bool:
@@ -133,7 +158,7 @@ def _pads_maxima(net: Net, node: Node) -> bool:
 
 
 def _data_inputs(net: Net, node: Node) -> list[str]:
-    return node.inputs if node.op in ("Add", "Concat") else node.inputs[:1]
+    return node.inputs if node.op in ("Add", "Concat", "Mul") else node.inputs[:1]
 
 
 def _reached(net: Net) -> set[str]:

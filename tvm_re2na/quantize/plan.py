@@ -12,6 +12,7 @@ from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.options import IntegerRange
 
 IntArray = npt.NDArray[np.int64]
+SPARE_BITS = 2  # cut off a product: the search may take each operand's exponent up by one
 
 
 class Integers(NamedTuple):
@@ -54,3 +55,13 @@ class QuantizationPlan:
         else:
             self.weight[layer.name] += 1
         self.group[self.quantised.group_of[layer.result]] -= min(self.lsb(layer), 0)
+        self.fit_products()
+
+    def fit_products(self) -> bool:
+        """Raise the exponents of products until all of them are cut; whether any was raised."""
+        before = dict(self.group)
+        for product in self.quantised.products:
+            least = sum(map(self.exponent, product.operands)) + SPARE_BITS
+            group = self.quantised.group_of[product.result]
+            self.group[group] = max(self.group[group], least)
+        return self.group != before

@@ -49,7 +49,7 @@ def start_plan(
     plan = QuantizationPlan(quantised, weights, data, group, weight)
     for _ in range(64):
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
-        if not any(changed):
+        if not (plan.fit_products() or any(changed)):
             return plan
     raise SumsDoNotFitError([layer.name for layer, moved in zip(quantised.layers, changed, strict=True) if moved], arch)
 

@@ -1,8 +1,9 @@
 """Weights and biases in the order in which the array wants them.
 
 Output channels are cut into blocks of at most as many as the array's shape has rows. A block is one record in DRAM: its biases
-(int32, rounding half included), then one line of weights for each step k. A step whose weights are zero for the whole block is
-dropped where that makes the record smaller: a bitmap behind the biases then says which steps are there. A dense layer's blocks
+(int32, rounding half included), behind them the channels' LSBs where each has its own, then one line of weights for each step k. A
+step whose weights are zero for the whole block is dropped where that makes the record smaller: a bitmap before the lines then says
+which steps are there. A dense layer's blocks
 are as many outputs as there are PEs, and are cut along k as well, because they are larger than what is worth loading at once.
 """
 
@@ -29,7 +30,7 @@ class Block:
     """Output channels out_c0 .. out_c0 + out_c, computed from input channels in_c0 .. in_c0 + in_c in `groups` groups.
 
     `k` counts the products of one sum; `lines` (steps, out_c) int8 are the weights of those that are there, `mask` the bitmap
-    of them (None: all are). `bias` is None in all parts of a dense block but the first.
+    of them (None: all are). `bias` is None in all parts of a dense block but the first. `lsbs` are the channels', if they differ.
     """
 
     in_c0: int
@@ -41,6 +42,7 @@ class Block:
     bias: Int32Array | None
     mask: npt.NDArray[np.uint8] | None
     lines: Int8Array
+    lsbs: bytes = b""
 
     @property
     def steps(self) -> int:
@@ -48,7 +50,8 @@ class Block:
 
     @property
     def bias_bytes(self) -> int:
-        return 0 if self.bias is None else BIAS_BYTES * self.out_c
+        """With the LSBs behind them."""
+        return 0 if self.bias is None else BIAS_BYTES * self.out_c + len(self.lsbs)
 
     @property
     def mask_bytes(self) -> int:
@@ -59,10 +62,10 @@ class Block:
         return self.bias_bytes + self.mask_bytes + self.lines.size
 
     def record(self) -> list[Bytes]:
-        """The block's bytes in DRAM, in parts: biases, bitmap, lines."""
+        """The block's bytes in DRAM, in parts: biases with LSBs, bitmap, lines."""
         parts: list[Bytes] = []
         if self.bias is not None:
-            parts.append(self.bias.astype("<i4").tobytes())
+            parts.append(self.bias.astype("<i4").tobytes() + self.lsbs)
         if self.mask is not None:
             parts.append(self.mask.tobytes())
         if self.lines.size:
@@ -103,7 +106,7 @@ class Weights:
 
 def biases(bias: Int32Array, cut: Cut, arch: Architecture) -> Int32Array:
     """With the half added that the machine rounds by."""
-    return (bias + arch.half(cut.lsb)).astype(np.int32)
+    return (bias + cut.halves(arch)).astype(np.int32)
 
 
 def pack(in_c0: int, in_c: int, groups: int, out_c0: int, bias: Int32Array | None, lines: Int8Array) -> Block:

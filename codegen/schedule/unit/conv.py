@@ -75,15 +75,23 @@ class ConvUnit(Unit):
         for first, last, groups in channel_blocks(outputs, conv.groups, rows):
             weight = conv.weight[first:last]
             lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
-            bias = biases(conv.bias[first:last], conv.cut, arch)
-            found.append(pack(first // per_group * depth, groups * depth, groups, first, bias, lines))
+            cut = conv.cut.of_channels(first, last)
+            block = pack(
+                first // per_group * depth,
+                groups * depth,
+                groups,
+                first,
+                biases(conv.bias[first:last], cut, arch),
+                lines,
+            )
+            found.append(replace(block, lsbs=bytes(cut.lsbs)))
         return found
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         return conv_cycles(weights.sizes, weights.rows, tiles, durations, self.pool, self.add is not None)
 
     def settings(self, weights: Weights) -> list[Setting]:
-        return [_setting(grouped, weights.rows) for grouped in weights.runs]
+        return [conv_setting(grouped, weights.rows) for grouped in weights.runs]
 
     def draft(self, work: Work, writer: Writer) -> None:
         geometry = self.geometry(self.conv.window, work, self.pool[0])
@@ -91,7 +99,7 @@ class ConvUnit(Unit):
             record = work.record(block)
             placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
             operand = work.sources[1].at(block.out_c0) if self.add is not None else None
-            writer.configure(_setting(block.groups > 1, work.array_rows), self.source)
+            writer.configure(conv_setting(block.groups > 1, work.array_rows), self.source)
             writer.append(self._draft(block, work.array_rows, record, placed, operand))
 
     def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
@@ -103,6 +111,7 @@ class ConvUnit(Unit):
             "pool_h": self.pool[0],
             "pool_w": self.pool[1],
             "lsb": self.conv.cut.lsb,
+            "cuts": int(bool(block.lsbs)),
             "lo": self.conv.cut.lo,
             "hi": self.conv.cut.hi,
             **geometry.fields(self.conv.window, block.in_c),
@@ -116,7 +125,7 @@ class ConvUnit(Unit):
         return Draft("CONV", self.source, values, places, reads, geometry.writes(block.out_c))
 
 
-def _setting(grouped: bool, rows: int) -> Setting:
+def conv_setting(grouped: bool, rows: int) -> Setting:
     return Mode.GROUPED if grouped else Mode.CONV, rows
 
 

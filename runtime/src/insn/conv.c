@@ -6,6 +6,9 @@
 
 /* ---- while loading ---- */
 
+/* And, behind them, an lsb of each channel. */
+static int64_t bias_bytes(const re2na_conv *body) { return (4 + body->cuts) * body->out_c; }
+
 static int32_t check_output_path(const re2na_checker *by, const re2na_conv *body) {
   const re2na_arch *arch = &by->program->arch;
   const int64_t window = body->pool_h * body->pool_w, columns = arch->array_rows * arch->array_columns / body->rows;
@@ -41,7 +44,7 @@ static re2na_region operand_of(const re2na_conv *body) {
 static bool overwrites(const re2na_conv *body) {
   const re2na_region region = output_of(body), input = re2na_input_of(&body->window, &body->input);
   const re2na_region weights = re2na_run_at(body->weight_addr, body->steps * body->out_c), operand = operand_of(body);
-  const re2na_region bias = re2na_run_at(body->bias_addr, 4 * body->out_c);
+  const re2na_region bias = re2na_run_at(body->bias_addr, bias_bytes(body));
   const re2na_span output = re2na_span_of(&region);
   return re2na_overlap(output, re2na_span_of(&input)) || re2na_overlap(output, re2na_span_of(&weights)) ||
          re2na_overlap(output, re2na_span_of(&bias)) ||
@@ -60,7 +63,7 @@ static int32_t check(const re2na_checker *by) {
   if (!code) code = re2na_in_sram(by, "input", re2na_input_of(window, &body->input));
   if (!code)
     code = re2na_check_weights(by, body->weight_addr, body->mask_addr, body->steps, re2na_conv_k(body), body->out_c);
-  if (!code) code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, 4 * body->out_c));
+  if (!code) code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, bias_bytes(body)));
   if (!code && body->add) code = re2na_in_sram(by, "second operand", operand_of(body));
   if (!code) code = re2na_in_sram(by, "output", output_of(body));
   if (code) return code;
@@ -102,7 +105,7 @@ static void trace(re2na_tracer *of, uint32_t index) {
   const int64_t k = re2na_conv_k(body);
   found->bound = re2na_trace_read(of, re2na_input_of(&body->window, &body->input));
   found->weights = (const int8_t *)re2na_trace_constant(of, body->weight_addr, (uint64_t)body->steps * outputs, 0);
-  found->bias = re2na_trace_constant(of, body->bias_addr, 4 * outputs, 0);
+  found->bias = re2na_trace_constant(of, body->bias_addr, (uint64_t)bias_bytes(body), 0);
   if (body->steps < k) found->mask = re2na_trace_constant(of, body->mask_addr, re2na_ceil((uint64_t)k, 8), 0);
   if (body->add) re2na_trace_read(of, operand_of(body));
   re2na_trace_write(of, output_of(body),
@@ -138,6 +141,7 @@ static int32_t prepare(const re2na_program *program, uint32_t index, re2na_error
   re2na_prepared *to = program->prepared;
   re2na_packed form = {0};
   int32_t code = RE2NA_OK;
+  if (body->cuts) re2na_need(&to->room.lsb_items, (uint64_t)body->out_c + 2 * RE2NA_LANES);
   if (saturates(program)) {
     re2na_conv_room(&to->room, body, NULL);
   } else if (all_known(&of)) {
@@ -168,6 +172,15 @@ static const re2na_packed *find_pack(re2na_machine *machine, uint32_t index, con
   if (known || !machine->late[index]) return known;
   re2na_pack_again(machine->late[index], of, machine->program->kernel);
   return machine->late[index];
+}
+
+/* Those of the channels; one that no shift can take counts as the widest. */
+static const int32_t *find_lsbs(re2na_machine *machine, const re2na_conv *body, const uint8_t *bias) {
+  const uint8_t *lsbs = bias + 4 * body->out_c;
+  const int32_t most = (int32_t)machine->program->arch.acc_bits - 1;
+  if (!body->cuts) return NULL;
+  for (int64_t c = 0; c < body->out_c; c++) machine->lsbs[c] = lsbs[c] < most ? lsbs[c] : most;
+  return machine->lsbs;
 }
 
 static void set_output_path(re2na_conv_job *job, const re2na_arch *arch, int8_t *sram) {
@@ -202,6 +215,7 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
       .pooled = body->pool_h * body->pool_w,
   };
   job.how.counts = machine->counts;
+  job.how.lsbs = find_lsbs(machine, body, of.bias);
   set_output_path(&job, &program->arch, sram);
   if (job.pack) {
     job.present = job.pack->present;

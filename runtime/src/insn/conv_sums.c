@@ -45,20 +45,28 @@ static void deliver(const re2na_conv_job *job, const re2na_worker *by, const re2
   }
 }
 
+/* For the block's channels. */
+static re2na_cut cut_of(const re2na_cut *how, const re2na_block *part) {
+  re2na_cut found = *how;
+  if (how->lsbs) found.lsbs += part->first;
+  return found;
+}
+
 /* Sums of the block to results. */
 static void finish(const re2na_conv_job *job, re2na_worker *by, const re2na_block *part, const re2na_cut *how) {
+  const re2na_cut cut = cut_of(how, part);
   find_places(job, by, part);
   by->overflows +=
-      job->with->finish(by->sums, part->sum_stride, by->places, (size_t)part->pixels, (size_t)part->outputs, how);
+      job->with->finish(by->sums, part->sum_stride, by->places, (size_t)part->pixels, (size_t)part->outputs, &cut);
   deliver(job, by, part);
 }
 
 /* The same for those in `partials`, which have no room between their lines. */
 static void finish_wide(const re2na_conv_job *job, re2na_worker *by, const re2na_block *part) {
+  const re2na_cut cut = cut_of(&job->how, part);
   find_places(job, by, part);
   for (int64_t p = 0; p < part->pixels; p++)
-    re2na_cut_wide_line(by->partials + p * part->outputs, by->places[p], (size_t)part->outputs, &job->how,
-                        &by->overflows);
+    re2na_cut_wide_line(by->partials + p * part->outputs, by->places[p], (size_t)part->outputs, &cut, &by->overflows);
   deliver(job, by, part);
 }
 

@@ -202,20 +202,22 @@ void re2na_avx2_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t
  */
 typedef struct limits {
   __m256i spare, lsb;
-  __m256i lo, hi; /* int8 */
+  __m256i lo, hi;      /* int8 */
+  const int32_t *lsbs; /* NULL: all have `lsb` */
 } limits;
 
-/* Eight sums to int32 results that are not clamped yet. `inside` counts those that the accumulator holds; `seen` (a
- * mask) leaves some out. */
-INLINE __m256i shifted_some(const int32_t *sums, const limits *of, __m256i *inside, const bool counts, __m256i seen) {
-  const __m256i sum = _mm256_loadu_si256((const __m256i *)sums);
+/* Eight sums, from `at` on, to int32 results that are not clamped yet. `inside` counts those that the accumulator
+ * holds; `seen` (a mask) leaves some out. */
+INLINE __m256i shifted_some(const int32_t *sums, size_t at, const limits *of, __m256i *inside, const bool counts,
+                            __m256i seen) {
+  const __m256i sum = _mm256_loadu_si256((const __m256i *)(sums + at));
   const __m256i held = _mm256_srav_epi32(_mm256_sllv_epi32(sum, of->spare), of->spare);
   if (counts) *inside = _mm256_sub_epi32(*inside, _mm256_and_si256(_mm256_cmpeq_epi32(held, sum), seen));
-  return _mm256_srav_epi32(held, of->lsb);
+  return _mm256_srav_epi32(held, of->lsbs ? _mm256_loadu_si256((const __m256i *)(of->lsbs + at)) : of->lsb);
 }
 
-INLINE __m256i shifted(const int32_t *sums, const limits *of, __m256i *inside, const bool counts) {
-  return shifted_some(sums, of, inside, counts, _mm256_set1_epi32(-1));
+INLINE __m256i shifted(const int32_t *sums, size_t at, const limits *of, __m256i *inside, const bool counts) {
+  return shifted_some(sums, at, of, inside, counts, _mm256_set1_epi32(-1));
 }
 
 /* Their results as bytes. */
@@ -239,19 +241,19 @@ INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const li
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   size_t o = 0;
   for (; o + 32 <= count; o += 32) {
-    const __m256i a = shifted(sums + o, of, inside, counts), b = shifted(sums + o + 8, of, inside, counts);
-    const __m256i c = shifted(sums + o + 16, of, inside, counts), d = shifted(sums + o + 24, of, inside, counts);
+    const __m256i a = shifted(sums, o, of, inside, counts), b = shifted(sums, o + 8, of, inside, counts);
+    const __m256i c = shifted(sums, o + 16, of, inside, counts), d = shifted(sums, o + 24, of, inside, counts);
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     bytes = _mm256_permutevar8x32_epi32(_mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi), order);
     _mm256_storeu_si256((__m256i *)(out + o), bytes);
   }
   for (; o + 8 <= count; o += 8)
-    _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums + o, of, inside, counts), of));
+    _mm_storel_epi64((__m128i *)(out + o), eight_bytes(shifted(sums, o, of, inside, counts), of));
   if (o < count) { /* lines of sums end with room for whole vectors */
     const __m256i seen =
         _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - o)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     const uint64_t bytes =
-        (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums + o, of, inside, counts, seen), of));
+        (uint64_t)_mm_cvtsi128_si64(eight_bytes(shifted_some(sums, o, of, inside, counts, seen), of));
     memcpy(out + o, &bytes, count - o);
   }
 }
@@ -263,6 +265,7 @@ AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *
       _mm256_set1_epi32(how->lsb),
       _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
       _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
+      how->lsbs,
   };
   __m256i inside = _mm256_setzero_si256();
   if (how->cut_wraps) return re2na_finish(sums, sum_stride, places, pixels, count, how);

@@ -12,6 +12,7 @@ re2na_cut re2na_make_cut(const re2na_arch *arch, int64_t lsb, int64_t lo, int64_
   how.lsb = (int32_t)lsb;
   how.lo = (int32_t)lo;
   how.hi = (int32_t)hi;
+  how.lsbs = NULL;
   how.saturates = arch->acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE;
   how.cut_wraps = arch->cut_overflow == RE2NA_CUT_OVERFLOW_WRAP;
   how.counts = true;
@@ -24,6 +25,7 @@ void re2na_cut_wide_line(const int64_t *sums, int8_t *out, size_t count, const r
   for (size_t o = 0; o < count; o++) {
     const int32_t low = re2na_wrap((int32_t)(uint32_t)(uint64_t)sums[o], how->acc_spare);
     *overflows += how->counts && (sums[o] < how->acc_min || sums[o] > how->acc_max);
+    if (how->lsbs) silent.lsbs = how->lsbs + o;
     re2na_finish_line(&low, &out[o], 1, &silent);
   }
 }

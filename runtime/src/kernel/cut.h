@@ -11,7 +11,8 @@ typedef struct re2na_cut {
   int32_t data_spare; /* 32 - data_bits */
   int32_t data_min, data_max;
   int32_t lsb, lo, hi;
-  bool saturates; /* the accumulator, at every step */
+  const int32_t *lsbs; /* of each sum of a line, with room for RE2NA_LANES more; NULL: all have `lsb` */
+  bool saturates;      /* the accumulator, at every step */
   bool cut_wraps;
   bool counts; /* overflows are counted */
 } re2na_cut;

@@ -43,7 +43,7 @@ void re2na_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_st
 uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const re2na_cut *how) {
   uint64_t outside = 0;
   for (size_t o = 0; o < count; o++) {
-    int32_t value = re2na_wrap(sums[o], how->acc_spare) >> how->lsb;
+    int32_t value = re2na_wrap(sums[o], how->acc_spare) >> (how->lsbs ? how->lsbs[o] : how->lsb);
     outside += how->counts && (sums[o] < how->acc_min || sums[o] > how->acc_max);
     if (how->cut_wraps) value = re2na_wrap(value, how->data_spare);
     out[o] = (int8_t)re2na_clamp(re2na_clamp(value, how->data_min, how->data_max), how->lo, how->hi);

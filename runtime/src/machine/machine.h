@@ -30,6 +30,7 @@ struct re2na_machine {
   int64_t *dense_sums;
   int8_t *results;     /* of an instruction whose output is formed elsewhere */
   uint32_t *present;   /* steps of k that have a line of weights */
+  int32_t *lsbs;       /* of the channels of a convolution */
   uint8_t *blank;      /* a pixel of padding */
   re2na_packed **late; /* per instruction: memory for weights that are not known before a run */
   re2na_worker *workers;

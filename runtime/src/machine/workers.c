@@ -37,6 +37,7 @@ void re2na_free_workers(re2na_worker *workers, uint32_t count) {
 
 uint64_t re2na_room_bytes(const re2na_program *program) {
   const re2na_room *room = &program->prepared->room;
-  return room->column_bytes + room->line_bytes + room->blank_bytes + 4 * (room->sum_items + program->present_items) +
+  return room->column_bytes + room->line_bytes + room->blank_bytes +
+         4 * (room->sum_items + room->lsb_items + program->present_items) +
          8 * (room->partial_items + room->dense_items) + (sizeof(re2na_tap) + sizeof(uint8_t *)) * room->tap_items;
 }

@@ -57,6 +57,7 @@ typedef struct re2na_room {
   uint64_t tap_items;     /* of a depthwise convolution */
   uint64_t blank_bytes;   /* channels of a pixel of padding; once for all workers */
   uint64_t dense_items;   /* int64: sums of a dense layer; once for all workers */
+  uint64_t lsb_items;     /* int32: of the channels of a convolution; once for all workers */
 } re2na_room;
 
 /* A program with what changes after it is loaded, although machines hold it as a constant: the lock guards the number

@@ -45,12 +45,13 @@ static bool add_memories(re2na_machine *made) {
   made->dense_sums = re2na_zeros(program->prepared->room.dense_items, sizeof *made->dense_sums);
   made->results = re2na_zeros(program->result_bytes, 1);
   made->present = re2na_zeros(program->present_items, sizeof *made->present);
+  made->lsbs = re2na_zeros(program->prepared->room.lsb_items, sizeof *made->lsbs);
   made->blank = re2na_zeros(program->prepared->room.blank_bytes, 1);
   made->workers = re2na_zeros(1, sizeof *made->workers);
   made->instruction_counters = re2na_zeros(program->count, sizeof *made->instruction_counters);
   made->source_counters = re2na_zeros(program->source_count, sizeof *made->source_counters);
-  return made->memory.sram && made->memory.dram && made->dense_sums && made->results && made->present && made->blank &&
-         made->workers && made->instruction_counters && made->source_counters &&
+  return made->memory.sram && made->memory.dram && made->dense_sums && made->results && made->present && made->lsbs &&
+         made->blank && made->workers && made->instruction_counters && made->source_counters &&
          re2na_add_worker(&program->prepared->room, made->workers) && add_late(made);
 }
 
@@ -86,6 +87,7 @@ void re2na_machine_free(re2na_machine *machine) {
   free(machine->dense_sums);
   free(machine->results);
   free(machine->present);
+  free(machine->lsbs);
   free(machine->blank);
   free(machine->nanoseconds);
   free(machine->instruction_counters);

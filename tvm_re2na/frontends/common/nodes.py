@@ -10,7 +10,13 @@ from tvm_re2na.codegen.offload.names import node_names
 from tvm_re2na.frontends.common.moving import MOVING
 
 # operators that may have a scale of their own, by their names in either TVM, and the ONNX nodes that become one of them
-SCALED = {"nn.conv2d": ("Conv",), "nn.dense": ("Gemm", "MatMul"), "matmul": ("Gemm", "MatMul"), "add": ("Add",)}
+SCALED = {
+    "nn.conv2d": ("Conv",),
+    "nn.dense": ("Gemm", "MatMul"),
+    "matmul": ("Gemm", "MatMul"),
+    "add": ("Add",),
+    "multiply": ("Mul",),
+}
 # the same with those that leave the scale alone
 NODES = {**SCALED, **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()}}
 

@@ -305,6 +305,20 @@ def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
     )
 
 
+def _mul(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    operands = [reader.quantity(argument) for argument in parts.main.args]
+    scales = [operand.scale for operand in operands]
+    product = None if scales[0] is None or scales[1] is None else scales[0] * scales[1]
+    return Operator(
+        "mul",
+        tuple(reader.tensor(operand.data) for operand in operands),
+        _result(parts, reader),
+        (Rescale(description.scales_of(product), parts.output.scales),),
+        (*(operand.zero for operand in operands), parts.output.zero),
+        after=_after(parts, reader),
+    )
+
+
 def _pad(parts: QdqParts, reader: ExpressionReader) -> Operator:
     data, result = reader.quantity(parts.main.args[0]), _result(parts, reader)
     steps = _steps(reader.padding(parts.main).value, data.scales[0], data.zero or 0)
@@ -318,7 +332,7 @@ def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

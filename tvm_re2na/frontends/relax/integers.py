@@ -101,6 +101,12 @@ def _add(op: Operator, parameters: list[Expr]) -> Expr:
     return _narrow(op, relax.op.add(operands[0], operands[-1]))
 
 
+def _mul(op: Operator, parameters: list[Expr]) -> Expr:
+    operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
+    # a product with itself has one parameter only
+    return _narrow(op, _rescaled(relax.op.multiply(operands[0], operands[-1]), op.rescales[0]))
+
+
 def _reshape(op: Operator, parameters: list[Expr]) -> Expr:
     return relax.op.reshape(parameters[0], list(op.output.sizes))
 
@@ -123,6 +129,7 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
+    mul=_mul,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

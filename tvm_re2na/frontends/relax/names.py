@@ -15,12 +15,19 @@ from tvm import relax
 
 from tvm_re2na.frontends.common.nodes import NODES, node_names_of
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
+from tvm_re2na.onnx_form.inputs import own_inputs
+
+OF_TWO = ("add", "multiply")  # TVM's importer makes some of its own, whose other operand is a constant
 
 
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
     """`mod`, which `relax.frontend.onnx` made of `model`, its operators with the nodes' names as spans."""
     nodes = list(zip(model.graph.node, node_names_of(model), strict=True))
-    names = {op: [name for node, name in nodes if node.op_type in kinds] for op, kinds in NODES.items()}
+    moving = _computed(model)
+    names = {
+        op: [name for node, name in nodes if node.op_type in kinds and _test(op)(x in moving for x in node.input)]
+        for op, kinds in NODES.items()
+    }
     variables = computed_from_input(mod["main"])
     calls = {op: list(_calls(mod["main"], op, variables)) for op in NODES}
     spans = {
@@ -41,10 +48,23 @@ def source_name(call: Any) -> str | None:
 
 def _calls(main: relax.Function, op: str, variables: set[Any]) -> Iterator[Any]:
     """The variables bound to operators of a kind that work on what depends on the input: not on a bias, nor on weights."""
-    test: Callable[..., bool] = all if op == "add" else any
     for variable, value in bindings_of(main):
-        if op_name(value) == op and test(reads(argument, variables) for argument in value.args):
+        if op_name(value) == op and _test(op)(reads(argument, variables) for argument in value.args):
             yield variable
+
+
+def _test(op: str) -> Callable[..., bool]:
+    """Of which operands what it computes depends on the input: an addition of a bias, a product with a weight are not named."""
+    return all if op in OF_TWO else any
+
+
+def _computed(model: onnx.ModelProto) -> set[str]:
+    """The tensors whose values are not the same in every run."""
+    found = set(own_inputs(model))
+    for node in model.graph.node:
+        if not found.isdisjoint(node.input):
+            found.update(node.output)
+    return found
 
 
 @relax.expr_functor.mutator

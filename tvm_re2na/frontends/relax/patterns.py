@@ -41,7 +41,7 @@ def forms() -> list[Form]:
 
     A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
     """
-    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), _add(), *_moving(clamped=True)]
+    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), *_of_two(), *_moving(clamped=True)]
     clamped = [form.clamped() for form in plain]
     twice = [form.clamped() for form in clamped]
     clip = _clip(wildcard())
@@ -114,9 +114,10 @@ def _bias() -> Pattern:
     return _dequantized(wildcard()) | is_const()
 
 
-def _add() -> Form:
-    main = is_op("relax.add")(_dequantized(wildcard()), _dequantized(wildcard()))
-    return Form("add", _quantized(_clamped(main)), main)
+def _of_two() -> Iterator[Form]:
+    for kind, name in {"add": "add", "mul": "multiply"}.items():
+        main = is_op(f"relax.{name}")(_dequantized(wildcard()), _dequantized(wildcard()))
+        yield Form(kind, _quantized(_clamped(main)), main)
 
 
 def _moving(*, clamped: bool) -> Iterator[Form]:

@@ -158,6 +158,21 @@ def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
     )
 
 
+def _mul(expr: relay.Expr, bindings: Bindings) -> Operator:
+    after, main = _take_clamps(expr)
+    left, right, *constants = main.args
+    scales = [array_of(constant) for constant in constants[::2]]
+    product = None if scales[0] is None or scales[1] is None else scales[0] * scales[1]
+    return Operator(
+        "mul",
+        (_tensor(left, bindings), _tensor(right, bindings)),
+        _tensor(expr, bindings),
+        (Rescale(description.scales_of(product), description.scales_of(scales[2])),),
+        tuple(scalar_of(zero) for zero in constants[1::2]),
+        after=_bounds(after, BYTE),
+    )
+
+
 def _pad(expr: relay.Expr, bindings: Bindings) -> Operator:
     data, result = _tensor(expr.args[0], bindings), _tensor(expr, bindings)
     return description.pad(data, result, _widths(expr), scalar_of(expr.args[1]))
@@ -169,7 +184,7 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **describers(_moving)
 )
 
 

@@ -145,6 +145,7 @@ def _reads_integers(expr: relay.Expr) -> bool:
 
 
 @register_qnn_legalize("qnn.add")
+@register_qnn_legalize("qnn.mul")
 @register_qnn_legalize("qnn.dequantize")
 def _qnn_other(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> None:
     """Nothing to change; but a module as TVM's importer makes it may have no other QNN operators."""

@@ -28,8 +28,9 @@ from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, opera
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
     **{name: kind for kind, moving in MOVING.items() for name in moving.relay},
-    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "nn.pad": "pad"},
+    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "multiply": "mul", "nn.pad": "pad"},
 }
+_OF_TWO = ("add", "mul")
 _SUMS = ("nn.conv2d", "nn.dense")
 _READER = RelayReader()
 
@@ -136,7 +137,7 @@ class _Integers(relay.ExprMutator):  # type: ignore[misc]
 
 def _is_dequantised(kind: str, main: relay.Call) -> bool:
     operands = [main.args[0]]
-    if kind == "add":
+    if kind in _OF_TWO:
         operands.append(main.args[1])
     if kind in ("conv2d", "dense"):
         operands.append(_READER.weight(main).dequantized)
@@ -155,7 +156,7 @@ def _data(form: _Form) -> list[Expr]:
     main = form.parts.main
     if form.kind == "clip":
         return [main]
-    operands = main.args[:2] if form.kind == "add" else main.args[:1]
+    operands = main.args[:2] if form.kind in _OF_TWO else main.args[:1]
     return [operand.args[0] for operand in operands]
 
 
@@ -200,8 +201,16 @@ def _clamped(op: Operator, result: Expr) -> Expr:
 
 
 def _add(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    return _of_two(relay.qnn.op.add, op, parts, data)
+
+
+def _mul(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    return _of_two(relay.qnn.op.mul, op, parts, data)
+
+
+def _of_two(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     scales = [argument for operand in parts.main.args for argument in operand.args[1:]]
-    return _clamped(op, relay.qnn.op.add(*data, *scales, *parts.result.args[1:]))
+    return _clamped(op, make(*data, *scales, *parts.result.args[1:]))
 
 
 def _moving(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
@@ -226,5 +235,5 @@ def _constant(values: npt.NDArray[Any] | None) -> Expr:
 
 
 _INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, pad=_pad, clip=_clip, **dict.fromkeys(MOVING, _moving)
+    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **dict.fromkeys(MOVING, _moving)
 )

@@ -37,7 +37,7 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["nn.pad"], "conv2d", _linear("qnn.conv2d", padded), foldable_padding),
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
-        (["qnn.add"], "add", _clamped(is_op("qnn.add")(*[wildcard(), wildcard(), *_constants(6)])), quantised),
+        *(([op], kind, _of_two(op), quantised) for kind, op in (("add", "qnn.add"), ("mul", "qnn.mul"))),
         *((moving.relay, kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
         (CLAMPS, "clip", _clamp(wildcard()), quantised),
@@ -73,6 +73,10 @@ def _linear(op: str, data: Pattern) -> Pattern:
         lambda x: is_op("add")(x, is_constant())
     )
     return _clamped(is_op("qnn.requantize")(_clamped(out), *_constants(4)))
+
+
+def _of_two(op: str) -> Pattern:
+    return _clamped(is_op(op)(*[wildcard(), wildcard(), *_constants(6)]))
 
 
 def _moving(moving: Moving) -> Pattern:
