@@ -44,8 +44,18 @@ def offloaded(operators: Iterable[tuple[str, str]], region: int, crossing_bytes:
 
 def kept(name: str, kind: str, rejection: Rejection | None) -> Explanation:
     """An operator of the machine that stays on the CPU; without a rejection, because its surroundings are not worth moving."""
-    rejection = rejection or _rejected(rules.worthwhile, kind, "a linear operator, pooling, addition or product")
+    rejection = rejection or moves_only(kind)
     return Explanation(name, kind, False, rejection.rule, rejection.reason, rejection.value, rejection.limit)
+
+
+def moves_only(kind: str) -> Rejection:
+    """Of an operator whose whole region only moves data."""
+    return _rejected(rules.worthwhile, kind, "a linear operator, pooling, addition or product")
+
+
+def small(computed: int, crossing_bytes: int) -> Rejection:
+    """Of the operators of a region that computes less than it moves."""
+    return _rejected(rules.enough_work, computed, crossing_bytes)
 
 
 def foreign(name: str, op: str, dtypes: Collection[str], unquantised: bool) -> Explanation:

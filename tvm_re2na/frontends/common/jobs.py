@@ -20,8 +20,8 @@ class Steps(Protocol):
     def find(self, mod: Module, params: Params) -> Found:
         """The part of partitioning that depends on no machine."""
 
-    def partition_found(self, found: Found, rejections: Rejections, arch: Architecture) -> Module:
-        """The module with functions for a machine that rejects these operators."""
+    def partition_found(self, found: Found, rejections: Rejections, arch: Architecture) -> Partitioned:
+        """The module with functions for a machine that rejects these operators, as far as they are worth it."""
 
     def partition(self, mod: Module, params: Params, arch: Architecture) -> Partitioned:
         """Both, with `judge` between them."""
@@ -84,7 +84,7 @@ class Jobs:
         return lowered
 
     def _lowered(self, found: Found, rejections: Rejections, arch: Architecture) -> Lowered:
-        mod = self.steps.partition_found(found, rejections, arch)
+        mod = self.steps.partition_found(found, rejections, arch).module
         functions = self.steps.offloaded_functions(mod)
         graphs = tuple(self.lower(function, symbol, arch, found.operators) for symbol, function in functions)
         return Lowered(graphs, self.offloaded_macs_share(mod))

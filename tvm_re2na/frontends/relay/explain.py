@@ -13,7 +13,7 @@ from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, of
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.frontends.common.description import macs, share
 from tvm_re2na.frontends.common.errors import check_module
-from tvm_re2na.frontends.common.found import judge
+from tvm_re2na.frontends.common.found import Partitioned, judge
 from tvm_re2na.frontends.relay.describe import shape_of
 from tvm_re2na.frontends.relay.integers import float_forms
 from tvm_re2na.frontends.relay.names import span_name
@@ -41,8 +41,8 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     arch = arch or Architecture()
     already = _regions(relay.transform.InferType()(mod)) if is_partitioned(mod) else {}
     operators = find(mod, params)
-    rejections = judge(operators, arch)
-    parts = already or _regions(partition_found(operators, rejections, arch))
+    partitioned = Partitioned(mod) if already else partition_found(operators, judge(operators, arch), arch)
+    parts = already or _regions(partitioned.module)
     accepted = {row.name: row for rows in parts.values() for row in rows}
     found: list[Explanation] = []
     names = UniqueNames(operators.operators)
@@ -53,7 +53,7 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
             found += already[symbol]
         elif composite_kind(call):
             name = composite_name(call)
-            found.append(accepted.get(name) or kept(name, composite_kind(call), rejections.get(name)))
+            found.append(accepted.get(name) or kept(name, composite_kind(call), partitioned.rejections.get(name)))
         elif call in floats:
             kind, op = floats[call]
             found.append(kept(names.take(kind, span_name(call)), kind, rules.check(op, arch)))

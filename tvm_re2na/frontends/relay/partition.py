@@ -9,7 +9,6 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
 from tvm_re2na.frontends.common.description import elements
@@ -17,8 +16,10 @@ from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
+from tvm_re2na.frontends.common.regions import Region, settle
 from tvm_re2na.frontends.relay.describe import describe, parts_of, sizes_of
 from tvm_re2na.frontends.relay.integers import to_integers
+from tvm_re2na.frontends.relay.joining import with_joined_regions
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.frontends.relay.scales import check_scales
@@ -50,8 +51,7 @@ def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)
-    rejections = judge(found, arch)
-    return Partitioned(partition_found(found, rejections, arch, mod_name), found.operators, rejections)
+    return partition_found(found, judge(found, arch), arch, mod_name)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
@@ -111,10 +111,15 @@ def find(mod: tvm.IRModule, params: Params | None) -> Found:
     return Found(mod, {composite_name(call): operator_of(call) for call in composites(mod["main"])})
 
 
-def partition_found(
-    found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default"
-) -> tvm.IRModule:
-    """Everything that is not rejected becomes functions for Re²Na; rejected operators are put back as they were."""
+def partition_found(found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default") -> Partitioned:
+    """Everything that is not rejected and worth it becomes functions for Re²Na; other operators are put back as they were."""
+    mod, kept = settle(found.operators, rejections, lambda rejected: _cut(found, rejected, mod_name))
+    for symbol, function in list(offloaded_functions(mod)):
+        mod[symbol] = function.with_attr(ARCH_ATTR, machine_text(arch))
+    return Partitioned(relay.transform.InferType()(mod), found.operators, kept)
+
+
+def _cut(found: Found, rejections: Rejections, mod_name: str) -> tuple[tvm.IRModule, list[Region]]:
     passes = relay.transform
     mod = tvm.IRModule(dict(found.module.functions.items()), found.module.type_definitions)
     if rejections:
@@ -128,12 +133,12 @@ def partition_found(
             passes.InferType(),
         ]
     )(mod)
-    trivial = {symbol for symbol, function in offloaded_functions(mod) if not _is_worthwhile(function)}
-    if trivial:
-        mod = _without(mod, trivial)
-    for symbol, function in list(offloaded_functions(mod)):
-        mod[symbol] = function.with_attr(ARCH_ATTR, machine_text(arch))
-    return passes.InferType()(mod)
+    mod = passes.InferType()(with_joined_regions(mod, dict(offloaded_functions(mod)), mod_name))
+    return mod, [_region(function) for _, function in offloaded_functions(mod)]
+
+
+def _region(function: relay.Function) -> Region:
+    return Region(tuple(map(composite_name, composites(function.body))), border_bytes(function))
 
 
 def inline_composites(expr: relay.Expr) -> relay.Expr:
@@ -177,19 +182,6 @@ def _operand(expr: relay.Expr) -> relay.Expr | None:
     return expr.args[0] if isinstance(expr, relay.Call) and expr.args else None
 
 
-def _is_worthwhile(function: relay.Function) -> bool:
-    return rules.worthwhile({composite_kind(call) for call in composites(function.body)})
-
-
-def _without(mod: tvm.IRModule, symbols: set[str]) -> tvm.IRModule:
-    """The module with the given offloaded functions put back into main."""
-    bodies = {symbol: mod[symbol] for symbol in symbols}
-    main = _InlineGlobals(bodies).visit(mod["main"])
-    functions = {var: f for var, f in mod.functions.items() if var.name_hint not in symbols and var.name_hint != "main"}
-    functions[mod.get_global_var("main")] = inline_composites(main)
-    return relay.transform.InferType()(tvm.IRModule(functions, mod.type_definitions))
-
-
 class _Naming(relay.ExprMutator):  # type: ignore[misc]
     """Gives each composite function the name of its source operator, made unique; `conv2d_0` where there is none."""
 
@@ -229,19 +221,4 @@ class _Inline(relay.ExprMutator):  # type: ignore[misc]
         if composite_kind(call) and (self._names is None or composite_name(call) in self._names):
             args = [self.visit(arg) for arg in call.args]
             return relay.bind(call.op.body, dict(zip(call.op.params, args, strict=True)))
-        return super().visit_call(call)
-
-
-class _InlineGlobals(relay.ExprMutator):  # type: ignore[misc]
-    """Replaces calls of global functions by their bodies."""
-
-    def __init__(self, bodies: Mapping[str, relay.Function]) -> None:
-        super().__init__()
-        self._bodies = bodies
-
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        if isinstance(call.op, relay.GlobalVar) and call.op.name_hint in self._bodies:
-            function = self._bodies[call.op.name_hint]
-            args = [self.visit(arg) for arg in call.args]
-            return relay.bind(function.body, dict(zip(function.params, args, strict=True)))
         return super().visit_call(call)
