@@ -10,14 +10,17 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
 )
@@ -55,11 +58,17 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return _cut(args[0] * factors + op.start, op.cut, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
+    if isinstance(op, Lookup):
+        return op.table[args[0]].astype(np.int64)  # an entry below 0 is counted from the end
     if isinstance(op, Pad):
         top, left, bottom, right = op.padding
         return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
     if isinstance(op, Reshape):
         return args[0].reshape(op.shape)
+    if isinstance(op, Concat):
+        return np.concatenate(args, 1)
+    if isinstance(op, Select):
+        return args[0][:, op.channels]
     raise TypeError(op.kind)
 
 

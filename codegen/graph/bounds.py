@@ -3,13 +3,15 @@
 compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
             zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
             nothing: they may hide in the array's output path.
-traffic     every weight and bias once, at its packed size, the network's inputs and outputs once; nothing between layers.
+traffic     every weight, bias and activation table once, at its packed size, the network's inputs and outputs once; nothing
+            between layers.
 network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
             is ahead of the array by no more than the SRAM less the activations that are live at that point.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,8 +22,8 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Op, Reshape, ScaleChannels
-from tvm_re2na.codegen.graph.reads import Need, needs, roots
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape, ScaleChannels
+from tvm_re2na.codegen.graph.reads import Need, given, made_of, moves_nothing, needs, roots
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
 FEWEST_SLICES = 32  # of a layer
@@ -67,7 +69,8 @@ def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
 
 
 def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
-    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights and biases; nothing where nobody reads."""
+    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody
+    reads."""
     if isinstance(op, Conv2d) and output.pixels:
         shapes = [_conv_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
@@ -75,7 +78,7 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
         return _dense_mapping(op, output.shape[0], arch)
     if isinstance(op, ScaleChannels) and output.pixels:
         return _scale_mapping(output, arch)
-    return 0, 0
+    return 0, op.table.size if isinstance(op, Lookup) and output.pixels else 0
 
 
 def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
@@ -121,22 +124,24 @@ def _packed(lines: Int8Array) -> tuple[int, int]:
 
 
 class _Traffic:
-    """What crosses the network's border, and which tensors live when. A reshape moves nothing: it is another name."""
+    """What crosses the network's border, and which tensors live when. A reshape, a concatenation or a selection of channels moves
+    nothing: it is another name."""
 
     def __init__(self, graph: Graph, read: dict[str, Need]) -> None:
         self.graph = graph
         self.read = read
         self.root = roots(graph)
+        self.made_of = made_of(graph)
         read_as = {name for op in graph.ops if not isinstance(op, Reshape) for name in op.inputs} | set(graph.outputs)
         self.views: dict[str, list[str]] = {}
         for name, root in self.root.items():
             if name in read_as:
                 self.views.setdefault(root, []).append(name)
-        self.outputs = {self.root[name] for name in graph.outputs} - set(graph.inputs)
+        self.given = given(graph)
         self.readers: dict[str, list[int]] = {}
         for index, op in enumerate(graph.ops):
-            if not isinstance(op, Reshape):
-                for name in dict.fromkeys(self.root[name] for name in op.inputs):
+            if not moves_nothing(op):
+                for name in self._sources(op):
                     self.readers.setdefault(name, []).append(index)
         self.made = {op.output: index for index, op in enumerate(graph.ops)}
 
@@ -146,15 +151,19 @@ class _Traffic:
 
     def loaded(self, op: Op) -> int:
         """Bytes of network inputs that the operator is the first to read."""
-        if isinstance(op, Reshape):
+        if moves_nothing(op):
             return 0
-        index = self.made[op.output]
-        roots = dict.fromkeys(self.root[name] for name in op.inputs)
-        return sum(self.size(root) for root in roots if root in self.graph.inputs and self.readers[root][0] == index)
+        index, inputs = self.made[op.output], self.graph.inputs
+        return sum(self.size(root) for root in self._sources(op) if root in inputs and self.readers[root][0] == index)
 
     def stored(self, op: Op) -> int:
         """Bytes of network outputs that the operator makes."""
-        return self.size(op.output) if op.output in self.outputs and not isinstance(op, Reshape) else 0
+        shape, channels = self.graph.shapes[op.output], self.given[op.output]
+        return 0 if moves_nothing(op) else math.prod(shape) // shape[1] * int(np.count_nonzero(channels))
+
+    def _sources(self, op: Op) -> list[str]:
+        """The tensors among whose elements its operands are."""
+        return list(dict.fromkeys(root for name in op.inputs for root in self.made_of[name]))
 
     @cached_property
     def lives(self) -> dict[str, tuple[int, int]]:

@@ -15,14 +15,17 @@ from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
     GraphError,
+    Lookup,
     MaxPool2d,
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
 )
@@ -98,6 +101,18 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
+def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
+
+
+def _select(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.channels is None:
+        raise GraphError(f"{source.name}: channels are no constants")
+    return builder.append(Select(*source, op.channels))
+
+
 def _mul(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     inputs, scale = source.inputs * (2 // len(source.inputs)), op.scale_operand
     cut = op.cut()
@@ -121,6 +136,13 @@ def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Arch
     return builder.append(Clip(*source, *_after(op)))
 
 
+def _lookup(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.table is None:
+        raise GraphError(f"{source.name}: a lookup without a table")
+    return builder.append(Lookup(*source, op.table))
+
+
 _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
     conv2d=_linear,
     dense=_linear,
@@ -128,9 +150,13 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     resize2d=_resize2d,
     add=_add,
     mul=_mul,
+    concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tvm_re2na.codegen.bytes import aligned
@@ -18,6 +19,8 @@ class Tensors:
         self.spilled = spilled
         self.border = frozenset(stored for _, _, stored in graph.outputs)
         self.inputs = frozenset(stored for _, _, stored in graph.inputs)
+        writers = Counter(unit.output for unit in graph.units)
+        self.bundled = frozenset(name for name, count in writers.items() if count > 1)  # made by several units
         self.lives: dict[str, tuple[int, int]] = {}
         for index, unit in enumerate(graph.units):
             for name in (*unit.inputs, unit.output):
@@ -51,7 +54,7 @@ class Tensors:
     def is_inner(self, name: str, first: int, last: int) -> bool:
         """Whether a tensor is made and used up by the units first .. last, the last one's output aside."""
         born, dies = self.lives[name]
-        made = name not in self.inputs and name != self.graph.units[last].output
+        made = name not in self.inputs | self.bundled and name != self.graph.units[last].output
         return made and first <= born < dies <= last and name not in self.border
 
     def is_cascade(self, first: int, last: int) -> bool:
@@ -75,12 +78,15 @@ class Tensors:
         unit = self.graph.units[index]
         if len(unit.inputs) != 2 or unit.inputs[0] == unit.inputs[1] or unit.output in self.spilled:
             return None
-        kept = self.inputs | self.border | self.spilled
-        return next((name for name in unit.replaceable if self.lives[name][1] == index and name not in kept), None)
+        if unit.output in self.bundled:
+            return None
+        kept, size = self.inputs | self.border | self.spilled, self.size(unit.output)
+        ending = (name for name in unit.replaceable if self.lives[name][1] == index and name not in kept)
+        return next((name for name in ending if self.size(name) == size), None)
 
     def _seen_alike(self, units: Sequence[Unit]) -> bool:
         return all(
-            unit.operand_shape(operand) == self.graph.stored[name].shape
+            unit.stored_shape(operand) == self.graph.stored[name].shape
             for unit in units
             for operand, name in enumerate(unit.inputs)
         )

@@ -80,8 +80,25 @@ class Cascade:
 
     @cached_property
     def shapes(self) -> dict[str, Shape4]:
-        """How the units see what they read."""
-        return {name: unit.operand_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)}
+        """How the units see what they read, all channels of it."""
+        return {name: unit.stored_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)}
+
+    @cached_property
+    def channels(self) -> dict[str, tuple[int, int]]:
+        """Of what they read, the first channel that is read, and the one behind the last."""
+        found: dict[str, tuple[int, int]] = {}
+        for unit in self.units:
+            for operand, name in enumerate(unit.inputs):
+                first, count = unit.part(operand).first, unit.operand_shape(operand)[1]
+                low, high = found.get(name, (first, first + count))
+                found[name] = min(low, first), max(high, first + count)
+        return found
+
+    def read_shape(self, name: str) -> Shape4:
+        """`shapes` with the channels that are read."""
+        batch, _, height, width = self.shapes[name]
+        first, last = self.channels[name]
+        return batch, last - first, height, width
 
     @cached_property
     def heights(self) -> dict[str, int]:

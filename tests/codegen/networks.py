@@ -11,14 +11,17 @@ from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
     four_axes,
@@ -26,11 +29,16 @@ from tvm_re2na.codegen.graph.ops import (
 
 
 def random_graph(
-    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
+    rng: np.random.Generator,
+    layers: int,
+    batch: int | None = None,
+    size: int = 14,
+    cuts: bool = False,
+    lookups: bool = False,
 ) -> Graph:
     """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
-    convolutions have an LSB for each channel."""
-    maker = Maker(rng, cuts)
+    convolutions have an LSB for each channel; `lookups`: some functions are tables."""
+    maker = Maker(rng, cuts, lookups)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -39,12 +47,18 @@ def random_graph(
     return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
 
 
-class Maker:
-    """Appends random operators."""
+def beside(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether tensors of these shapes differ in their channels at most."""
+    return len(one) == len(other) and (one[0], one[2:]) == (other[0], other[2:])
 
-    def __init__(self, rng: np.random.Generator, cuts: bool = False) -> None:
+
+class Maker:
+    """Appends random operators, among them the kinds `more`."""
+
+    def __init__(self, rng: np.random.Generator, cuts: bool = False, lookups: bool = False) -> None:
         self.rng = rng
         self.cuts = cuts
+        self.more = ["lookup", "lookup"] if lookups else []
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -52,10 +66,25 @@ class Maker:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
         kinds = (
-            ["conv", "conv", "pool", "upsample", "add", "scale", "clip", "reshape", "pad", "flatten"]
+            [
+                "conv",
+                "conv",
+                "pool",
+                "upsample",
+                "add",
+                "scale",
+                "clip",
+                "reshape",
+                "pad",
+                "flatten",
+                "concat",
+                "concat",
+                "select",
+            ]
             if len(shape) == 4
-            else ["dense", "add", "scale", "clip", "unflatten"]
+            else ["dense", "add", "scale", "clip", "unflatten", "concat", "select"]
         )
+        kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
     def append(self, kind: str, source: str, tensors: list[str]) -> str:
@@ -118,6 +147,25 @@ class Maker:
         names["inputs"] = (names["inputs"][0], others[self._int(0, len(others) - 1)])
         return Add(**names, shifts=(self._int(0, 3), self._int(0, 3)), lo=[-128, 0][self._int(0, 1)])
 
+    def _concat(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """Of one to four tensors, the same one among them now and then."""
+        others = [name for name in tensors if beside(self.builder.shape(name), shape)]
+        found = [*names["inputs"], *(others[self._int(0, len(others) - 1)] for _ in range(self._int(0, 3)))]
+        while len(found) > 1 and sum(self.builder.shape(name)[1] for name in found) > 200:
+            found.pop()
+        names["inputs"] = tuple(found[index] for index in self.rng.permutation(len(found)))
+        return Concat(**names)
+
+    def _select(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """A part of a split, a shuffle, or anything."""
+        count = shape[1]
+        first = self._int(0, count - 1)
+        part = np.arange(first, self._int(first + 1, count))
+        groups = next(groups for groups in (3, 2, 1) if count % groups == 0)
+        shuffle = np.arange(count).reshape(groups, -1).T.ravel()
+        choices = [part, part, shuffle, self.rng.integers(0, count, self._int(1, min(count + 2, 200)))]
+        return Select(**names, channels=choices[self._int(0, 3)])
+
     def _scale(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         """By factors that are there, or by one pixel of every image."""
         fits = [name for name in tensors if four_axes(self.builder.shape(name)) == (*shape[:2], 1, 1)]
@@ -133,6 +181,9 @@ class Maker:
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))
+
+    def _lookup(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Lookup(**names, table=self.rng.integers(-128, 128, 256).astype(np.int8))
 
     def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))

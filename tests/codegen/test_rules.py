@@ -15,6 +15,7 @@ from tvm_re2na.codegen.offload.explanation import foreign, kept, small
 from tvm_re2na.codegen.offload.operator import KINDS, Operator, Rescale, Scalar, Tensor
 
 ARCH, SMALL = Architecture(), Architecture(sram_bytes=1024)
+LOOKING = Architecture(activation_table=1)
 NO_RULES = {"check", "constraint", "reason"}  # other functions of the file
 IMAGE, PIXEL, FLAT = Tensor((1, 4, 8, 8)), Tensor((1, 4, 1, 1)), Tensor((2, 16))
 NO_BIAS = "computed, of another shape, or between two steps"
@@ -41,9 +42,13 @@ GOOD = {
     "resize2d": Operator("resize2d", (IMAGE,), Tensor((1, 4, 16, 24)), layouts=("NCHW",), factors=(2, 3)),
     "add": Operator("add", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
     "mul": Operator("mul", (IMAGE, PIXEL), IMAGE, SCALES, (0, 0, 0)),
+    "concat": Operator("concat", (IMAGE, IMAGE), Tensor((1, 8, 8, 8)), operands=(0, 1)),
+    "take": Operator("take", (IMAGE,), IMAGE, channels=np.array([3, 1, 2, 0])),
+    "strided_slice": Operator("strided_slice", (IMAGE,), Tensor((1, 2, 8, 8)), channels=np.array([1, 2])),
     "reshape": Operator("reshape", (IMAGE,), Tensor((1, 256))),
     "pad": Operator("pad", (IMAGE,), Tensor((1, 4, 10, 8)), window=Window((1, 1), padding=(1, 0, 1, 0))),
     "clip": Operator("clip", (IMAGE,), IMAGE, after=(0, 127)),
+    "lookup": Operator("lookup", (IMAGE,), IMAGE, table=np.arange(-128, 128).astype(np.int8)),
 }
 
 
@@ -89,6 +94,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("clip", after=(5, 3)), ARCH, "whole_bounds", "5..3", "whole numbers"),
     (broken("conv2d", before=None), ARCH, "whole_bounds", "no such bounds", "whole numbers"),
     (GOOD["max_pool2d"], Architecture(data_bits=7), "data_width", "-128..127", "-64..63"),
+    (GOOD["lookup"], Architecture(data_bits=7, activation_table=1), "data_width", "-128..127", "-64..63"),
+    (GOOD["lookup"], ARCH, "activation_table", "a function of single numbers", "activation_table = 1"),
     (broken("conv2d", bias=None), ARCH, "constant_bias", NO_BIAS, "one whole number per channel"),
     (broken("conv2d", bias=np.full(4, 2**16, np.int32)), ARCH, "bias_fits", 2**16 + 32, 2**16 - 1),
     (broken("add", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
@@ -99,6 +106,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("mul", rescales=(Rescale((2.0**-12,), (2.0**-13,)),)), ARCH, "shift_range", -1, "0..16"),
     (GOOD["mul"], Architecture(acc_bits=15), "products_fit", 2**14 + 32, 2**14 - 1),
     (broken("mul", after=(-128, 127)), Architecture(data_bits=7), "data_width", "-128..127", "-64..63"),
+    (broken("concat", axis=2), ARCH, "channel_axis", "axis 2", 1),
+    (broken("take", channels=None), ARCH, "constant_channels", "computed, or no list", "constant"),
     (broken("reshape", output=Tensor((2, 128))), ARCH, "batch_stays", 2, 1),
     (broken("pad", pad_value=1.5), ARCH, "zero_padding", 1.5, 0),
     (broken("pad", pad_value=None), ARCH, "zero_padding", "computed", 0),
@@ -113,6 +122,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("dense", inputs=(Tensor((65536, 16)),)), ARCH, "size_fields", "n 65536", 65535),
     (broken("dense", output=Tensor((2, 65536))), ARCH, "size_fields", "out_c 65536", 65535),
     (broken("clip", inputs=images(1, shape=(1, 128, 2, 8)), output=Tensor((1, 128, 2, 8))), SMALL, "fits_sram", 3264, 1024),
+    (broken("lookup", inputs=images(1, shape=(1, 32, 2, 8)), output=Tensor((1, 32, 2, 8))),
+     Architecture(sram_bytes=1024, activation_table=1), "fits_sram", 1216, 1024),
 ]  # fmt: skip
 
 
@@ -127,7 +138,7 @@ def test_a_rule_names_the_value_and_the_limit(case: tuple[Operator, Architecture
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_cases_are_made_of_breaks_none(kind: str) -> None:
-    assert rules.check(GOOD[kind], ARCH) is None
+    assert rules.check(GOOD[kind], LOOKING) is None
 
 
 def test_a_scale_for_each_channel_needs_a_cut_for_each() -> None:

@@ -10,7 +10,7 @@ LOWEST_OPSET, HIGHEST_OPSET = 13, 21  # what the quantiser and both TVMs read
 # they compute what the model's constants or its input's shape say, or stand for another operator
 TELLING = (
     *("Shape", "Size", "ConstantOfShape", "Range", "EyeLike", "If", "Loop", "Scan"),
-    *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Squeeze", "Unsqueeze", "Transpose"),
+    *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Split", "Squeeze", "Unsqueeze", "Transpose"),
 )
 PLAIN_CONSTANTS = ("value", "sparse_value")
 

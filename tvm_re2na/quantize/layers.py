@@ -15,7 +15,7 @@ from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import feeds_maxima, padding_value
 
-MOVING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze")
+MOVING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "Slice", "Gather")
 SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
 
 

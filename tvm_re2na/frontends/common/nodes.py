@@ -17,8 +17,9 @@ SCALED = {
     "add": ("Add",),
     "multiply": ("Mul",),
 }
+JOINED = {"concatenate": ("Concat",), "concat": ("Concat",)}
 # the same with those that leave the scale alone
-NODES = {**SCALED, **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()}}
+NODES = {**SCALED, **JOINED, **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()}}
 
 
 def node_names_of(model: onnx.ModelProto) -> list[str]:

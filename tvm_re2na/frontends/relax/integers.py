@@ -17,6 +17,7 @@ from tvm_re2na.codegen.offload.fixed_point import fixed_points
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale, by_kind
 from tvm_re2na.frontends.common.qdq import has_integer_form
 from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.frontends.relax.lookups import look_up
 from tvm_re2na.kernels.scaling import scaling_of
 
 Expr = Any
@@ -101,6 +102,16 @@ def _add(op: Operator, parameters: list[Expr]) -> Expr:
     return _narrow(op, relax.op.add(operands[0], operands[-1]))
 
 
+def _concat(op: Operator, parameters: list[Expr]) -> Expr:
+    return relax.op.concat([parameters[number] for number in op.operands], op.axis)
+
+
+def _select(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.channels is None:
+        raise ValueError("channels that are no constants")
+    return relax.op.take(parameters[0], relax.const(op.channels, "int64"), op.axis, mode="clip")
+
+
 def _mul(op: Operator, parameters: list[Expr]) -> Expr:
     operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
     # a product with itself has one parameter only
@@ -123,6 +134,12 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(parameters[0], op.after)
 
 
+def _lookup(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.entries is None:
+        raise ValueError("a lookup without a table")
+    return look_up(parameters[0], op.entries)
+
+
 _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     conv2d=_conv2d,
     dense=_dense,
@@ -130,9 +147,13 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     resize2d=_resize2d,
     add=_add,
     mul=_mul,
+    concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

@@ -26,7 +26,7 @@ from tvm_re2na.frontends.relax.integers import integer_function
 from tvm_re2na.frontends.relax.joining import with_joined_regions
 from tvm_re2na.frontends.relax.kernels import Kernels
 from tvm_re2na.frontends.relax.normal import normalise
-from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns
+from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns, operands_of_concats
 from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, sizes_of, value_of
 from tvm_re2na.kernels.instructions import instructions_of
 
@@ -88,7 +88,8 @@ def architecture_of(function: relax.Function) -> Architecture:
 def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     """The part of partitioning that depends on no machine."""
     mod = normalise(mod, params)
-    mod = relax.transform.FuseOpsByPattern(fusion_patterns(), bind_constants=True)(mod)
+    patterns = fusion_patterns(operands_of_concats(mod["main"]))
+    mod = relax.transform.FuseOpsByPattern(patterns, bind_constants=True)(mod)
     operators: dict[str, Operator] = {}
     functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if not composite_kind(f)}
     names = UniqueNames()
@@ -141,7 +142,7 @@ def composites(function: relax.Function) -> Iterator[tuple[Any, Any, relax.Funct
 def operator_of(composite: relax.Function) -> Operator:
     """What the rules and the compiler want to know of a composite function."""
     values = dict(bindings_of(composite))
-    return describe(composite_kind(composite), value_of(result_of(composite), values), values)
+    return describe(composite_kind(composite), value_of(result_of(composite), values), values, list(composite.params))
 
 
 def explanation_of(function: Any) -> Explanation | None:

@@ -68,10 +68,10 @@ def sizes_of(kind: Any) -> tuple[int | None, ...]:
 
 
 def computed_from_input(function: relax.Function) -> set[Any]:
-    """The variables of a function whose values are not the same in every run: parameters, and what reads them."""
+    """The variables of a function whose values are not the same in every run: parameters, and what reads them; shapes are."""
     known = set(function.params)
     for variable, value in bindings_of(function):
-        if reads(value, known):
+        if op_name(value) != "shape_of" and reads(value, known):
             known.add(variable)
     return known
 

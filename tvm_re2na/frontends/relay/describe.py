@@ -141,7 +141,8 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
 def _moving(describe: Describe, expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     data, result = _tensor(main.args[0], bindings), _tensor(expr, bindings)
-    return describe(main.attrs, data, shape_of(main), result, _bounds(after, BYTE))
+    constants = [array_of(operand) for operand in main.args[1:]]
+    return describe(main.attrs, constants, data, shape_of(main), result, _bounds(after, BYTE))
 
 
 def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -156,6 +157,12 @@ def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
         tuple(scalar_of(zero) for zero in constants[1::2]),
         after=_bounds(after, BYTE),
     )
+
+
+def _concat(expr: relay.Expr, bindings: Bindings) -> Operator:
+    fields = list(expr.args[0].fields)
+    data = [_tensor(field, bindings) for field in fields]
+    return description.concat(expr.attrs, data, description.positions(fields, list(bindings)), _tensor(expr, bindings))
 
 
 def _mul(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -183,8 +190,21 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
     return Operator("clip", (_tensor(expr.args[0], bindings),), _tensor(expr, bindings), after=bounds)
 
 
+def _lookup(expr: relay.Expr, bindings: Bindings) -> Operator:
+    data = expr.args[1].args[0].args[0]
+    return description.lookup(_tensor(data, bindings), _tensor(expr, bindings), array_of(expr.args[0]))
+
+
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **describers(_moving),
 )
 
 
