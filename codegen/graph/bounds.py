@@ -11,6 +11,7 @@ network     the array runs the layers in order at the compute bound; the DRAM de
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape, ScaleChannels
 from tvm_re2na.codegen.graph.reads import Need, given, made_of, moves_nothing, needs, roots
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
 FEWEST_SLICES = 32  # of a layer
@@ -74,6 +76,9 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
     if isinstance(op, Conv2d) and output.pixels:
         shapes = [_conv_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
+    if isinstance(op, ConvTranspose2d) and output.pixels:
+        shapes = [_transposed_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
+        return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
     if isinstance(op, Dense) and output.pixels:
         return _dense_mapping(op, output.shape[0], arch)
     if isinstance(op, ScaleChannels) and output.pixels:
@@ -87,6 +92,20 @@ def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[in
     lines = op.weight.reshape(len(op.weight), -1)
     blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
     return passes * sum(steps for steps, _ in blocks), len(op.cut.lsbs) + sum(size for _, size in blocks)
+
+
+def _transposed_mapping(op: ConvTranspose2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
+    """Of all its convolutions, each with its part of the kernel and of the pixels."""
+    steps = 0
+    blocks = list(channel_blocks(len(op.weight), op.groups, rows))
+    for above, left in itertools.product(op.sub_kernels(0), op.sub_kernels(1)):
+        pixels = int(np.count_nonzero(output.rows[above.first :: op.window.stride[0]]))
+        pixels *= int(np.count_nonzero(output.columns[left.first :: op.window.stride[1]]))
+        lines = op.weight[:, :, list(above.taps)][..., list(left.taps)].reshape(len(op.weight), -1)
+        passes = -(-output.shape[0] * pixels // columns)
+        steps += passes * sum(_packed(lines[first:last])[0] for first, last, _ in blocks)
+    whole = op.weight.reshape(len(op.weight), -1)
+    return steps, sum(_packed(whole[first:last])[1] for first, last, _ in blocks)
 
 
 def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
@@ -242,6 +261,10 @@ class _Fluid:
 def _overflow_bound(op: Op, arch: Architecture) -> int:
     if isinstance(op, ScaleChannels):
         return largest_product(op.cut.lsb, op.start, arch)
+    if isinstance(op, ConvTranspose2d):
+        parts = itertools.product(op.sub_kernels(0), op.sub_kernels(1))
+        weights = (op.weight[:, :, list(above.taps)][..., list(left.taps)] for above, left in parts)
+        return max(largest_possible_sum(weight, op.bias, op.cut, arch) for weight in weights)
     return largest_possible_sum(op.weight, op.bias, op.cut, arch) if isinstance(op, Conv2d | Dense) else 0
 
 

@@ -143,13 +143,7 @@ class Conv2d(Op):
     kind: ClassVar[str] = "conv2d"
 
     def infer(self, shapes: list[Shape]) -> Shape:
-        batch, channels, height, width = _rank(self, shapes[0], 4)
-        if channels != self.weight.shape[1] * self.groups:
-            raise GraphError(
-                f"{self.name}: {channels} input channels, weights take {self.weight.shape[1] * self.groups}"
-            )
-        if self.weight.shape[0] % self.groups:
-            raise GraphError(f"{self.name}: {self.weight.shape[0]} outputs do not divide into {self.groups} groups")
+        batch, _, height, width = linear_input(self, self.weight, self.groups, shapes[0])
         return (batch, self.weight.shape[0], *_window_size(self, self.window, height, width))
 
     def in_order(self, order: ChannelNumbers) -> Conv2d:
@@ -161,7 +155,7 @@ class Conv2d(Op):
         return batch * outputs * height * width * int(np.prod(self.weight.shape[1:]))
 
     def check(self, arch: Architecture) -> None:
-        _check_linear(self, self.weight, self.bias, self.cut, arch)
+        check_linear(self, self.weight, self.bias, self.cut, arch)
 
     def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
         return self.window.seen(axis, outputs, size)
@@ -189,7 +183,7 @@ class Dense(Op):
         return shapes[0][0] * self.weight.size
 
     def check(self, arch: Architecture) -> None:
-        _check_linear(self, self.weight, self.bias, self.cut, arch)
+        check_linear(self, self.weight, self.bias, self.cut, arch)
 
     def clamped(self, output: str, lo: int, hi: int) -> Op:
         return replace(self, output=output, cut=self.cut.clamped(lo, hi))
@@ -412,6 +406,16 @@ def _rank(op: Op, shape: Shape, rank: int) -> Shape:
     return shape
 
 
+def linear_input(op: Op, weight: Int8Array, groups: int, shape: Shape) -> Shape:
+    """The shape, of as many channels as a weight (O, C / groups, kh, kw) takes; raises GraphError for any other."""
+    _, channels, _, _ = _rank(op, shape, 4)
+    if channels != weight.shape[1] * groups:
+        raise GraphError(f"{op.name}: {channels} input channels, weights take {weight.shape[1] * groups}")
+    if weight.shape[0] % groups:
+        raise GraphError(f"{op.name}: {weight.shape[0]} outputs do not divide into {groups} groups")
+    return shape
+
+
 def _window_size(op: Op, window: Window, height: int, width: int) -> tuple[int, int]:
     size = window.output_size(height, width)
     if min(size) < 1:
@@ -419,7 +423,8 @@ def _window_size(op: Op, window: Window, height: int, width: int) -> tuple[int, 
     return size
 
 
-def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> None:
+def check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> None:
+    """Raise GraphError for constants of the wrong type or shape, a cut that the machine has not, sums that start outside it."""
     if weight.dtype != np.int8 or bias.dtype != np.int32 or bias.shape != weight.shape[:1]:
         raise GraphError(
             f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match"

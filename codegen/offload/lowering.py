@@ -22,6 +22,7 @@ from tvm_re2na.codegen.graph.ops import (
     GraphError,
     Lookup,
     MaxPool2d,
+    Op,
     Pad,
     Reshape,
     ScaleChannels,
@@ -29,6 +30,7 @@ from tvm_re2na.codegen.graph.ops import (
     Upsample2d,
     Window,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
 
@@ -72,14 +74,29 @@ def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
 
 
-def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: npt.NDArray[np.int64]) -> Conv2d | Dense:
+def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: npt.NDArray[np.int64]) -> Op:
     if op.weight is None or op.bias is None:
         raise GraphError(f"{source.name}: weights and bias are no constants")
     weight = np.ascontiguousarray(op.weight, np.int8)
     bias = (op.bias.astype(np.int64) + more).astype(np.int32)
     if op.kind == "dense" or op.window is None:
         return Dense(*source, weight, bias, cut)
+    if op.kind == "conv2d_transpose":
+        return ConvTranspose2d(*source, weight, bias, op.window, op.groups, cut, beyond_inputs(op, op.window))
     return Conv2d(*source, weight, bias, op.window, op.groups, cut)
+
+
+def beyond_inputs(op: Operator, window: Window) -> tuple[int, int]:
+    """Rows and columns that the output of a transposed convolution has at its end beyond those that inputs reach."""
+    rows, columns = (
+        op.output.sizes[2 + axis]
+        - (op.inputs[0].sizes[2 + axis] - 1) * window.stride[axis]
+        - window.reach[axis]
+        + window.padding[axis]
+        + window.padding[axis + 2]
+        for axis in range(2)
+    )
+    return rows, columns
 
 
 def _max_pool2d(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
@@ -145,6 +162,7 @@ def _lookup(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
 
 _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
     conv2d=_linear,
+    conv2d_transpose=_linear,
     dense=_linear,
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,

@@ -15,11 +15,12 @@ Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
-LINEAR = ("conv2d", "dense")
+LINEAR = ("conv2d", "conv2d_transpose", "dense")
 SELECTING = ("take", "strided_slice")
-WINDOWED = ("conv2d", "max_pool2d")
+WINDOWED = ("conv2d", "conv2d_transpose", "max_pool2d")
 KINDS = (
     "conv2d",
+    "conv2d_transpose",
     "dense",
     "max_pool2d",
     "resize2d",
@@ -84,10 +85,10 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `factors`: how often a resizing repeats each row and each column; None is another resizing. `axis`: of a concatenation or of
-    what takes a part; `operands`: which of the arguments, that are there once each, a concatenation puts there, in order;
-    `channels`: those that are taken, None is no constant choice of channels. `table`: of a lookup, as of
-    `graph.ops.Lookup`.
+    `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `factors`: how often a resizing repeats each
+    row and each column; None is another resizing. `axis`: of a concatenation or of what takes a part; `operands`: which of the
+    arguments, that are there once each, a concatenation puts there, in order; `channels`: those that are taken, None is no
+    constant choice of channels. `table`: of a lookup, as of `graph.ops.Lookup`.
     """
 
     kind: str

@@ -111,12 +111,23 @@ def computed_operands(op: Operator, arch: Architecture) -> Violation | None:
     return ("constant", "activation") if any(tensor.constant for tensor in op.inputs) else None
 
 
-@constraint("conv2d", "max_pool2d", "resize2d")
+@constraint("conv2d", "conv2d_transpose", "max_pool2d", "resize2d")
 def nchw_layout(op: Operator, arch: Architecture) -> Violation | None:
     """Data must be laid out NCHW, weights OIHW."""
     del arch
     wrong = [layout for layout in op.layouts if layout not in ("NCHW", "OIHW", "")]
     return (wrong[0], "NCHW, OIHW") if wrong else None
+
+
+@constraint("conv2d_transpose")
+def interleaved_results(op: Operator, arch: Architecture) -> Violation | None:
+    """A transposed convolution must have dilation 1; the channels of as many pixels as its stride must fit the instruction's field
+    for a stride, because its results lie so far apart."""
+    if op.window is None:
+        return None
+    if op.window.dilation != (1, 1):
+        return f"dilation {_text(op.window.dilation)}", "1x1"
+    return _fields(arch, "CONV", {"out_pixel_stride": op.window.stride[1] * op.output.sizes[1]})
 
 
 @constraint("resize2d")
@@ -191,7 +202,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "add", "mul", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
@@ -203,7 +214,7 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     return (text, "the same of all channels") if len(found) > 1 else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip", "lookup")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "add", "mul", "clip", "lookup")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
@@ -332,7 +343,7 @@ def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
 def worthwhile(kinds: Collection[str]) -> bool:
     """A part of the model must hold a convolution, dense layer, pooling, addition or product: moving data to the machine only to
     reshape, pad, clip or look it up costs more than it saves."""
-    return not {"conv2d", "dense", "max_pool2d", "add", "mul"}.isdisjoint(kinds)
+    return not {*LINEAR, "max_pool2d", "add", "mul"}.isdisjoint(kinds)
 
 
 def enough_work(computed: int, crossing_bytes: int) -> Violation | None:
@@ -382,6 +393,8 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
     top, _, bottom, _ = op.window.padding
     whole = max(top, bottom) >= op.window.reach[0]  # a row that sees padding only is computed with its whole image
     rows, out_rows = (height, out_height) if whole else (min(op.window.reach[0], height), 1)
+    if op.kind == "conv2d_transpose":
+        rows, out_rows = min(-(-op.window.kernel[0] // op.window.stride[0]), height), 1
     if op.weight is None:
         return (rows * width + out_rows * out_width) * channels + slack
     block = min(arch.array_rows, outputs)
@@ -396,7 +409,7 @@ def _two_shapes(op: Operator, wanted: str) -> Violation:
 
 def _instruction(op: Operator) -> str:
     """That computes a windowed or linear operator, a product, or padding."""
-    return {"conv2d": "CONV", "mul": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
+    return {"conv2d": "CONV", "conv2d_transpose": "CONV", "mul": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
 
 
 def _fields(arch: Architecture, instruction: str, values: dict[str, int]) -> Violation | None:

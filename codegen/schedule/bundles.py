@@ -27,6 +27,7 @@ from tvm_re2na.codegen.graph.ops import (
     Upsample2d,
     four_axes,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.unit.conv import pools_in_output_path
 
@@ -133,9 +134,8 @@ class _Arranging:
         else:
             behind = self._joining(index, op) if isinstance(op, Conv2d) else None
             last = behind or op
-            spread = op.factors[1] if isinstance(op, Upsample2d) else 0 if isinstance(op, Add) else 1
             self.steps.append(UnitOrigin(index, last.output, behind))
-            member = Member(last.output, four_axes(self.graph.shapes[last.output]), spread)
+            member = Member(last.output, four_axes(self.graph.shapes[last.output]), _spread(op))
             self.choices[last.output] = self._member(member)
 
     def _member(self, member: Member) -> ChannelChoice:
@@ -211,3 +211,12 @@ class _Arranging:
         if len(others) != 1 or others[0] not in self.choices:
             return False
         return self.choices[others[0]].shape == four_axes(self.graph.shapes[others[0]])
+
+
+def _spread(op: Op) -> int:
+    """As of a member that it makes."""
+    if isinstance(op, Upsample2d):
+        return op.factors[1]
+    if isinstance(op, ConvTranspose2d):
+        return op.window.stride[1]
+    return 0 if isinstance(op, Add) else 1

@@ -80,9 +80,9 @@ class Tensors:
             return None
         if unit.output in self.bundled:
             return None
-        kept, size = self.inputs | self.border | self.spilled, self.size(unit.output)
+        kept, stored = self.inputs | self.border | self.spilled, self.graph.stored
         ending = (name for name in unit.replaceable if self.lives[name][1] == index and name not in kept)
-        return next((name for name in ending if self.size(name) == size), None)
+        return next((name for name in ending if stored[name].bytes == stored[unit.output].bytes), None)
 
     def _seen_alike(self, units: Sequence[Unit]) -> bool:
         return all(

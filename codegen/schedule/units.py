@@ -38,6 +38,7 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.bundles import UnitOrigin, arrange
@@ -47,6 +48,7 @@ from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL, PoolStep, PoolUnit
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
+from tvm_re2na.codegen.schedule.unit.transposed import TransposedUnit
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ class _Lowering:
             self._dense(step.operator, op, target)
         elif isinstance(op, Conv2d):
             self._conv(step.operator, op, step.behind, target)
+        elif isinstance(op, ConvTranspose2d):
+            self._transposed(step.operator, op, target)
         else:
             self._spatial(step.operator, op, target)
 
@@ -317,6 +321,17 @@ class _Lowering:
         self._linear(
             index, joined, [held, *others], target, four_axes(self.graph.shapes[(behind or op).output]), pool, add
         )
+
+    def _transposed(self, index: int, op: ConvTranspose2d, target: Destination) -> None:
+        held = self._own(index, op.inputs[0])
+        if op.groups == 1 and not held.has_repeats:
+            op = replace(op, weight=held.spread(op.weight))
+        else:
+            held = self._run(index, op.inputs[0])
+        batch, _, height, width = held.shape
+        shape = batch, op.weight.shape[1] * op.groups, height, width
+        out_shape = four_axes(self.graph.shapes[op.output])
+        self._append(TransposedUnit(index, (held.stored,), target.stored, shape, out_shape, op), [held], target)
 
     def _linear(
         self,

@@ -129,17 +129,29 @@ def test_quantize_json(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
         "quantize", demo_data / "lenet5_mnist.onnx", "--calibration", images, "--output", tmp_path / "q.onnx", "--json"
     )
     assert found.code == 0, found.stderr
-    check(
-        found.json | {"layers": []}, {"model": str, "bytes": int, "layers": list, "outputs": list, "kept_float": list}
-    )
+    lists = {"layers": list, "outputs": list, "kept_float": list}
+    check(found.json | {"layers": []}, {"model": str, "bytes": int, "images": dict, **lists})
+    assert found.json["images"] == {"seen": 96, "held_back": 32, "synthetic": False}
     (output,) = found.json["outputs"]
-    check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float})
+    check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float, "seen_snr_db": float})
     assert output["snr_db"] > 30 and output["onnxruntime_snr_db"] > 30 and found.json["kept_float"] == []
     assert len(found.json["layers"]) == 5
     for layer in found.json["layers"]:
         assert layer["lsb"] == layer["e_y"] - layer["e_x"] - layer["e_w"]
         assert layer["observed_max"] <= layer["limit"] == 65535
         assert layer["observed_max"] <= layer["worst_case"]
+
+
+def test_operators_are_kept_in_float_by_name(re2na: Command, small_float: tuple[Path, Path], tmp_path: Path) -> None:
+    model, images = small_float
+    for option in ("--keep-float", "--skip-from"):
+        path = tmp_path / f"{option}.onnx"
+        found = re2na("quantize", model, "--calibration", images, option, "conv_0", "--output", path, "--json")
+        assert found.code == 0 and found.json["layers"] == []
+        assert "Conv" in {node.op_type for node in onnx.load(path).graph.node}
+        found = re2na("quantize", model, "--calibration", images, option, "conv_0", option, "conv", "--output", path)
+        assert found.code == 2
+        assert f"{option[2:].replace('-', '_')}: 'conv' is no operator of the model (near: conv_0)" in found.stderr
 
 
 def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 
 def random_graph(
@@ -69,6 +70,7 @@ class Maker:
             [
                 "conv",
                 "conv",
+                "transposed",
                 "pool",
                 "upsample",
                 "add",
@@ -129,6 +131,24 @@ class Maker:
         weight = self.weight(outputs, channels // groups, *window.kernel)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
         return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.channel_cut(outputs))
+
+    def _transposed(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        _, channels, height, width = shape
+        groups = [1, channels, 2][self._int(0, 2)] if channels % 2 == 0 else 1
+        outputs = groups * self._int(1, max(1, 40 // groups // 2))
+        kernel, stride = (self._int(1, 4), self._int(1, 4)), (self._int(1, 3), self._int(1, 3))
+        if max(height * stride[0], width * stride[1]) > 40:
+            stride = (1, 1)
+        weight = self.weight(outputs, channels // groups, *kernel)
+        bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
+        most = [(size - 1) * step + k - 1 for size, step, k in zip((height, width), stride, kernel, strict=True)]
+        top, left = (self._int(0, min(3, size)) for size in most)
+        bottom, right = self._int(0, min(3, most[0] - top)), self._int(0, min(3, most[1] - left))
+        more = (self._int(0, stride[0] - 1), self._int(0, stride[1] - 1))
+        window = Window(kernel, stride, (top, left, bottom, right))
+        return ConvTranspose2d(
+            **names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut(), more=more
+        )
 
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)

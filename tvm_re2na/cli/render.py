@@ -74,7 +74,10 @@ def accumulator_table(report: QuantizationReport) -> Table:
 
 
 def output_lines(report: QuantizationReport) -> Iterable[str]:
-    """What the outputs are worth, and which layers stay in float."""
+    """Of which images all this is, what the outputs are worth, and which layers stay in float."""
+    images = report.images
+    held = "disturbed copies of them" if images.synthetic else "images that the search did not see"
+    yield f"the search saw {images.seen} images; sums and SNR are of {images.held_back} {held}"
     for output in report.outputs:
         shown = ("no noise" if db is None else f"{db:.1f} dB" for db in (output.snr_db, output.onnxruntime_snr_db))
         yield "{}: {} of signal over noise on the machine, {} in ONNX Runtime".format(output.name, *shown)

@@ -11,6 +11,7 @@ from tvm_re2na.quantize.layers import Layer, has_same_exponent
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import settle_pad
 from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.quantize.transposed import as_stored
 
 TIE = 0.25  # of a sum's unit: lifts ties over the half and changes nothing else
 
@@ -74,7 +75,7 @@ class _Emitter:
             self._quantise(raw[name] if within else self._saturated(raw[name], name), name)
 
     def _rounded(self, tensor: str) -> str:
-        return f"{tensor}.rounded" if tensor in self.group_of and tensor not in self.net.output_names else tensor
+        return read_name(self.net, tensor) if tensor in self.group_of else tensor
 
     def _quantise(self, raw: str, tensor: str) -> None:
         """raw -> int8 -> the float that consumers read; a model output keeps its name."""
@@ -100,7 +101,8 @@ class _Emitter:
     def _constants(self, node: Node, layer: Layer) -> None:
         weight, bias = self.plan.integers[layer.name]
         unit = self.plan.unit(layer)
-        node.inputs[1] = self._dequantised(f"{node.name}.weight", weight, self.plan.weight[layer.name], np.int8)
+        stored = as_stored(node, weight)
+        node.inputs[1] = self._dequantised(f"{node.name}.weight", stored, self.plan.weight[layer.name], np.int8)
         if self.half_up:
             lifted = np.ldexp(bias + TIE, unit).astype(np.float32)
             node.inputs[2] = self.net.add_constant(f"{node.name}.bias.lifted", lifted)
@@ -129,3 +131,8 @@ class _Emitter:
 def int8_name(tensor: str) -> str:
     """The integers of a quantised tensor in an emitted Net."""
     return f"{tensor}.int8"
+
+
+def read_name(net: Net, tensor: str) -> str:
+    """What consumers read of a quantised tensor in an emitted Net; a model output keeps its name."""
+    return tensor if tensor in net.output_names else f"{tensor}.rounded"

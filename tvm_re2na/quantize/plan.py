@@ -24,7 +24,7 @@ class Integers(NamedTuple):
 
 @dataclass
 class QuantizationPlan:
-    """Exponents by group of tensors and by name of a layer's node; `integers`, `noise` and `ties` (see LayerReport) by layer, as
+    """Exponents by group of tensors and by name of a layer's node; `integers` and `seen_db` (see LayerReport) by layer, as
     the search comes to them. `weights` and `data` are the ranges of the integers."""
 
     quantised: QuantisedLayers
@@ -33,8 +33,7 @@ class QuantizationPlan:
     group: dict[str, int]
     weight: dict[str, int]
     integers: dict[str, Integers] = field(default_factory=dict)
-    noise: dict[str, float] = field(default_factory=dict)
-    ties: dict[str, float] = field(default_factory=dict)
+    seen_db: dict[str, float] = field(default_factory=dict)
 
     def exponent(self, tensor: str) -> int:
         return self.group[self.quantised.group_of[tensor]]

@@ -20,6 +20,7 @@ from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, IntegerRange, QuantizeOptions, ScaleRule
 from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.quantize.transposed import weight_of
 
 WEIGHT_CANDIDATES = 4
 
@@ -115,6 +116,13 @@ def nearest(values: npt.NDArray[np.floating], exponent: int, limits: IntegerRang
     return np.clip(np.rint(np.ldexp(values.astype(np.float64), -exponent)), *limits).astype(np.int64)
 
 
+def _bound(net: Net, layer: Layer, plan: QuantizationPlan) -> float:
+    """What no input of the layer exceeds, with weights that are not rounded."""
+    weight, bias = np.abs(weight_of(net, layer.node), dtype=np.float64), np.abs(net.constants[layer.node.inputs[2]])
+    largest = math.ldexp(-plan.data[0], plan.exponent(layer.source))
+    return float((weight.reshape(len(weight), -1).sum(1) * largest + bias).max())
+
+
 def _fit_layer(
     net: Net, layer: Layer, seen: Extremes, plan: QuantizationPlan, arch: Architecture, options: QuantizeOptions
 ) -> bool:
@@ -125,6 +133,7 @@ def _fit_layer(
     magnitude = float(np.abs(net.constants[layer.node.inputs[2]]).max())  # a bias must fit whatever is promised of sums
     if options.guarantee is not Guarantee.OFF:
         magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
+        magnitude = max(magnitude, min(seen.to_come(layer.sums), _bound(net, layer, plan)))
     while (
         plan.lsb(layer) >= arch.acc_bits
         or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) > arch.acc_max

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,8 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
 from tvm_re2na.codegen.graph.bounds import sum_range
-from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
+from tvm_re2na.quantize.accumulators import shrink_to_fit
+from tvm_re2na.quantize.agreement import ImageSum
 from tvm_re2na.quantize.exponents import PART
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.limits import sum_of_squares
@@ -21,12 +23,15 @@ from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
 from tvm_re2na.quantize.plan import IntArray, Integers, QuantizationPlan
-from tvm_re2na.quantize.ranges import activation_bounds, source_range
-from tvm_re2na.quantize.rounding import Matrix, WeightSearch
+from tvm_re2na.quantize.ranges import activation_bounds, seen_range
+from tvm_re2na.quantize.rounding import Matrix, WeightSearch, parts_of
 from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest, rounded
+from tvm_re2na.quantize.transposed import weight_of
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
+
+Sums = npt.NDArray[np.float64]  # by part of the images and output, (parts, O)
 
 
 @dataclass(frozen=True)
@@ -40,16 +45,16 @@ class Choice:
 
 
 class _Products:
-    """What weights make of the rows (G, P, O), without a bias; mean and extremes by output (G, 1, O). Where a bias is added, the
-    extremes stay those of the same values."""
+    """What weights make of the rows (G, P, O), without a bias; extremes by output (G, 1, O). Where a bias is added, the extremes
+    stay those of the same values."""
 
-    def __init__(self, values: Matrix) -> None:
+    def __init__(self, values: Matrix, parts: Sequence[slice]) -> None:
         self.values = values
+        self.parts = parts
 
     @cached_property
-    def means(self) -> Matrix:
-        means: Matrix = self.values.mean(1, keepdims=True)
-        return means
+    def sums(self) -> Sums:
+        return sums_by_part(self.values, self.parts)
 
     @cached_property
     def low(self) -> Matrix:
@@ -82,14 +87,17 @@ class LayerTrials:
         self.options = options
         self.groups = groups(layer)
         self.e_x = plan.exponent(layer.source)
-        self.weight, self.bias = (net.constants[name].astype(np.float64) for name in layer.node.inputs[1:3])
+        self.weight = weight_of(net, layer.node).astype(np.float64)
+        self.bias = net.constants[layer.node.inputs[2]].astype(np.float64)
         self.samples = samples
         self.rows = samples.rows(layer, source)
         self.targets = samples.targets(layer)
         self.bounds = activation_bounds(net, layer)
         self.wanted = np.clip(self.targets, *self.bounds)
-        self.magnitude = options.headroom * seen.magnitude(layer.sums)
-        self.source = source_range(net, plan, layer.source)
+        self.parts = list(parts_of(self.rows.shape[1], samples.images))
+        self.seen = seen.magnitude(layer.sums)
+        self.margin = seen.to_come(layer.sums) / max(self.seen, 1e-30)
+        self.source = seen_range(net, plan, layer)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
         """For weights of one exponent, rounded to nearest or together, and each result exponent: what fits the machine."""
@@ -111,27 +119,20 @@ class LayerTrials:
         signal = float(np.square(self.wanted, dtype=np.float64).sum())
         return round(10 * math.log10(max(signal, 1e-30) / max(choice.error, 1e-30)), 2)
 
-    def ties(self, choice: Choice) -> float:
-        """Share of the sums that lie halfway between two results, which the machine rounds up and ONNX Runtime to the even one."""
-        lsb = choice.e_y - self.e_x - choice.e_w
-        if lsb == 0:
-            return 0.0
-        sums = self._products(choice.integers.weight).values + self._by_group(choice.integers.bias)
-        return round(float((np.mod(sums, 2.0**lsb) == half(lsb)).mean()), 4)
-
     # ---- weights and biases
 
     @cached_property
     def _weight_search(self) -> WeightSearch:
         """A bias that is corrected takes up the mean of the error; one that stays is part of the sums."""
-        rows = self.samples.as_floats(self.rows)
+        rows, weight = self.samples.as_floats(self.rows), self._matrix(self.weight)
+        step = np.float32(2.0**-self.e_x)
         if not self.options.bias_correction:
-            return WeightSearch(rows, (self.targets - self._by_group(self.bias)) * np.float32(2.0**-self.e_x))
+            return WeightSearch(rows, (self.targets - self._by_group(self.bias)) * step, weight, self.parts)
         pixels = rows.shape[1]
         means = np.ones((1, pixels), np.float32) @ rows  # a product is the quickest way to add integers up, and exact
         means /= np.float32(pixels)
         rows -= means
-        return WeightSearch(rows, _centred(self.targets) * np.float32(2.0**-self.e_x))
+        return WeightSearch(rows, _centred(self.targets) * step, weight, self.parts)
 
     def _rounded_together(self, e_w: int) -> IntArray:
         scaled = self._matrix(np.ldexp(self.weight, -e_w))
@@ -151,15 +152,22 @@ class LayerTrials:
         if is_sum(self.weight):
             bias = plain | 1 if even else plain  # the half rounds up, everywhere
         elif self.options.bias_correction:
-            missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
+            missing = plain + self._agreed_mean(np.ldexp(self._target_sums, -unit) - products.sums, plain)
             corrected = 2 * np.floor(missing / 2) + 1 if even else np.rint(missing)
             bias = self._provable(weight, corrected.astype(np.int64), plain, half(lsb))
         return Integers(weight, bias), products
 
     @cached_property
-    def _target_means(self) -> npt.NDArray[np.float64]:
-        means: npt.NDArray[np.float64] = self.targets.mean(1, dtype=np.float64).reshape(-1)
-        return means
+    def _target_sums(self) -> Sums:
+        return sums_by_part(self.targets, self.parts)
+
+    def _agreed_mean(self, missing: Sums, bias: IntArray) -> npt.NDArray[np.float64]:
+        """Of what outputs miss beyond their bias, the share on which the images agree, (O,)."""
+        found = ImageSum()
+        for part, lost in zip(self.parts, missing, strict=True):
+            found.add((lost - (part.stop - part.start) * bias).reshape(1, 1, -1))
+        mean: npt.NDArray[np.float64] = found.total.reshape(-1) * found.share() / self.rows.shape[1]
+        return mean
 
     def _proven(self, weight: IntArray, e_w: int, start: IntArray) -> IntArray:
         low, high = sum_range(weight, start, self.source)
@@ -180,7 +188,7 @@ class LayerTrials:
         return np.where((low >= self.arch.acc_min) & (high <= self.arch.acc_max), corrected, plain)
 
     def _products(self, weight: IntArray) -> _Products:
-        return _Products(multiply(self.rows, self._matrix(weight, np.int8)))
+        return _Products(multiply(self.rows, self._matrix(weight, np.int8)), self.parts)
 
     def _matrix(self, weight: npt.NDArray[np.generic], kind: type = np.float32) -> npt.NDArray[Any]:
         """(O, ...) as (G, K, O / G)."""
@@ -197,15 +205,18 @@ class LayerTrials:
         start = integers.bias + rounding
         if start.min() < self.arch.acc_min or start.max() > self.arch.acc_max:
             return False
-        if self.options.guarantee is Guarantee.PROVEN:
-            low, high = sum_range(integers.weight, start, self.source)
-            return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
         if self.options.guarantee is Guarantee.OFF:
             return True
-        bias = self._by_group(integers.bias)
-        largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
-        seen = self.options.headroom * largest + rounding
-        return max(seen, largest_sum(self.magnitude, unit, lsb, self.arch)) <= self.arch.acc_max
+        if self.options.guarantee is Guarantee.OBSERVED:
+            bias = self._by_group(integers.bias)
+            largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
+            largest = max(largest, math.ldexp(self.seen, -unit))
+            if self.options.headroom * largest + rounding > self.arch.acc_max:
+                return False
+            if self.margin * largest + rounding <= self.arch.acc_max:
+                return True
+        low, high = sum_range(integers.weight, start, self.source)
+        return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
 
     def _error(self, integers: Integers, products: _Products, unit: int, e_y: int) -> float:
         """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated. Part by part, in the cache."""
@@ -233,6 +244,10 @@ def whole_bias(
     the half, or made good by one that is not."""
     missing = 0 if options.bias_correction else half(lsb) - arch.half(lsb)
     return np.rint(np.ldexp(bias.astype(np.float64), -unit)).astype(np.int64) - missing
+
+
+def sums_by_part(values: Matrix, parts: Sequence[slice]) -> Sums:
+    return np.stack([values[:, part].sum(1).reshape(-1) for part in parts]).astype(np.float64)
 
 
 def _centred(values: Matrix) -> Matrix:

@@ -34,11 +34,17 @@ class WindowGeometry(NamedTuple):
 def conv2d_geometry(attrs: Any, weight: Shape, extra: Widths) -> WindowGeometry:
     """Of a convolution with weights of this shape, behind a padding of these widths that becomes part of its own."""
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
-    kernel = weight[2:] if layouts[1] == "OIHW" else (1, 1)
+    kernel = weight[2:] if layouts[1] in ("OIHW", "IOHW") else (1, 1)
     top, left, bottom, right = (a + b for a, b in zip(padding_of(attrs.padding), extra, strict=True))
     padding = (top, left, bottom, right)
     window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
     return WindowGeometry(window, int(attrs.groups), layouts)
+
+
+def transposed_geometry(attrs: Any, weight: Shape) -> WindowGeometry:
+    """Of a transposed convolution with weights of this shape, which TVM lays out "IOHW": `as_convolution` makes "OIHW" of them."""
+    geometry = conv2d_geometry(attrs, weight, (0, 0, 0, 0))
+    return geometry._replace(layouts=tuple({"IOHW": "OIHW"}.get(layout, layout) for layout in geometry.layouts))
 
 
 def linear_inputs(data: Tensor, weight: npt.NDArray[Any] | None, weight_dtype: str) -> tuple[Tensor, ...]:
@@ -202,7 +208,8 @@ def scales_of(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
 
 
 def macs(result: Shape, weight: Shape) -> int:
-    """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given."""
+    """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given; of a transposed
+    convolution elements of its data, which meet its weights so."""
     return elements((*result, *weight))
 
 

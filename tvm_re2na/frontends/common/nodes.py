@@ -12,6 +12,7 @@ from tvm_re2na.frontends.common.moving import MOVING
 # operators that may have a scale of their own, by their names in either TVM, and the ONNX nodes that become one of them
 SCALED = {
     "nn.conv2d": ("Conv",),
+    "nn.conv2d_transpose": ("ConvTranspose",),
     "nn.dense": ("Gemm", "MatMul"),
     "matmul": ("Gemm", "MatMul"),
     "add": ("Add",),

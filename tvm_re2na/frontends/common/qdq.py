@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import is_computable
 from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
@@ -22,7 +23,7 @@ from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 
 Expr: TypeAlias = Any  # of either TVM, which carry no types
 OF_TWO = ("add", "mul")  # tensors
-RANKS = {"conv2d": 4, "dense": 2}
+RANKS = {"conv2d": 4, "conv2d_transpose": 4, "dense": 2}
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,15 @@ def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
     return _linear("conv2d", parts, reader, weight, reader.array(weight.data), geometry)
 
 
+def _conv2d_transpose(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    weight = reader.quantity(reader.weight(parts.main).dequantized)
+    geometry = description.transposed_geometry(parts.main.attrs, reader.shape(weight.data))
+    array = reader.array(weight.data)
+    if array is not None:
+        array = as_convolution(array, geometry.groups)
+    return _linear("conv2d_transpose", parts, reader, weight, array, geometry)
+
+
 def _dense(parts: QdqParts, reader: ExpressionReader) -> Operator:
     operand = reader.weight(parts.main)
     weight = reader.quantity(operand.dequantized)
@@ -380,6 +390,7 @@ def _lookup(parts: QdqParts, reader: ExpressionReader) -> Operator:
 
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
     conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
     dense=_dense,
     add=_add,
     mul=_mul,

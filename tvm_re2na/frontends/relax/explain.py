@@ -35,7 +35,7 @@ from tvm_re2na.frontends.relax.walk import (
     value_of,
 )
 
-# weights' axes that are summed over, by operator
+# the axes of weights that each element of the result meets, of a transposed convolution of its data; by operator
 SUMMED = {"nn.conv2d": slice(1, None), "nn.conv2d_transpose": slice(1, None), "matmul": slice(0, 1)}
 
 
@@ -91,6 +91,11 @@ def _macs(mod: tvm.IRModule, function: relax.Function) -> int:
     """Multiply-accumulates of a function: elements of each result times the weights that each of them meets."""
     calls = [value for _, value in bindings_of(function)]
     operators = sum(
-        macs(shape_of(call), shape_of(call.args[1])[SUMMED[op_name(call)]]) for call in calls if op_name(call) in SUMMED
+        macs(
+            shape_of(call.args[0] if op_name(call) == "nn.conv2d_transpose" else call),
+            shape_of(call.args[1])[SUMMED[op_name(call)]],
+        )
+        for call in calls
+        if op_name(call) in SUMMED
     )
     return operators + sum(macs_of(mod[call.args[0]]) for call in calls if op_name(call) == "call_tir")

@@ -52,7 +52,11 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         call = super().visit_call_(call)
         if op_name(call) == "add":
             bias, sums = call.args
-            return relax.op.add(sums, bias) if op_name(self._value(sums)) in ("matmul", "nn.conv2d") else call
+            return (
+                relax.op.add(sums, bias)
+                if op_name(self._value(sums)) in ("matmul", "nn.conv2d", "nn.conv2d_transpose")
+                else call
+            )
         if op_name(call) == "quantize":
             source = self._value(call.args[0])
             return source.args[0] if self._undoes(call, source) else call

@@ -43,7 +43,8 @@ def forms(concats: Iterable[int]) -> list[Form]:
 
     A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
     """
-    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), *_of_two(), *_moving(clamped=True)]
+    convolutions = [_conv2d(_pad().pattern), _conv2d(wildcard()), _conv2d(wildcard(), "conv2d_transpose")]
+    plain = [*convolutions, _dense(), *_of_two(), *_moving(clamped=True)]
     clamped = [form.clamped() for form in plain]
     twice = [form.clamped() for form in clamped]
     clip, lookup = _clip(wildcard()), _lookup()
@@ -104,11 +105,11 @@ def _clamped(x: Pattern) -> Pattern:
     return x | _clamp(x) | _clamp(_clamp(x))
 
 
-def _conv2d(data: Pattern) -> Form:
+def _conv2d(data: Pattern, kind: str = "conv2d") -> Form:
     """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
-    sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
+    sums = is_op(f"relax.nn.{kind}")(_dequantized(data), _dequantized(wildcard()))
     bias = is_op("relax.reshape")(_bias(), wildcard())
-    return Form("conv2d", _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
+    return Form(kind, _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
 
 
 def _dense() -> Form:

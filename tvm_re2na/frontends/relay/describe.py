@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
@@ -93,6 +94,13 @@ def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     return _linear("conv2d", expr, parts, bindings, geometry)
 
 
+def _conv2d_transpose(expr: relay.Expr, bindings: Bindings) -> Operator:
+    parts = parts_of(expr)
+    geometry = description.transposed_geometry(parts.main.attrs, shape_of(parts.main.args[1]))
+    op = _linear("conv2d_transpose", expr, parts, bindings, geometry)
+    return op if op.weight is None else replace(op, weight=as_convolution(op.weight, op.groups))
+
+
 def _dense(expr: relay.Expr, bindings: Bindings) -> Operator:
     return _linear("dense", expr, parts_of(expr), bindings, WindowGeometry())
 
@@ -101,7 +109,7 @@ def _linear(kind: str, expr: relay.Expr, parts: Parts, bindings: Bindings, geome
     data = parts.pad.args[0] if parts.pad is not None else parts.main.args[0]
     weight = array_of(parts.main.args[1])
     rescale = parts.requantize
-    channels = shape_of(parts.main.args[1])[0] or 0
+    channels = shape_of(parts.main)[1] or 0
     zeros = [parts.main.args[2], parts.main.args[3]]
     rescales: tuple[Rescale, ...] = ()
     if rescale is not None:
@@ -197,6 +205,7 @@ def _lookup(expr: relay.Expr, bindings: Bindings) -> Operator:
 
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
     conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
     dense=_dense,
     add=_add,
     mul=_mul,

@@ -31,7 +31,7 @@ from tvm_re2na.frontends.relay.partition import (
 )
 from tvm_re2na.frontends.relay.walk import op_name, operands_of
 
-# weights' axes that are summed over, and the others, by operator; the layouts are those of the front ends
+# the axes of weights that each element of the result meets, of a transposed convolution of its data; by operator
 SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense": slice(1, None), "matmul": slice(0, 1)}
 
 
@@ -112,4 +112,5 @@ def _macs(call: relay.Call) -> int:
     kind = op_name(call).split(".")[-1]
     if kind not in SUMMED:
         return 0
-    return macs(shape_of(call), shape_of(call.args[1])[SUMMED[kind]])
+    counted = call.args[0] if kind == "conv2d_transpose" else call
+    return macs(shape_of(counted), shape_of(call.args[1])[SUMMED[kind]])

@@ -24,7 +24,7 @@ from tvm_re2na.frontends.relay.describe import array_of
 # get their operands whole, as TVM gives them.
 LOCAL = {
     *("DequantizeLinear", "QuantizeLinear"),
-    *("Conv", "Gemm", "MatMul", "BatchNormalization"),
+    *("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"),
     *("Add", "Sub", "Mul", "Div", "Softmax"),
     *("Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("MaxPool", "AveragePool", "GlobalAveragePool"),

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen.offload.operator import Operator, by_kind
+from tvm_re2na.codegen.graph.transposed import as_convolution
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator, by_kind
 from tvm_re2na.frontends.common import description, qdq
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.moving import MOVING
@@ -29,10 +30,10 @@ from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, opera
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
     **{name: kind for kind, moving in MOVING.items() for name in moving.relay},
-    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "multiply": "mul"},
-    **{"nn.pad": "pad", "concatenate": "concat"},
+    **{"nn.conv2d": "conv2d", "nn.conv2d_transpose": "conv2d_transpose", "nn.dense": "dense"},
+    **{"add": "add", "multiply": "mul", "nn.pad": "pad", "concatenate": "concat"},
 }
-_SUMS = ("nn.conv2d", "nn.dense")
+_SUMS = ("nn.conv2d", "nn.conv2d_transpose", "nn.dense")
 _READER = RelayReader()
 
 
@@ -148,7 +149,7 @@ def _is_dequantised(kind: str, main: relay.Call) -> bool:
     if kind == "concat" and not isinstance(main.args[0], relay.Tuple):
         return False
     operands = qdq.data_of(kind, main, _READER)
-    if kind in ("conv2d", "dense"):
+    if kind in LINEAR:
         operands.append(_READER.weight(main).dequantized)
     return all(op_name(operand) == "qnn.dequantize" for operand in operands)
 
@@ -187,6 +188,10 @@ def _conv2d(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _linear(relay.qnn.op.conv2d, op, parts, data[0])
 
 
+def _conv2d_transpose(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    return _linear(relay.qnn.op.conv2d_transpose, op, parts, data[0])
+
+
 def _dense(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _linear(relay.qnn.op.dense, op, parts, data[0])
 
@@ -196,7 +201,10 @@ def _linear(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: Expr
     weight = _READER.weight(parts.main).dequantized
     _, scale, zero = parts.main.args[0].args
     attrs = {name: value for name, value in attributes_of(parts.main.attrs).items() if name != "out_dtype"}
-    sums = make(data, _constant(op.weight), zero, weight.args[2], scale, weight.args[1], **attrs)
+    values = (
+        as_convolution(op.weight, op.groups) if op.kind == "conv2d_transpose" and op.weight is not None else op.weight
+    )
+    sums = make(data, _constant(values), zero, weight.args[2], scale, weight.args[1], **attrs)
     if parts.sums is not None:
         sums = relay.nn.bias_add(sums, _constant(op.bias))
     scales = [np.asarray(array_of(given)) for given in (scale, weight.args[1])]
@@ -263,6 +271,7 @@ def _constant(values: npt.NDArray[Any] | None) -> Expr:
 
 _INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind(
     conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
     dense=_dense,
     add=_add,
     mul=_mul,

@@ -38,6 +38,7 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
     forms = [
         (["nn.pad"], "conv2d", _linear("qnn.conv2d", padded), foldable_padding),
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
+        (["qnn.conv2d_transpose"], "conv2d_transpose", _linear("qnn.conv2d_transpose", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
         *(([op], kind, _of_two(op), quantised) for kind, op in (("add", "qnn.add"), ("mul", "qnn.mul"))),
         (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
