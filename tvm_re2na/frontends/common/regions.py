@@ -28,7 +28,7 @@ class OffloadError(Re2naError, ValueError):
 
 
 @dataclass(frozen=True)
-class Region:
+class OffloadedRegion:
     """The names of its operators, and the bytes of its inputs and outputs for one run."""
 
     operators: tuple[str, ...]
@@ -44,7 +44,7 @@ def offload() -> str:
 
 
 def settle(
-    operators: Operators, rejections: Rejections, cut: Callable[[Rejections], tuple[Module, Sequence[Region]]]
+    operators: Operators, rejections: Rejections, cut: Callable[[Rejections], tuple[Module, Sequence[OffloadedRegion]]]
 ) -> tuple[Module, Rejections]:
     """A module that is cut until every region is worth it, and what stays on the CPU; `cut` leaves there what is rejected."""
     while True:
@@ -55,7 +55,7 @@ def settle(
         rejections = {**rejections, **back}
 
 
-def _given_back(regions: Sequence[Region], operators: Operators) -> dict[str, Rejection]:
+def _given_back(regions: Sequence[OffloadedRegion], operators: Operators) -> dict[str, Rejection]:
     """The operators of regions that only move data, and of several regions, of those that compute less than they move."""
     judged = len(regions) > 1 and offload() == WORTHWHILE
     back: dict[str, Rejection] = {}
@@ -72,12 +72,14 @@ def work(op: Operator) -> int:
     """Multiplications, comparisons or additions of a run; none of what only moves data."""
     if not rules.worthwhile({op.kind}):
         return 0
-    each = 1
+    each, apart = 1, 1
     if op.kind in LINEAR and op.weight is not None:
         each = math.prod(op.weight.shape[1:])
     elif op.window is not None:
         each = math.prod(op.window.kernel)
-    return math.prod(op.output.sizes) * each
+    if op.kind == "conv2d_transpose" and op.window is not None:
+        apart = math.prod(op.window.stride)  # of so many results each input and weight meet in one
+    return math.prod(op.output.sizes) * each // apart
 
 
 def independent(reads: Mapping[str, Set[str]]) -> list[list[str]]:

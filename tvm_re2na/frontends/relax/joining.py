@@ -30,12 +30,12 @@ def with_joined_regions(mod: tvm.IRModule, symbols: Sequence[str]) -> tvm.IRModu
         symbol: group
         for names in groups
         if len(names) > 1
-        for group in [_Joined([(*calls[name], mod[calls[name][1].op]) for name in names])]
+        for group in [_JoinedRelax([(*calls[name], mod[calls[name][1].op]) for name in names])]
         for symbol in names
     }
     functions = {var: f for var, f in mod.functions.items() if str(var.name_hint) not in joined}
     functions |= {group.callee: group.function for group in joined.values()}
-    body = _body(list(_Order(bindings, joined).all()), result_of(main))
+    body = _body(list(_JoinedOrder(bindings, joined).all()), result_of(main))
     functions[mod.get_global_var("main")] = relax.Function(main.params, body, main.ret_ty, main.is_pure, main.attrs)
     return tvm.IRModule(functions, attrs=mod.attrs)
 
@@ -61,7 +61,7 @@ def variables_of(expr: Any) -> list[Any]:
     return found
 
 
-class _Joined:
+class _JoinedRelax:
     """One function for several, given with the variable and the call of each: what several read is one parameter, and all their
     results are fields of its own."""
 
@@ -94,10 +94,10 @@ class _Joined:
         relax.expr._update_type(self.callee, self.function.ty)
 
 
-class _Order:
+class _JoinedOrder:
     """The bindings of a function, each behind what it reads, with the calls of joined functions."""
 
-    def __init__(self, bindings: Bindings, joined: Mapping[str, _Joined]) -> None:
+    def __init__(self, bindings: Bindings, joined: Mapping[str, _JoinedRelax]) -> None:
         self._values = dict(bindings)
         self._joined = {variable: group for group in joined.values() for variable, _ in group.parts}
 

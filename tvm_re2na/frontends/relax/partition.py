@@ -20,7 +20,7 @@ from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
-from tvm_re2na.frontends.common.regions import Region, settle
+from tvm_re2na.frontends.common.regions import OffloadedRegion, settle
 from tvm_re2na.frontends.relax.describe import describe
 from tvm_re2na.frontends.relax.integers import integer_function
 from tvm_re2na.frontends.relax.joining import with_joined_regions
@@ -151,7 +151,9 @@ def explanation_of(function: Any) -> Explanation | None:
     return Explanation(**json.loads(text)) if text else None
 
 
-def _cut(found: Found, rejections: Rejections, target: tvm.target.Target | None) -> tuple[tvm.IRModule, list[Region]]:
+def _cut(
+    found: Found, rejections: Rejections, target: tvm.target.Target | None
+) -> tuple[tvm.IRModule, list[OffloadedRegion]]:
     mod = _on_cpu(found, rejections, target)
     kept_on_cpu = [variable for variable, function in mod.functions.items() if explanation_of(function)]
     for variable in kept_on_cpu:  # what is no composite must be "Primitive", or the pass would look for its groups
@@ -163,8 +165,10 @@ def _cut(found: Found, rejections: Rejections, target: tvm.target.Target | None)
     return mod, [_region(function) for _, function in offloaded_functions(mod)]
 
 
-def _region(function: relax.Function) -> Region:
-    return Region(tuple(attribute(part, NAME_ATTR) for _, _, part in composites(function)), border_bytes(function))
+def _region(function: relax.Function) -> OffloadedRegion:
+    return OffloadedRegion(
+        tuple(attribute(part, NAME_ATTR) for _, _, part in composites(function)), border_bytes(function)
+    )
 
 
 def _named(mod: tvm.IRModule, arch: Architecture, mod_name: str) -> tvm.IRModule:

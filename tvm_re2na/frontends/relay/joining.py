@@ -20,13 +20,14 @@ def with_joined_regions(mod: tvm.IRModule, functions: Functions, mod_name: str) 
     if len(groups) == len(functions):
         return mod
     joined = [
-        _Joined(group, functions, calls, f"tvmgen_{mod_name}_re2na_main_{index}") for index, group in enumerate(groups)
+        _JoinedRelay(group, functions, calls, f"tvmgen_{mod_name}_re2na_main_{index}")
+        for index, group in enumerate(groups)
     ]
     others = {var: f for var, f in mod.functions.items() if str(var.name_hint) not in (*functions, "main")}
     made: dict[relay.GlobalVar, relay.Function] = {group.variable: group.function for group in joined}
-    made[mod.get_global_var("main")] = _Recaller({symbol: group for group in joined for symbol in group.symbols}).visit(
-        mod["main"]
-    )
+    made[mod.get_global_var("main")] = _JoinedCalls(
+        {symbol: group for group in joined for symbol in group.symbols}
+    ).visit(mod["main"])
     return tvm.IRModule(others | made, mod.type_definitions)
 
 
@@ -50,7 +51,7 @@ def _reads(body: relay.Expr, calls: Mapping[str, relay.Call]) -> dict[str, set[s
     return found
 
 
-class _Joined:
+class _JoinedRelay:
     """One function for several: what several of them read is one parameter; all their results are fields of its own."""
 
     def __init__(
@@ -82,10 +83,10 @@ class _Joined:
         self.function, self.variable = whole.with_attr("global_symbol", symbol), relay.GlobalVar(symbol)
 
 
-class _Recaller(relay.ExprMutator):  # type: ignore[misc]
+class _JoinedCalls(relay.ExprMutator):  # type: ignore[misc]
     """Calls the joined functions: once each, when the first of their results is needed."""
 
-    def __init__(self, joined: Mapping[str, _Joined]) -> None:
+    def __init__(self, joined: Mapping[str, _JoinedRelay]) -> None:
         super().__init__()
         self._joined = joined
         self._calls: dict[relay.GlobalVar, relay.Call] = {}

@@ -16,7 +16,7 @@ from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
-from tvm_re2na.frontends.common.regions import Region, settle
+from tvm_re2na.frontends.common.regions import OffloadedRegion, settle
 from tvm_re2na.frontends.relay.describe import describe, parts_of, sizes_of
 from tvm_re2na.frontends.relay.integers import to_integers
 from tvm_re2na.frontends.relay.joining import with_joined_regions
@@ -119,7 +119,7 @@ def partition_found(found: Found, rejections: Rejections, arch: Architecture, mo
     return Partitioned(relay.transform.InferType()(mod), found.operators, kept)
 
 
-def _cut(found: Found, rejections: Rejections, mod_name: str) -> tuple[tvm.IRModule, list[Region]]:
+def _cut(found: Found, rejections: Rejections, mod_name: str) -> tuple[tvm.IRModule, list[OffloadedRegion]]:
     passes = relay.transform
     mod = tvm.IRModule(dict(found.module.functions.items()), found.module.type_definitions)
     if rejections:
@@ -137,8 +137,8 @@ def _cut(found: Found, rejections: Rejections, mod_name: str) -> tuple[tvm.IRMod
     return mod, [_region(function) for _, function in offloaded_functions(mod)]
 
 
-def _region(function: relay.Function) -> Region:
-    return Region(tuple(map(composite_name, composites(function.body))), border_bytes(function))
+def _region(function: relay.Function) -> OffloadedRegion:
+    return OffloadedRegion(tuple(map(composite_name, composites(function.body))), border_bytes(function))
 
 
 def inline_composites(expr: relay.Expr) -> relay.Expr:
