@@ -66,10 +66,10 @@ def test_several_regions_and_outputs(front_end: FrontEnd) -> None:
     b.output()
     mod, params = pipeline.import_into_tvm(_with_shapes(b.build()))
     built = pipeline.build_for_re2na(mod, params, Architecture())
-    assert len(built.programs) == 4
+    assert len(built.programs) == 3  # the two convolutions that are added do not depend on each other
     assert 0 < built.offloaded_macs_share < 1
     compiled = pipeline.compile_for_re2na(mod, params, Architecture())
-    assert [symbol for symbol, _ in compiled.programs] == [f"tvmgen_default_re2na_main_{index}" for index in range(4)]
+    assert [symbol for symbol, _ in compiled.programs] == [f"tvmgen_default_re2na_main_{index}" for index in range(3)]
     assert {name: p.to_bytes() for name, p in compiled.programs} == {name: p.to_bytes() for name, p in built.programs}
     assert compiled.offloaded_macs_share == built.offloaded_macs_share
     image = RNG.normal(size=(1, 4, 8, 8)).astype(np.float32)
