@@ -33,7 +33,9 @@ def fits(
         return True
     if largest(layer, plan, seen, options.headroom) > arch.acc_max:
         return False
-    to_come = math.ldexp(seen.to_come(raw_sums(layer)), -plan.unit(layer)) + half(plan.lsb(layer))
+    to_come = math.ldexp(seen.to_come(raw_sums(layer), options.unseen_images), -plan.unit(layer)) + half(
+        plan.lsb(layer)
+    )
     return to_come <= arch.acc_max or bound(net, layer, plan) <= arch.acc_max
 
 

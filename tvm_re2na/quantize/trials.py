@@ -94,7 +94,7 @@ class LayerTrials:
         self.wanted = np.clip(self.targets, *self.bounds)
         self.parts = list(parts_of(self.rows.shape[1], samples.images))
         self.seen = seen.magnitude(layer.sums)
-        self.margin = seen.to_come(layer.sums) / max(self.seen, 1e-30)
+        self.margin = seen.to_come(layer.sums, options.unseen_images) / max(self.seen, 1e-30)
         self.source = source_range(net, plan, layer.source)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
