@@ -30,6 +30,7 @@ OPTIONS: dict[str, Any] = {
     "equalise": False,
     "bias_correction": False,
     "keep_float": frozenset({"a", "b"}),
+    "skip_from": frozenset({"c"}),
 }
 
 
