@@ -44,25 +44,27 @@ class LayerBound:
 
 @dataclass(frozen=True)
 class NetworkBounds:
-    """One entry per operator, in order, and the network's cycles and bytes."""
+    """One entry per operator, in order, and the network's cycles and bytes, those of its weights and biases among them."""
 
     layers: tuple[LayerBound, ...]
     cycles: int
     dram_bytes: int
+    weight_bytes: int
 
 
 def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
     """Bounds of a verified graph on a machine."""
     read = needs(graph)
     traffic = _Traffic(graph, read)
-    layers = []
+    layers, weight_bytes = [], 0
     for op in graph.ops:
         compute, weights = _mapping(op, read[op.output], arch)
+        weight_bytes += weights
         total = traffic.loaded(op) + weights + traffic.stored(op)
         cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
         layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
     cycles = _Fluid(graph, arch, [layer.compute_bound for layer in layers], traffic, layers).cycles()
-    return NetworkBounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers))
+    return NetworkBounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers), weight_bytes)
 
 
 # ---- compute, and packed weights

@@ -346,6 +346,12 @@ def worthwhile(kinds: Collection[str]) -> bool:
     return not {*LINEAR, "max_pool2d", "add", "mul"}.isdisjoint(kinds)
 
 
+def enough_work(computed: int, crossing_bytes: int) -> Violation | None:
+    """Where several parts of the model could run on Re²Na, each must compute more than it moves: multiplications, comparisons and
+    additions against the bytes that come from the CPU and go there."""
+    return (computed, crossing_bytes) if computed < crossing_bytes else None
+
+
 def host_boundary(name: str) -> bool:
     """Quantising inputs and dequantising results is done on the CPU: the machine knows integers only."""
     return name.split(".")[-1] in ("quantize", "dequantize")

@@ -21,6 +21,7 @@ from tvm_re2na.runtime.library import LoadedProgram, Simulator
 pytestmark = pytest.mark.usefixtures("shared")  # LeNet-5 is compared again and again
 
 NUMBER = (int, float)
+TRAFFIC = {"regions": int, "crossing_bytes": int, "network_dram_bytes_compulsory": int, "network_dram_ratio": float}
 COMPARISON = {
     "images": int,
     "float": {"top1": float, "top5": float},
@@ -39,6 +40,7 @@ COMPARISON = {
     "agreement": float,
     "bit_identical": bool,
     "offloaded_macs_share": float,
+    **TRAFFIC,
     "scores": str,
     "second_opinion": {"images": int, "operators": int, "agrees": bool, "parting": list},
 }
@@ -65,6 +67,7 @@ TOTAL = {
     "cycles_bound": int,
     "dram_bytes": int,
     "dram_bytes_compulsory": int,
+    **TRAFFIC,
     "sram_peak_bytes": int,
     "sram_bound_bytes": (int, type(None)),
     "compile_seconds": float,
@@ -126,17 +129,29 @@ def test_quantize_json(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
         "quantize", demo_data / "lenet5_mnist.onnx", "--calibration", images, "--output", tmp_path / "q.onnx", "--json"
     )
     assert found.code == 0, found.stderr
-    check(
-        found.json | {"layers": []}, {"model": str, "bytes": int, "layers": list, "outputs": list, "kept_float": list}
-    )
+    lists = {"layers": list, "outputs": list, "kept_float": list}
+    check(found.json | {"layers": []}, {"model": str, "bytes": int, "images": dict, **lists})
+    assert found.json["images"] == {"seen": 96, "held_back": 32, "synthetic": False}
     (output,) = found.json["outputs"]
-    check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float})
+    check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float, "seen_snr_db": float})
     assert output["snr_db"] > 30 and output["onnxruntime_snr_db"] > 30 and found.json["kept_float"] == []
     assert len(found.json["layers"]) == 5
     for layer in found.json["layers"]:
         assert layer["lsb"] == layer["e_y"] - layer["e_x"] - layer["e_w"]
         assert layer["observed_max"] <= layer["limit"] == 65535
         assert layer["observed_max"] <= layer["worst_case"]
+
+
+def test_operators_are_kept_in_float_by_name(re2na: Command, small_float: tuple[Path, Path], tmp_path: Path) -> None:
+    model, images = small_float
+    for option in ("--keep-float", "--skip-from"):
+        path = tmp_path / f"{option}.onnx"
+        found = re2na("quantize", model, "--calibration", images, option, "conv_0", "--output", path, "--json")
+        assert found.code == 0 and found.json["layers"] == []
+        assert "Conv" in {node.op_type for node in onnx.load(path).graph.node}
+        found = re2na("quantize", model, "--calibration", images, option, "conv_0", option, "conv", "--output", path)
+        assert found.code == 2
+        assert f"{option[2:].replace('-', '_')}: 'conv' is no operator of the model (near: conv_0)" in found.stderr
 
 
 def test_compile_json(re2na: Command, quantized: Path, tmp_path: Path) -> None:
@@ -209,6 +224,10 @@ def test_a_tiny_machine_takes_what_fits(re2na: Command, quantized: Path, tmp_pat
     written = sorted(str(path) for path in tmp_path.glob("*.re2na"))
     assert found.json["program"] == written
     assert len(written) > 1
+    assert found.json["total"]["regions"] == len(written)
+    assert found.json["total"]["network_dram_ratio"] > 1
+    table = re2na("explain", quantized, "--arch", arch).stdout
+    assert "Re²Na 0" in table and f"regions on Re²Na: {len(written)}" in table
     assert 0 < found.json["offloaded_macs_share"] < 1
 
 
@@ -271,11 +290,14 @@ def test_explain_json(re2na: Command, quantized: Path, small: Path) -> None:
     found = re2na("explain", quantized, "--json")
     assert found.code == 0, found.stderr
     for row in found.json:
-        assert row.keys() == {"name", "op", "offloaded", "rule", "reason", "value", "limit"}
+        fields = {"name", "op", "offloaded", "rule", "reason", "value", "limit", "region", "crossing_bytes"}
+        assert row.keys() == fields
+        assert row["region"] == (0 if row["offloaded"] else None)
     offloaded = [row["op"] for row in found.json if row["offloaded"]]
     assert offloaded.count("conv2d") == 2
     assert offloaded.count("dense") == 3
-    assert "Re²Na" in re2na("explain", small).stdout
+    assert sum(row["crossing_bytes"] for row in found.json) == 28 * 28 + 10
+    assert "regions on Re²Na: 1; in and out of them:" in re2na("explain", small).stdout
 
 
 def test_disasm(re2na: Command, program: Path) -> None:

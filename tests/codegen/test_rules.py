@@ -11,7 +11,7 @@ import pytest
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.codegen.offload import rules
-from tvm_re2na.codegen.offload.explanation import foreign, kept
+from tvm_re2na.codegen.offload.explanation import foreign, kept, small
 from tvm_re2na.codegen.offload.operator import KINDS, Operator, Rescale, Scalar, Tensor
 
 ARCH, SMALL = Architecture(), Architecture(sram_bytes=1024)
@@ -169,6 +169,7 @@ FOREIGN = {
     "exact_average": foreign("a", "nn.avg_pool2d", ["int8"], False),
     "known_operator": foreign("t", "transpose", ["int8"], False),
     "worthwhile": kept("r", "reshape", None),
+    "enough_work": kept("p", "max_pool2d", small(64, 80)),
 }
 
 

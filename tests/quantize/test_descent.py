@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tvm_re2na.quantize.rounding import WeightSearch
+from tvm_re2na.quantize.rounding import WeightSearch, parts_of
 from tvm_re2na.runtime.descent import descend
 
 
@@ -74,5 +74,5 @@ def test_a_search_leaves_what_it_starts_from() -> None:
     rng = np.random.default_rng(0)
     rows, scaled = rng.normal(size=(4, 50, 9)).astype(np.float32), rng.normal(0, 3, (4, 9, 1)).astype(np.float32)
     start = np.zeros_like(scaled)
-    found = WeightSearch(rows, rows @ scaled).run(1.0, scaled, start, (-8, 7))
+    found = WeightSearch(rows, rows @ scaled, scaled, parts_of(50, 10)).run(1.0, scaled, start, (-8, 7))
     assert found.shape == scaled.shape and found.any() and not start.any()

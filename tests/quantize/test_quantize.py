@@ -25,7 +25,7 @@ from tvm_re2na.quantize import (
     WeightRounding,
     quantize,
 )
-from tvm_re2na.quantize.rounding import WeightSearch
+from tvm_re2na.quantize.rounding import WeightSearch, parts_of
 
 
 def scales(model: onnx.ModelProto) -> dict[str, float]:
@@ -180,7 +180,9 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
         quantize(path, np.zeros((1, 1, 1, 1), np.float32))
 
 
-@pytest.mark.parametrize("options", [{"headroom": 0.5}, {"search_images": 0}])
+@pytest.mark.parametrize(
+    "options", [{"headroom": 0.5}, {"search_images": 0}, {"unseen_images": -1}, {"unseen_images": 10**10}]
+)
 def test_options_have_limits(options: dict[str, Any]) -> None:
     with pytest.raises(QuantizeError):
         QuantizeOptions(**options)
@@ -278,7 +280,7 @@ def test_weights_rounded_together_are_the_best_of_their_neighbours() -> None:
     scaled = rng.normal(0, 2, (1, 12, 3)).astype(np.float32)
     targets = rows @ scaled
     start = np.rint(scaled)
-    found = WeightSearch(rows, targets).run(1.0, scaled, start, (-4, 3))
+    found = WeightSearch(rows, targets, scaled, parts_of(400, 100)).run(1.0, scaled, start, (-4, 3))
 
     def error(weights: np.ndarray) -> float:
         return float(np.square(rows @ weights - targets).sum())

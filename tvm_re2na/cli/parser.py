@@ -158,6 +158,12 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="how many times the largest sum on the calibration images the accumulator must hold (1.25)",
     )
+    group.add_argument(
+        "--unseen-images",
+        type=arguments.not_negative,
+        metavar="N",
+        help="the accumulator must hold the largest sum of N images to come, too, as the calibration images tell it (10,000)",
+    )
     for name in ("weight", "activation"):
         group.add_argument(
             f"--{name}-bits",
@@ -179,8 +185,16 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("equalise", "move scales of channels between layers"),
         ("bias-correction", "biases take back the mean error of each output"),
+        ("channel-scales", "where the machine has channel_cuts, weights with a scale for each output channel"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
+    for name, what in (
+        ("keep-float", "an operator that stays in float"),
+        ("skip-from", "an operator that stays in float, with all that computes with its results"),
+    ):
+        group.add_argument(
+            f"--{name}", action="append", default=[], metavar="NAME", help=f"{what}; again for the next one"
+        )
 
 
 def _quantize(parser: argparse.ArgumentParser) -> None:

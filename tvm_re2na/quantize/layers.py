@@ -3,7 +3,8 @@
 A linear layer, an addition or a product with the activation behind it is one layer: what lies between the two is a sum in the
 accumulator and is never quantised. Operators that only move or select values keep the exponent of what they read; an addition
 needs one exponent on both sides, because the hardware (and TVM) would otherwise round each operand first. A product by one factor
-for each channel is cut as sums are: each operand and the result has an exponent of its own.
+for each channel is cut as sums are: each operand and the result has an exponent of its own. Functions of single numbers stay in
+float (`functions.py`); what they begin and end with has exponents of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvm_re2na.quantize.fold import is_linear
+from tvm_re2na.quantize.functions import find_functions
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import feeds_maxima, padding_value
 
@@ -21,12 +23,14 @@ SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
 
 @dataclass(frozen=True)
 class Layer:
-    """A linear layer: `sums` is its raw output, `result` the tensor behind the activation."""
+    """A linear layer: `sums` is its raw output, `result` the tensor behind the activation. `finer`: by how many steps each
+    channel's weights are finer than the layer's exponent says, where they have exponents of their own."""
 
     node: Node
     source: str
     sums: str
     result: str
+    finer: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -88,24 +92,25 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
     union, reached = _Union(), _reached(net)
     layers, products, joined = [], [], []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
+    functions = find_functions(net, fused)
     for node in net.nodes:
         activation = _activation(net, node)
-        result = node.output if activation is None else activation.output
-        if node.name in keep_float or not reached.issuperset(_data_inputs(net, node)):
+        result = _scaled(net, node).output if activation is None else activation.output
+        if node.name in functions or node.name in keep_float or not reached.issuperset(data_inputs(net, node)):
             continue
         if is_linear(net, node):
-            layers.append(Layer(node, node.inputs[0], node.output, result))
+            layers.append(Layer(node, node.inputs[0], node.output, result, net.finer.get(node.name, ())))
             union.add(node.inputs[0])
             union.add(result)
-        elif _is_addition(net, node):
+        elif is_addition(net, node):
             union.join([*node.inputs, result])
             joined.append(result)
-        elif _is_product(net, node):
+        elif is_product(net, node):
             products.append(Product((node.inputs[0], node.inputs[1]), result))
             for name in (*node.inputs, result):
                 union.add(name)
         elif id(node) not in fused and _keeps_exponent(net, node):
-            union.join([*_data_inputs(net, node), node.output])
+            union.join([*data_inputs(net, node), node.output])
             joined += [node.output] if node.op == "Concat" or _is_padded(net, node) else []
     group_of = {tensor: union.find(tensor) for tensor in union.parents}
     padded = frozenset(node.output for node in net.nodes if node.output in group_of and _is_padded(net, node))
@@ -115,20 +120,27 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
 
 def _activation(net: Net, node: Node) -> Node | None:
     """The Relu or Clip that is computed as the node's sums leave the array."""
-    if not (is_linear(net, node) or _is_addition(net, node) or _is_product(net, node)):
+    if not (is_linear(net, node) or is_addition(net, node) or is_product(net, node)):
         return None
-    behind = net.only_consumer(node.output)
-    return behind if behind is not None and behind.inputs[0] == node.output and behind.name in net.bounds else None
+    made = _scaled(net, node).output
+    behind = net.only_consumer(made)
+    return behind if behind is not None and behind.inputs[0] == made and behind.name in net.bounds else None
 
 
-def _is_addition(net: Net, node: Node) -> bool:
+def _scaled(net: Net, node: Node) -> Node:
+    """The product that takes back how a layer's channels were scaled, or the node itself."""
+    (scaling,) = net.consumers(node.output) if node.name in net.finer else (node,)
+    return scaling
+
+
+def is_addition(net: Net, node: Node) -> bool:
     if node.op != "Add" or any(name in net.constants for name in node.inputs):
         return False
     first, second = (net.shapes.get(name) for name in node.inputs)
     return first is not None and first == second
 
 
-def _is_product(net: Net, node: Node) -> bool:
+def is_product(net: Net, node: Node) -> bool:
     """By one number for each image and channel: what the machine multiplies by."""
     if node.op != "Mul" or node.domain or any(name in net.constants for name in node.inputs):
         return False
@@ -145,7 +157,7 @@ def _keeps_exponent(net: Net, node: Node) -> bool:
         return False
     if node.op == "Pad" and padding_value(net, node) != 0 and not _pads_maxima(net, node):
         return False
-    return all(name not in net.constants for name in _data_inputs(net, node))
+    return all(name not in net.constants for name in data_inputs(net, node))
 
 
 def _is_padded(net: Net, node: Node) -> bool:
@@ -157,7 +169,7 @@ def _pads_maxima(net: Net, node: Node) -> bool:
     return padding_value(net, node) is not None and feeds_maxima(net, node)
 
 
-def _data_inputs(net: Net, node: Node) -> list[str]:
+def data_inputs(net: Net, node: Node) -> list[str]:
     return node.inputs if node.op in ("Add", "Concat", "Mul") else node.inputs[:1]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from tvm_re2na.onnx_runtime import session
 from tvm_re2na.progress import Progress
 from tvm_re2na.quantize.limits import MOST_BYTES, check_values, image_bytes
 from tvm_re2na.quantize.load import Calibration
+from tvm_re2na.quantize.margins import largest_to_come
 from tvm_re2na.quantize.net import Net, to_onnx
 
 BATCH_BYTES = 16 * 2**20  # of input images; keeps all activations of a large network below a gigabyte
@@ -21,11 +22,12 @@ TensorValues = dict[str, npt.NDArray[np.float32]]
 
 
 class Extremes:
-    """Smallest and largest value of each tensor so far, 0 included."""
+    """Smallest and largest value of each tensor so far, 0 included; of those in `sums` each image's largest magnitude as well."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], sums: Iterable[str] = ()) -> None:
         self.low = dict.fromkeys(names, 0.0)
         self.high = dict.fromkeys(names, 0.0)
+        self.by_image: dict[str, npt.NDArray[np.float64]] = {name: np.zeros(0) for name in sums}
 
     def add(self, values: TensorValues) -> None:
         """A batch. Raises QuantizeError for values beyond the quantiser's limit."""
@@ -34,9 +36,24 @@ class Extremes:
             check_values(f"{name}: values", ends)
             self.low[name] = min(self.low[name], float(ends[0]))
             self.high[name] = max(self.high[name], float(ends[1]))
+        for name, known in self.by_image.items():
+            rows = values[name].reshape(len(values[name]), -1)
+            self.by_image[name] = np.append(known, np.maximum(rows.max(1), -rows.min(1)))
 
     def magnitude(self, name: str) -> float:
         return max(-self.low[name], self.high[name])
+
+    def to_come(self, sums: str, images: int) -> float:
+        """What sums reach on so many images that nobody has seen, at least what was seen."""
+        return max(self.magnitude(sums), largest_to_come(self.by_image[sums], images))
+
+    def joined(self, others: Extremes) -> Extremes:
+        """Of the same tensors, on both one's images."""
+        both = Extremes([])
+        both.low = {name: min(low, others.low[name]) for name, low in self.low.items()}
+        both.high = {name: max(high, others.high[name]) for name, high in self.high.items()}
+        both.by_image = {name: np.append(known, others.by_image[name]) for name, known in self.by_image.items()}
+        return both
 
 
 def observe(
@@ -49,6 +66,9 @@ def observe(
         given = by_name(batch, net.input_names)
         values = running.run(computed, given) if computed else []  # of no names, ONNX Runtime would compute all outputs
         found = dict(zip(computed, values, strict=True))
+        if (count := len(images) - start) < len(batch):  # the rest fills the batch up
+            cut = {name: value[:count] if value.shape[:1] == (len(batch),) else value for name, value in found.items()}
+            found, given = cut, {name: array[:count] for name, array in given.items()}
         yield {name: given[name] if name in given else found[name] for name in names}
         progress(stage, min(start + len(batch), len(images)), len(images))
 
@@ -77,9 +97,11 @@ def batch_size(net: Net, images: Calibration) -> int:
     return net.batch or max(1, most)
 
 
-def extremes(net: Net, names: list[str], images: Calibration, progress: Progress, stage: str) -> Extremes:
-    """Over all images."""
-    seen = Extremes(names)
+def extremes(
+    net: Net, names: list[str], images: Calibration, progress: Progress, stage: str, sums: Iterable[str] = ()
+) -> Extremes:
+    """Over all images; `sums`: see Extremes."""
+    seen = Extremes(names, sums)
     for values in observe(net, names, images, progress, stage, fast=True) if names and len(images) else ():
         seen.add(values)
     return seen

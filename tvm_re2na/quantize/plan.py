@@ -24,7 +24,7 @@ class Integers(NamedTuple):
 
 @dataclass
 class QuantizationPlan:
-    """Exponents by group of tensors and by name of a layer's node; `integers`, `noise` and `ties` (see LayerReport) by layer, as
+    """Exponents by group of tensors and by name of a layer's node; `integers` and `seen_db` (see LayerReport) by layer, as
     the search comes to them. `weights` and `data` are the ranges of the integers."""
 
     quantised: QuantisedLayers
@@ -33,8 +33,7 @@ class QuantizationPlan:
     group: dict[str, int]
     weight: dict[str, int]
     integers: dict[str, Integers] = field(default_factory=dict)
-    noise: dict[str, float] = field(default_factory=dict)
-    ties: dict[str, float] = field(default_factory=dict)
+    seen_db: dict[str, float] = field(default_factory=dict)
 
     def exponent(self, tensor: str) -> int:
         return self.group[self.quantised.group_of[tensor]]
@@ -44,8 +43,12 @@ class QuantizationPlan:
         return self.exponent(layer.source) + self.weight[layer.name]
 
     def lsb(self, layer: Layer) -> int:
-        """Bits that are cut off the layer's sums."""
+        """Bits that are cut off the layer's sums, of the channels of the coarsest weights."""
         return self.exponent(layer.result) - self.unit(layer)
+
+    def lsbs(self, layer: Layer) -> IntArray:
+        """The same of each output channel, (O,), or of all, (1,)."""
+        return self.lsb(layer) + np.array(layer.finer or (0,))
 
     def make_coarser(self, layer: Layer, *, sums: bool) -> None:
         """Double the step of the layer's weights, or of what it `sums` with weights that are 1, and that of its result where the

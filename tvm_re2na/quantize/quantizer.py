@@ -17,7 +17,9 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import proof
-from tvm_re2na.quantize.accumulators import carry_bits, longest_sum, worst_case
+from tvm_re2na.quantize.accumulators import longest_sum
+from tvm_re2na.quantize.channels import scale_channels
+from tvm_re2na.quantize.describe import describe
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError, SumsDoNotFitError
@@ -29,14 +31,14 @@ from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
 from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
-from tvm_re2na.quantize.outputs import judge_outputs
 from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.pool import pools_to_convolutions
-from tvm_re2na.quantize.ranges import seen_range
-from tvm_re2na.quantize.report import LayerReport, QuantizationReport
+from tvm_re2na.quantize.report import QuantizationReport
 from tvm_re2na.quantize.samples import Samples
 from tvm_re2na.quantize.scales import is_sum, start_plan
 from tvm_re2na.quantize.search import WeightsTooFineError, search
+from tvm_re2na.quantize.skipped import behind, check_names, postprocessing
+from tvm_re2na.quantize.split import CalibrationSplit, split
 
 ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
 IMAGE_AXES = 4
@@ -63,11 +65,12 @@ def quantize(
 
     `calibration` is float32 (N, C, H, W), normalised as the network's input, or (N, C, L), (N, F); of a model with several
     inputs an array for each, by its name. On these images no accumulator of the result overflows, and each keeps
-    `options.headroom` (see `Guarantee` for more, or less). Operators the quantiser does not know stay in float, and so do layers
-    whose sums cannot be made to fit: a warning names them. `input_shape`: sizes of the input that the model leaves open, by the
-    inputs' names where there are several. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a
-    model, data or options that cannot be used, or a model without anything to quantise, ModelError (which that is, too) where
-    ONNX Runtime cannot run the model.
+    `options.headroom` or more (see `Guarantee`). Some of them are held back from the search: what the report tells is of those.
+    Operators the quantiser does not know stay in float, and so do layers whose sums cannot be made to fit: a warning names them,
+    and another one tells of images that are too few. `input_shape`: sizes of the input that the model leaves open, by the inputs'
+    names where there are several. `progress(stage, done, total)` is called along the way. Raises QuantizeError for a model, data
+    or options that cannot be used, or a model without anything to quantise, ModelError (which that is, too) where ONNX Runtime
+    cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     found = decide(load_net(model, input_shape), calibration, arch, options, progress)
@@ -106,26 +109,39 @@ def _decide(
 ) -> Decision:
     images = check_calibration(calibration, net)
     check_runs(net, images)
-    few = images[: options.search_images]
+    parts = split(images)
+    few = parts.search[: options.search_images]
+    names = {node.name for node in net.nodes}
     fold(net)
     pools_to_convolutions(net, longest_sum(arch, options))
-    quantised = find_layers(net, options.keep_float)
+    names |= {node.name for node in net.nodes}  # before and after: a large average has become several operators
+    for option in ("keep_float", "skip_from"):
+        check_names(option, getattr(options, option), names)
+    skipped = _skipped(net, options)
+    quantised = find_layers(net, skipped)
     if options.equalise:
         results = [layer.result for layer in candidates(net, quantised)]
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     check_layers(net, quantised)
+    if arch.channel_cuts and options.channel_scales:
+        scale_channels(net, find_layers(net, skipped).layers, options.ranges(arch)[0], options.scales)
     kept: list[str] = []
     while True:
-        quantised = find_layers(net, {*options.keep_float, *kept})
-        if not (quantised.group_of or options.keep_float):
+        quantised = find_layers(net, {*skipped, *kept})
+        if not (quantised.group_of or options.keep_float or options.skip_from):
             raise QuantizeError(_nothing_left(net, kept, arch))
         try:
-            plan, seen = _attempts(net, quantised, images, arch, options, report)
+            plan, held = _attempts(net, quantised, parts, arch, options, report)
         except SumsDoNotFitError as error:
             kept += error.layers
             continue
-        layers = tuple(_layer_report(net, layer, plan, seen, arch) for layer in quantised.layers)
-        return Decision(net, plan, QuantizationReport(layers, judge_outputs(net, plan, few), tuple(kept)))
+        return Decision(net, plan, describe(net, plan, parts, few, held, kept, arch))
+
+
+def _skipped(net: Net, options: QuantizeOptions) -> set[str]:
+    """What stays in float whatever the images are."""
+    asked = {*options.keep_float, *behind(net, options.skip_from)}
+    return asked | postprocessing(net, find_layers(net, asked))
 
 
 def _nothing_left(net: Net, kept: list[str], arch: Architecture) -> str:
@@ -148,15 +164,15 @@ def _not_of_images(net: Net) -> Iterator[str]:
 def _attempts(
     net: Net,
     quantised: QuantisedLayers,
-    images: Calibration,
+    parts: CalibrationSplit,
     arch: Architecture,
     options: QuantizeOptions,
     report: Progress,
 ) -> tuple[QuantizationPlan, Extremes]:
-    """A plan under which all sums fit, and their extremes. Raises SumsDoNotFitError."""
-    few = images[: options.search_images]
+    """A plan under which all sums fit, and their extremes on the images held back. Raises SumsDoNotFitError."""
+    few = parts.search[: options.search_images]
     samples = Samples(net, quantised.layers, len(few))
-    seen, errors = _observe(net, quantised, images, samples, options.ranges(arch)[1], report)
+    seen, errors = _observe(net, quantised, parts.search, samples, options.ranges(arch)[1], report)
     start = start_plan(net, quantised, seen, errors, arch, options)
     full: list[Layer] = []
     for _ in range(ATTEMPTS):
@@ -167,10 +183,11 @@ def _attempts(
             full = [error.layer]
             start.make_coarser(error.layer, sums=_is_sum(net, error.layer))
             continue
-        sums = proof.sums(net, plan, images, report)
-        full = [layer for layer in quantised.layers if not proof.fits(layer, plan, sums, arch, options)]
+        held = proof.sums(net, plan, parts.held_back, report)
+        sums = held.joined(proof.sums(net, plan, parts.search, report))
+        full = [layer for layer in quantised.layers if not proof.fits(layer, net, plan, sums, arch, options)]
         if not full:
-            return plan, sums
+            return plan, held
         for layer in full:
             if _is_sum(net, layer):
                 start.make_coarser(layer, sums=True)
@@ -191,11 +208,12 @@ def _observe(
     limits: IntegerRange,
     progress: Progress,
 ) -> tuple[Extremes, dict[str, npt.NDArray[np.float64]]]:
-    """Extremes over all images; over the first ones the samples, and the relative errors of exponents. No image is run twice, but
-    for tensors whose extremes the samples' images raise fourfold."""
-    names = list(dict.fromkeys([*quantised.judged, *(layer.sums for layer in quantised.layers)]))
+    """Extremes over all these images; over the first ones the samples, and the relative errors of exponents. No image is run twice,
+    but for tensors whose extremes the samples' images raise fourfold."""
+    sums = [layer.sums for layer in quantised.layers]
+    names = list(dict.fromkeys([*quantised.judged, *sums]))
     few = images[: samples.images]
-    seen = extremes(net, names, images[len(few) :], progress, "observing activations")
+    seen = extremes(net, names, images[len(few) :], progress, "observing activations", sums)
     errors = ExponentErrors(quantised.judged, limits, seen)
     for values in observe(net, names, few, progress, "sampling layers"):
         seen.add(values)
@@ -206,22 +224,3 @@ def _observe(
     for values in observe(net, late, few, progress, "sampling layers") if late else ():
         again.add(values)
     return seen, {**errors.relative(), **again.relative()}
-
-
-def _layer_report(net: Net, layer: Layer, plan: QuantizationPlan, seen: Extremes, arch: Architecture) -> LayerReport:
-    observed = round(proof.largest(layer, plan, seen))
-    return LayerReport(
-        name=layer.name,
-        op=layer.node.op,
-        e_x=plan.exponent(layer.source),
-        e_w=plan.weight[layer.name],
-        e_y=plan.exponent(layer.result),
-        lsb=plan.lsb(layer),
-        observed_max=observed,
-        limit=arch.acc_max,
-        headroom=round(arch.acc_max / max(observed, 1), 4),
-        carry_bits=carry_bits(observed, arch.data_bits),
-        worst_case=worst_case(plan.integers[layer.name], plan.lsb(layer), seen_range(net, plan, layer)),
-        snr_db=plan.noise[layer.name],
-        ties=plan.ties[layer.name],
-    )

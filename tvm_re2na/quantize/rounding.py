@@ -7,37 +7,64 @@ AdaRound's, Nagel et al. 2020; the solver is that of QuantEase, Behdin et al. 20
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.quantize.agreement import ImageSum
 from tvm_re2na.quantize.options import IntegerRange
 from tvm_re2na.runtime.descent import descend
 
 SWEEPS = 4
 DAMPING = 0.01  # of the mean input energy: holds weights near their float values where the samples say little
+PARTS = 16  # into which the images are divided, to see what they agree on
 LARGEST_INPUTS = 8192  # the matrix of inputs by inputs stays below 256 MiB
 
 Matrix = npt.NDArray[np.float32]  # one per group of the layer
 
 
 class WeightSearch:
-    """For rows (G, P, K) of integers and targets (G, P, O) of real numbers, in steps of the rows."""
+    """For rows (G, P, K) of integers and targets (G, P, O) of real numbers, in steps of the rows; `weight` (G, K, O) are the float
+    weights, each of `parts` the rows of other images.
 
-    def __init__(self, rows: Matrix, targets: Matrix) -> None:
-        turned = rows.transpose(0, 2, 1)
-        self._gram = turned @ rows
-        self._damping = DAMPING * np.einsum("gkk->gk", self._gram).mean(1, keepdims=True) + np.float32(1e-3)
+    The error is a quadratic form of what the integers differ from the float weights by: the inputs' second moments, and a slope for
+    what the layers before have lost. Of both the share is taken on which the images agree: where there is none, of the moments the
+    diagonal is left, and the best integers are the nearest.
+    """
+
+    def __init__(self, rows: Matrix, targets: Matrix, weight: Matrix, parts: Iterable[slice]) -> None:
+        lost = rows @ weight
+        lost -= targets
+        moments, slope = ImageSum(symmetric=True), ImageSum()
+        for part in parts:
+            turned = rows[:, part].transpose(0, 2, 1)
+            moments.add(turned @ rows[:, part])
+            slope.add(turned @ lost[:, part])
+        self.agreed = moments.share()
+        self._gram, self._slope = moments.total, slope.total
+        self._slope *= slope.share().astype(np.float32)[:, None, None]
         diagonal = np.arange(rows.shape[2])
-        self._gram[:, diagonal, diagonal] += self._damping
-        self._products = turned @ targets
+        own = self._gram[:, diagonal, diagonal]
+        self._gram *= self.agreed.astype(np.float32)[:, None, None]
+        self._gram[:, diagonal, diagonal] = own + DAMPING * own.mean(1, keepdims=True) + np.float32(1e-3)
 
     def run(self, unit: float, scaled: Matrix, start: Matrix, limits: IntegerRange) -> Matrix:
         """Integer weights (G, K, O) such that rows @ weights * unit is near the targets; `scaled` are the float weights in steps of
         the integers, `start` the integers to begin with."""
-        wanted = self._products / np.float32(unit) + self._damping[:, :, None] * scaled
-        left, weight = _by_output(wanted - self._gram @ start), _by_output(start)
+        left = self._gram @ (scaled - start)
+        left -= self._slope / np.float32(unit)
+        left, weight = _by_output(left), _by_output(start)
         descend(self._gram, left, weight, limits, SWEEPS)
         return weight.transpose(0, 2, 1)
+
+
+def parts_of(pixels: int, images: int) -> Iterator[slice]:
+    """Of the rows, each of as many images as the others, or one more."""
+    count = min(images, PARTS)
+    edges = [pixels // images * (images * part // count) for part in range(count + 1)]
+    return itertools.starmap(slice, itertools.pairwise(edges))
 
 
 def _by_output(values: Matrix) -> Matrix:

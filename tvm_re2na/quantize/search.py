@@ -53,7 +53,7 @@ def search(
         weight, bias = weight_of(net, layer.node), net.constants[layer.node.inputs[2]]
         integers = rounded(weight, plan.weight[layer.name], plan.weights)
         plan.integers[layer.name] = Integers(
-            integers, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
+            integers, whole_bias(bias, plan.unit(layer), plan.lsbs(layer), arch, options)
         )
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):
@@ -67,7 +67,7 @@ def _decide(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: 
     choice = _best(trials, plan, layer, options)
     plan.weight[layer.name], plan.integers[layer.name] = choice.e_w, choice.integers
     plan.group[plan.quantised.group_of[layer.result]] = choice.e_y
-    plan.noise[layer.name], plan.ties[layer.name] = trials.snr_db(choice), trials.ties(choice)
+    plan.seen_db[layer.name] = trials.snr_db(choice)
 
 
 def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> Choice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arch import Architecture, Rounding
+from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.codegen.graph.bounds import sum_range
-from tvm_re2na.quantize.accumulators import largest_sum, shrink_to_fit
+from tvm_re2na.quantize.accumulators import shrink_to_fit
+from tvm_re2na.quantize.agreement import ImageSum
 from tvm_re2na.quantize.exponents import PART
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.limits import sum_of_squares
@@ -22,12 +24,14 @@ from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
 from tvm_re2na.quantize.plan import IntArray, Integers, QuantizationPlan
 from tvm_re2na.quantize.ranges import activation_bounds, seen_range
-from tvm_re2na.quantize.rounding import Matrix, WeightSearch
+from tvm_re2na.quantize.rounding import Matrix, WeightSearch, parts_of
 from tvm_re2na.quantize.samples import Samples, groups
 from tvm_re2na.quantize.scales import is_sum, nearest, rounded
 from tvm_re2na.quantize.transposed import weight_of
 from tvm_re2na.runtime.products import multiply
 from tvm_re2na.runtime.result import Int8Array
+
+Sums = npt.NDArray[np.float64]  # by part of the images and output, (parts, O)
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,16 @@ class Choice:
 
 
 class _Products:
-    """What weights make of the rows (G, P, O), without a bias; mean and extremes by output (G, 1, O). Where a bias is added, the
-    extremes stay those of the same values."""
+    """What weights make of the rows (G, P, O), without a bias; extremes by output (G, 1, O). Where a bias is added, the extremes
+    stay those of the same values."""
 
-    def __init__(self, values: Matrix) -> None:
+    def __init__(self, values: Matrix, parts: Sequence[slice]) -> None:
         self.values = values
+        self.parts = parts
 
     @cached_property
-    def means(self) -> Matrix:
-        means: Matrix = self.values.mean(1, keepdims=True)
-        return means
+    def sums(self) -> Sums:
+        return sums_by_part(self.values, self.parts)
 
     @cached_property
     def low(self) -> Matrix:
@@ -89,22 +93,27 @@ class LayerTrials:
         self.rows = samples.rows(layer, source)
         self.targets = samples.targets(layer)
         self.bounds = activation_bounds(net, layer)
-        self.wanted = np.clip(self.targets, *self.bounds)
-        self.magnitude = options.headroom * seen.magnitude(layer.sums)
+        self.finer = np.array(layer.finer or (0,))
+        self.factors = np.ldexp(np.float32(1), -self.finer)[None, None] if layer.finer else None
+        self.wanted = np.clip(self._taken_back(self.targets), *self.bounds)
+        self.parts = list(parts_of(self.rows.shape[1], samples.images))
+        self.seen = seen.magnitude(layer.sums)
+        self.margin = seen.to_come(layer.sums, options.unseen_images) / max(self.seen, 1e-30)
         self.source = seen_range(net, plan, layer)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
         """For weights of one exponent, rounded to nearest or together, and each result exponent: what fits the machine."""
         unit = self.e_x + e_w
-        allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits]
+        allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits - self.finer.max()]
         if not allowed:
             return []
         weight = self._rounded_together(e_w) if together else rounded(self.weight, e_w, self.plan.weights)
         products = self._products(weight)
         found = []
         for e_y in allowed:
-            integers, sums = self._with_bias(weight, products, e_w, e_y - unit)
-            if self._fits(integers, sums, unit, e_y - unit):
+            lsbs = e_y - unit + self.finer
+            integers, sums = self._with_bias(weight, products, e_w, lsbs)
+            if self._fits(integers, sums, unit, halves(lsbs)):
                 found.append(Choice(e_w, e_y, integers, self._error(integers, sums, unit, e_y)))
         return found
 
@@ -113,27 +122,20 @@ class LayerTrials:
         signal = float(np.square(self.wanted, dtype=np.float64).sum())
         return round(10 * math.log10(max(signal, 1e-30) / max(choice.error, 1e-30)), 2)
 
-    def ties(self, choice: Choice) -> float:
-        """Share of the sums that lie halfway between two results, which the machine rounds up and ONNX Runtime to the even one."""
-        lsb = choice.e_y - self.e_x - choice.e_w
-        if lsb == 0:
-            return 0.0
-        sums = self._products(choice.integers.weight).values + self._by_group(choice.integers.bias)
-        return round(float((np.mod(sums, 2.0**lsb) == half(lsb)).mean()), 4)
-
     # ---- weights and biases
 
     @cached_property
     def _weight_search(self) -> WeightSearch:
         """A bias that is corrected takes up the mean of the error; one that stays is part of the sums."""
-        rows = self.samples.as_floats(self.rows)
+        rows, weight = self.samples.as_floats(self.rows), self._matrix(self.weight)
+        step = np.float32(2.0**-self.e_x)
         if not self.options.bias_correction:
-            return WeightSearch(rows, (self.targets - self._by_group(self.bias)) * np.float32(2.0**-self.e_x))
+            return WeightSearch(rows, (self.targets - self._by_group(self.bias)) * step, weight, self.parts)
         pixels = rows.shape[1]
         means = np.ones((1, pixels), np.float32) @ rows  # a product is the quickest way to add integers up, and exact
         means /= np.float32(pixels)
         rows -= means
-        return WeightSearch(rows, _centred(self.targets) * np.float32(2.0**-self.e_x))
+        return WeightSearch(rows, _centred(self.targets) * step, weight, self.parts)
 
     def _rounded_together(self, e_w: int) -> IntArray:
         scaled = self._matrix(np.ldexp(self.weight, -e_w))
@@ -141,27 +143,36 @@ class LayerTrials:
         found = self._weight_search.run(2.0**e_w, scaled, start, self.plan.weights)
         return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
 
-    def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsb: int) -> tuple[Integers, _Products]:
+    def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsbs: IntArray) -> tuple[Integers, _Products]:
         """The weight with its bias, within the guarantee, and what it makes of the samples; `products` are the given weight's."""
         unit = self.e_x + e_w
-        plain = whole_bias(self.bias, unit, lsb, self.arch, self.options)
+        plain = whole_bias(self.bias, unit, lsbs, self.arch, self.options)
         if self.options.guarantee is Guarantee.PROVEN:
-            weight = self._proven(weight, e_w, plain + half(lsb))
+            weight = self._proven(weight, e_w, plain + halves(lsbs))
             products = self._products(weight)
         bias = plain
-        even = lsb > 0 and not (weight % 2).any()  # with an odd bias nothing lies halfway between two results
+        even = (
+            bool(lsbs.min() > 0) and not (weight % 2).any()
+        )  # with an odd bias nothing lies halfway between two results
         if is_sum(self.weight):
             bias = plain | 1 if even else plain  # the half rounds up, everywhere
         elif self.options.bias_correction:
-            missing = np.ldexp(self._target_means, -unit) - products.means.reshape(-1)
+            missing = plain + self._agreed_mean(np.ldexp(self._target_sums, -unit) - products.sums, plain)
             corrected = 2 * np.floor(missing / 2) + 1 if even else np.rint(missing)
-            bias = self._provable(weight, corrected.astype(np.int64), plain, half(lsb))
+            bias = self._provable(weight, corrected.astype(np.int64), plain, halves(lsbs))
         return Integers(weight, bias), products
 
     @cached_property
-    def _target_means(self) -> npt.NDArray[np.float64]:
-        means: npt.NDArray[np.float64] = self.targets.mean(1, dtype=np.float64).reshape(-1)
-        return means
+    def _target_sums(self) -> Sums:
+        return sums_by_part(self.targets, self.parts)
+
+    def _agreed_mean(self, missing: Sums, bias: IntArray) -> npt.NDArray[np.float64]:
+        """Of what outputs miss beyond their bias, the share on which the images agree, (O,)."""
+        found = ImageSum()
+        for part, lost in zip(self.parts, missing, strict=True):
+            found.add((lost - (part.stop - part.start) * bias).reshape(1, 1, -1))
+        mean: npt.NDArray[np.float64] = found.total.reshape(-1) * found.share() / self.rows.shape[1]
+        return mean
 
     def _proven(self, weight: IntArray, e_w: int, start: IntArray) -> IntArray:
         low, high = sum_range(weight, start, self.source)
@@ -174,15 +185,19 @@ class LayerTrials:
         rows[full] = shrink_to_fit(scaled, start[full], self.source, self.arch)
         return rows.reshape(weight.shape)
 
-    def _provable(self, weight: IntArray, corrected: IntArray, plain: IntArray, rounding: int) -> IntArray:
+    def _provable(self, weight: IntArray, corrected: IntArray, plain: IntArray, rounding: IntArray) -> IntArray:
         """The corrected biases, but for outputs whose proof they would break."""
         if self.options.guarantee is not Guarantee.PROVEN:
             return corrected
         low, high = sum_range(weight, corrected + rounding, self.source)
         return np.where((low >= self.arch.acc_min) & (high <= self.arch.acc_max), corrected, plain)
 
+    def _taken_back(self, sums: Matrix) -> Matrix:
+        """Sums (G, P, O) of channels that were scaled, as the float network has them."""
+        return sums if self.factors is None else sums * self.factors.reshape(self.groups, 1, -1)
+
     def _products(self, weight: IntArray) -> _Products:
-        return _Products(multiply(self.rows, self._matrix(weight, np.int8)))
+        return _Products(multiply(self.rows, self._matrix(weight, np.int8)), self.parts)
 
     def _matrix(self, weight: npt.NDArray[np.generic], kind: type = np.float32) -> npt.NDArray[Any]:
         """(O, ...) as (G, K, O / G)."""
@@ -194,20 +209,22 @@ class LayerTrials:
 
     # ---- what a choice is worth
 
-    def _fits(self, integers: Integers, products: _Products, unit: int, lsb: int) -> bool:
-        rounding = half(lsb)
-        start = integers.bias + rounding
+    def _fits(self, integers: Integers, products: _Products, unit: int, halves_added: IntArray) -> bool:
+        rounding, start = int(halves_added.max()), integers.bias + halves_added
         if start.min() < self.arch.acc_min or start.max() > self.arch.acc_max:
             return False
-        if self.options.guarantee is Guarantee.PROVEN:
-            low, high = sum_range(integers.weight, start, self.source)
-            return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
         if self.options.guarantee is Guarantee.OFF:
             return True
-        bias = self._by_group(integers.bias)
-        largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
-        seen = self.options.headroom * largest + rounding
-        return max(seen, largest_sum(self.magnitude, unit, lsb, self.arch)) <= self.arch.acc_max
+        if self.options.guarantee is Guarantee.OBSERVED:
+            bias = self._by_group(integers.bias)
+            largest = max(float((products.high + bias).max()), -float((products.low + bias).min()))
+            largest = max(largest, math.ldexp(self.seen, -unit))
+            if self.options.headroom * largest + rounding > self.arch.acc_max:
+                return False
+            if self.margin * largest + rounding <= self.arch.acc_max:
+                return True
+        low, high = sum_range(integers.weight, start, self.source)
+        return bool(low.min() >= self.arch.acc_min and high.max() <= self.arch.acc_max)
 
     def _error(self, integers: Integers, products: _Products, unit: int, e_y: int) -> float:
         """Of what leaves the accumulator: clipped by the activation, rounded half up, saturated. Part by part, in the cache."""
@@ -218,6 +235,7 @@ class LayerTrials:
             part = slice(first, first + step)
             result = products.values[:, part] + bias
             result *= np.float32(2.0**unit)
+            result = self._taken_back(result)
             np.clip(result, *self.bounds, out=result)
             result *= np.float32(2.0**-e_y)
             result += np.float32(0.5)
@@ -229,12 +247,17 @@ class LayerTrials:
 
 
 def whole_bias(
-    bias: npt.NDArray[np.floating], unit: int, lsb: int, arch: Architecture, options: QuantizeOptions
+    bias: npt.NDArray[np.floating], unit: int, lsbs: IntArray, arch: Architecture, options: QuantizeOptions
 ) -> IntArray:
     """The file's bias in units of 2**unit. The file rounds half up; that a machine truncates is told by a bias that is smaller by
     the half, or made good by one that is not."""
-    missing = 0 if options.bias_correction else half(lsb) - arch.half(lsb)
+    truncates = arch.rounding is Rounding.TRUNCATE and not options.bias_correction
+    missing = halves(lsbs) if truncates else 0
     return np.rint(np.ldexp(bias.astype(np.float64), -unit)).astype(np.int64) - missing
+
+
+def sums_by_part(values: Matrix, parts: Sequence[slice]) -> Sums:
+    return np.stack([values[:, part].sum(1).reshape(-1) for part in parts]).astype(np.float64)
 
 
 def _centred(values: Matrix) -> Matrix:

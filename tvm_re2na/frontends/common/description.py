@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -209,10 +210,12 @@ def scales_of(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
 def macs(result: Shape, weight: Shape) -> int:
     """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given; of a transposed
     convolution elements of its data, which meet its weights so."""
-    total = 1
-    for size in (*result, *weight):
-        total *= size or 1
-    return total
+    return elements((*result, *weight))
+
+
+def elements(shape: Shape) -> int:
+    """Sizes that are not known count as 1."""
+    return math.prod(size or 1 for size in shape)
 
 
 def share(ours: int, rest: int) -> float:

@@ -57,7 +57,11 @@ def scalar_of(expr: Expr) -> Any:
 
 def shape_of(expr: Expr) -> tuple[int | None, ...]:
     """The shape from the expression's type; unknown sizes are None."""
-    sizes = expr.ty.shape
+    return sizes_of(expr.ty)
+
+
+def sizes_of(kind: Any) -> tuple[int | None, ...]:
+    sizes = kind.shape
     return (
         tuple(int(size) if isinstance(size, tvm.tirx.IntImm) else None for size in sizes) if sizes is not None else ()
     )

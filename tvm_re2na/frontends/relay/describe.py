@@ -76,7 +76,11 @@ def scalar_of(expr: relay.Expr) -> Any:
 
 def shape_of(expr: relay.Expr) -> tuple[int | None, ...]:
     """The shape from the expression's type; unknown sizes are None."""
-    return tuple(int(size) if isinstance(size, tvm.tir.IntImm) else None for size in expr.checked_type.shape)
+    return sizes_of(expr.checked_type)
+
+
+def sizes_of(kind: tvm.ir.TensorType) -> tuple[int | None, ...]:
+    return tuple(int(size) if isinstance(size, tvm.tir.IntImm) else None for size in kind.shape)
 
 
 def dtype_of(expr: relay.Expr) -> str:

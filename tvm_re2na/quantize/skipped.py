@@ -1,0 +1,56 @@
+"""Stage 4a: which operators stay in float, because the user says so or because nothing is won by integers there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from tvm_re2na.quantize.errors import QuantizeError
+from tvm_re2na.quantize.layers import QuantisedLayers, data_inputs, has_same_exponent, is_addition, is_product
+from tvm_re2na.quantize.net import Net
+
+
+def check_names(option: str, names: Collection[str], known: Collection[str]) -> None:
+    """Raises QuantizeError for a name that no operator has; `known` are theirs."""
+    for name in sorted(set(names) - set(known)):
+        near = difflib.get_close_matches(name, sorted(known), 3)
+        hint = f"near: {', '.join(near)}" if near else f"it has {len(known):,}"
+        raise QuantizeError(f"{option}: '{name}' is no operator of the model ({hint})")
+
+
+def behind(net: Net, names: Collection[str]) -> set[str]:
+    """These operators and all that compute with what they make."""
+    found, tensors = set(names), set[str]()
+    for node in net.nodes:
+        if node.name in found or not tensors.isdisjoint(node.inputs):
+            found.add(node.name)
+            tensors.update(name for name in node.outputs if name)
+    return found
+
+
+def postprocessing(net: Net, quantised: QuantisedLayers) -> set[str]:
+    """Operators behind the last linear layers that read what was computed in float: boxes that were decoded there are not quantised
+    once more to be concatenated with scores, all with one exponent."""
+    linear = {layer.name for layer in quantised.layers}
+    scaled = {layer.sums for layer in quantised.layers if layer.finer}
+    ahead = _before(net, linear)
+    integers, found = set(net.input_names), set[str]()
+    for node in net.nodes:
+        if node.name in linear or (node.inputs and node.inputs[0] in scaled):
+            integers.update(node.outputs)
+        elif has_same_exponent(node) or is_addition(net, node) or is_product(net, node):
+            if node.name in ahead or integers.issuperset(data_inputs(net, node)):
+                integers.update(node.outputs)
+            else:
+                found.add(node.name)
+    return found
+
+
+def _before(net: Net, names: Collection[str]) -> set[str]:
+    """The operators on whose results these compute."""
+    found, tensors = set[str](), set[str]()
+    for node in reversed(net.nodes):
+        if node.name in names or not tensors.isdisjoint(node.outputs):
+            found.add(node.name)
+            tensors.update(node.inputs)
+    return found
