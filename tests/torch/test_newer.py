@@ -88,6 +88,7 @@ def test_replacing_changes_no_float_network(name: str) -> None:
 def test_replacing_changes_no_function() -> None:
     same_function(*trained(gates))
     same_function(*trained(apart))
+    same_function(*trained(lambda: Net(lambda m, x: m.a(x) + F.avg_pool2d(x, 1) * x, a=nn.Conv2d(3, 3, 1))))
     for function in FUNCTIONAL:
         model, images = trained(lambda: nn.Sequential(block(3, 4), Net(lambda m, x: x), nn.Conv2d(4, 2, 1)))
         model[1].compute = lambda m, x, applied=function: applied(x)
@@ -143,7 +144,9 @@ def test_bounded_weights_overflow_for_no_input(source: tuple[int, int]) -> None:
         low, high = sum_range(weight.long().numpy(), start.long().numpy(), source)
         assert low.min() >= arch.acc_min and high.max() <= arch.acc_max
         assert torch.equal(weight, weight.round()) and weight.abs().max() > 1
-        norms[bound] = weight.abs().flatten(1).sum(1)
+        norms[bound] = float(weight.abs().sum())
+    if source[0] == 0:
+        assert norms["centred"] > norms["norm"]
     plain = bounded(scaled[:1], start[:1], source, (-128, 127), arch, "norm")
     assert torch.equal(plain, scaled[:1].round())  # small ones are rounded alone
     assert not bounded(scaled[-1:], torch.tensor([float(arch.acc_max)]), (-128, 127), (-128, 127), arch, "norm").any()
