@@ -92,7 +92,7 @@ class LayerTrials:
         self.targets = samples.targets(layer)
         self.bounds = activation_bounds(net, layer)
         self.wanted = np.clip(self.targets, *self.bounds)
-        self.parts = list(parts_of(self.rows.shape[1], samples.images))
+        self.parts = parts_of(self.rows.shape[1], samples.images)
         self.seen = seen.magnitude(layer.sums)
         self.margin = seen.to_come(layer.sums, options.unseen_images) / max(self.seen, 1e-30)
         self.source = source_range(net, plan, layer.source)
