@@ -2,6 +2,7 @@
 # make demo-relax   the same with Relax
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
 # make fuzz-files FILES=5000   so many damaged files of each kind, through the command (docs/reliability.md)
+# make zoo-quick   eight small networks of docs/zoo.md, from file to bits, within two minutes
 # make format   rewrite the Python, C and C++ files in the house style
 # make coverage   which branches of the simulator's C code compiled graphs reach
 # make fuzz MINUTES=n   fuzzing of the simulator (clang)   make test-sanitized   its tests under sanitizers (gcc)
@@ -31,7 +32,7 @@ C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c ru
 # damaged files of each kind
 FILES := 2000
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files lint types format generate clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -58,6 +59,11 @@ test-relax: $(STAMP) $(RELAX)
 # which branches of the simulator graphs from the compiler reach
 coverage: $(STAMP)
 	$(BIN)/python benchmarks/coverage.py
+
+# from nothing each time: what is done is otherwise not done again
+zoo-quick: $(PREQUANTIZED)
+	rm -rf build/zoo-quick
+	$(BIN)/python benchmarks/zoo.py --quick --jobs $(JOBS) --limit 300 --work build/zoo-quick
 
 # of all campaigns together; what they find lies in build/fuzz/found
 MINUTES ?= 10

@@ -28,6 +28,7 @@ else:
 LARGEST_FILE = 2**16  # bytes of a description
 LONGEST_SHAPE = len("16777216x16777216")
 LONGEST_SHOWN = 100  # characters of a value in a message
+TABLE_BYTES = 256  # of an activation table: an entry for each byte
 
 
 class ArchitectureError(Re2naError, ValueError):
@@ -128,6 +129,14 @@ class Architecture:
         "0 or 1",
         "none published: 1 gives each row of the array, which computes one output channel of a convolution, an LSB of its own, to"
         " ask what scales by channel would buy; a register a row, which counts no area",
+        0,
+        1,
+    )
+    activation_table: int = assumption(
+        0,
+        "0 or 1",
+        "the group holds a patent on an activation function unit, of which nothing else is known: 0 is a machine without; 1 has a"
+        " table of 256 entries beside each row of the array, which replaces a byte by its entry each cycle",
         0,
         1,
     )
@@ -233,12 +242,14 @@ class Architecture:
 
     @property
     def area_mm2(self) -> float:
-        """A PROXY of the silicon's area, to compare machines with each other: PEs, SRAM, DRAM port, switches for further shapes.
+        """A PROXY of the silicon's area, to compare machines with each other: PEs, SRAM, DRAM port, switches for further shapes,
+        activation tables, which are as large as so many bytes of SRAM.
 
         Clocks, control, pads and everything else count nothing, and the four constants are assumptions: 4.4 mm2 for the default.
         """
         pes = self.pe_count * (self.pe_area_um2 + self.shape_area_um2 * (len(self.shapes) - 1))
-        memory = self.sram_bytes / 1024 * self.sram_area_um2
+        tables = self.activation_table * self.array_rows * TABLE_BYTES
+        memory = (self.sram_bytes + tables) / 1024 * self.sram_area_um2
         return (pes + memory + self.dram_bytes_per_cycle * self.dram_area_um2) / 1e6
 
     def half(self, lsb: int) -> int:

@@ -101,4 +101,4 @@ def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, execut
     linear = count.get("CONV", 0) + count.get("DENSE", 0)
     yield Loss(causes["overhead"], f"fill and drain: {linear}")
     yield Loss(causes["reconfigure"], f"reconfigurations: {count.get('RECONFIGURE', 0)}")
-    yield Loss(causes["alu"], "pooling and addition on the array")
+    yield Loss(causes["alu"], "pooling, addition and activation tables")

@@ -14,13 +14,17 @@ from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import energy
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.losses import largest_loss, usages
+from tvm_re2na.runtime.network_traffic import network_traffic
 from tvm_re2na.runtime.timeline import CAUSES, shares
 
 ADDITIVE = ("macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory")
 
 
-def compile_report(programs: Sequence[Program]) -> dict[str, Any]:
-    """{"layers": [...], "total": {...}} over all programs of a network. Layers add up to the total, but for `cycles_bound`."""
+def compile_report(programs: Sequence[Program], border_bytes: int = 0) -> dict[str, Any]:
+    """{"layers": [...], "total": {...}} over all programs of a network. Layers add up to the total, but for `cycles_bound`.
+
+    `border_bytes` as of `network_traffic`.
+    """
     layers = [layer for program in programs for layer in layer_report(program)]
     totals = [_total(program) for program in programs]
     total: dict[str, Any] = {name: sum(layer[name] for layer in layers) for name in ADDITIVE if name != "cycles_bound"}
@@ -32,6 +36,7 @@ def compile_report(programs: Sequence[Program]) -> dict[str, Any]:
     total["compile_seconds"] = sum(part["compile_seconds"] for part in totals)
     spent = {part: _sum_pj(layer["energy_pj"][part] for layer in layers) for part in energy.PARTS}
     arch = programs[0].arch if programs else Architecture()
+    total |= network_traffic(programs, border_bytes).to_json(total["dram_bytes"])
     return {"layers": layers, "total": total | _speed_and_energy(arch, total["macs"], total["cycles"], spent)}
 
 

@@ -23,7 +23,7 @@ CAUSES = {
     "mac": "the multiply part of CONV and DENSE",
     "overhead": "the rest of every array instruction: fill, latency, output path, results leaving the array",
     "reconfigure": "switching the connections between the PBs",
-    "alu": "the comparisons and additions of POOL and ELTWISE",
+    "alu": "the comparisons and additions of POOL and ELTWISE, the tables of LOOKUP",
     "wait_load": "the array is idle until a LOAD has finished",
     "wait_store": "the array is idle until a STORE has finished",
 }

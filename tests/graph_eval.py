@@ -10,17 +10,21 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 Array = npt.NDArray[np.int64]
 WIDE = Architecture(acc_bits=32)
@@ -41,6 +45,8 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         weights = np.split(op.weight.astype(np.int64), op.groups)
         sums = [np.einsum("nchwyx,ocyx->nohw", part, weight) for part, weight in zip(parts, weights, strict=True)]
         return _cut(np.concatenate(sums, 1) + op.bias.reshape(1, -1, 1, 1), op.cut, arch)
+    if isinstance(op, ConvTranspose2d):
+        return _cut(_transposed(op, args[0]) + op.bias.reshape(1, -1, 1, 1), op.cut, arch)
     if isinstance(op, Dense):
         return _cut(args[0] @ op.weight.T.astype(np.int64) + op.bias, op.cut, arch)
     if isinstance(op, MaxPool2d):
@@ -55,12 +61,34 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return _cut(args[0] * factors + op.start, op.cut, arch)
     if isinstance(op, Clip):
         return np.clip(args[0], op.lo, op.hi)
+    if isinstance(op, Lookup):
+        return op.table[args[0]].astype(np.int64)  # an entry below 0 is counted from the end
     if isinstance(op, Pad):
         top, left, bottom, right = op.padding
         return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
     if isinstance(op, Reshape):
         return args[0].reshape(op.shape)
+    if isinstance(op, Concat):
+        return np.concatenate(args, 1)
+    if isinstance(op, Select):
+        return args[0][:, op.channels]
     raise TypeError(op.kind)
+
+
+def _transposed(op: ConvTranspose2d, x: Array) -> Array:
+    """Every input spreads its products over the output, whose edges are cut off at the end."""
+    batch, _, height, width = x.shape
+    outputs, depth, *kernel = op.weight.shape
+    rows, columns = op.window.stride
+    top, left, bottom, right = op.window.padding
+    size = [(height - 1) * rows + kernel[0] + op.more[0], (width - 1) * columns + kernel[1] + op.more[1]]
+    whole = np.zeros((batch, outputs, *size), np.int64)
+    for o in range(outputs):
+        first = o // (outputs // op.groups) * depth
+        for c, y, z in np.ndindex(depth, *kernel):
+            spread = whole[:, o, y : y + height * rows : rows, z : z + width * columns : columns]
+            spread[:, :height, :width] += x[:, first + c] * int(op.weight[o, c, y, z])
+    return whole[:, :, top : size[0] - bottom, left : size[1] - right]
 
 
 def _windows(x: Array, window: Window, fill: int) -> Array:

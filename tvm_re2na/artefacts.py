@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.files import naming
 from tvm_re2na.frontends.interface import Built, Module, Params, Runner
 from tvm_re2na.progress import Progress, silent
+from tvm_re2na.runtime.network_traffic import NetworkTraffic, network_traffic
 
-LIBRARY, SHARE = "library", "offloaded_macs_share"  # the parts of an entry
+LIBRARY, SHARE, TRAFFIC = "library", "offloaded_macs_share", "traffic"  # the parts of an entry
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Artefact:
     """A network for one processor: `built` in this process, or `content`, a shared library that was kept, or both."""
 
     offloaded_macs_share: float
+    traffic: NetworkTraffic
     build: Callable[[], Built]
     built: Built | None = None
     content: bytes | None = None
@@ -81,19 +84,21 @@ def _artefact(key: Callable[[], dict[str, str]], build: Callable[[], Built]) -> 
     known = key()
     kept = place.get(known)
     if kept is not None:
-        return Artefact(float(kept[SHARE]), build, None, kept[LIBRARY])
+        return Artefact(float(kept[SHARE]), NetworkTraffic(*json.loads(kept[TRAFFIC])), build, None, kept[LIBRARY])
     fresh = _fresh(build)
     try:
         content = fresh.library()
     except Exception:  # no linker, or no room: TVM raises anything, and the network runs in this process all the same
         return fresh
-    place.put(known, {LIBRARY: content, SHARE: repr(fresh.offloaded_macs_share).encode()})
+    traffic = json.dumps(astuple(fresh.traffic)).encode()
+    place.put(known, {LIBRARY: content, SHARE: repr(fresh.offloaded_macs_share).encode(), TRAFFIC: traffic})
     return replace(fresh, content=content)
 
 
 def _fresh(build: Callable[[], Built]) -> Artefact:
     built = build()
-    return Artefact(built.offloaded_macs_share, build, built)
+    traffic = network_traffic([program for _, program in built.programs], built.border_bytes)
+    return Artefact(built.offloaded_macs_share, traffic, build, built)
 
 
 def _exported(built: Built) -> bytes:

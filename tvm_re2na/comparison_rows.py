@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from tvm_re2na.runtime.network_traffic import NetworkTraffic
     from tvm_re2na.tally import Comparison, Scores
 
 
@@ -39,6 +40,7 @@ def rows_of(result: Comparison) -> ComparisonRows:
         ("time (assumed clock)", f"{machine.milliseconds:,.3f} ms"),
         ("array utilisation", percent(machine.utilisation)),
         ("DRAM traffic", f"{machine.dram_bytes:,.0f} bytes"),
+        *traffic_facts(result.traffic, machine.dram_bytes).items(),
     )
     return ComparisonRows((f"{given}, ONNX Runtime", *ours), scores, facts)
 
@@ -59,6 +61,16 @@ def as_text(result: Comparison) -> str:
         )
         for row in rows
     )
+
+
+def traffic_facts(traffic: NetworkTraffic, dram_bytes: float) -> dict[str, str]:
+    """What an inference moves, `dram_bytes` on the DRAM bus, beside what the network would move in one region at best."""
+    ratio = traffic.ratio(dram_bytes)
+    return {
+        "regions on Re²Na": f"{traffic.regions:,}",
+        "bytes in and out of regions": f"{traffic.crossing_bytes:,}",
+        "DRAM / weights, input, output": "-" if ratio is None else f"{ratio:.2f}",
+    }
 
 
 def percent(share: float | None) -> str:

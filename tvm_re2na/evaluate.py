@@ -81,5 +81,5 @@ def compare(
         runners = runners_for(pool, proto, quantized, (cpu, re2na), arch, batch, threads)
         tally = compare_images(pool, runners, images, shards, batch, journal, bar)
         opinion = opinion_if_any(quantized, images.read(0, min(opinion_images, len(images))), bar)
-    share, given_quantized = re2na.offloaded_macs_share, quantized is proto
-    return tally.comparison(arch, share, batch, opinion, given_quantized=given_quantized)
+    figures = re2na.offloaded_macs_share, re2na.traffic
+    return tally.comparison(arch, *figures, batch, opinion, given_quantized=quantized is proto)

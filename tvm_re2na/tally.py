@@ -18,6 +18,7 @@ from tvm_re2na.comparison_rows import as_text
 from tvm_re2na.dataset import UNKNOWN, LabelArray
 from tvm_re2na.decibels import decibels
 from tvm_re2na.npz import DataError
+from tvm_re2na.runtime.network_traffic import NetworkTraffic
 
 if TYPE_CHECKING:
     from tvm_re2na.opinion.verdict import SecondOpinion  # whoever runs a program has no need of ONNX
@@ -62,6 +63,7 @@ class Comparison:
     """`agreement`: share of images whose best class on Re²Na is the float model's. `onnx_runtime_int8`: the same quantised model.
 
     `second_opinion`: TVM's integers held against ONNX Runtime, operator by operator; None where there is none.
+    `traffic`: what crosses the regions' borders, and what is compulsory for the network.
     `bit_identical`: every element of every output of Re²Na is that of TVM's integer execution on the CPU, for all images.
     `given_quantized`: what stands in `float32` is the given model's, and that is quantised.
     """
@@ -74,6 +76,7 @@ class Comparison:
     agreement: float
     bit_identical: bool
     offloaded_macs_share: float
+    traffic: NetworkTraffic
     second_opinion: SecondOpinion | None = None
     given_quantized: bool = False
 
@@ -85,7 +88,8 @@ class Comparison:
         """The contract of docs/json.md."""
         values = dataclasses.asdict(self)
         values["second_opinion"] = None if self.second_opinion is None else self.second_opinion.to_json()
-        del values["given_quantized"]
+        del values["given_quantized"], values["traffic"]
+        values |= self.traffic.to_json(self.re2na.dram_bytes)
         return {"float" if name == "float32" else name: value for name, value in values.items()}
 
 
@@ -139,6 +143,7 @@ class Tally:
         self,
         arch: Architecture,
         share: float,
+        traffic: NetworkTraffic,
         batch: int,
         opinion: SecondOpinion | None = None,
         *,
@@ -166,6 +171,7 @@ class Tally:
             agreement=self.agreed / self.images,
             bit_identical=not self.differing,
             offloaded_macs_share=share,
+            traffic=traffic,
             second_opinion=opinion,
             given_quantized=given_quantized,
         )

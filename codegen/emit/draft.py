@@ -74,12 +74,28 @@ class Draft:
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes start..stop of a buffer come from `offset` of a piece of DRAM."""
+    """Bytes start..stop of a buffer come from `offset` of a piece of DRAM, of which each `stride` bytes only the first `run`
+    are taken (0: all)."""
 
     start: int
     stop: int
     dram: Hashable
     offset: int
+    run: int = 0
+    stride: int = 0
+
+    def cut(self, start: int, stop: int) -> Part:
+        """Bytes start..stop of it; whole runs, where it has runs."""
+        skipped = start - self.start
+        offset = self.offset + (skipped // self.run * self.stride if self.run else skipped)
+        return Part(start, stop, self.dram, offset, self.run, self.stride)
+
+    def load(self, source: int, key: Hashable) -> Draft:
+        """The LOAD that fills the buffer `key` with it."""
+        size, dram, sram = self.stop - self.start, Place("dram", self.dram, self.offset), Place("sram", key, self.start)
+        if not self.run:
+            return copy("LOAD", source, dram, sram, 1, size)
+        return copy("LOAD", source, dram, sram, size // self.run, self.run, self.stride, self.run, 1, 0, 0)
 
 
 @dataclass(frozen=True)

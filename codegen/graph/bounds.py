@@ -3,13 +3,16 @@
 compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
             zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
             nothing: they may hide in the array's output path.
-traffic     every weight and bias once, at its packed size, the network's inputs and outputs once; nothing between layers.
+traffic     every weight, bias and activation table once, at its packed size, the network's inputs and outputs once; nothing
+            between layers.
 network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
             is ahead of the array by no more than the SRAM less the activations that are live at that point.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,8 +23,9 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Op, Reshape, ScaleChannels
-from tvm_re2na.codegen.graph.reads import Need, needs, roots
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape, ScaleChannels
+from tvm_re2na.codegen.graph.reads import Need, given, made_of, moves_nothing, needs, roots
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 SLICE_BYTES = 8 * 1024  # the fluid of the network's bound is cut into slices of about this size
 FEWEST_SLICES = 32  # of a layer
@@ -40,40 +44,46 @@ class LayerBound:
 
 @dataclass(frozen=True)
 class NetworkBounds:
-    """One entry per operator, in order, and the network's cycles and bytes."""
+    """One entry per operator, in order, and the network's cycles and bytes, those of its weights and biases among them."""
 
     layers: tuple[LayerBound, ...]
     cycles: int
     dram_bytes: int
+    weight_bytes: int
 
 
 def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
     """Bounds of a verified graph on a machine."""
     read = needs(graph)
     traffic = _Traffic(graph, read)
-    layers = []
+    layers, weight_bytes = [], 0
     for op in graph.ops:
         compute, weights = _mapping(op, read[op.output], arch)
+        weight_bytes += weights
         total = traffic.loaded(op) + weights + traffic.stored(op)
         cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
         layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
     cycles = _Fluid(graph, arch, [layer.compute_bound for layer in layers], traffic, layers).cycles()
-    return NetworkBounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers))
+    return NetworkBounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers), weight_bytes)
 
 
 # ---- compute, and packed weights
 
 
 def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
-    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights and biases; nothing where nobody reads."""
+    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody
+    reads."""
     if isinstance(op, Conv2d) and output.pixels:
         shapes = [_conv_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
+        return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
+    if isinstance(op, ConvTranspose2d) and output.pixels:
+        shapes = [_transposed_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
     if isinstance(op, Dense) and output.pixels:
         return _dense_mapping(op, output.shape[0], arch)
     if isinstance(op, ScaleChannels) and output.pixels:
         return _scale_mapping(output, arch)
-    return 0, 0
+    return 0, op.table.size if isinstance(op, Lookup) and output.pixels else 0
 
 
 def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
@@ -82,6 +92,20 @@ def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[in
     lines = op.weight.reshape(len(op.weight), -1)
     blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
     return passes * sum(steps for steps, _ in blocks), len(op.cut.lsbs) + sum(size for _, size in blocks)
+
+
+def _transposed_mapping(op: ConvTranspose2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
+    """Of all its convolutions, each with its part of the kernel and of the pixels."""
+    steps = 0
+    blocks = list(channel_blocks(len(op.weight), op.groups, rows))
+    for above, left in itertools.product(op.sub_kernels(0), op.sub_kernels(1)):
+        pixels = int(np.count_nonzero(output.rows[above.first :: op.window.stride[0]]))
+        pixels *= int(np.count_nonzero(output.columns[left.first :: op.window.stride[1]]))
+        lines = op.weight[:, :, list(above.taps)][..., list(left.taps)].reshape(len(op.weight), -1)
+        passes = -(-output.shape[0] * pixels // columns)
+        steps += passes * sum(_packed(lines[first:last])[0] for first, last, _ in blocks)
+    whole = op.weight.reshape(len(op.weight), -1)
+    return steps, sum(_packed(whole[first:last])[1] for first, last, _ in blocks)
 
 
 def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
@@ -119,22 +143,24 @@ def _packed(lines: Int8Array) -> tuple[int, int]:
 
 
 class _Traffic:
-    """What crosses the network's border, and which tensors live when. A reshape moves nothing: it is another name."""
+    """What crosses the network's border, and which tensors live when. A reshape, a concatenation or a selection of channels moves
+    nothing: it is another name."""
 
     def __init__(self, graph: Graph, read: dict[str, Need]) -> None:
         self.graph = graph
         self.read = read
         self.root = roots(graph)
+        self.made_of = made_of(graph)
         read_as = {name for op in graph.ops if not isinstance(op, Reshape) for name in op.inputs} | set(graph.outputs)
         self.views: dict[str, list[str]] = {}
         for name, root in self.root.items():
             if name in read_as:
                 self.views.setdefault(root, []).append(name)
-        self.outputs = {self.root[name] for name in graph.outputs} - set(graph.inputs)
+        self.given = given(graph)
         self.readers: dict[str, list[int]] = {}
         for index, op in enumerate(graph.ops):
-            if not isinstance(op, Reshape):
-                for name in dict.fromkeys(self.root[name] for name in op.inputs):
+            if not moves_nothing(op):
+                for name in self._sources(op):
                     self.readers.setdefault(name, []).append(index)
         self.made = {op.output: index for index, op in enumerate(graph.ops)}
 
@@ -144,15 +170,19 @@ class _Traffic:
 
     def loaded(self, op: Op) -> int:
         """Bytes of network inputs that the operator is the first to read."""
-        if isinstance(op, Reshape):
+        if moves_nothing(op):
             return 0
-        index = self.made[op.output]
-        roots = dict.fromkeys(self.root[name] for name in op.inputs)
-        return sum(self.size(root) for root in roots if root in self.graph.inputs and self.readers[root][0] == index)
+        index, inputs = self.made[op.output], self.graph.inputs
+        return sum(self.size(root) for root in self._sources(op) if root in inputs and self.readers[root][0] == index)
 
     def stored(self, op: Op) -> int:
         """Bytes of network outputs that the operator makes."""
-        return self.size(op.output) if op.output in self.outputs and not isinstance(op, Reshape) else 0
+        shape, channels = self.graph.shapes[op.output], self.given[op.output]
+        return 0 if moves_nothing(op) else math.prod(shape) // shape[1] * int(np.count_nonzero(channels))
+
+    def _sources(self, op: Op) -> list[str]:
+        """The tensors among whose elements its operands are."""
+        return list(dict.fromkeys(root for name in op.inputs for root in self.made_of[name]))
 
     @cached_property
     def lives(self) -> dict[str, tuple[int, int]]:
@@ -231,6 +261,10 @@ class _Fluid:
 def _overflow_bound(op: Op, arch: Architecture) -> int:
     if isinstance(op, ScaleChannels):
         return largest_product(op.cut.lsb, op.start, arch)
+    if isinstance(op, ConvTranspose2d):
+        parts = itertools.product(op.sub_kernels(0), op.sub_kernels(1))
+        weights = (op.weight[:, :, list(above.taps)][..., list(left.taps)] for above, left in parts)
+        return max(largest_possible_sum(weight, op.bias, op.cut, arch) for weight in weights)
     return largest_possible_sum(op.weight, op.bias, op.cut, arch) if isinstance(op, Conv2d | Dense) else 0
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture
 from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.isa.limits import limits_of
 
@@ -21,6 +21,7 @@ Shape4: TypeAlias = tuple[int, int, int, int]
 Int8Array: TypeAlias = npt.NDArray[np.int8]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Int32Array: TypeAlias = npt.NDArray[np.int32]
+ChannelNumbers: TypeAlias = npt.NDArray[np.int64]
 
 
 class GraphError(Re2naError, ValueError):
@@ -51,6 +52,10 @@ class Cut:
     def of_channels(self, first: int, last: int) -> Cut:
         """For the output channels first .. last."""
         return replace(self, lsbs=self.lsbs[first:last])
+
+    def in_order(self, order: ChannelNumbers) -> Cut:
+        """For the output channels in another order."""
+        return replace(self, lsbs=tuple(self.lsbs[channel] for channel in order) if self.lsbs else ())
 
     def clamped(self, lo: int, hi: int) -> Cut:
         """With results clamped to lo..hi as well."""
@@ -115,6 +120,11 @@ class Op:
         del axis, outputs
         return np.ones(size, np.bool_)
 
+    def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
+        """Of each input, which has so many, the channels that are read for these of the output; all, if nothing is said."""
+        del outputs
+        return [np.ones(count, np.bool_) for count in counts]
+
     def clamped(self, output: str, lo: int, hi: int) -> Op | None:
         """The operator that makes `output`, which is this one's clamped to lo..hi; None where it clamps nothing itself."""
         del output, lo, hi
@@ -133,21 +143,19 @@ class Conv2d(Op):
     kind: ClassVar[str] = "conv2d"
 
     def infer(self, shapes: list[Shape]) -> Shape:
-        batch, channels, height, width = _rank(self, shapes[0], 4)
-        if channels != self.weight.shape[1] * self.groups:
-            raise GraphError(
-                f"{self.name}: {channels} input channels, weights take {self.weight.shape[1] * self.groups}"
-            )
-        if self.weight.shape[0] % self.groups:
-            raise GraphError(f"{self.name}: {self.weight.shape[0]} outputs do not divide into {self.groups} groups")
+        batch, _, height, width = linear_input(self, self.weight, self.groups, shapes[0])
         return (batch, self.weight.shape[0], *_window_size(self, self.window, height, width))
+
+    def in_order(self, order: ChannelNumbers) -> Conv2d:
+        """With its outputs in another order."""
+        return replace(self, weight=self.weight[order], bias=self.bias[order], cut=self.cut.in_order(order))
 
     def macs(self, shapes: list[Shape]) -> int:
         batch, outputs, height, width = self.infer(shapes)
         return batch * outputs * height * width * int(np.prod(self.weight.shape[1:]))
 
     def check(self, arch: Architecture) -> None:
-        _check_linear(self, self.weight, self.bias, self.cut, arch)
+        check_linear(self, self.weight, self.bias, self.cut, arch)
 
     def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
         return self.window.seen(axis, outputs, size)
@@ -175,7 +183,7 @@ class Dense(Op):
         return shapes[0][0] * self.weight.size
 
     def check(self, arch: Architecture) -> None:
-        _check_linear(self, self.weight, self.bias, self.cut, arch)
+        check_linear(self, self.weight, self.bias, self.cut, arch)
 
     def clamped(self, output: str, lo: int, hi: int) -> Op:
         return replace(self, output=output, cut=self.cut.clamped(lo, hi))
@@ -296,6 +304,31 @@ class Clip(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class Lookup(Op):
+    """Each element replaced by its entry of `table` (256,) int8; entry i is that of the byte i, so that the last is that of -1."""
+
+    table: Int8Array
+    kind: ClassVar[str] = "lookup"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        return shapes[0]
+
+    def check(self, arch: Architecture) -> None:
+        if not arch.activation_table:
+            raise GraphError(f"{self.name}: the machine has no activation table (activation_table = 0)")
+        if self.table.dtype != np.int8 or self.table.shape != (TABLE_BYTES,):
+            raise GraphError(
+                f"{self.name}: a table {self.table.dtype}{self.table.shape}, it must be int8({TABLE_BYTES},)"
+            )
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, table=self.table.clip(lo, hi))
+
+
+@dataclass(frozen=True, eq=False)
 class Pad(Op):
     """Zeros around the image; `padding` is (top, left, bottom, right) in pixels."""
 
@@ -324,9 +357,62 @@ class Reshape(Op):
         return self.shape
 
 
+@dataclass(frozen=True, eq=False)
+class Concat(Op):
+    """The channels of several tensors side by side."""
+
+    kind: ClassVar[str] = "concat"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        first = shapes[0]
+        if any((len(shape), shape[0], shape[2:]) != (len(first), first[0], first[2:]) for shape in shapes):
+            raise GraphError(
+                f"{self.name}: operands of shapes {', '.join(map(str, shapes))} differ in more than channels"
+            )
+        return first[0], sum(shape[1] for shape in shapes), *first[2:]
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
+
+    def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
+        return np.split(outputs, np.cumsum(counts)[:-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Op):
+    """Channels of a tensor, `channels` by their numbers, in any order: a slice, a part of a split, a shuffle."""
+
+    channels: ChannelNumbers
+    kind: ClassVar[str] = "select"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        shape, least, most = shapes[0], int(self.channels.min(initial=0)), int(self.channels.max(initial=-1))
+        if self.channels.ndim != 1 or not self.channels.size or least < 0 or most >= shape[1]:
+            raise GraphError(f"{self.name}: channels {least}..{most} are selected, there are {shape[1]}")
+        return shape[0], len(self.channels), *shape[2:]
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
+
+    def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
+        seen = np.zeros(counts[0], np.bool_)
+        seen[self.channels[outputs]] = True
+        return [seen]
+
+
 def _rank(op: Op, shape: Shape, rank: int) -> Shape:
     if len(shape) != rank:
         raise GraphError(f"{op.name}: {op.kind} takes a tensor of rank {rank}, got {shape}")
+    return shape
+
+
+def linear_input(op: Op, weight: Int8Array, groups: int, shape: Shape) -> Shape:
+    """The shape, of as many channels as a weight (O, C / groups, kh, kw) takes; raises GraphError for any other."""
+    _, channels, _, _ = _rank(op, shape, 4)
+    if channels != weight.shape[1] * groups:
+        raise GraphError(f"{op.name}: {channels} input channels, weights take {weight.shape[1] * groups}")
+    if weight.shape[0] % groups:
+        raise GraphError(f"{op.name}: {weight.shape[0]} outputs do not divide into {groups} groups")
     return shape
 
 
@@ -337,7 +423,8 @@ def _window_size(op: Op, window: Window, height: int, width: int) -> tuple[int, 
     return size
 
 
-def _check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> None:
+def check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Architecture) -> None:
+    """Raise GraphError for constants of the wrong type or shape, a cut that the machine has not, sums that start outside it."""
     if weight.dtype != np.int8 or bias.dtype != np.int32 or bias.shape != weight.shape[:1]:
         raise GraphError(
             f"{op.name}: weight {weight.dtype}{weight.shape} and bias {bias.dtype}{bias.shape} do not match"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Flags, Reshape, Shape, four_axes
+from tvm_re2na.codegen.graph.ops import Concat, Flags, Op, Reshape, Select, Shape, four_axes
 
 
 @dataclass
 class Need:
-    """Rows and columns of a tensor that are read, for all its images and channels; everything at their crossings is."""
+    """Channels, rows and columns of a tensor that are read, for all its images; everything at their crossings is."""
 
     shape: Shape
+    channels: Flags
     rows: Flags
     columns: Flags
 
@@ -26,11 +26,26 @@ class Need:
 
     @property
     def bytes(self) -> int:
-        return math.prod(self.shape[:2]) * self.pixels
+        return self.shape[0] * int(np.count_nonzero(self.channels)) * self.pixels
 
-    def add(self, rows: Flags, columns: Flags) -> None:
+    def add(self, channels: Flags, rows: Flags, columns: Flags) -> None:
+        self.channels |= channels
         self.rows |= rows
         self.columns |= columns
+
+
+def moves_nothing(op: Op) -> bool:
+    """Whether its result is another name for elements that are there."""
+    return isinstance(op, Reshape | Concat | Select)
+
+
+def made_of(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The tensors, inputs or what operators compute, among whose elements those of each tensor are."""
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.inputs}
+    for op in graph.ops:
+        sources = (root for name in op.inputs for root in found[name])
+        found[op.output] = tuple(dict.fromkeys(sources)) if moves_nothing(op) else (op.output,)
+    return found
 
 
 def roots(graph: Graph) -> dict[str, str]:
@@ -41,17 +56,36 @@ def roots(graph: Graph) -> dict[str, str]:
     return root
 
 
+def given(graph: Graph) -> dict[str, Flags]:
+    """The channels of each tensor that are among the outputs' elements; none of a reshaped tensor of which only some are."""
+    found = {name: np.full(graph.shapes[name][1], name in graph.outputs) for name in graph.shapes}
+    for op in reversed(graph.ops):
+        channels = found[op.output]
+        if not moves_nothing(op) or (isinstance(op, Reshape) and not channels.all()):
+            continue
+        for name, seen in zip(
+            op.inputs, op.channels_seen(channels, [len(found[name]) for name in op.inputs]), strict=True
+        ):
+            found[name] = found[name] | seen
+    return found
+
+
 def needs(graph: Graph) -> dict[str, Need]:
-    """For every tensor, walking back from the outputs; an input that is given back under another name is not read."""
-    root, found = roots(graph), {}
+    """For every tensor, walking back from the outputs; inputs that are given back under another name, or as a part of an output,
+    are not read."""
+    computed = {op.output for op in graph.ops if not moves_nothing(op)}
+    root, given_back, found = roots(graph), given(graph), {}
     for name, shape in graph.shapes.items():
-        _, _, height, width = four_axes(shape)
-        given_back = name in graph.outputs and root[name] not in graph.inputs
-        read = np.full(height, given_back), np.full(width, given_back)
-        found[name] = Need(shape, *read)
+        channels = given_back[name] if root[name] in computed else np.zeros(shape[1], np.bool_)
+        rows, columns = (np.full(size, bool(channels.any())) for size in four_axes(shape)[2:])
+        found[name] = Need(shape, channels.copy(), rows, columns)
     for op in reversed(graph.ops):
         output = found[op.output]
-        for name in op.inputs if output.pixels else ():
+        if not output.bytes:
+            continue
+        seen = op.channels_seen(output.channels, [len(found[name].channels) for name in op.inputs])
+        for name, channels in zip(op.inputs, seen, strict=True):
             source = found[name]
-            source.add(op.seen(0, output.rows, len(source.rows)), op.seen(1, output.columns, len(source.columns)))
+            rows, columns = op.seen(0, output.rows, len(source.rows)), op.seen(1, output.columns, len(source.columns))
+            source.add(channels, rows, columns)
     return found

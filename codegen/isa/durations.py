@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import CodeType
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture
 from tvm_re2na.codegen.isa.encoding import Instruction
 from tvm_re2na.codegen.isa.expressions import GLOBALS, MACHINE, names_of
 from tvm_re2na.codegen.isa.table import BY_NAME
@@ -96,6 +96,16 @@ DURATIONS: dict[str, tuple[Part, ...]] = {
         Part("alu", "ceil(bytes, pes) * operands * alu_interval", "any PE computes any result"),
         Part("leave", "ceil(min(bytes, pes), sram_bytes_per_cycle)", "the last pass's results to the SRAM"),
         Part("cycles", "array_fill_cycles + alu + leave", "as with CONV"),
+    ),
+    "LOOKUP": (
+        Part("outputs", "n * out_h * out_w * in_c", "each row of the array has a table, whatever the mode"),
+        Part("fill", f"ceil({TABLE_BYTES}, sram_bytes_per_cycle)", "the entries to all tables at once"),
+        Part(
+            "lookups",
+            "max(ceil(outputs, array_rows), ceil(2 * outputs, sram_bytes_per_cycle))",
+            "a byte a cycle at each table, or the pace at which bytes come from the SRAM and go back",
+        ),
+        Part("cycles", "array_fill_cycles + fill + lookups", "a result leaves as the next byte comes"),
     ),
 }
 

@@ -355,6 +355,22 @@ INSTRUCTIONS = (
             Field("hi", 8, "largest result", signed=True),
         ),
     ),
+    InstructionFormat(
+        "LOOKUP",
+        0x24,
+        Engine.ARRAY,
+        "replace every byte by its entry in a table of 256 bytes, in any mode; only where activation_table = 1",
+        (
+            Field("in_addr", 32, "input"),
+            Field("out_addr", 32, "output; may be the input itself"),
+            Field("table_addr", 32, "the table; entry i is that of the byte i, so that the last is that of -1"),
+            Field("n", 16, "images", least=1),
+            Field("in_c", 16, "channels", least=1),
+            Field("out_h", 16, "rows, as many as the input has", least=1),
+            Field("out_w", 16, "columns, as many as the input has", least=1),
+            *(field for field in _IMAGES if field.name in _OF_SIDES),
+        ),
+    ),
 )
 
 BY_OPCODE = {row.opcode: row for row in INSTRUCTIONS}

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, Part, Place, Schedule, copy
+from tvm_re2na.codegen.emit.draft import Draft, Part, Schedule, Touch
 from tvm_re2na.codegen.isa.durations import Durations, duration_parts
 from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
 from tvm_re2na.codegen.memory.placement import Region
@@ -90,9 +90,7 @@ def _one_plan(schedule: Schedule, pieces: list[Piece], room: _Room, replay: _Rep
         piece, free = window.pop(replay.choose(window))
         now = max(now, free)
         replay.load(piece, free)
-        part, source = piece.part, schedule.loaded[piece.key].source
-        dram, sram = Place("dram", part.dram, part.offset), Place("sram", piece.key, part.start)
-        issues.append(Issue(now, copy("LOAD", source, dram, sram, 1, part.stop - part.start)))
+        issues.append(Issue(now, piece.part.load(schedule.loaded[piece.key].source, piece.key)))
     return Prefetch(issues, room.addresses, replay.end(), None)
 
 
@@ -115,7 +113,7 @@ class _Room:
         self.compact = compact
         self.addresses: dict[Hashable, int] = {}
         self.timeline = Timeline([(base, regions[key]) for key, base in fixed.items()], capacity)
-        self.stored = _last_stores(schedule)
+        self.stores = _stores(schedule)
         self.starts: dict[int, int] = {}
         for tick, stage in enumerate(schedule.stages):
             self.starts.setdefault(stage, tick)
@@ -131,7 +129,17 @@ class _Room:
         free = self.timeline.free_from(
             base + piece.part.start, base + piece.part.stop, piece.need, piece.last, piece.key
         )
-        return max(free, self.stored.get(piece.part.dram, 0), self.starts[stage] if stage in self.compact else 0)
+        return max(free, self._stored(piece), self.starts[stage] if stage in self.compact else 0)
+
+    def _stored(self, piece: Piece) -> int:
+        """The tick behind the last store, before they are needed, of the bytes that are loaded."""
+        stores = self.stores.get(piece.part.dram, ())
+        if not stores:
+            return 0
+        (read,) = piece.part.load(0, piece.key).reads
+        wanted = read.at(0)
+        before = (tick for tick, touch in reversed(stores) if tick <= piece.need and touch.at(0).conflicts(wanted))
+        return next(before, 0)
 
     def _address(self, region: Region, patience: float) -> int | None:
         if region.key in self.fixed:
@@ -200,20 +208,20 @@ def _in_order(schedule: Schedule, regions: Mapping[Hashable, Region]) -> list[Pi
 
 def _pieces(part: Part, region: Region) -> Iterator[Piece]:
     """A part cut at the borders of the region's segments and at PIECE_BYTES."""
+    size = PIECE_BYTES - PIECE_BYTES % part.run if 0 < part.run < PIECE_BYTES else max(PIECE_BYTES, part.run)
     for segment in region.segments:
         start, stop = max(part.start, segment.start), min(part.stop, segment.stop)
         while start < stop:
-            end = stop if stop - start < 2 * PIECE_BYTES else start + PIECE_BYTES
-            piece = Part(start, end, part.dram, part.offset + start - part.start)
-            yield Piece(region.key, piece, segment.first, segment.last)
+            end = stop if stop - start < 2 * size else start + size
+            yield Piece(region.key, part.cut(start, end), segment.first, segment.last)
             start = end
 
 
-def _last_stores(schedule: Schedule) -> dict[Hashable, int]:
-    """The tick behind the last store to each piece of DRAM."""
-    return {
-        touch.key: tick + 1
-        for tick, draft in enumerate(schedule.drafts)
-        if draft.name == "STORE"
-        for touch in draft.writes
-    }
+def _stores(schedule: Schedule) -> dict[Hashable, list[tuple[int, Touch]]]:
+    """What is stored to each piece of DRAM, with the tick behind each store."""
+    found: dict[Hashable, list[tuple[int, Touch]]] = {}
+    for tick, draft in enumerate(schedule.drafts):
+        if draft.name == "STORE":
+            for touch in draft.writes:
+                found.setdefault(touch.key, []).append((tick + 1, touch))
+    return found

@@ -17,7 +17,11 @@ OF_THE_QUANTISATION = frozenset(
 
 @dataclass(frozen=True)
 class Explanation:
-    """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded."""
+    """One operator. `rule`, `value` and `limit` tell what keeps it on the CPU; they are None where it is offloaded.
+
+    `region`: which of the network's parts on Re²Na it is in, from 0; None on the CPU. `crossing_bytes`: the inputs and outputs of
+    that part for one run of the module, noted at the first of its operators.
+    """
 
     name: str
     op: str
@@ -26,16 +30,32 @@ class Explanation:
     reason: str
     value: Scalar | None
     limit: Scalar | None
+    region: int | None = None
+    crossing_bytes: int = 0
 
 
-def offloaded(name: str, kind: str) -> Explanation:
-    return Explanation(name, kind, True, None, "Runs on Re²Na.", None, None)
+def offloaded(operators: Iterable[tuple[str, str]], region: int, crossing_bytes: int) -> list[Explanation]:
+    """The operators of a region, each with its kind."""
+    return [
+        Explanation(name, kind, True, None, "Runs on Re²Na.", None, None, region, 0 if index else crossing_bytes)
+        for index, (name, kind) in enumerate(operators)
+    ]
 
 
 def kept(name: str, kind: str, rejection: Rejection | None) -> Explanation:
     """An operator of the machine that stays on the CPU; without a rejection, because its surroundings are not worth moving."""
-    rejection = rejection or _rejected(rules.worthwhile, kind, "a linear operator, pooling, addition or product")
+    rejection = rejection or moves_only(kind)
     return Explanation(name, kind, False, rejection.rule, rejection.reason, rejection.value, rejection.limit)
+
+
+def moves_only(kind: str) -> Rejection:
+    """Of an operator whose whole region only moves data."""
+    return _rejected(rules.worthwhile, kind, "a linear operator, pooling, addition or product")
+
+
+def small(computed: int, crossing_bytes: int) -> Rejection:
+    """Of the operators of a region that computes less than it moves."""
+    return _rejected(rules.enough_work, computed, crossing_bytes)
 
 
 def foreign(name: str, op: str, dtypes: Collection[str], unquantised: bool) -> Explanation:

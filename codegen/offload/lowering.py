@@ -15,17 +15,22 @@ from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
     GraphError,
+    Lookup,
     MaxPool2d,
+    Op,
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
 
@@ -69,14 +74,29 @@ def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     return builder.append(Add(source.name, (up, down), source.output, (0, 0), cut.lo, cut.hi))
 
 
-def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: npt.NDArray[np.int64]) -> Conv2d | Dense:
+def _linear_op(source: OperatorNames, op: Operator, cut: Cut, more: npt.NDArray[np.int64]) -> Op:
     if op.weight is None or op.bias is None:
         raise GraphError(f"{source.name}: weights and bias are no constants")
     weight = np.ascontiguousarray(op.weight, np.int8)
     bias = (op.bias.astype(np.int64) + more).astype(np.int32)
     if op.kind == "dense" or op.window is None:
         return Dense(*source, weight, bias, cut)
+    if op.kind == "conv2d_transpose":
+        return ConvTranspose2d(*source, weight, bias, op.window, op.groups, cut, beyond_inputs(op, op.window))
     return Conv2d(*source, weight, bias, op.window, op.groups, cut)
+
+
+def beyond_inputs(op: Operator, window: Window) -> tuple[int, int]:
+    """Rows and columns that the output of a transposed convolution has at its end beyond those that inputs reach."""
+    rows, columns = (
+        op.output.sizes[2 + axis]
+        - (op.inputs[0].sizes[2 + axis] - 1) * window.stride[axis]
+        - window.reach[axis]
+        + window.padding[axis]
+        + window.padding[axis + 2]
+        for axis in range(2)
+    )
+    return rows, columns
 
 
 def _max_pool2d(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
@@ -96,6 +116,18 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     shifts = op.rescales[0].shift, op.rescales[1].shift
     inputs = source.inputs * (2 // len(source.inputs))  # a sum of a tensor with itself names it once
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
+
+
+def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
+
+
+def _select(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.channels is None:
+        raise GraphError(f"{source.name}: channels are no constants")
+    return builder.append(Select(*source, op.channels))
 
 
 def _mul(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
@@ -121,16 +153,28 @@ def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Arch
     return builder.append(Clip(*source, *_after(op)))
 
 
+def _lookup(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.table is None:
+        raise GraphError(f"{source.name}: a lookup without a table")
+    return builder.append(Lookup(*source, op.table))
+
+
 _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture], str]] = by_kind(
     conv2d=_linear,
+    conv2d_transpose=_linear,
     dense=_linear,
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
     mul=_mul,
+    concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

@@ -9,15 +9,31 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose, exponent, half
-from tvm_re2na.codegen.graph.ops import Cut, Window, four_axes
+from tvm_re2na.codegen.graph.ops import ChannelNumbers, Cut, Window, four_axes
 
 Scalar: TypeAlias = int | float | str
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
-LINEAR = ("conv2d", "dense")
-WINDOWED = ("conv2d", "max_pool2d")
-KINDS = ("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "reshape", "pad", "clip")
+LINEAR = ("conv2d", "conv2d_transpose", "dense")
+SELECTING = ("take", "strided_slice")
+WINDOWED = ("conv2d", "conv2d_transpose", "max_pool2d")
+KINDS = (
+    "conv2d",
+    "conv2d_transpose",
+    "dense",
+    "max_pool2d",
+    "resize2d",
+    "add",
+    "mul",
+    "concat",
+    "take",
+    "strided_slice",
+    "reshape",
+    "pad",
+    "clip",
+    "lookup",
+)
 T = TypeVar("T")
 
 
@@ -69,7 +85,10 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `factors`: how often a resizing repeats each row and each column; None is another resizing.
+    `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `factors`: how often a resizing repeats each
+    row and each column; None is another resizing. `axis`: of a concatenation or of what takes a part; `operands`: which of the
+    arguments, that are there once each, a concatenation puts there, in order; `channels`: those that are taken, None is no
+    constant choice of channels. `table`: of a lookup, as of `graph.ops.Lookup`.
     """
 
     kind: str
@@ -86,6 +105,10 @@ class Operator:
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
     factors: tuple[int, int] | None = None
+    axis: int = 1
+    operands: tuple[int, ...] = ()
+    channels: ChannelNumbers | None = None
+    table: npt.NDArray[np.int8] | None = None
 
     @property
     def splits_ties(self) -> bool:
@@ -99,6 +122,11 @@ class Operator:
         """Which operand of a product has one pixel; the second, if both have or neither."""
         first, second = (four_axes(tensor.sizes)[2:] == (1, 1) for tensor in self.inputs)
         return 0 if first and not second else 1
+
+    @property
+    def entries(self) -> npt.NDArray[np.int8] | None:
+        """Those of the table, that of -128 first."""
+        return None if self.table is None else np.roll(self.table, len(self.table) // 2)
 
     def cut(self) -> Cut:
         """The cut of a linear operator or product. Shifting keeps the order, so bounds of the sum become bounds of the result."""

@@ -14,13 +14,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.arithmetic import compose, half
-from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES
+from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES, aligned
 from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, WINDOWED, Operator, Scalar
+from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator, Scalar
 
 Violation: TypeAlias = tuple[Scalar, Scalar]
 
@@ -111,12 +111,23 @@ def computed_operands(op: Operator, arch: Architecture) -> Violation | None:
     return ("constant", "activation") if any(tensor.constant for tensor in op.inputs) else None
 
 
-@constraint("conv2d", "max_pool2d", "resize2d")
+@constraint("conv2d", "conv2d_transpose", "max_pool2d", "resize2d")
 def nchw_layout(op: Operator, arch: Architecture) -> Violation | None:
     """Data must be laid out NCHW, weights OIHW."""
     del arch
     wrong = [layout for layout in op.layouts if layout not in ("NCHW", "OIHW", "")]
     return (wrong[0], "NCHW, OIHW") if wrong else None
+
+
+@constraint("conv2d_transpose")
+def interleaved_results(op: Operator, arch: Architecture) -> Violation | None:
+    """A transposed convolution must have dilation 1; the channels of as many pixels as its stride must fit the instruction's field
+    for a stride, because its results lie so far apart."""
+    if op.window is None:
+        return None
+    if op.window.dilation != (1, 1):
+        return f"dilation {_text(op.window.dilation)}", "1x1"
+    return _fields(arch, "CONV", {"out_pixel_stride": op.window.stride[1] * op.output.sizes[1]})
 
 
 @constraint("resize2d")
@@ -126,6 +137,13 @@ def repeated_pixels(op: Operator, arch: Architecture) -> Violation | None:
     if op.factors is None:
         return ("interpolated, or other pixels", "each pixel repeated")
     return _fields(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})
+
+
+@constraint("lookup")
+def activation_table(op: Operator, arch: Architecture) -> Violation | None:
+    """A function of single numbers is computed by an activation table, which a machine has only by its option activation_table."""
+    del op
+    return None if arch.activation_table else ("a function of single numbers", "activation_table = 1")
 
 
 @constraint(*LINEAR, "add", "mul")
@@ -184,7 +202,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "add", "mul", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
@@ -196,13 +214,15 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     return (text, "the same of all channels") if len(found) > 1 else None
 
 
-@constraint("conv2d", "dense", "max_pool2d", "resize2d", "add", "mul", "clip")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "add", "mul", "clip", "lookup")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
     if op.kind in LINEAR or op.kind == "mul":
         cut = op.cut()
         bounds = cut.lo, cut.hi
+    if op.table is not None:
+        bounds = int(op.table.min()), int(op.table.max())
     if op.weight is not None:
         bounds = min(bounds[0], int(op.weight.min())), max(bounds[1], int(op.weight.max()))
     fits = arch.data_min <= bounds[0] and bounds[1] <= arch.data_max
@@ -257,6 +277,20 @@ def products_fit(op: Operator, arch: Architecture) -> Violation | None:
     return (largest, arch.acc_max) if largest > arch.acc_max else None
 
 
+@constraint("concat", *SELECTING)
+def channel_axis(op: Operator, arch: Architecture) -> Violation | None:
+    """What is put side by side, or taken apart, must be channels, the second axis."""
+    del arch
+    return (f"axis {op.axis}", 1) if op.axis != 1 else None
+
+
+@constraint(*SELECTING)
+def constant_channels(op: Operator, arch: Architecture) -> Violation | None:
+    """The channels that are taken must be constants of the model, a list of numbers."""
+    del arch
+    return ("computed, or no list", "constant") if op.channels is None else None
+
+
 @constraint("reshape")
 def batch_stays(op: Operator, arch: Architecture) -> Violation | None:
     """A reshape must keep the batch, the first axis."""
@@ -308,8 +342,14 @@ def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
 
 def worthwhile(kinds: Collection[str]) -> bool:
     """A part of the model must hold a convolution, dense layer, pooling, addition or product: moving data to the machine only to
-    reshape, pad or clip it costs more than it saves."""
-    return not {"conv2d", "dense", "max_pool2d", "add", "mul"}.isdisjoint(kinds)
+    reshape, pad, clip or look it up costs more than it saves."""
+    return not {*LINEAR, "max_pool2d", "add", "mul"}.isdisjoint(kinds)
+
+
+def enough_work(computed: int, crossing_bytes: int) -> Violation | None:
+    """Where several parts of the model could run on Re²Na, each must compute more than it moves: multiplications, comparisons and
+    additions against the bytes that come from the CPU and go there."""
+    return (computed, crossing_bytes) if computed < crossing_bytes else None
 
 
 def host_boundary(name: str) -> bool:
@@ -345,11 +385,16 @@ def _sram_bytes(op: Operator, arch: Architecture) -> int:
         return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     if op.kind == "pad":
         return height * width * channels + out_height * out_width * outputs + slack
+    if op.kind in ("concat", *SELECTING):
+        return 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
     if op.window is None:
-        return len(op.inputs) * width * channels + 2 * out_width * outputs + slack
+        table = aligned(TABLE_BYTES) if op.kind == "lookup" else 0
+        return len(op.inputs) * width * channels + 2 * out_width * outputs + table + slack
     top, _, bottom, _ = op.window.padding
     whole = max(top, bottom) >= op.window.reach[0]  # a row that sees padding only is computed with its whole image
     rows, out_rows = (height, out_height) if whole else (min(op.window.reach[0], height), 1)
+    if op.kind == "conv2d_transpose":
+        rows, out_rows = min(-(-op.window.kernel[0] // op.window.stride[0]), height), 1
     if op.weight is None:
         return (rows * width + out_rows * out_width) * channels + slack
     block = min(arch.array_rows, outputs)
@@ -364,7 +409,7 @@ def _two_shapes(op: Operator, wanted: str) -> Violation:
 
 def _instruction(op: Operator) -> str:
     """That computes a windowed or linear operator, a product, or padding."""
-    return {"conv2d": "CONV", "mul": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
+    return {"conv2d": "CONV", "conv2d_transpose": "CONV", "mul": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
 
 
 def _fields(arch: Architecture, instruction: str, values: dict[str, int]) -> Violation | None:

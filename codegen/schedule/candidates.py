@@ -76,6 +76,8 @@ class Candidates:
     def _strips_outer(self, tensors: Tensors, first: int, last: int, height: int) -> Iterator[Stage]:
         units = tensors.graph.units[first : last + 1]
         cascade = unroll(units, cut_strips(units[-1].out_shape, height))
+        if not cascade.is_even:
+            return
         streams = not all(map(tensors.resident, (*(name for unit in units for name in unit.inputs), units[-1].output)))
         for weights in self._shapes_together(first, cascade):
             stage = Stage(first, last, cascade, weights, strips_outer=True)
@@ -131,11 +133,10 @@ class Candidates:
         turns = 2 if stage.overlap else 1
         total = self._weight_bytes(stage, turns)
         for name, height in stage.cascade.heights.items():
-            shape = stage.cascade.shapes[name]
             if name in stage.cascade.inner:
-                total += inner_bytes(shape, height)
+                total += inner_bytes(stage.cascade.shapes[name], height)
             elif not tensors.resident(name):
-                total += turns * aligned(height * row_bytes(shape))
+                total += turns * aligned(height * row_bytes(stage.cascade.read_shape(name)))
         if not tensors.resident(stage.output):
             total += turns * aligned(self._out_bytes(stage))
         return total
@@ -161,7 +162,7 @@ class Candidates:
         """Bytes by which input and output share their place: a row may be overwritten once no later strip reads it."""
         name, output = stage.cascade.units[0].inputs[0], stage.output
         dies = tensors.lives[name][1] <= stage.last and name not in tensors.border
-        if not dies or not tensors.resident(name) or not tensors.resident(output):
+        if not dies or output in tensors.bundled or not tensors.resident(name) or not tensors.resident(output):
             return 0
         shapes = stage.cascade.shapes[name], tensors.graph.stored[output].shape
         ahead = 0

@@ -91,7 +91,8 @@ class _StageWriter:
                 blocks = self.stage.weights[position].blocks
                 turn = 0 if self.stage.pinned else strip
                 if position + 1 < len(self.cascade.units):
-                    self._compute(unit, position, strip, blocks, self._inner_view(unit.output, strip, position), turn)
+                    inner = self._inner_view(unit.output, strip, position).at(unit.out_first)
+                    self._compute(unit, position, strip, blocks, inner, turn)
                 else:
                     target = self._target(strip, (), 0)
                     self._compute(unit, position, strip, blocks, target.view, turn)
@@ -102,7 +103,9 @@ class _StageWriter:
         work, index, chosen = self.cascade.work[strip], self.stage.first + position, self.stage.weights[position]
         rows = work.computed[position]
         sources = [
-            self._input(name, unit.operand_shape(operand), strip, unit.needed_rows(operand, rows), turn)
+            self._input(name, unit.stored_shape(operand), strip, unit.needed_rows(operand, rows), turn).at(
+                unit.part(operand).first
+            )
             for operand, name in enumerate(unit.inputs)
         ]
 
@@ -117,7 +120,8 @@ class _StageWriter:
     # -- where things lie
 
     def _input(self, name: str, shape: Shape4, strip: int, rows: Rows, turn: int) -> View:
-        """The given rows of a tensor seen as `shape`, for the images of a strip; noted to be loaded if they come from DRAM."""
+        """Channel 0 of the given rows of a tensor seen as `shape`, for the images of a strip; noted to be loaded if they come from
+        DRAM, without channels that the stage does not read."""
         _, channels, height, width = shape
         images = self.cascade.work[strip].strip
         if name in self.cascade.inner:
@@ -131,7 +135,8 @@ class _StageWriter:
         key = ("in", self.index, name, strip, 0 if self.stage.strips_outer else turn)
         if last > first:
             self._load_rows(key, name, shape, images, (first, last), self.cascade.heights[name])
-        return dense_view(key, last - first, width, channels).at(row=rows[0] - first)
+        start, stop = self.cascade.channels[name]
+        return dense_view(key, last - first, width, stop - start).at(-start, rows[0] - first)
 
     def _inner_view(self, name: str, strip: int, position: int | None, row: int | None = None) -> View:
         """Rows of a tensor between the units, from `row` on, or from the first that the unit at `position` computes."""
@@ -153,12 +158,12 @@ class _StageWriter:
 
     def _target(self, strip: int, blocks: Sequence[Block], turn: int) -> _Target:
         """Where the strip's output rows go: their place in SRAM, or a buffer on the way to DRAM."""
-        _, channels, height, width = self.stored[self.stage.output].shape
-        where = self.cascade.work[strip].strip
-        first, count = (blocks[0].out_c0, sum(block.out_c for block in blocks)) if blocks else (0, channels)
+        _, total, height, width = self.stored[self.stage.output].shape
+        unit, where = self.cascade.units[-1], self.cascade.work[strip].strip
+        first, count = (blocks[0].out_c0, sum(block.out_c for block in blocks)) if blocks else (0, unit.out_shape[1])
         if self.tensors.resident(self.stage.output):
-            view = dense_view(("tensor", self.homes[self.stage.output]), height, width, channels)
-            offset = where.n0 * view.image + where.y0 * view.row
+            view = dense_view(("tensor", self.homes[self.stage.output]), height, width, total)
+            offset = where.n0 * view.image + where.y0 * view.row + unit.out_first
             return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
         key = ("out", self.index, strip, turn)
         return _Target(dense_view(key, where.y1 - where.y0, width, count).at(-first), first, count)
@@ -170,9 +175,9 @@ class _StageWriter:
             return
         _, total, height, width = self.stored[output].shape
         where, view = self.cascade.work[strip].strip, target.view.at(target.first)
-        pixels = where.images * (where.y1 - where.y0) * width
-        dram = Place("dram", ("tensor", output), (where.n0 * height + where.y0) * width * total + target.first)
-        source = self.cascade.units[-1].source
+        pixels, unit = where.images * (where.y1 - where.y0) * width, self.cascade.units[-1]
+        start = (where.n0 * height + where.y0) * width * total + unit.out_first + target.first
+        dram, source = Place("dram", ("tensor", output), start), unit.source
         if target.channels == total == view.pixel:
             draft = copy("STORE", source, dram, view.place, 1, total * pixels)
         else:
@@ -199,17 +204,23 @@ class _StageWriter:
         self._note(Loaded(("tensor", name), self.cascade.units[0].source, self.stored[name].bytes, (part,), True))
 
     def _load_rows(self, key: Hashable, name: str, shape: Shape4, images: Strip, rows: Rows, height: int) -> None:
+        """Of the channels, those that the stage reads."""
         _, channels, total, width = shape
-        row, count = width * channels, rows[1] - rows[0]
-        if count == total:
-            parts = [Part(0, images.images * total * row, ("tensor", name), images.n0 * total * row)]
-        else:
-            parts = [
-                Part(
-                    n * count * row, (n + 1) * count * row, ("tensor", name), ((images.n0 + n) * total + rows[0]) * row
-                )
-                for n in range(images.images)
-            ]
+        start, stop = self.cascade.channels[name]
+        row, in_dram, count = width * (stop - start), width * channels, rows[1] - rows[0]
+        runs = (stop - start, channels) if stop - start < channels else (0, 0)
+        whole = count == total  # images follow each other without a gap
+        sizes = [images.images * count] if whole else [count] * images.images
+        parts = [
+            Part(
+                n * count * row,
+                (n * count + size) * row,
+                ("tensor", name),
+                ((images.n0 + n) * total + rows[0]) * in_dram + start,
+                *runs,
+            )
+            for n, size in enumerate(sizes)
+        ]
         self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))
 
     def _note(self, loaded: Loaded) -> None:

@@ -7,6 +7,7 @@ stayed in SRAM count as if nothing hid them: a schedule of as many cycles that m
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class Price:
         compute += cost.move_cycles(stage.cascade, range(len(stage.strips)))
         moved += sum(map(sum, self._input_bytes(tensors, stage)))
         if stage.output in tensors.border:
-            moved += tensors.graph.stored[stage.output].bytes
+            moved += math.prod(stage.cascade.units[-1].out_shape)
         total = max(compute, cost.transfer_cycles(moved)) + self._waits(stage) + self.exposed(tensors, stage)
         return replace(stage, cost=total, compute=compute)
 
@@ -164,7 +165,8 @@ class Price:
                 first, last = work.windows.get(name, (0, 0))
                 start, stop = work.strip.n0 * height + first, (work.strip.n1 - 1) * height + last
                 if stop > (done := loaded.get(name, 0)) and (tensors.resident(name) or strip == 0):
-                    found[-1].append((stop - max(start, done)) * row_bytes(stage.cascade.shapes[name]))
+                    shape = stage.cascade.shapes[name] if tensors.resident(name) else stage.cascade.read_shape(name)
+                    found[-1].append((stop - max(start, done)) * row_bytes(shape))
                     loaded[name] = stop
         return found
 
@@ -189,9 +191,9 @@ class Price:
                 for work in cascade.work
                 if name in work.windows
             )
-            total += runs * moved * row_bytes(cascade.shapes[name])
+            total += runs * moved * row_bytes(cascade.read_shape(name))
         if not tensors.resident(stage.output) and stage.output not in tensors.border:
-            total += tensors.graph.stored[stage.output].bytes
+            total += math.prod(cascade.units[-1].out_shape)
         return total
 
 

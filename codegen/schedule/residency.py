@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tvm_re2na.codegen.bytes import aligned
@@ -18,6 +19,8 @@ class Tensors:
         self.spilled = spilled
         self.border = frozenset(stored for _, _, stored in graph.outputs)
         self.inputs = frozenset(stored for _, _, stored in graph.inputs)
+        writers = Counter(unit.output for unit in graph.units)
+        self.bundled = frozenset(name for name, count in writers.items() if count > 1)  # made by several units
         self.lives: dict[str, tuple[int, int]] = {}
         for index, unit in enumerate(graph.units):
             for name in (*unit.inputs, unit.output):
@@ -75,12 +78,15 @@ class Tensors:
         unit = self.graph.units[index]
         if len(unit.inputs) != 2 or unit.inputs[0] == unit.inputs[1] or unit.output in self.spilled:
             return None
-        kept = self.inputs | self.border | self.spilled
-        return next((name for name in unit.replaceable if self.lives[name][1] == index and name not in kept), None)
+        if unit.output in self.bundled:
+            return None
+        kept, stored = self.inputs | self.border | self.spilled, self.graph.stored
+        ending = (name for name in unit.replaceable if self.lives[name][1] == index and name not in kept)
+        return next((name for name in ending if stored[name].bytes == stored[unit.output].bytes), None)
 
     def _seen_alike(self, units: Sequence[Unit]) -> bool:
         return all(
-            unit.operand_shape(operand) == self.graph.stored[name].shape
+            unit.stored_shape(operand) == self.graph.stored[name].shape
             for unit in units
             for operand, name in enumerate(unit.inputs)
         )

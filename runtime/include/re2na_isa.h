@@ -140,6 +140,7 @@ typedef struct re2na_arch {
   int64_t array_fill_cycles; /* cycles; assumption */
   int64_t array_shapes; /* set of shapes; assumption */
   int64_t channel_cuts; /* 0 or 1; assumption */
+  int64_t activation_table; /* 0 or 1; assumption */
   int64_t mac_energy_fj; /* fJ/MAC; assumption */
   int64_t sram_energy_fj; /* fJ/byte; assumption */
   int64_t dram_energy_fj; /* fJ/byte; assumption */
@@ -149,7 +150,7 @@ typedef struct re2na_arch {
   int64_t dram_area_um2; /* um2 per byte/cycle; assumption */
   int64_t shape_area_um2; /* um2 per PE and further shape; assumption */
 } re2na_arch;
-#define RE2NA_ARCH_WORDS 27
+#define RE2NA_ARCH_WORDS 28
 
 /* X(field, low, high) */
 #define RE2NA_ARCH_FIELDS(X) \
@@ -172,6 +173,7 @@ typedef struct re2na_arch {
   X(array_fill_cycles, INT64_C(0), INT64_C(65536)) \
   X(array_shapes, INT64_C(0), INT64_C(8191)) \
   X(channel_cuts, INT64_C(0), INT64_C(1)) \
+  X(activation_table, INT64_C(0), INT64_C(1)) \
   X(mac_energy_fj, INT64_C(0), INT64_C(1000000)) \
   X(sram_energy_fj, INT64_C(0), INT64_C(10000000)) \
   X(dram_energy_fj, INT64_C(0), INT64_C(1000000000)) \
@@ -190,6 +192,7 @@ enum re2na_opcode {
   RE2NA_DENSE = 0x21, /* fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
   RE2NA_POOL = 0x22, /* maximum over a window, then clamp; a 1 x 1 window with pad_value 0 pads with zeros */
   RE2NA_ELTWISE = 0x23, /* clamp(a >> shift_a + b >> shift_b), each shift rounding as the machine does; b is left out if unary */
+  RE2NA_LOOKUP = 0x24, /* replace every byte by its entry in a table of 256 bytes, in any mode; only where activation_table = 1 */
 };
 
 /* X(NAME, name, bytes, ENGINE): all instructions */
@@ -201,7 +204,8 @@ enum re2na_opcode {
   X(CONV, conv, 104, ARRAY) \
   X(DENSE, dense, 48, ARRAY) \
   X(POOL, pool, 56, ARRAY) \
-  X(ELTWISE, eltwise, 32, ARRAY)
+  X(ELTWISE, eltwise, 32, ARRAY) \
+  X(LOOKUP, lookup, 48, ARRAY)
 
 /* X(field, first bit, bits, is signed) */
 #define RE2NA_HEADER_FIELDS(X) \
@@ -349,6 +353,22 @@ enum re2na_opcode {
   X(lo, 177, 8, 1) \
   X(hi, 185, 8, 1)
 
+/* X(field, first bit, bits, is signed) */
+#define RE2NA_LOOKUP_FIELDS(X) \
+  X(input.addr, 32, 32, 0) \
+  X(output.addr, 64, 32, 0) \
+  X(table_addr, 96, 32, 0) \
+  X(n, 128, 16, 0) \
+  X(in_c, 144, 16, 0) \
+  X(out_h, 160, 16, 0) \
+  X(out_w, 176, 16, 0) \
+  X(input.pixel_stride, 192, 16, 0) \
+  X(input.row_stride, 208, 32, 0) \
+  X(input.image_stride, 240, 32, 0) \
+  X(output.pixel_stride, 272, 16, 0) \
+  X(output.row_stride, 288, 32, 0) \
+  X(output.image_stride, 320, 32, 0)
+
 /* What is copied, and both places. */
 typedef struct re2na_transfer {
   int64_t dram_addr; /* first byte in DRAM */
@@ -473,6 +493,17 @@ typedef struct re2na_eltwise {
   int64_t hi; /* largest result */
 } re2na_eltwise;
 
+/* LOOKUP: replace every byte by its entry in a table of 256 bytes, in any mode; only where activation_table = 1 */
+typedef struct re2na_lookup {
+  re2na_view input;
+  re2na_view output;
+  int64_t table_addr; /* the table; entry i is that of the byte i, so that the last is that of -1 */
+  int64_t n; /* images */
+  int64_t in_c; /* channels */
+  int64_t out_h; /* rows, as many as the input has */
+  int64_t out_w; /* columns, as many as the input has */
+} re2na_lookup;
+
 typedef struct re2na_instruction {
   uint32_t opcode; /* which instruction */
   uint32_t wait; /* take one token from each engine of the set (bit 0 load, 1 array, 2 store) before starting */
@@ -488,6 +519,7 @@ typedef struct re2na_instruction {
     re2na_dense dense;
     re2na_pool pool;
     re2na_eltwise eltwise;
+    re2na_lookup lookup;
   } body;
 } re2na_instruction;
 
@@ -636,6 +668,22 @@ static inline void re2na_decode_eltwise(const uint8_t *code, re2na_eltwise *out)
   out->hi = re2na_bits(code, 185, 8, 1);
 }
 
+static inline void re2na_decode_lookup(const uint8_t *code, re2na_lookup *out) {
+  out->input.addr = re2na_bits(code, 32, 32, 0);
+  out->output.addr = re2na_bits(code, 64, 32, 0);
+  out->table_addr = re2na_bits(code, 96, 32, 0);
+  out->n = re2na_bits(code, 128, 16, 0);
+  out->in_c = re2na_bits(code, 144, 16, 0);
+  out->out_h = re2na_bits(code, 160, 16, 0);
+  out->out_w = re2na_bits(code, 176, 16, 0);
+  out->input.pixel_stride = re2na_bits(code, 192, 16, 0);
+  out->input.row_stride = re2na_bits(code, 208, 32, 0);
+  out->input.image_stride = re2na_bits(code, 240, 32, 0);
+  out->output.pixel_stride = re2na_bits(code, 272, 16, 0);
+  out->output.row_stride = re2na_bits(code, 288, 32, 0);
+  out->output.image_stride = re2na_bits(code, 320, 32, 0);
+}
+
 enum re2na_decode_result { RE2NA_DECODE_OPCODE = -1, RE2NA_DECODE_SHORT = -2, RE2NA_DECODE_RESERVED = -3 };
 
 /* Bytes of the instruction at `code`, of which `left` can be read, or a (negative) re2na_decode_result. */
@@ -704,6 +752,13 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_eltwise(code, &out->body.eltwise);
       break;
+    case RE2NA_LOOKUP:
+      size = 48;
+      used = 352;
+      if (left < size) return RE2NA_DECODE_SHORT;
+      out->engine = RE2NA_ENGINE_ARRAY;
+      re2na_decode_lookup(code, &out->body.lookup);
+      break;
     default: return RE2NA_DECODE_OPCODE;
   }
   for (unsigned bit = used; bit < size * 8; bit++)
@@ -721,6 +776,7 @@ static inline const char *re2na_opcode_name(uint32_t opcode) {
     case RE2NA_DENSE: return "DENSE";
     case RE2NA_POOL: return "POOL";
     case RE2NA_ELTWISE: return "ELTWISE";
+    case RE2NA_LOOKUP: return "LOOKUP";
     default: return "?";
   }
 }
@@ -847,6 +903,18 @@ static inline re2na_range re2na_eltwise_range(const re2na_arch *arch, const re2n
   }
 }
 
+static inline re2na_range re2na_lookup_range(const re2na_arch *arch, const re2na_lookup *at, unsigned number) {
+  (void)arch;
+  (void)at;
+  switch (number) {
+    case 0: return re2na_range_at("n", offsetof(re2na_instruction, body.lookup.n), 1, INT64_C(65535));
+    case 1: return re2na_range_at("in_c", offsetof(re2na_instruction, body.lookup.in_c), 1, INT64_C(65535));
+    case 2: return re2na_range_at("out_h", offsetof(re2na_instruction, body.lookup.out_h), 1, INT64_C(65535));
+    case 3: return re2na_range_at("out_w", offsetof(re2na_instruction, body.lookup.out_w), 1, INT64_C(65535));
+    default: return re2na_range_at("", 0, 0, 0);
+  }
+}
+
 /* How many fields of an instruction's body may not hold all that their bits can. */
 static inline unsigned re2na_range_count(uint32_t opcode) {
   switch (opcode) {
@@ -857,6 +925,7 @@ static inline unsigned re2na_range_count(uint32_t opcode) {
     case RE2NA_DENSE: return 6;
     case RE2NA_POOL: return 11;
     case RE2NA_ELTWISE: return 4;
+    case RE2NA_LOOKUP: return 4;
     default: return 0;
   }
 }
@@ -871,6 +940,7 @@ static inline re2na_range re2na_range_of(const re2na_arch *arch, const re2na_ins
     case RE2NA_DENSE: return re2na_dense_range(arch, &at->body.dense, number);
     case RE2NA_POOL: return re2na_pool_range(arch, &at->body.pool, number);
     case RE2NA_ELTWISE: return re2na_eltwise_range(arch, &at->body.eltwise, number);
+    case RE2NA_LOOKUP: return re2na_lookup_range(arch, &at->body.lookup, number);
     default: return re2na_range_at("", 0, 0, 0);
   }
 }
@@ -939,6 +1009,14 @@ static inline uint64_t re2na_eltwise_cycles(const re2na_arch *arch, const re2na_
   return cycles;
 }
 
+static inline uint64_t re2na_lookup_cycles(const re2na_arch *arch, const re2na_lookup *at) {
+  const uint64_t outputs = re2na_times(re2na_times(re2na_times((uint64_t)at->n, (uint64_t)at->out_h), (uint64_t)at->out_w), (uint64_t)at->in_c);
+  const uint64_t fill = re2na_ceil(UINT64_C(256), (uint64_t)arch->sram_bytes_per_cycle);
+  const uint64_t lookups = re2na_max(re2na_ceil(outputs, (uint64_t)arch->array_rows), re2na_ceil(re2na_times(UINT64_C(2), outputs), (uint64_t)arch->sram_bytes_per_cycle));
+  const uint64_t cycles = re2na_plus(re2na_plus((uint64_t)arch->array_fill_cycles, fill), lookups);
+  return cycles;
+}
+
 /* Cycles for which a valid instruction has its engine. A product beyond 64 bits counts as UINT64_MAX, so that what it
  * makes is still beyond 2^40 when a bandwidth has divided it. */
 static inline uint64_t re2na_duration(const re2na_arch *arch, const re2na_instruction *at) {
@@ -951,6 +1029,7 @@ static inline uint64_t re2na_duration(const re2na_arch *arch, const re2na_instru
     case RE2NA_DENSE: return re2na_dense_cycles(arch, &at->body.dense);
     case RE2NA_POOL: return re2na_pool_cycles(arch, &at->body.pool);
     case RE2NA_ELTWISE: return re2na_eltwise_cycles(arch, &at->body.eltwise);
+    case RE2NA_LOOKUP: return re2na_lookup_cycles(arch, &at->body.lookup);
     default: return 0;
   }
 }

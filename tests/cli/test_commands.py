@@ -21,6 +21,7 @@ from tvm_re2na.runtime.library import LoadedProgram, Simulator
 pytestmark = pytest.mark.usefixtures("shared")  # LeNet-5 is compared again and again
 
 NUMBER = (int, float)
+TRAFFIC = {"regions": int, "crossing_bytes": int, "network_dram_bytes_compulsory": int, "network_dram_ratio": float}
 COMPARISON = {
     "images": int,
     "float": {"top1": float, "top5": float},
@@ -39,6 +40,7 @@ COMPARISON = {
     "agreement": float,
     "bit_identical": bool,
     "offloaded_macs_share": float,
+    **TRAFFIC,
     "scores": str,
     "second_opinion": {"images": int, "operators": int, "agrees": bool, "parting": list},
 }
@@ -65,6 +67,7 @@ TOTAL = {
     "cycles_bound": int,
     "dram_bytes": int,
     "dram_bytes_compulsory": int,
+    **TRAFFIC,
     "sram_peak_bytes": int,
     "sram_bound_bytes": (int, type(None)),
     "compile_seconds": float,
@@ -221,6 +224,10 @@ def test_a_tiny_machine_takes_what_fits(re2na: Command, quantized: Path, tmp_pat
     written = sorted(str(path) for path in tmp_path.glob("*.re2na"))
     assert found.json["program"] == written
     assert len(written) > 1
+    assert found.json["total"]["regions"] == len(written)
+    assert found.json["total"]["network_dram_ratio"] > 1
+    table = re2na("explain", quantized, "--arch", arch).stdout
+    assert "Re²Na 0" in table and f"regions on Re²Na: {len(written)}" in table
     assert 0 < found.json["offloaded_macs_share"] < 1
 
 
@@ -283,11 +290,14 @@ def test_explain_json(re2na: Command, quantized: Path, small: Path) -> None:
     found = re2na("explain", quantized, "--json")
     assert found.code == 0, found.stderr
     for row in found.json:
-        assert row.keys() == {"name", "op", "offloaded", "rule", "reason", "value", "limit"}
+        fields = {"name", "op", "offloaded", "rule", "reason", "value", "limit", "region", "crossing_bytes"}
+        assert row.keys() == fields
+        assert row["region"] == (0 if row["offloaded"] else None)
     offloaded = [row["op"] for row in found.json if row["offloaded"]]
     assert offloaded.count("conv2d") == 2
     assert offloaded.count("dense") == 3
-    assert "Re²Na" in re2na("explain", small).stdout
+    assert sum(row["crossing_bytes"] for row in found.json) == 28 * 28 + 10
+    assert "regions on Re²Na: 1; in and out of them:" in re2na("explain", small).stdout
 
 
 def test_disasm(re2na: Command, program: Path) -> None:

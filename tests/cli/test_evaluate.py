@@ -9,7 +9,10 @@ import pytest
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataError
+from tvm_re2na.runtime.network_traffic import NetworkTraffic
 from tvm_re2na.tally import Tally, count_hits
+
+NOTHING = NetworkTraffic(0, 0, 0)  # is offloaded
 
 
 def test_hits_and_ties() -> None:
@@ -24,8 +27,8 @@ def test_figures() -> None:
     other = np.array([[1.0, 0], [9, 9]], np.float32)
     rest = Tally(totals={"runs": 2, "cycles": 4000, "macs": 819200, "overflows": 3, "dram_bytes": 400})
     rest.add(1, np.array([-1]), [other[:, ::-1]], [other], [other], [other])
-    result = (tally + rest).comparison(Architecture(), 1.0, batch=2)
-    assert result == (rest + tally).comparison(Architecture(), 1.0, batch=2)
+    result = (tally + rest).comparison(Architecture(), 1.0, NOTHING, batch=2)
+    assert result == (rest + tally).comparison(Architecture(), 1.0, NOTHING, batch=2)
     assert result.images == 3
     assert result.float32.top1 == result.re2na.top1 == 1.0, "the image without a label does not count"
     assert result.agreement == pytest.approx(2 / 3)
@@ -39,7 +42,7 @@ def test_one_bit_is_seen() -> None:
     tally = Tally()
     scores = np.array([[1.0, 2]], np.float32)
     tally.add(1, None, [scores], [scores], [scores], [np.nextafter(scores, np.float32(9))])
-    result = tally.comparison(Architecture(), 0.0, 1)
+    result = tally.comparison(Architecture(), 0.0, NOTHING, 1)
     assert not result.bit_identical
     assert result.float32.top1 is None
     assert result.re2na.utilisation == 0.0
@@ -57,7 +60,7 @@ def test_maps_are_no_scores_of_classes(shape: tuple[int, ...], told: float | Non
     scores = np.zeros(shape, np.float32)
     tally = Tally()
     tally.add(3, np.array([0, 0, 0]), [scores], [scores], [scores], [scores])
-    result = tally.comparison(Architecture(), 1.0, batch=1)
+    result = tally.comparison(Architecture(), 1.0, NOTHING, batch=1)
     assert {side.top1 for side in (result.float32, result.cpu_int8, result.re2na)} == {told}
     assert [line.split()[-1] for line in str(result).splitlines()[1:3]] == (
         ["-"] * 2 if told is None else ["100.00%"] * 2
@@ -71,7 +74,7 @@ def test_signal_over_noise() -> None:
     tally.add(1, None, [given], [given], [noisy], [noisy])
     rest.add(2, None, *([np.concatenate([given, infinite])] for infinite in [np.array([[np.inf, 0]], np.float32)] * 4))
     for parts in (tally + rest, rest + tally):
-        result = parts.comparison(Architecture(), 0.0, 1)
+        result = parts.comparison(Architecture(), 0.0, NOTHING, 1)
         assert result.onnx_runtime_int8.snr_db is None
         assert result.cpu_int8.snr_db == result.re2na.snr_db == pytest.approx(10 * np.log10(50 / 0.25), abs=0.005)
 
@@ -80,7 +83,7 @@ def test_a_comparison_prints_as_a_table() -> None:
     tally = Tally()
     scores = np.array([[1.0, 2]], np.float32)
     tally.add(1, np.array([1]), [scores], [scores], [scores], [scores])
-    result = tally.comparison(Architecture(), 1.0, 1)
+    result = tally.comparison(Architecture(), 1.0, NOTHING, 1)
     lines = str(result).splitlines()
     assert lines[0].startswith("1 images, per inference") and "float, ONNX Runtime" in lines[0]
     assert len(set(map(len, lines))) == 1

@@ -85,6 +85,17 @@ def test_an_axis_that_two_inputs_share() -> None:
         checked(model, (1, 3, 8, 8))
 
 
+@pytest.mark.parametrize("unknown", ["?", "-1", "*"])
+def test_what_stands_for_any_size_is_no_name(unknown: str) -> None:
+    """Two axes that are both called so need not have one size."""
+    net = FloatNet()
+    net.shape = [unknown, 3, unknown, unknown]
+    model = net.build(net.conv("input", 3, 4))
+    fixed = checked(model, (2, None, 8, 12))
+    assert pipeline.model_input(fixed).image == (3, 8, 12)
+    assert [size.dim_value for size in fixed.graph.input[0].type.tensor_type.shape.dim] == [2, 3, 8, 12]
+
+
 def two_inputs() -> onnx.ModelProto:
     """Two images, whose order is another in the file than in the network."""
     net = FloatNet()

@@ -11,26 +11,35 @@ from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
+    Lookup,
     MaxPool2d,
     Op,
     Pad,
     Reshape,
     ScaleChannels,
+    Select,
     Upsample2d,
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 
 def random_graph(
-    rng: np.random.Generator, layers: int, batch: int | None = None, size: int = 14, cuts: bool = False
+    rng: np.random.Generator,
+    layers: int,
+    batch: int | None = None,
+    size: int = 14,
+    cuts: bool = False,
+    lookups: bool = False,
 ) -> Graph:
     """A chain with branches: every kind of operator, shapes that fit, sums that mostly stay inside 17 bits. `cuts`: some
-    convolutions have an LSB for each channel."""
-    maker = Maker(rng, cuts)
+    convolutions have an LSB for each channel; `lookups`: some functions are tables."""
+    maker = Maker(rng, cuts, lookups)
     batch = batch or int(rng.integers(1, 4))
     shape = (batch, int(rng.integers(1, 9)), int(rng.integers(3, size)), int(rng.integers(3, size)))
     tensors = [maker.builder.input("x", shape)]
@@ -39,12 +48,18 @@ def random_graph(
     return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
 
 
-class Maker:
-    """Appends random operators."""
+def beside(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether tensors of these shapes differ in their channels at most."""
+    return len(one) == len(other) and (one[0], one[2:]) == (other[0], other[2:])
 
-    def __init__(self, rng: np.random.Generator, cuts: bool = False) -> None:
+
+class Maker:
+    """Appends random operators, among them the kinds `more`."""
+
+    def __init__(self, rng: np.random.Generator, cuts: bool = False, lookups: bool = False) -> None:
         self.rng = rng
         self.cuts = cuts
+        self.more = ["lookup", "lookup"] if lookups else []
         self.builder = GraphBuilder("random")
         self.count = 0
 
@@ -52,10 +67,26 @@ class Maker:
         source = tensors[-1] if self.rng.random() < 0.8 else tensors[int(self.rng.integers(len(tensors)))]
         shape = self.builder.shape(source)
         kinds = (
-            ["conv", "conv", "pool", "upsample", "add", "scale", "clip", "reshape", "pad", "flatten"]
+            [
+                "conv",
+                "conv",
+                "transposed",
+                "pool",
+                "upsample",
+                "add",
+                "scale",
+                "clip",
+                "reshape",
+                "pad",
+                "flatten",
+                "concat",
+                "concat",
+                "select",
+            ]
             if len(shape) == 4
-            else ["dense", "add", "scale", "clip", "unflatten"]
+            else ["dense", "add", "scale", "clip", "unflatten", "concat", "select"]
         )
+        kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
 
     def append(self, kind: str, source: str, tensors: list[str]) -> str:
@@ -101,6 +132,24 @@ class Maker:
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
         return Conv2d(**names, weight=weight, bias=bias, window=window, groups=groups, cut=self.channel_cut(outputs))
 
+    def _transposed(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        _, channels, height, width = shape
+        groups = [1, channels, 2][self._int(0, 2)] if channels % 2 == 0 else 1
+        outputs = groups * self._int(1, max(1, 40 // groups // 2))
+        kernel, stride = (self._int(1, 4), self._int(1, 4)), (self._int(1, 3), self._int(1, 3))
+        if max(height * stride[0], width * stride[1]) > 40:
+            stride = (1, 1)
+        weight = self.weight(outputs, channels // groups, *kernel)
+        bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
+        most = [(size - 1) * step + k - 1 for size, step, k in zip((height, width), stride, kernel, strict=True)]
+        top, left = (self._int(0, min(3, size)) for size in most)
+        bottom, right = self._int(0, min(3, most[0] - top)), self._int(0, min(3, most[1] - left))
+        more = (self._int(0, stride[0] - 1), self._int(0, stride[1] - 1))
+        window = Window(kernel, stride, (top, left, bottom, right))
+        return ConvTranspose2d(
+            **names, weight=weight, bias=bias, window=window, groups=groups, cut=self.cut(), more=more
+        )
+
     def _dense(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         outputs = self._int(1, 90)
         bias = self.rng.integers(-900, 900, outputs).astype(np.int32)
@@ -118,6 +167,25 @@ class Maker:
         names["inputs"] = (names["inputs"][0], others[self._int(0, len(others) - 1)])
         return Add(**names, shifts=(self._int(0, 3), self._int(0, 3)), lo=[-128, 0][self._int(0, 1)])
 
+    def _concat(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """Of one to four tensors, the same one among them now and then."""
+        others = [name for name in tensors if beside(self.builder.shape(name), shape)]
+        found = [*names["inputs"], *(others[self._int(0, len(others) - 1)] for _ in range(self._int(0, 3)))]
+        while len(found) > 1 and sum(self.builder.shape(name)[1] for name in found) > 200:
+            found.pop()
+        names["inputs"] = tuple(found[index] for index in self.rng.permutation(len(found)))
+        return Concat(**names)
+
+    def _select(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """A part of a split, a shuffle, or anything."""
+        count = shape[1]
+        first = self._int(0, count - 1)
+        part = np.arange(first, self._int(first + 1, count))
+        groups = next(groups for groups in (3, 2, 1) if count % groups == 0)
+        shuffle = np.arange(count).reshape(groups, -1).T.ravel()
+        choices = [part, part, shuffle, self.rng.integers(0, count, self._int(1, min(count + 2, 200)))]
+        return Select(**names, channels=choices[self._int(0, 3)])
+
     def _scale(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         """By factors that are there, or by one pixel of every image."""
         fits = [name for name in tensors if four_axes(self.builder.shape(name)) == (*shape[:2], 1, 1)]
@@ -133,6 +201,9 @@ class Maker:
 
     def _clip(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Clip(**names, lo=self._int(-100, 0), hi=self._int(1, 127))
+
+    def _lookup(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        return Lookup(**names, table=self.rng.integers(-128, 128, 256).astype(np.int8))
 
     def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))

@@ -42,6 +42,8 @@ def test_the_area_is_what_its_parts_say() -> None:
     assert own.area_mm2 * 1e6 == pytest.approx(16 * 100 + 2 * 10 + 3 * 1000)
     more = dataclasses.replace(own, array_shapes=2 | 4 | 8)  # 4x4 is the array's own
     assert more.area_mm2 * 1e6 == pytest.approx(16 * (100 + 2 * 7) + 2 * 10 + 3 * 1000)
+    looking = dataclasses.replace(own, activation_table=1)  # 256 bytes for each row
+    assert looking.area_mm2 * 1e6 == pytest.approx(16 * 100 + 3 * 10 + 3 * 1000)
     assert Architecture().area_mm2 == pytest.approx(4.4, abs=0.05)
 
 

@@ -32,6 +32,7 @@ def random_machine(rng: np.random.Generator) -> Architecture:
         sram_bytes=int(rng.choice([8, 16, 40, 100])) * 1024,
         mac_interval=int(rng.choice([1, 5])),
         dram_bytes_per_cycle=int(rng.choice([2, 8, 24])),
+        activation_table=int(rng.integers(2)),
         channel_cuts=1,
     )
 
@@ -40,9 +41,12 @@ def random_machine(rng: np.random.Generator) -> Architecture:
 def test_no_schedule_of_ours_beats_its_bounds(first: int) -> None:
     for seed in range(first, first + 50):
         rng = np.random.default_rng(seed)
-        graph = random_graph(rng, layers=int(rng.integers(2, 10)), size=30, cuts=True)
+        machine = random_machine(np.random.default_rng(seed))
+        graph = random_graph(
+            rng, layers=int(rng.integers(2, 10)), size=30, cuts=True, lookups=machine.activation_table == 1
+        )
         try:
-            program = compile_graph(graph, random_machine(rng))
+            program = compile_graph(graph, machine)
         except CompileError:
             continue
         bound = program.meta["total"]

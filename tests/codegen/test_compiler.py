@@ -13,7 +13,19 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import PASSES, CompileError, compile_graph
 from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, GraphError, MaxPool2d, Op, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.ops import (
+    Concat,
+    Conv2d,
+    Cut,
+    Dense,
+    GraphError,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Select,
+    Window,
+)
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.runtime import reference
@@ -39,9 +51,13 @@ def test_random_graphs_compute_what_they_mean(first: int) -> None:
     done = 0
     for seed in range(first, first + 25):
         rng = np.random.default_rng(seed)
-        graph = random_graph(rng, layers=int(rng.integers(1, 8)), cuts=seed % 2 == 1)
+        arch = Architecture(
+            sram_bytes=SRAM[seed % len(SRAM)], channel_cuts=seed % 2, activation_table=seed // len(SRAM) % 2
+        )
+        cuts, lookups = arch.channel_cuts == 1, arch.activation_table == 1
+        graph = random_graph(rng, layers=int(rng.integers(1, 8)), cuts=cuts, lookups=lookups)
         try:
-            check(graph, Architecture(sram_bytes=SRAM[seed % len(SRAM)], channel_cuts=seed % 2), seed)
+            check(graph, arch, seed)
             done += 1
         except CompileError as error:
             assert "are available" in str(error)
@@ -49,8 +65,8 @@ def test_random_graphs_compute_what_they_mean(first: int) -> None:
 
 
 def test_every_operator_has_a_unit() -> None:
-    """Three have a lowering of their own: joined with what follows, cut in parts, no unit at all."""
-    assert {*Unit.made_of, Conv2d, Dense, Reshape} == set(Op.__subclasses__())
+    """Five have a lowering of their own: joined with what follows, cut in parts, no unit at all."""
+    assert {*Unit.made_of, Conv2d, Dense, Reshape, Concat, Select} == set(Op.__subclasses__())
 
 
 def conv_graph(batch: int, channels: int, size: int, outputs: int, window: Window, pool: Window | None = None) -> Graph:

@@ -11,10 +11,11 @@ import pytest
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.codegen.offload import rules
-from tvm_re2na.codegen.offload.explanation import foreign, kept
+from tvm_re2na.codegen.offload.explanation import foreign, kept, small
 from tvm_re2na.codegen.offload.operator import KINDS, Operator, Rescale, Scalar, Tensor
 
 ARCH, SMALL = Architecture(), Architecture(sram_bytes=1024)
+LOOKING = Architecture(activation_table=1)
 NO_RULES = {"check", "constraint", "reason"}  # other functions of the file
 IMAGE, PIXEL, FLAT = Tensor((1, 4, 8, 8)), Tensor((1, 4, 1, 1)), Tensor((2, 16))
 NO_BIAS = "computed, of another shape, or between two steps"
@@ -36,14 +37,29 @@ GOOD = {
         Window((3, 3), padding=(1, 1, 1, 1)),
         layouts=("NCHW", "OIHW", ""),
     ),
+    "conv2d_transpose": Operator(
+        "conv2d_transpose",
+        (IMAGE,),
+        Tensor((1, 4, 16, 16)),
+        SCALES,
+        (0, 0),
+        np.ones((4, 4, 2, 2), np.int8),
+        np.zeros(4, np.int32),
+        Window((2, 2), (2, 2)),
+        layouts=("NCHW", "OIHW", ""),
+    ),
     "dense": Operator("dense", (FLAT,), Tensor((2, 3)), SCALES, (0,), np.ones((3, 16), np.int8), np.zeros(3, np.int32)),
     "max_pool2d": Operator("max_pool2d", (IMAGE,), Tensor((1, 4, 4, 4)), window=Window((2, 2), (2, 2))),
     "resize2d": Operator("resize2d", (IMAGE,), Tensor((1, 4, 16, 24)), layouts=("NCHW",), factors=(2, 3)),
     "add": Operator("add", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
     "mul": Operator("mul", (IMAGE, PIXEL), IMAGE, SCALES, (0, 0, 0)),
+    "concat": Operator("concat", (IMAGE, IMAGE), Tensor((1, 8, 8, 8)), operands=(0, 1)),
+    "take": Operator("take", (IMAGE,), IMAGE, channels=np.array([3, 1, 2, 0])),
+    "strided_slice": Operator("strided_slice", (IMAGE,), Tensor((1, 2, 8, 8)), channels=np.array([1, 2])),
     "reshape": Operator("reshape", (IMAGE,), Tensor((1, 256))),
     "pad": Operator("pad", (IMAGE,), Tensor((1, 4, 10, 8)), window=Window((1, 1), padding=(1, 0, 1, 0))),
     "clip": Operator("clip", (IMAGE,), IMAGE, after=(0, 127)),
+    "lookup": Operator("lookup", (IMAGE,), IMAGE, table=np.arange(-128, 128).astype(np.int8)),
 }
 
 
@@ -68,6 +84,12 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("conv2d", layouts=("NHWC", "HWIO", "")), ARCH, "nchw_layout", "NHWC", "NCHW, OIHW"),
     (broken("max_pool2d", layouts=("NCHW4c",)), ARCH, "nchw_layout", "NCHW4c", "NCHW, OIHW"),
     (broken("resize2d", layouts=("NHWC",)), ARCH, "nchw_layout", "NHWC", "NCHW, OIHW"),
+    (broken("conv2d_transpose", layouts=("NHWC", "HWOI", "")), ARCH, "nchw_layout", "NHWC", "NCHW, OIHW"),
+    (broken("conv2d_transpose", weight=None), ARCH, "constant_weights", "computed", "constant"),
+    (broken("conv2d_transpose", window=Window((2, 2), dilation=(1, 2))), ARCH, "interleaved_results", "dilation 1x2", "1x1"),
+    (broken("conv2d_transpose", window=Window((2, 2), (1, 16384))), ARCH, "interleaved_results", "out_pixel_stride 65536", 65535),
+    (broken("conv2d_transpose", window=Window((256, 2), (2, 2))), ARCH, "window_fields", "kernel_h 256", 255),
+    (broken("conv2d_transpose", rescales=BY_CHANNEL), CUTS, "per_tensor_scales", "0.0625..0.5", "one scale"),
     (broken("resize2d", factors=None), ARCH, "repeated_pixels", "interpolated, or other pixels", "each pixel repeated"),
     (broken("resize2d", factors=(1, 16384)), ARCH, "repeated_pixels", "out_pixel_stride 65536", 65535),
     (broken("conv2d", zero_points=(0, 3)), ARCH, "zero_points", 3, 0),
@@ -89,6 +111,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("clip", after=(5, 3)), ARCH, "whole_bounds", "5..3", "whole numbers"),
     (broken("conv2d", before=None), ARCH, "whole_bounds", "no such bounds", "whole numbers"),
     (GOOD["max_pool2d"], Architecture(data_bits=7), "data_width", "-128..127", "-64..63"),
+    (GOOD["lookup"], Architecture(data_bits=7, activation_table=1), "data_width", "-128..127", "-64..63"),
+    (GOOD["lookup"], ARCH, "activation_table", "a function of single numbers", "activation_table = 1"),
     (broken("conv2d", bias=None), ARCH, "constant_bias", NO_BIAS, "one whole number per channel"),
     (broken("conv2d", bias=np.full(4, 2**16, np.int32)), ARCH, "bias_fits", 2**16 + 32, 2**16 - 1),
     (broken("add", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
@@ -99,6 +123,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("mul", rescales=(Rescale((2.0**-12,), (2.0**-13,)),)), ARCH, "shift_range", -1, "0..16"),
     (GOOD["mul"], Architecture(acc_bits=15), "products_fit", 2**14 + 32, 2**14 - 1),
     (broken("mul", after=(-128, 127)), Architecture(data_bits=7), "data_width", "-128..127", "-64..63"),
+    (broken("concat", axis=2), ARCH, "channel_axis", "axis 2", 1),
+    (broken("take", channels=None), ARCH, "constant_channels", "computed, or no list", "constant"),
     (broken("reshape", output=Tensor((2, 128))), ARCH, "batch_stays", 2, 1),
     (broken("pad", pad_value=1.5), ARCH, "zero_padding", 1.5, 0),
     (broken("pad", pad_value=None), ARCH, "zero_padding", "computed", 0),
@@ -113,6 +139,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("dense", inputs=(Tensor((65536, 16)),)), ARCH, "size_fields", "n 65536", 65535),
     (broken("dense", output=Tensor((2, 65536))), ARCH, "size_fields", "out_c 65536", 65535),
     (broken("clip", inputs=images(1, shape=(1, 128, 2, 8)), output=Tensor((1, 128, 2, 8))), SMALL, "fits_sram", 3264, 1024),
+    (broken("lookup", inputs=images(1, shape=(1, 32, 2, 8)), output=Tensor((1, 32, 2, 8))),
+     Architecture(sram_bytes=1024, activation_table=1), "fits_sram", 1216, 1024),
 ]  # fmt: skip
 
 
@@ -127,7 +155,7 @@ def test_a_rule_names_the_value_and_the_limit(case: tuple[Operator, Architecture
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_cases_are_made_of_breaks_none(kind: str) -> None:
-    assert rules.check(GOOD[kind], ARCH) is None
+    assert rules.check(GOOD[kind], LOOKING) is None
 
 
 def test_a_scale_for_each_channel_needs_a_cut_for_each() -> None:
@@ -141,6 +169,7 @@ FOREIGN = {
     "exact_average": foreign("a", "nn.avg_pool2d", ["int8"], False),
     "known_operator": foreign("t", "transpose", ["int8"], False),
     "worthwhile": kept("r", "reshape", None),
+    "enough_work": kept("p", "max_pool2d", small(64, 80)),
 }
 
 

@@ -29,8 +29,8 @@ def must_follow(later: Step, earlier: Step) -> bool:
 
 
 def steps_of(seed: int, sram: int) -> list[Step]:
-    arch = Architecture(sram_bytes=sram)
-    units = make_units(fold(random_graph(np.random.default_rng(seed), 6)), arch)
+    arch = Architecture(sram_bytes=sram, activation_table=seed // 2 % 2)
+    units = make_units(fold(random_graph(np.random.default_rng(seed), 6, lookups=arch.activation_table == 1)), arch)
     plan = make_plan(units, arch, lambda unit: unit.output)
     return bind(plan, lay_out(plan))
 
@@ -63,9 +63,10 @@ MEMORIES = (1536 * 1024, 12 * 1024, 4 * 1024)
 def test_the_hazard_check_accepts_what_the_compiler_makes(sram: int) -> None:
     checked = 0
     for seed in range(60):
-        graph = random_graph(np.random.default_rng(seed), 5, size=10)
+        arch = Architecture(sram_bytes=sram, activation_table=seed // 2 % 2)
+        graph = random_graph(np.random.default_rng(seed), 5, size=10, lookups=arch.activation_table == 1)
         try:
-            hazards.check(compile_graph(graph, Architecture(sram_bytes=sram)))
+            hazards.check(compile_graph(graph, arch))
         except CompileError:
             continue
         checked += 1

@@ -65,6 +65,24 @@ class QdqBuilder:
         shape = _conv_shape(x.shape, weight.shape, attributes)
         return self._append("Conv", inputs, shape, x, exponent, quantise, **attributes)
 
+    def conv_transpose(
+        self,
+        weight: Int8Array,
+        bias: npt.NDArray[np.int32] | None = None,
+        *,
+        weight_exponent: int = -6,
+        exponent: int | None = None,
+        quantise: bool = True,
+        **attributes: object,
+    ) -> Tensor:
+        """ConvTranspose; weight (C, O / group, kh, kw), `attributes` are ONNX's."""
+        x, scale = self.current, 2.0**weight_exponent
+        inputs = [x.name, self._constant(weight, scale, axis=0)]
+        if bias is not None:
+            inputs.append(self._constant(bias, np.float32(x.scale) * np.float32(scale), axis=0))
+        shape = _transposed_shape(x.shape, weight.shape, attributes)
+        return self._append("ConvTranspose", inputs, shape, x, exponent, quantise, **attributes)
+
     def dense(
         self,
         weight: Int8Array,
@@ -123,6 +141,35 @@ class QdqBuilder:
     def mul(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         shape = tuple(np.broadcast_shapes(left.shape, right.shape))
         return self._append("Mul", [left.name, right.name], shape, left, exponent, quantise)
+
+    def concat(self, *tensors: Tensor, axis: int = 1, quantise: bool = True) -> Tensor:
+        shape = list(tensors[0].shape)
+        shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
+        names = [tensor.name for tensor in tensors]
+        return self._append("Concat", names, tuple(shape), tensors[0], None, quantise, axis=axis)
+
+    def gather(
+        self, numbers: Sequence[int], x: Tensor | None = None, axis: int = 1, *, quantise: bool = True
+    ) -> Tensor:
+        x = x or self.current
+        shape = (*x.shape[:axis], len(numbers), *x.shape[axis + 1 :])
+        inputs = [x.name, self._raw(np.array(numbers, np.int64))]
+        return self._append("Gather", inputs, shape, x, None, quantise, axis=axis)
+
+    def slice(
+        self,
+        start: int,
+        stop: int,
+        step: int = 1,
+        x: Tensor | None = None,
+        axis: int = 1,
+        *,
+        quantise: bool = True,
+    ) -> Tensor:
+        x = x or self.current
+        shape = (*x.shape[:axis], len(range(x.shape[axis])[start:stop:step]), *x.shape[axis + 1 :])
+        settings = [self._raw(np.array([number], np.int64)) for number in (start, stop, axis, step)]
+        return self._append("Slice", [x.name, *settings], shape, x, None, quantise)
 
     def flatten(self) -> Tensor:
         shape = (self.current.shape[0], int(np.prod(self.current.shape[1:])))
@@ -212,6 +259,21 @@ def _conv_shape(x: tuple[int, ...], weight: tuple[int, ...], attributes: dict[st
         room = x[2 + axis] + pads[axis] + pads[axis + 2] - (weight[2 + axis] - 1) * dilations[axis] - 1
         sizes.append((room + (strides[axis] - 1) * rest) // strides[axis] + 1)
     return (x[0], weight[0], *sizes)
+
+
+def _transposed_shape(x: tuple[int, ...], weight: tuple[int, ...], attributes: dict[str, object]) -> tuple[int, ...]:
+    strides, pads = _ints(attributes.get("strides", (1, 1))), _ints(attributes.get("pads", (0, 0, 0, 0)))
+    dilations, more = _ints(attributes.get("dilations", (1, 1))), _ints(attributes.get("output_padding", (0, 0)))
+    sizes = (
+        (x[2 + axis] - 1) * strides[axis]
+        + (weight[2 + axis] - 1) * dilations[axis]
+        + 1
+        - pads[axis]
+        - pads[axis + 2]
+        + more[axis]
+        for axis in range(2)
+    )
+    return (x[0], weight[1] * int(attributes.get("group", 1)), *sizes)  # type: ignore[call-overload]
 
 
 def _ints(values: object) -> list[int]:

@@ -22,6 +22,7 @@ from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
@@ -57,8 +58,8 @@ class Chain:
             if len(self.b.current.shape) == 2:
                 self.dense()
             else:
-                [self.conv, self.conv, self.pool, self.residual, self.scale, self.pad, self.flat][
-                    self.int(0, 6 if position else 4)
+                [self.conv, self.conv, self.pool, self.residual, self.scale, self.transposed, self.pad, self.flat][
+                    self.int(0, 7 if position else 5)
                 ]()
         self.b.output()
 
@@ -99,6 +100,27 @@ class Chain:
             strides=[self.stride(kernel[0], height), self.stride(kernel[1], width)],
             pads=[self.int(0, 2) for _ in range(4)],
             dilations=[dilation, dilation],
+        )
+        self.activation()
+
+    def transposed(self) -> None:
+        x = self.b.current
+        channels, *image = x.shape[1:]
+        groups = self.pick(1, 1, channels)
+        outputs = groups * self.int(1, max(1, self.pick(6, 12, 70) // groups))
+        kernel, strides = (self.int(1, 4), self.int(1, 4)), [self.int(1, 3 if max(image) < 16 else 1) for _ in range(2)]
+        most = [(size - 1) * stride + k - 1 for size, stride, k in zip(image, strides, kernel, strict=True)]
+        before = [self.int(0, min(2, size)) for size in most]
+        behind = [self.int(0, min(2, size - cut)) for size, cut in zip(most, before, strict=True)]
+        more = [self.int(0, stride - 1) for stride in strides]
+        self.b.conv_transpose(
+            as_convolution(self.weight(outputs, channels // groups, *kernel), groups),
+            self.bias(outputs),
+            **self.exponents(x),
+            group=groups,
+            strides=strides,
+            pads=[*before, *behind],
+            output_padding=more,
         )
         self.activation()
 

@@ -99,7 +99,7 @@ def test_which_inputs_a_program_is_fed_with(folder: Path, shared: Path) -> None:
             if index is not None:
                 assert np.prod(tensor.shape[1:]) == np.prod(shapes[index])
                 seen.add(names[index])
-    assert seen == set(INPUTS) - {"facts"}, "these are joined with what is computed, on the CPU"
+    assert seen == set(INPUTS)
 
 
 def test_compare_tells_the_classes_by_the_first_scores(folder: Path, shared: Path) -> None:

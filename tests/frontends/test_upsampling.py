@@ -129,7 +129,7 @@ def test_factors_are_found_where_every_pixel_says_so(place: str, rounding: str) 
         method="nearest_neighbor", layout="NCHW", coordinate_transformation_mode=place, rounding_method=rounding
     )
     for size, longer in product(range(1, 5), range(1, 29)):
-        found = resize2d(attrs, Tensor((1, 1, size, 1)), (1, 1, longer, 1), Tensor((1, 1, longer, 1)), None).factors
+        found = resize2d(attrs, (), Tensor((1, 1, size, 1)), (1, 1, longer, 1), Tensor((1, 1, longer, 1)), None).factors
         places = [nearest((x + half) * Fraction(size, longer) - back) for x in range(longer)]
         pixels = [min(max(pixel, 0), size - 1) for pixel in places]
         repeated = longer % size == 0 and pixels == [x // (longer // size) for x in range(longer)]

@@ -15,6 +15,7 @@
 #define DENSE_FIELD(name, bit, bits, is_signed) FIELD(dense, name, bit, bits, is_signed)
 #define POOL_FIELD(name, bit, bits, is_signed) FIELD(pool, name, bit, bits, is_signed)
 #define ELTWISE_FIELD(name, bit, bits, is_signed) FIELD(eltwise, name, bit, bits, is_signed)
+#define LOOKUP_FIELD(name, bit, bits, is_signed) FIELD(lookup, name, bit, bits, is_signed)
 #define HALT_FIELD(name, bit, bits, is_signed)
 static const field halt_table[1];
 TABLE(reconfigure, RE2NA_RECONFIGURE_FIELDS(RECONFIGURE_FIELD));
@@ -24,6 +25,7 @@ TABLE(conv, RE2NA_CONV_FIELDS(CONV_FIELD));
 TABLE(dense, RE2NA_DENSE_FIELDS(DENSE_FIELD));
 TABLE(pool, RE2NA_POOL_FIELDS(POOL_FIELD));
 TABLE(eltwise, RE2NA_ELTWISE_FIELDS(ELTWISE_FIELD));
+TABLE(lookup, RE2NA_LOOKUP_FIELDS(LOOKUP_FIELD));
 
 /* HALT's table has one entry without a name, which is none. */
 #define FORMAT(NAME, label, bytes, ENGINE)     \

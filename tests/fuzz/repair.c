@@ -199,6 +199,23 @@ static void repair_eltwise(state *by, re2na_instruction *at) {
   place(by, &body->out_addr, body->bytes, 0, sram_of(by));
 }
 
+/* One in eight on a machine that has no table. */
+static void repair_lookup(state *by, re2na_instruction *at) {
+  re2na_lookup *body = &at->body.lookup;
+  if (!chance(by->random, 8)) by->of->arch.activation_table = 1;
+  into_limits(by, at);
+  clip_to(&body->n, 1, 4);
+  clip_to(&body->in_c, 1, 70);
+  clip_to(&body->out_h, 1, 12);
+  clip_to(&body->out_w, 1, 12);
+  while (body->n * body->out_h * body->out_w * body->in_c > sram_of(by)) halve(&body->out_h), halve(&body->out_w);
+  if (chance(by->random, 4)) body->output = body->input;
+  fit_view(by, &body->input, &body->n, &body->out_h, &body->out_w, body->in_c);
+  fit_view(by, &body->output, &body->n, &body->out_h, &body->out_w, body->in_c);
+  fit_view(by, &body->input, &body->n, &body->out_h, &body->out_w, body->in_c);
+  place(by, &body->table_addr, 256, 0, sram_of(by));
+}
+
 static void repair_transfer(state *by, re2na_instruction *at, re2na_transfer *body, bool is_load) {
   const parts *of = by->of;
   const int64_t behind = (int64_t)(of->constants_address + of->constants_bytes), dram = (int64_t)of->dram_bytes;
@@ -278,12 +295,13 @@ static void repair_body(state *by, re2na_instruction *at) {
  * stands none. */
 static uint32_t repair_one(state *by, re2na_instruction at, re2na_instruction *code) {
   const bool array = at.engine == RE2NA_ENGINE_ARRAY, goes_on = at.opcode == RE2NA_DENSE && by->unfinished;
-  re2na_instruction *to = array && !goes_on ? code + 1 : code;
+  const bool has_mode = array && re2na_insn_of(&at)->mode(&at) != RE2NA_ANY_MODE;
+  re2na_instruction *to = has_mode && !goes_on ? code + 1 : code;
   if (array && at.opcode != RE2NA_DENSE && by->unfinished) {
     by->unfinished->last = 1;
     by->unfinished = NULL;
   }
-  if (array && !goes_on) by->rows = draw_rows(by, at.opcode == RE2NA_CONV);
+  if (has_mode && !goes_on) by->rows = draw_rows(by, at.opcode == RE2NA_CONV);
   *to = at;
   repair_body(by, to);
   if (to == code) return 1;

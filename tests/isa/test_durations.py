@@ -63,6 +63,13 @@ def test_operands_come_at_the_pace_of_the_sram() -> None:
     assert duration_parts(few, "DENSE", {"n": 1, "out_c": 99, "last": 0, "steps": 10})["mac"] == 63
 
 
+def test_each_row_of_the_array_looks_up_a_byte_a_cycle() -> None:
+    fields = {"n": 2, "out_h": 5, "out_w": 7, "in_c": 3}
+    assert duration_parts(ARCH, "LOOKUP", fields)["cycles"] == 8 + 1 + -(-210 // 64)
+    few = dataclasses.replace(ARCH, sram_bytes_per_cycle=16)
+    assert duration_parts(few, "LOOKUP", fields)["cycles"] == 8 + 256 // 16 + -(-2 * 210 // 16)
+
+
 def test_a_mapping_says_the_same_as_an_instruction() -> None:
     eltwise = make("ELTWISE", a_addr=0, b_addr=0, out_addr=0, bytes=5000, shift_a=0, shift_b=0, unary=0, lo=0, hi=0)
     assert (

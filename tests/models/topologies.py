@@ -28,6 +28,7 @@ from tvm_re2na.quantize import QuantizeOptions, ScaleRule, WeightRounding, quant
 
 FloatArray = npt.NDArray[np.float32]
 OPSET = 17
+WITHOUT_SEARCH = QuantizeOptions(rounding=WeightRounding.NEAREST, scales=ScaleRule.LARGEST, equalise=False)
 
 
 def synthetic_images(count: int, channels: int, size: int, seed: int = 0) -> FloatArray:
@@ -47,8 +48,7 @@ def quickly_quantized(
     model: onnx.ModelProto, images: FloatArray | dict[str, FloatArray], arch: Architecture
 ) -> onnx.ModelProto:
     """Without the search: for claims about what becomes of a quantised network, whatever its accuracy."""
-    options = QuantizeOptions(rounding=WeightRounding.NEAREST, scales=ScaleRule.LARGEST, equalise=False)
-    return quantize(model, images, arch=arch, options=options).model
+    return quantize(model, images, arch=arch, options=WITHOUT_SEARCH).model
 
 
 class Network:

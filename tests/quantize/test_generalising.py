@@ -141,7 +141,7 @@ def test_what_no_input_can_overflow_needs_no_room() -> None:
 
 def test_images_that_are_too_few_are_told() -> None:
     def layer(name: str, seen: float, held: float) -> LayerReport:
-        return LayerReport(name, "Conv", 0, 0, 0, 0, 1, 9, 9.0, 0, 1, held, seen, 0.0)
+        return LayerReport(name, "Conv", 0, 0, 0, 0, 0, 1, 9, 9.0, 0, 1, held, seen, 0.0)
 
     layers = tuple(layer(name, 30.0, held) for name, held in (("a", 29.0), ("b", 12.0), ("c", 20.0), ("d", 15.0)))
     outputs = (

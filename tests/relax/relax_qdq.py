@@ -52,10 +52,32 @@ class RelaxQdqBuilder:
                 groups=attributes.get("group", 1),
             )
         )
-        if bias is not None:
-            added = self._constant(bias, x.scale * 2.0**weight_exponent)
-            sums = self._emit(relax.op.add(sums, self._emit(relax.op.reshape(added, [1, -1, 1, 1]))))
-        return self._append(sums, 2.0**exponent)
+        return self._with_bias(sums, bias, x.scale * 2.0**weight_exponent, exponent)
+
+    def conv_transpose(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None,
+        *,
+        weight_exponent: int,
+        exponent: int,
+        group: int,
+        strides: list[int],
+        pads: list[int],
+        output_padding: list[int],
+    ) -> Value:
+        x = self.current
+        sums = self._emit(
+            relax.op.nn.conv2d_transpose(
+                x.expr,
+                self._constant(weight, 2.0**weight_exponent),
+                strides=strides,
+                padding=pads,
+                output_padding=output_padding,
+                groups=group,
+            )
+        )
+        return self._with_bias(sums, bias, x.scale * 2.0**weight_exponent, exponent)
 
     def dense(self, weight: np.ndarray, bias: np.ndarray | None, *, weight_exponent: int, exponent: int) -> Value:
         x = self.current
@@ -96,6 +118,13 @@ class RelaxQdqBuilder:
         self._builder.emit_func_output(results[0] if len(results) == 1 else relax.Tuple(results))
         self._function.__exit__(None, None, None)
         return self._builder.get()
+
+    def _with_bias(self, sums: Any, bias: np.ndarray | None, unit: float, exponent: int) -> Value:
+        """Of a convolution."""
+        if bias is not None:
+            added = self._emit(relax.op.reshape(self._constant(bias, unit), [1, -1, 1, 1]))
+            sums = self._emit(relax.op.add(sums, added))
+        return self._append(sums, 2.0**exponent)
 
     def _append(self, expr: Any, scale: float | None = None) -> Value:
         self.current = self._quantise(expr, scale or self.current.scale)

@@ -46,6 +46,24 @@ class RelayQdqBuilder:
         sums = relay.nn.conv2d(x.expr, self._constant(weight, 2.0**weight_exponent), **options, **kernel)
         return self._with_bias(sums, bias, x.scale * 2.0**weight_exponent, exponent)
 
+    def conv_transpose(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None,
+        *,
+        weight_exponent: int,
+        exponent: int,
+        group: int,
+        strides: list[int],
+        pads: list[int],
+        output_padding: list[int],
+    ) -> Value:
+        x = self.current
+        options = {"strides": strides, "padding": pads, "output_padding": output_padding, "groups": group}
+        kernel = {"channels": weight.shape[1] * group, "kernel_size": weight.shape[2:]}
+        sums = relay.nn.conv2d_transpose(x.expr, self._constant(weight, 2.0**weight_exponent), **options, **kernel)
+        return self._with_bias(sums, bias, x.scale * 2.0**weight_exponent, exponent)
+
     def dense(self, weight: np.ndarray, bias: np.ndarray | None, *, weight_exponent: int, exponent: int) -> Value:
         x = self.current
         sums = relay.nn.dense(x.expr, self._constant(weight, 2.0**weight_exponent), units=len(weight))

@@ -148,6 +148,11 @@ def _eltwise(at: Instruction) -> dict[tuple[str, str], Bytes]:
     return {("SRAM", "reads"): a if at["unary"] else a | b, ("SRAM", "writes"): out}
 
 
+def _lookup(at: Instruction) -> dict[tuple[str, str], Bytes]:
+    read = _results(at, "in", at["in_c"]) | _places(at["table_addr"], (256, 1))
+    return {("SRAM", "reads"): read, ("SRAM", "writes"): _results(at, "out", at["in_c"])}
+
+
 _TOUCHED: dict[str, Callable[[Instruction], dict[tuple[str, str], Bytes]]] = {
     "LOAD": _load,
     "STORE": _store,
@@ -155,4 +160,5 @@ _TOUCHED: dict[str, Callable[[Instruction], dict[tuple[str, str], Bytes]]] = {
     "DENSE": _dense,
     "POOL": _pool,
     "ELTWISE": _eltwise,
+    "LOOKUP": _lookup,
 }

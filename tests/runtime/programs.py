@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.arch import TABLE_BYTES, AccOverflow, Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.isa import ENGINES, Instruction, Mode
 from tvm_re2na.codegen.isa.encoding import make
 from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
@@ -19,7 +19,7 @@ from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 SRAM = 4096
 INPUT = 512  # bytes of the program's input, loaded over a part of the SRAM
 SOURCES = 3
-SIMPLE = ("CONV", "POOL", "ELTWISE", "DENSE", "LOAD", "STORE")
+SIMPLE = ("CONV", "POOL", "ELTWISE", "DENSE", "LOOKUP", "LOAD", "STORE")
 MODES = {"POOL": Mode.POOL, "ELTWISE": Mode.ELTWISE, "DENSE": Mode.DENSE}
 
 
@@ -45,6 +45,7 @@ def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architectur
         reconfigure_cycles=int(rng.choice([0, 5, 64])),
         alu_interval=int(rng.integers(1, 4)),
         array_fill_cycles=int(rng.choice([0, 8])),
+        activation_table=1,
         channel_cuts=int(rng.integers(2)),
     )
 
@@ -62,6 +63,8 @@ class Maker:
         """One instruction with what has to stand before it, or several for a dense layer in parts."""
         if name in ("LOAD", "STORE"):
             return [self._transfer(name)]
+        if name == "LOOKUP":
+            return [self._lookup()]
         if name == "CONV":
             conv = self._conv()
             mode = Mode.GROUPED if conv["groups"] > 1 else Mode.CONV
@@ -199,6 +202,21 @@ class Maker:
         return [
             self._make("ELTWISE", **addresses, **self._shifts(), bytes=size, unary=self._int(0, 2), **self._clamp())
         ]
+
+    def _lookup(self) -> Instruction:
+        """Sometimes in place; the table may be whatever lies there, and be overwritten."""
+
+        def draw() -> Instruction:
+            n, height, width, channels = size = (*(self._int(*ends) for ends in ((1, 3), (1, 6), (1, 6), (1, 20))),)
+            if n * height * width * channels > self.arch.sram_bytes:
+                raise ValueError("more outputs than the SRAM has bytes")
+            views = {side: self._view(side, size, self._int(0, 4) > 0) for side in ("in", "out")}
+            if self._int(0, 2):
+                views["out"] = {name.replace("in", "out", 1): value for name, value in views["in"].items()}
+            sizes = {"n": n, "in_c": channels, "out_h": height, "out_w": width}
+            return self._make("LOOKUP", **sizes, **views["in"], **views["out"], table_addr=self._address(TABLE_BYTES))
+
+        return self._retry(draw)
 
     def _dense(self) -> list[Instruction]:
         n, parts = self._int(1, 9), self._int(1, 4)

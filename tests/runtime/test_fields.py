@@ -60,7 +60,7 @@ def test_any_fields(name: str) -> None:
         values = {}
         for field in rng.choice(np.array(BY_NAME[name].body, object), 2, replace=False):
             any_value = int(rng.integers(field.lowest, field.highest, endpoint=True))
-            values[field.name] = int(rng.choice([field.low, field.low + 1, any_value]))
+            values[field.name] = int(rng.choice([field.lowest, field.low, field.low + 1, any_value]))
         outside += agree(changed(program, index, **values), index)
     assert 10 < outside < 290
 

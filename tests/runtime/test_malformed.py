@@ -13,13 +13,14 @@ from tests.runtime.programs import MODES, SRAM, changed, long_sum_program, rando
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.isa import Instruction, make
 from tvm_re2na.codegen.program import HEADER, Program, ProgramTensor
-from tvm_re2na.runtime import timing
+from tvm_re2na.runtime import reference, timing
+from tvm_re2na.runtime.instructions.machine import SimulationError
 from tvm_re2na.runtime.library import Simulator, SimulatorError
 
 
 def find(name: str) -> tuple[Program, int]:
     """A program without tokens and the index of its first instruction called `name`."""
-    wanted = name if name in ("CONV", *MODES) else "ELTWISE"  # the others stand in any
+    wanted = name if name in ("CONV", "LOOKUP", *MODES) else "ELTWISE"  # the others stand in any
     for seed in range(1000):
         program = random_program(seed, (wanted,), length=1)
         if program.arch.pe_count >= 256:
@@ -122,6 +123,11 @@ FIELDS = [
     ("ELTWISE", "bytes", 2**32 - 1, "instruction", "bytes = 4294967295 is outside 1..4096"),
     ("ELTWISE", "shift_a", 99, "instruction", "shift_a = 99"),
     ("ELTWISE", "a_addr", SRAM, "access", "first operand at SRAM bytes"),
+    ("LOOKUP", "in_c", 0, "instruction", "in_c = 0 is outside 1..65535"),
+    ("LOOKUP", "out_w", 65535, "instruction", "more outputs than the SRAM has bytes"),
+    ("LOOKUP", "in_addr", SRAM, "access", "input at SRAM bytes"),
+    ("LOOKUP", "out_addr", SRAM, "access", "output at SRAM bytes"),
+    ("LOOKUP", "table_addr", SRAM - 255, "access", "table at SRAM bytes 3841..4097, the SRAM has 4096"),
     ("RECONFIGURE", "mode", 5, "instruction", "mode = 5 is outside 0..4"),
     ("RECONFIGURE", "rows", 5, "instruction", "rows = 5, the array has [0-9]+ in this mode"),
     ("RECONFIGURE", "mode", 3, "sequence", "needs mode eltwise, the array is in mode pool"),
@@ -147,6 +153,15 @@ def test_a_field_outside_its_limits_is_named(name: str, field: str, value: int, 
         Simulator(changed(program, index, **{field: value}))
     assert caught.value.kind == kind
     assert "instruction " in str(caught.value) or kind == "tokens"
+
+
+def test_a_machine_without_a_table_looks_nothing_up() -> None:
+    """Neither simulator's does."""
+    program, _ = find("LOOKUP")
+    without = dataclasses.replace(program, arch=dataclasses.replace(program.arch, activation_table=0))
+    assert "(LOOKUP): the machine has no activation table (activation_table = 0)" in str(refusal(without))
+    with pytest.raises(SimulationError, match="has no activation table"):
+        reference.run(without, random_input(without, 0), check_hazards=False)
 
 
 SHAPES = Architecture(array_shapes=32 | 4)

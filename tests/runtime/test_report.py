@@ -13,6 +13,7 @@ from tests.runtime.programs import random_input, random_program
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.isa import Engine, Instruction, Mode, make
+from tvm_re2na.codegen.isa.table import BY_NAME
 from tvm_re2na.codegen.program import Program, SourceOperator
 from tvm_re2na.runtime.energy import PARTS, counted, efficiency, energies, peak
 from tvm_re2na.runtime.instructions import Operands, meaning
@@ -178,6 +179,8 @@ def test_operands_by_hand() -> None:
     eltwise = dict.fromkeys(("a_addr", "b_addr", "out_addr", "shift_a", "shift_b", "lo", "hi"), 0) | {"bytes": 50}
     assert operands(arch, make("ELTWISE", **eltwise, unary=0)) == Operands(0, 100, 50)
     assert operands(arch, make("ELTWISE", **eltwise, unary=1)) == Operands(0, 50, 50)
+    lookup = {field.name: 0 for field in BY_NAME["LOOKUP"].body} | {"n": 2, "in_c": 5, "out_h": 3, "out_w": 4}
+    assert operands(arch, make("LOOKUP", **lookup)) == Operands(0, 256 + 2 * 120, 120)
     assert operands(arch, make("HALT")) == Operands()
 
 
@@ -223,7 +226,7 @@ def test_losses_in_words() -> None:
     assert loss_of(bound, mac=40, wait_load=29, overhead=12) == ("fill and drain: 3", 12)
     assert loss_of(bound, mac=40, wait_store=8) == ("waits for results to be stored", 8)
     assert loss_of(bound, mac=40, reconfigure=64, alu=63) == ("reconfigurations: 0", 64)
-    assert loss_of(bound, mac=40, alu=63) == ("pooling and addition on the array", 63)
+    assert loss_of(bound, mac=40, alu=63) == ("pooling, addition and activation tables", 63)
     assert loss_of({}, mac=50) == (None, 0)  # an older program does not tell
 
 

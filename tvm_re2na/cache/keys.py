@@ -20,6 +20,7 @@ import onnx
 import tvm_re2na
 from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.frontends.common.regions import offload
 from tvm_re2na.packages import PACKAGES, Package, installed_versions, version_of
 from tvm_re2na.processor import instruction_set
 from tvm_re2na.runtime import abi
@@ -45,7 +46,7 @@ def _version(package: Package) -> str:
 def built_key(model: onnx.ModelProto, batch: int, arch: Architecture | None) -> dict[str, str]:
     """Of a library that TVM builds for Re²Na, or for the CPU (`arch` None); it is linked to our own library where that is now."""
     machine = {"kind": "cpu" if arch is None else "re2na", "arch": text(arch), "library": str(abi.library_path())}
-    given = {"model": model_digest(model), "batch": str(batch)}
+    given = {"model": model_digest(model), "batch": str(batch), "offload": "" if arch is None else offload()}
     return {
         **machine,
         **given,

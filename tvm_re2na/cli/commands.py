@@ -23,7 +23,7 @@ from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST, CompileError
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.codegen.offload.explanation import next_step
 from tvm_re2na.codegen.program import Program
-from tvm_re2na.comparison_rows import percent
+from tvm_re2na.comparison_rows import percent, traffic_facts
 from tvm_re2na.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def _knobs(options: argparse.Namespace) -> QuantizeOptions:
     from tvm_re2na.quantize import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
 
     enums: dict[str, Any] = {"guarantee": Guarantee, "rounding": WeightRounding, "scales": ScaleRule}
-    names = ("headroom", "unseen_images", "weight_bits", "activation_bits", *enums, "equalise", "bias_correction")
+    switches = ("equalise", "bias_correction", "channel_scales")
+    names = ("headroom", "unseen_images", "weight_bits", "activation_bits", *enums, *switches)
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     known: dict[str, Any] = {name: enums[name](value) if name in enums else value for name, value in chosen.items()}
     return QuantizeOptions(**known, keep_float=frozenset(options.keep_float), skip_from=frozenset(options.skip_from))
@@ -67,6 +68,7 @@ def _knobs(options: argparse.Namespace) -> QuantizeOptions:
 
 def compile_model(options: argparse.Namespace) -> Result:
     """ONNX -> .re2na, with the report on its layers."""
+    from tvm_re2na.runtime.network_traffic import network_traffic
     from tvm_re2na.runtime.report import compile_report
 
     output = outputs.output_path(options, f"{pipeline.model_stem(options.model)}.re2na")
@@ -83,12 +85,13 @@ def compile_model(options: argparse.Namespace) -> Result:
     programs = outputs.with_source(programs, source)
     outputs.write_all({path: program.to_bytes() for path, program in zip(paths, programs, strict=True)})
     names = [str(path) for path in paths]
-    report = compile_report(programs)
+    report = compile_report(programs, compiled.border_bytes)
     data = {"program": names[0] if len(names) == 1 else names, **report}
     data["offloaded_macs_share"] = compiled.offloaded_macs_share
     facts = {
         "written": ", ".join(names),
         "MACs offloaded": percent(compiled.offloaded_macs_share),
+        **traffic_facts(network_traffic(programs, compiled.border_bytes), report["total"]["dram_bytes"]),
         "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
@@ -156,12 +159,13 @@ def explain(options: argparse.Namespace) -> Result:
         rows = [dataclasses.asdict(row) for row in pipeline.explain(mod, params, _arch(options))]
         opinion = _second_opinion(options, model, progress) if options.check else None
     table = render.explanation_table(rows)
+    regions = render.regions_line(rows)
     step = _next_step(options, (row["rule"] for row in rows))
     if opinion is None:
-        return Result(rows, (table, *step))
+        return Result(rows, (table, regions, *step))
     judged = judged_table(opinion.operators, "TVM's integers held against ONNX Runtime")
     found = {"second_opinion": opinion.to_json(), "judged": [each.to_json() for each in opinion.operators]}
-    text = (table, *step, judged, *opinion_text(opinion))
+    text = (table, regions, *step, judged, *opinion_text(opinion))
     return Result({"operators": rows, **found}, text, code=0 if opinion.agrees else 1)
 
 

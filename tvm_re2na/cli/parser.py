@@ -185,6 +185,7 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("equalise", "move scales of channels between layers"),
         ("bias-correction", "biases take back the mean error of each output"),
+        ("channel-scales", "where the machine has channel_cuts, weights with a scale for each output channel"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
     for name, what in (

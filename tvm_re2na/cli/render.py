@@ -31,15 +31,23 @@ def comparison_table(result: Comparison, title: str) -> Table:
 
 
 def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line per operator."""
+    """One line per operator; regions are numbered where there are several."""
     table = Table(title="Where each operator runs, and why", title_justify="left")
     for name in ("operator", "kind", "runs on", "why it is on the CPU"):
         table.add_column(name, overflow="fold")
+    several = any(row["region"] for row in rows)
     for row in rows:
         found = [f"{name} {row[name]}" for name in ("value", "limit") if row[name] is not None]
         why = "" if row["offloaded"] else f"{row['reason']} ({row['rule']}: {', '.join(found)})"
-        table.add_row(row["name"], row["op"], "Re²Na" if row["offloaded"] else "CPU", why)
+        place = f"Re²Na {row['region']}" if several else "Re²Na"
+        table.add_row(row["name"], row["op"], place if row["offloaded"] else "CPU", why)
     return table
+
+
+def regions_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many parts of the network are on Re²Na, and what crosses between them and the CPU."""
+    regions = len({row["region"] for row in rows if row["offloaded"]})
+    return f"regions on Re²Na: {regions:,}; in and out of them: {sum(row['crossing_bytes'] for row in rows):,} bytes"
 
 
 def doctor_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -26,12 +26,16 @@ Runner: TypeAlias = Callable[[Batch], list[npt.NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Built:
-    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU)."""
+    """A network that runs in TVM, with the programs of its offloaded regions (none if it was built for the CPU).
+
+    `border_bytes`: elements of the network's inputs and outputs, for one run.
+    """
 
     library: Any
     open: Callable[[Any], Runner]
     programs: tuple[tuple[str, Program], ...] = ()
     offloaded_macs_share: float = 0.0
+    border_bytes: int = 0
 
     def executor(self) -> Runner:
         """A function that runs one batch, float32 (n, ...) or records of several inputs, and returns all outputs."""
@@ -43,11 +47,13 @@ class Compiled:
     """The programs of a network's offloaded regions, each with its symbol, and the share of the network's MACs in them.
 
     `feeds`: for each program and each of its inputs the number of the network's input that it is made of; None of what is computed.
+    `border_bytes` as of `Built`.
     """
 
     programs: tuple[tuple[str, Program], ...]
     offloaded_macs_share: float
     feeds: tuple[tuple[int | None, ...], ...] = ()
+    border_bytes: int = 0
 
 
 @dataclass(frozen=True)

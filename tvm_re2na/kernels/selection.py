@@ -16,6 +16,7 @@ from tvm_re2na.kernels.instructions import Instructions
 from tvm_re2na.kernels.scaling import Scaling
 from tvm_re2na.kernels.tiles import convolution_function
 
+COMPUTED = ("conv2d", "dense")  # kinds of operators that have kernels
 INT8 = np.iinfo(np.int8)
 WeightArray = npt.NDArray[np.int16]
 

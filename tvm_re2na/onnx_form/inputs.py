@@ -36,12 +36,12 @@ def with_input_shapes(model: onnx.ModelProto, shape: InputShape) -> onnx.ModelPr
             if size is None:
                 continue
             _check(f"input '{name}': axis {axis}", dimension, size, named)
-            named |= {dimension.dim_param: size} if dimension.dim_param else {}
+            named |= {name_of(dimension): size} if name_of(dimension) else {}
             dimension.dim_value = size
     for value in (*changed.graph.input, *changed.graph.output):
         for dimension in value.type.tensor_type.shape.dim:
-            if dimension.dim_param in named:
-                dimension.dim_value = named[dimension.dim_param]
+            if name_of(dimension) in named:
+                dimension.dim_value = named[name_of(dimension)]
     _check_elements(inputs.values())
     _check_fits(model, changed)
     return changed
@@ -97,10 +97,15 @@ def _check(what: str, dimension: onnx.TensorShapeProto.Dimension, size: int, nam
         raise ModelError(f"{what}: size {size}, expected a number from 1 to {MOST_ELEMENTS}")
     if dimension.dim_value > 0 and dimension.dim_value != size:
         raise ModelError(f"{what} is {dimension.dim_value} in the file, {size} was asked for")
-    if named.get(dimension.dim_param, size) != size:
-        raise ModelError(
-            f"{what} ('{dimension.dim_param}'): {size} was asked for, and {named[dimension.dim_param]} before"
-        )
+    name = name_of(dimension)
+    if named.get(name, size) != size:
+        raise ModelError(f"{what} ('{name}'): {size} was asked for, and {named[name]} before")
+
+
+def name_of(dimension: onnx.TensorShapeProto.Dimension) -> str:
+    """What an open size is called, nothing where it has no name: tools write '?' for each that they do not know, whatever it is."""
+    name = str(dimension.dim_param)
+    return name if any(map(str.isalpha, name)) else ""
 
 
 def _check_elements(inputs: Iterable[onnx.ValueInfoProto]) -> None:

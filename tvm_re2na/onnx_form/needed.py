@@ -10,7 +10,7 @@ LOWEST_OPSET, HIGHEST_OPSET = 13, 21  # what the quantiser and both TVMs read
 # they compute what the model's constants or its input's shape say, or stand for another operator
 TELLING = (
     *("Shape", "Size", "ConstantOfShape", "Range", "EyeLike", "If", "Loop", "Scan"),
-    *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Squeeze", "Unsqueeze", "Transpose"),
+    *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Split", "Squeeze", "Unsqueeze", "Transpose"),
 )
 PLAIN_CONSTANTS = ("value", "sparse_value")
 
@@ -67,7 +67,9 @@ def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) ->
     if node.op_type in TELLING or (node.input and all(name in constants for name in node.input if name)):
         return True
     if any(
-        (item.name == "auto_pad" and item.s != b"NOTSET") or (item.name == "ceil_mode" and item.i)
+        (item.name == "auto_pad" and item.s != b"NOTSET")
+        or item.name == "output_shape"
+        or (item.name == "ceil_mode" and item.i)
         for item in node.attribute
     ):
         return True

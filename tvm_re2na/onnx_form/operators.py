@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_ir as ir
 
+from tvm_re2na.onnx_form.channels import count_from_the_front, shuffle_to_gather, split_into_slices
 from tvm_re2na.onnx_form.parts import (
     attribute,
     constant,
@@ -18,7 +19,7 @@ from tvm_re2na.onnx_form.parts import (
     sizes,
     turn_into,
 )
-from tvm_re2na.onnx_form.windows import explicit_padding, pad_into_pool
+from tvm_re2na.onnx_form.windows import explicit_cut, explicit_padding, pad_into_pool
 
 
 def rewrite(model: ir.Model) -> None:
@@ -74,6 +75,11 @@ def _flatten(node: ir.Node) -> None:
         turn_into(node, "Flatten", inputs=1)
 
 
+def _reshape(node: ir.Node) -> None:
+    if not shuffle_to_gather(node):
+        _flatten(node)
+
+
 def _before_reshapes(node: ir.Node) -> Iterator[ir.Value]:
     """What the node is given, and what nodes before it that change the shape alone are given, which has the same elements."""
     value = node.inputs[0]
@@ -114,11 +120,14 @@ RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 RULES: dict[str, Callable[[ir.Node], None]] = {
     "Clip": _clip,
     "ReduceMean": _mean,
-    "Reshape": _flatten,
+    "Reshape": _reshape,
+    "Split": split_into_slices,
+    "Gather": count_from_the_front,
     "Squeeze": _flatten,
     "Flatten": _flatten,
     "Gemm": _gemm,
     "Conv": explicit_padding,
+    "ConvTranspose": explicit_cut,
     "MaxPool": explicit_padding,
     "AveragePool": explicit_padding,
     "Pad": pad_into_pool,

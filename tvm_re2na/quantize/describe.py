@@ -45,6 +45,7 @@ def _layer(
         op=layer.node.op,
         e_x=plan.exponent(layer.source),
         e_w=plan.weight[layer.name],
+        finer=max(layer.finer, default=0),
         e_y=plan.exponent(layer.result),
         lsb=plan.lsb(layer),
         observed_max=observed,

@@ -18,6 +18,7 @@ from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.scales import is_average, is_sum
+from tvm_re2na.quantize.transposed import is_transposed
 
 Factors = npt.NDArray[np.float64]
 ROUNDS = 2  # a layer between two others is equalised with both
@@ -62,7 +63,9 @@ def _pairs(net: Net, quantised: QuantisedLayers) -> Iterator[_Pair]:
         low, bound = net.bounds.get(activation.name, (0.0, np.inf)) if activation is not None else (0.0, np.inf)
         taken = _follow(net, first.result)
         second = by_source.get(taken) if taken is not None else None
-        if second is None or low not in (0.0, -np.inf) or not quantised.is_free(first):
+        if second is None or is_transposed(first.node) or is_transposed(second.node):
+            continue
+        if low not in (0.0, -np.inf) or not quantised.is_free(first):
             continue
         view = _view(net, first, second)
         weights = [net.constants[layer.node.inputs[1]] for layer in (first, second)]

@@ -1,7 +1,7 @@
 """Stage 2: the same function with fewer kinds of operators.
 
-Afterwards a linear layer is a Conv with explicit padding or a Gemm with `transB`, each with a constant weight and a constant bias.
-What cannot be brought to this form is left as it is.
+Afterwards a linear layer is a Conv or ConvTranspose with explicit padding or a Gemm with `transB`, each with a constant weight and
+a constant bias. What cannot be brought to this form is left as it is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tvm_re2na.quantize.net import Array, Net, Node
+from tvm_re2na.quantize.transposed import as_stored, is_transposed, weight_of
 
 PASSING = ("Identity", "Dropout")
 
@@ -27,16 +28,21 @@ def fold(net: Net) -> None:
 
 
 def is_linear(net: Net, node: Node) -> bool:
-    """Whether the node is a Conv or Gemm in the normal form."""
+    """Whether the node is a Conv, ConvTranspose or Gemm in the normal form."""
     weight = net.constant(node, 1)
-    axes = {"Conv": 4, "Gemm": 2}.get(node.op)  # of the weight; others convolve what is no image
+    axes = {"Conv": 4, "ConvTranspose": 4, "Gemm": 2}.get(node.op)  # of the weight; others convolve what is no image
     known = not node.domain and weight is not None and weight.ndim == axes
-    return known and _bias_is_constant(net, node) and has_explicit_padding(node)
+    plain = has_explicit_padding(node) and not (is_transposed(node) and _is_dilated(node))
+    return known and plain and _bias_is_constant(net, node)
+
+
+def _is_dilated(node: Node) -> bool:
+    return any(step != 1 for step in node.attributes.get("dilations", [1]))
 
 
 def has_explicit_padding(node: Node) -> bool:
     """True but for a model that `onnx_form` had to leave as it was."""
-    return bool(node.attributes.get("auto_pad", b"NOTSET") == b"NOTSET")
+    return node.attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and "output_shape" not in node.attributes
 
 
 def _bias_is_constant(net: Net, node: Node) -> bool:
@@ -202,9 +208,9 @@ def _of_batch_norm(net: Net, node: Node) -> tuple[Array, Array]:
 
 
 def _scale_linear(net: Net, node: Node, scale: Array, shift: Array) -> None:
-    weight = net.constants[node.inputs[1]].astype(np.float64)
+    weight = weight_of(net, node).astype(np.float64)
     bias = net.constant(node, 2)
-    scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    scaled = as_stored(node, weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
     shifted = shift if bias is None else bias.astype(np.float64) * scale + shift
     node.inputs = [
         node.inputs[0],
@@ -224,7 +230,7 @@ def _affine_to_conv(net: Net, node: Node, affine: _Affine) -> None:
 def _add_missing_bias(net: Net) -> None:
     for node in net.nodes:
         if is_linear(net, node) and net.constant(node, 2) is None:
-            outputs = len(net.constants[node.inputs[1]])
+            outputs = len(weight_of(net, node))
             node.inputs = [*node.inputs[:2], net.add_constant(f"{node.name}.bias", np.zeros(outputs, np.float32))]
 
 

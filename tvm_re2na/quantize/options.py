@@ -56,6 +56,8 @@ class QuantizeOptions:
     weight_bits, activation_bits: narrower than the machine's data; None is the machine's own width.
     equalise: move a channel's scale from one layer's weights to the next's where that makes both easier to round.
     bias_correction: biases that take back the mean error of a layer's output, and on a machine that truncates, its half.
+    channel_scales: on a machine that cuts by channel (`Architecture.channel_cuts`) a convolution's weights have an exponent for
+        each output channel.
     keep_float: names of operators (layers as the report lists them) that are left in float.
     skip_from: names of operators that are left in float with all that computes with their results.
     """
@@ -70,6 +72,7 @@ class QuantizeOptions:
     scales: ScaleRule = ScaleRule.SEARCHED
     equalise: bool = True
     bias_correction: bool = True
+    channel_scales: bool = True
     keep_float: frozenset[str] = frozenset()
     skip_from: frozenset[str] = frozenset()
 

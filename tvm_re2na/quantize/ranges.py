@@ -9,6 +9,7 @@ from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.options import IntegerRange
 from tvm_re2na.quantize.pads import integer_value, padding_value
 from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.quantize.transposed import is_transposed
 
 
 def activation_bounds(net: Net, layer: Layer) -> tuple[float, float]:
@@ -31,6 +32,12 @@ def source_range(net: Net, plan: QuantizationPlan, tensor: str) -> IntegerRange:
         step = integer_value(filled, plan.exponent(tensor), plan.data)
         return min(low, step), max(high, step)
     return plan.data
+
+
+def seen_range(net: Net, plan: QuantizationPlan, layer: Layer) -> IntegerRange:
+    """The integers that a layer multiplies by its weights; a transposed convolution leaves out some, which count as 0."""
+    low, high = source_range(net, plan, layer.source)
+    return (min(low, 0), max(high, 0)) if is_transposed(layer.node) else (low, high)
 
 
 def _step(bound: float, exponent: int) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import TensorValues
+from tvm_re2na.quantize.transposed import groups_of, is_transposed, transposed_rows, weight_of
 from tvm_re2na.runtime.result import Int8Array
 from tvm_re2na.runtime.rows import ConvolutionWindow, gather
 
@@ -46,7 +47,7 @@ class Samples:
             self._sums[layer.name].append(np.take_along_axis(flat, pixels[:, None, :], 2).transpose(0, 2, 1))
 
     def _draw(self, layer: Layer, pixels: int) -> npt.NDArray[np.int64]:
-        inputs = self.net.constants[layer.node.inputs[1]][0].size * groups(layer)
+        inputs = weight_of(self.net, layer.node)[0].size * groups(layer)
         rows = max(self.images, min(MOST_ROWS, MOST_VALUES // inputs))
         each = min(pixels, -(-rows // self.images))
         rng = np.random.default_rng(zlib.crc32(layer.name.encode()))
@@ -64,6 +65,8 @@ class Samples:
         names = ("strides", "dilations", "pads")
         given = {name: attributes[name] for name in names if name in attributes}
         pixels = self.pixels[layer.name]
+        if is_transposed(layer.node):
+            return transposed_rows(layer.node, weight.shape[2:], source, pixels)
         rows = np.empty((groups(layer), pixels.size, weight[0].size), np.int8)
         gather(np.ascontiguousarray(source), pixels, ConvolutionWindow(groups(layer), weight.shape[2:], **given), rows)
         return rows
@@ -82,8 +85,8 @@ class Samples:
         self._memory = np.empty(0, np.float32)
 
     def _outputs(self, layer: Layer) -> int:
-        return len(self.net.constants[layer.node.inputs[1]])
+        return len(weight_of(self.net, layer.node))
 
 
 def groups(layer: Layer) -> int:
-    return int(layer.node.attributes.get("group", 1))
+    return groups_of(layer.node)

@@ -20,6 +20,7 @@ from tvm_re2na.quantize.net import Net
 from tvm_re2na.quantize.observe import Extremes
 from tvm_re2na.quantize.options import Guarantee, IntegerRange, QuantizeOptions, ScaleRule
 from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.quantize.transposed import weight_of
 
 WEIGHT_CANDIDATES = 4
 
@@ -45,7 +46,10 @@ def start_plan(
         }
     else:
         group = {name: _least_error(members, seen, errors, data) for name, members in quantised.groups.items()}
-    weight = {layer.name: _weight_exponent(net, layer, weights, options.scales) for layer in quantised.layers}
+    weight = {
+        layer.name: weight_exponent(net.constants[layer.node.inputs[1]], weights, options.scales)
+        for layer in quantised.layers
+    }
     plan = QuantizationPlan(quantised, weights, data, group, weight)
     for _ in range(64):
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
@@ -74,8 +78,8 @@ def _coarser(error: float, steps: int) -> float:
     return float(error * 4.0**-steps)
 
 
-def _weight_exponent(net: Net, layer: Layer, limits: IntegerRange, rule: ScaleRule) -> int:
-    weight = net.constants[layer.node.inputs[1]]
+def weight_exponent(weight: npt.NDArray[np.floating], limits: IntegerRange, rule: ScaleRule) -> int:
+    """Of weights that share one: by the rule, that of least squared error or that of the largest."""
     if is_sum(weight):
         return 0
     largest = float(np.abs(weight).max())
@@ -117,7 +121,7 @@ def nearest(values: npt.NDArray[np.floating], exponent: int, limits: IntegerRang
 
 def _bound(net: Net, layer: Layer, plan: QuantizationPlan) -> float:
     """What no input of the layer exceeds, with weights that are not rounded."""
-    weight, bias = (np.abs(net.constants[name].astype(np.float64)) for name in layer.node.inputs[1:3])
+    weight, bias = np.abs(weight_of(net, layer.node), dtype=np.float64), np.abs(net.constants[layer.node.inputs[2]])
     largest = math.ldexp(-plan.data[0], plan.exponent(layer.source))
     return float((weight.reshape(len(weight), -1).sum(1) * largest + bias).max())
 
@@ -133,10 +137,9 @@ def _fit_layer(
     if options.guarantee is not Guarantee.OFF:
         magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
         magnitude = max(magnitude, min(seen.to_come(layer.sums, options.unseen_images), _bound(net, layer, plan)))
-    while (
-        plan.lsb(layer) >= arch.acc_bits
-        or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) > arch.acc_max
-    ):
+    while (most := int(plan.lsbs(layer).max())) >= arch.acc_bits or largest_sum(
+        magnitude, plan.unit(layer), most, arch
+    ) > arch.acc_max:
         if sums:  # weights that are 1 stay 1: what is added must be coarser
             plan.group[source] += 1
         else:

@@ -19,6 +19,7 @@ from tvm_re2na.quantize.rounding import LARGEST_INPUTS
 from tvm_re2na.quantize.samples import Samples
 from tvm_re2na.quantize.scales import is_average, is_sum, rounded
 from tvm_re2na.quantize.segments import Segments
+from tvm_re2na.quantize.transposed import weight_of
 from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
@@ -49,10 +50,10 @@ def search(
     """Decide every layer of `plan`, starting from its exponents. Raises WeightsTooFineError."""
     layers = plan.quantised.layers
     for layer in layers:
-        weight, bias = (net.constants[name] for name in layer.node.inputs[1:3])
+        weight, bias = weight_of(net, layer.node), net.constants[layer.node.inputs[2]]
         integers = rounded(weight, plan.weight[layer.name], plan.weights)
         plan.integers[layer.name] = Integers(
-            integers, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
+            integers, whole_bias(bias, plan.unit(layer), plan.lsbs(layer), arch, options)
         )
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):

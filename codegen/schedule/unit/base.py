@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Place
@@ -17,6 +17,13 @@ from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
 Rows: TypeAlias = tuple[int, int]  # first, behind the last
 Tiles: TypeAlias = Mapping[int, int]  # outputs of one channel -> tiles that have so many
+
+
+class Among(NamedTuple):
+    """Neighbouring channels of a stored tensor: the first of them, and how many the tensor has."""
+
+    first: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,23 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Unit(ABC):
-    """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W). `source` is the operator's index in the graph."""
+    """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W). `source` is the operator's index in the graph.
+
+    The channels that it sees may be some of a stored tensor's: `among` tells for each input (without entries: all of them),
+    `out_first` is the first that it writes.
+    """
 
     source: int
     inputs: tuple[str, ...]
     output: str
     in_shape: Shape4
     out_shape: Shape4
+    among: tuple[Among, ...] = field(default=(), kw_only=True)
+    out_first: int = field(default=0, kw_only=True)
 
     made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
+    by_channel: ClassVar[bool] = False  # it works on each channel by itself, in whatever order they lie
+    plain: ClassVar[bool] = False  # it goes through bytes in a row: it reads and makes all channels of stored tensors
     joins_cascades: ClassVar[bool] = (
         True  # it works strip by strip, and sees tensors in the shape in which they are stored
     )
@@ -56,6 +71,12 @@ class Unit(ABC):
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
         """The unit that computes an operator."""
         raise TypeError(f"{op.name}: no unit computes {op.kind}")
+
+    @classmethod
+    def pixel_step(cls, op: Op) -> int:
+        """How many pixels it is, at most, from one that an instruction writes to the next."""
+        del op
+        return 1
 
     @property
     @abstractmethod
@@ -78,6 +99,15 @@ class Unit(ABC):
         """How the unit sees an input; a stored tensor may be seen in several shapes of the same byte order."""
         del operand
         return self.in_shape
+
+    def part(self, operand: int) -> Among:
+        """Which channels of the stored tensor an input is."""
+        return self.among[operand] if self.among else Among(0, self.operand_shape(operand)[1])
+
+    def stored_shape(self, operand: int) -> Shape4:
+        """`operand_shape` with all channels of the stored tensor."""
+        batch, _, height, width = self.operand_shape(operand)
+        return batch, self.part(operand).total, height, width
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         """Rows of an input that are needed for some (not no) rows of the output."""

@@ -41,7 +41,7 @@ struct re2na_program {
 /* What is known of an instruction's operands before any run. Constants lie in the program's bytes; NULL where an
  * operand comes from elsewhere and has to be read in SRAM. */
 typedef struct re2na_operands {
-  const int8_t *weights;
+  const int8_t *weights; /* or a table */
   const uint8_t *bias, *mask;
   uint8_t bound; /* the largest input (an addition's operands are none), or RE2NA_SIGNED where it may be negative */
   bool needless; /* a LOAD of constants that nobody reads in SRAM */

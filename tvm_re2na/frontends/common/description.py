@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from tvm_re2na.codegen.offload.operator import INT32, Operator, Tensor
 
 Bounds: TypeAlias = tuple[int, int]
 Shape: TypeAlias = tuple[int | None, ...]
+Constants: TypeAlias = Sequence[npt.NDArray[Any] | None]
 Widths: TypeAlias = tuple[int, int, int, int]  # top, left, bottom, right
 EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
 BYTE: Bounds = (-128, 127)
@@ -32,11 +34,17 @@ class WindowGeometry(NamedTuple):
 def conv2d_geometry(attrs: Any, weight: Shape, extra: Widths) -> WindowGeometry:
     """Of a convolution with weights of this shape, behind a padding of these widths that becomes part of its own."""
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
-    kernel = weight[2:] if layouts[1] == "OIHW" else (1, 1)
+    kernel = weight[2:] if layouts[1] in ("OIHW", "IOHW") else (1, 1)
     top, left, bottom, right = (a + b for a, b in zip(padding_of(attrs.padding), extra, strict=True))
     padding = (top, left, bottom, right)
     window = Window((kernel[0] or 0, kernel[1] or 0), two(attrs.strides), padding, two(attrs.dilation))
     return WindowGeometry(window, int(attrs.groups), layouts)
+
+
+def transposed_geometry(attrs: Any, weight: Shape) -> WindowGeometry:
+    """Of a transposed convolution with weights of this shape, which TVM lays out "IOHW": `as_convolution` makes "OIHW" of them."""
+    geometry = conv2d_geometry(attrs, weight, (0, 0, 0, 0))
+    return geometry._replace(layouts=tuple({"IOHW": "OIHW"}.get(layout, layout) for layout in geometry.layouts))
 
 
 def linear_inputs(data: Tensor, weight: npt.NDArray[Any] | None, weight_dtype: str) -> tuple[Tensor, ...]:
@@ -44,8 +52,11 @@ def linear_inputs(data: Tensor, weight: npt.NDArray[Any] | None, weight_dtype: s
     return (data,) if weight is not None else (data, Tensor((1, 1), weight_dtype))
 
 
-def max_pool2d(attrs: Any, data: Tensor, pooled: Shape, result: Tensor, after: Bounds | None) -> Operator:
+def max_pool2d(
+    attrs: Any, constants: Constants, data: Tensor, pooled: Shape, result: Tensor, after: Bounds | None
+) -> Operator:
     """`pooled` is the shape before what follows the pooling."""
+    del constants
     window = Window(two(attrs.pool_size), two(attrs.strides), padding_of(attrs.padding), two(attrs.dilation))
     layouts = (str(attrs.layout), str(attrs.out_layout))
     if attrs.ceil_mode and layouts[0] == "NCHW":
@@ -53,12 +64,77 @@ def max_pool2d(attrs: Any, data: Tensor, pooled: Shape, result: Tensor, after: B
     return Operator("max_pool2d", (data,), result, window=window, layouts=layouts, after=after)
 
 
-def resize2d(attrs: Any, data: Tensor, resized: Shape, result: Tensor, after: Bounds | None) -> Operator:
+def resize2d(
+    attrs: Any, constants: Constants, data: Tensor, resized: Shape, result: Tensor, after: Bounds | None
+) -> Operator:
     """`factors` where every pixel is one of the input's, each repeated as often as the others of its row or column."""
+    del constants
     given = str(attrs.coordinate_transformation_mode), str(attrs.rounding_method)
     axes = [_repeats(size, longer, *given) for size, longer in zip(data.shape[2:], resized[2:], strict=True)]
     factors = (axes[0], axes[1]) if str(attrs.method) == "nearest_neighbor" and min(axes) > 0 else None
     return Operator("resize2d", (data,), result, layouts=(str(attrs.layout),), after=after, factors=factors)
+
+
+def concat(attrs: Any, data: Iterable[Tensor], operands: tuple[int, ...], result: Tensor) -> Operator:
+    """`data` for each place; `operands`: the number of the argument that stands there."""
+    axis = int(attrs.axis) % max(1, len(result.shape))
+    return Operator("concat", tuple(data), result, axis=axis, operands=operands)
+
+
+def take(
+    attrs: Any, constants: Constants, data: Tensor, taken: Shape, result: Tensor, after: Bounds | None
+) -> Operator:
+    """`channels` where a constant list of them is taken."""
+    del taken, after
+    axis = 0 if attrs.axis is None else int(attrs.axis) % max(1, len(data.shape))
+    channels = _listed(constants[0], data.shape[1]) if axis == 1 else None
+    return Operator("take", (data,), result, axis=axis, channels=channels)
+
+
+def _listed(numbers: npt.NDArray[Any] | None, count: int | None) -> npt.NDArray[np.int64] | None:
+    """A list of so many channels at most, some of which may be counted from the end; None of anything else."""
+    if numbers is None or count is None or numbers.ndim != 1 or not numbers.size:
+        return None
+    inside = -count <= int(numbers.min()) and int(numbers.max()) < count
+    return numbers.astype(np.int64) % count if inside else None
+
+
+def strided_slice(
+    attrs: Any, constants: Constants, data: Tensor, taken: Shape, result: Tensor, after: Bounds | None
+) -> Operator:
+    """`channels` where nothing else is taken apart; Relay has the numbers as attributes, Relax as `constants`."""
+    del taken, after
+    axes, begin, end, strides = constants if constants else _slice_settings(attrs, len(data.shape))
+    if axes is None or begin is None or end is None or None in data.shape:
+        return Operator("strided_slice", (data,), result)
+    steps = np.ones(len(axes), np.int64) if strides is None else strides
+    taken_of = {axis: np.arange(size) for axis, size in enumerate(data.sizes)}
+    for axis, first, last, step in zip(axes, begin, end, steps, strict=True):
+        whole = taken_of[int(axis) % len(data.shape)]
+        taken_of[int(axis) % len(data.shape)] = whole[int(first) : int(last) : int(step)]
+    cut = [axis for axis, numbers in taken_of.items() if not np.array_equal(numbers, np.arange(data.sizes[axis]))]
+    other = next((axis for axis in cut if axis != 1), None)
+    fits = other is None and tuple(map(len, taken_of.values())) == result.shape
+    channels = taken_of[1].astype(np.int64) if fits else None
+    return Operator("strided_slice", (data,), result, axis=1 if other is None else other, channels=channels)
+
+
+def _slice_settings(attrs: Any, rank: int) -> Constants:
+    """Axes, first numbers, those behind the last, steps."""
+    begin, end, strides = (
+        None if given is None else np.array([int(number) for number in given], np.int64)
+        for given in (attrs.begin, attrs.end, attrs.strides)
+    )
+    if begin is None or end is None or str(attrs.slice_mode) != "end":
+        return [None] * 4
+    axes = np.array([int(axis) for axis in attrs.axes], np.int64) if attrs.axes is not None else np.arange(len(begin))
+    return [axes, begin, end, np.broadcast_to(strides, begin.shape) if strides is not None and len(strides) else None]
+
+
+def positions(places: Sequence[Any], arguments: Sequence[Any]) -> tuple[int, ...]:
+    """Which of the arguments stands in each place; each is counted where it comes first, where they are not known."""
+    known = list(arguments) or list(dict.fromkeys(places))
+    return tuple(known.index(place) for place in places)
 
 
 # of an output pixel's place, in halves of a pixel: what is added before it is divided by the factor, and taken away after it
@@ -96,6 +172,11 @@ def pad(data: Tensor, result: Tensor, widths: Widths | None, value: float | None
     return Operator("pad", (data,), result, window=window, pad_value=value)
 
 
+def lookup(data: Tensor, result: Tensor, entries: npt.NDArray[np.int8] | None) -> Operator:
+    """`entries` (256,): that of -128 first. A table has that of 0 first."""
+    return Operator("lookup", (data,), result, table=None if entries is None else np.roll(entries, 128))
+
+
 def constant_widths(attrs: Any, widths: Iterable[tuple[Any, Any]]) -> Widths | None:
     """The widths of an `nn.pad` of rows and columns by a constant; None for any other."""
     pairs = [(int(low), int(high)) for low, high in widths]
@@ -127,11 +208,14 @@ def scales_of(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
 
 
 def macs(result: Shape, weight: Shape) -> int:
-    """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given."""
-    total = 1
-    for size in (*result, *weight):
-        total *= size or 1
-    return total
+    """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given; of a transposed
+    convolution elements of its data, which meet its weights so."""
+    return elements((*result, *weight))
+
+
+def elements(shape: Shape) -> int:
+    """Sizes that are not known count as 1."""
+    return math.prod(size or 1 for size in shape)
 
 
 def share(ours: int, rest: int) -> float:

@@ -20,8 +20,8 @@ class Steps(Protocol):
     def find(self, mod: Module, params: Params) -> Found:
         """The part of partitioning that depends on no machine."""
 
-    def partition_found(self, found: Found, rejections: Rejections, arch: Architecture) -> Module:
-        """The module with functions for a machine that rejects these operators."""
+    def partition_found(self, found: Found, rejections: Rejections, arch: Architecture) -> Partitioned:
+        """The module with functions for a machine that rejects these operators, as far as they are worth it."""
 
     def partition(self, mod: Module, params: Params, arch: Architecture) -> Partitioned:
         """Both, with `judge` between them."""
@@ -31,6 +31,9 @@ class Steps(Protocol):
 
     def feeds_of(self, mod: Module) -> Mapping[str, tuple[int | None, ...]]:
         """For each parameter of each of them, by its symbol, the number of the network's input that it is made of."""
+
+    def border_bytes(self, function: Any) -> int:
+        """Elements of a function's parameters and results, of an offloaded one or of the network."""
 
     def architecture_of(self, function: Any) -> Architecture:
         """The machine that a function was cut for."""
@@ -50,7 +53,8 @@ class Jobs:
         programs = tuple(self.programs(partitioned, dump).items())
         feeds = self.steps.feeds_of(partitioned.module)
         share = self.offloaded_macs_share(partitioned.module)
-        return Compiled(programs, share, tuple(feeds[symbol] for symbol, _ in programs))
+        border = self.steps.border_bytes(partitioned.module["main"])
+        return Compiled(programs, share, tuple(feeds[symbol] for symbol, _ in programs), border)
 
     def programs(self, partitioned: Partitioned, dump: Dump | None = None) -> dict[str, Program]:
         """Of every function for Re²Na, by its symbol; raises CompileError where the machine is too small."""
@@ -80,7 +84,7 @@ class Jobs:
         return lowered
 
     def _lowered(self, found: Found, rejections: Rejections, arch: Architecture) -> Lowered:
-        mod = self.steps.partition_found(found, rejections, arch)
+        mod = self.steps.partition_found(found, rejections, arch).module
         functions = self.steps.offloaded_functions(mod)
         graphs = tuple(self.lower(function, symbol, arch, found.operators) for symbol, function in functions)
         return Lowered(graphs, self.offloaded_macs_share(mod))

@@ -1,8 +1,8 @@
 """The operators that move or compare elements and leave their scale alone: one entry here is all that a front end needs of one.
 
-Their data is the first operand, further ones are shapes; what they do stands in attributes, which have the same names in both
-TVMs. After the integers have been found, Relay has such an operator as it is, Relax between a `dequantize` and a `quantize` of the
-same scale.
+Their data is the first operand; what they do stands in attributes, which have the same names in both TVMs, and in constants.
+After the integers have been found, Relay has such an operator as it is, Relax between a `dequantize` and a `quantize` of the same
+scale.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from tvm_re2na.codegen.offload.operator import Operator, Tensor
-from tvm_re2na.frontends.common.description import Bounds, Shape, max_pool2d, resize2d
+from tvm_re2na.frontends.common.description import Bounds, Constants, Shape, max_pool2d, resize2d, strided_slice, take
 
-# of the attributes, the data, the shape before what follows the operator, the result, the bounds of the clamps behind it
-Describe: TypeAlias = Callable[[Any, Tensor, Shape, Tensor, Bounds | None], Operator]
+# of the attributes, the values of further operands, the data,
+# the shape before what follows the operator, the result, the bounds of the clamps behind it
+Describe: TypeAlias = Callable[[Any, Constants, Tensor, Shape, Tensor, Bounds | None], Operator]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Moving:
-    """The calls of either TVM that are an operator of this kind; of Relax's, how many operands they have besides the data, and the
-    ONNX nodes that become them (`nodes.py`)."""
+    """The calls of either TVM that are an operator of this kind, with how many operands they have besides the data, and the ONNX
+    nodes that become Relax's (`nodes.py`)."""
 
-    relay: tuple[str, ...]
+    relay: Mapping[str, int]
     relax: Mapping[str, int]
     nodes: Mapping[str, tuple[str, ...]]
     describe: Describe
@@ -33,25 +34,29 @@ class Moving:
     always: bool = True  # whether it leaves the scale alone whatever its attributes are
 
 
-def _reshape(attrs: Any, data: Tensor, moved: Shape, result: Tensor, after: Bounds | None) -> Operator:
-    del attrs, moved, after
+def _reshape(
+    attrs: Any, constants: Constants, data: Tensor, moved: Shape, result: Tensor, after: Bounds | None
+) -> Operator:
+    del attrs, constants, moved, after
     return Operator("reshape", (data,), result)
 
 
 MOVING: dict[str, Moving] = {
     "max_pool2d": Moving(
-        ("nn.max_pool2d",), {"nn.max_pool2d": 0}, {"nn.max_pool2d": ("MaxPool",)}, max_pool2d, clamped=True
+        {"nn.max_pool2d": 0}, {"nn.max_pool2d": 0}, {"nn.max_pool2d": ("MaxPool",)}, max_pool2d, clamped=True
     ),
     "resize2d": Moving(
-        ("image.resize2d",),
+        {"image.resize2d": 0},
         {"image.resize2d": 1},
         {"image.resize2d": ("Resize",)},
         resize2d,
         clamped=True,
         always=False,
     ),
+    "take": Moving({"take": 1}, {"take": 1}, {"take": ("Gather",)}, take),
+    "strided_slice": Moving({"strided_slice": 0}, {"strided_slice": 4}, {"strided_slice": ("Slice",)}, strided_slice),
     "reshape": Moving(
-        ("reshape", "squeeze", "expand_dims", "nn.batch_flatten"),
+        {"reshape": 0, "squeeze": 0, "expand_dims": 0, "nn.batch_flatten": 0},
         {"reshape": 1, "squeeze": 0, "expand_dims": 0, "flatten": 0},
         {"reshape": ("Flatten", "Reshape")},
         _reshape,

@@ -12,13 +12,15 @@ from tvm_re2na.frontends.common.moving import MOVING
 # operators that may have a scale of their own, by their names in either TVM, and the ONNX nodes that become one of them
 SCALED = {
     "nn.conv2d": ("Conv",),
+    "nn.conv2d_transpose": ("ConvTranspose",),
     "nn.dense": ("Gemm", "MatMul"),
     "matmul": ("Gemm", "MatMul"),
     "add": ("Add",),
     "multiply": ("Mul",),
 }
+JOINED = {"concatenate": ("Concat",), "concat": ("Concat",)}
 # the same with those that leave the scale alone
-NODES = {**SCALED, **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()}}
+NODES = {**SCALED, **JOINED, **{op: kinds for moving in MOVING.values() for op, kinds in moving.nodes.items()}}
 
 
 def node_names_of(model: onnx.ModelProto) -> list[str]:

@@ -7,21 +7,23 @@ described is the form's own meaning: sums and results in steps of their scales, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import is_computable
-from tvm_re2na.codegen.offload.operator import INT32, LINEAR, Operator, Rescale, Tensor, by_kind
+from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, Shape, WindowGeometry
 from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 
 Expr: TypeAlias = Any  # of either TVM, which carry no types
-RANKS = {"conv2d": 4, "dense": 2}
+OF_TWO = ("add", "mul")  # tensors
+RANKS = {"conv2d": 4, "conv2d_transpose": 4, "dense": 2}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class ExpressionReader(ABC):
     """One TVM's expressions. Operators are called as Relax calls them, without `relax.`."""
 
     holds_padding = True  # whether the padding before a convolution is part of its form
+    arguments: Sequence[Expr] = ()  # of the function that is the form, if it is one already
 
     def __init__(
         self,
@@ -83,12 +86,20 @@ class ExpressionReader(ABC):
         """Of a linear operator."""
 
     @abstractmethod
+    def fields(self, expr: Expr) -> list[Expr]:
+        """Of a tuple."""
+
+    @abstractmethod
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
         """The bounds of a `clip`, of a `maximum` or `minimum`; None is no constant."""
 
     @abstractmethod
     def padding(self, pad: Expr) -> Padding:
         """Of an `nn.pad`."""
+
+    def numbers(self, expr: Expr) -> npt.NDArray[Any] | None:
+        """The constant numbers that an operand is."""
+        return self.array(self.value(expr))
 
     def constant(self, expr: Expr) -> bool:
         return self.array(expr) is not None
@@ -108,7 +119,8 @@ class ExpressionReader(ABC):
 
 @dataclass(frozen=True)
 class QdqParts:
-    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator.
+    """A form taken apart: `clip(quantize(clamps(main(...))))`, with what is added to a linear operator. Of a lookup, which is in
+    integers already, the result and the data.
 
     `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
     """
@@ -128,13 +140,24 @@ def describe(kind: str, result: Expr, reader: ExpressionReader) -> Operator:
 
 def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     """Whether the form amounts to one integer operator: what only moves, compares or clamps numbers must keep their scale."""
+    if kind == "lookup":
+        return _is_lookup(reader.value(result), reader)
     parts = take_apart(kind, result, reader)
     if not all(same_scale(clamps_before(clip, reader)[1], clip, reader) for clip in _clips(kind, result, reader)):
         return False
     if kind == "conv2d":
         padding = _padding_before(parts.main, reader)
         return padding is None or _foldable(padding, reader)
-    return kind not in (*MOVING, "pad") or same_scale(parts.main.args[0], parts.result, reader)
+    if kind not in (*MOVING, "pad", "concat"):
+        return True
+    return all(same_scale(operand, parts.result, reader) for operand in data_of(kind, parts.main, reader))
+
+
+def data_of(kind: str, main: Expr, reader: ExpressionReader) -> list[Expr]:
+    """The operands of an operator that are data, each a `dequantize`."""
+    if kind == "concat":
+        return reader.fields(main.args[0])
+    return list(main.args[:2] if kind in OF_TWO else main.args[:1])
 
 
 def has_integer_form(op: Operator) -> bool:
@@ -149,6 +172,8 @@ def has_integer_form(op: Operator) -> bool:
         static &= op.window is not None and op.pad_value is not None
     if op.kind == "resize2d":
         static &= op.factors is not None
+    if op.kind in SELECTING:
+        static &= op.channels is not None
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
     computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
     return known and static and usual and computable
@@ -157,6 +182,9 @@ def has_integer_form(op: Operator) -> bool:
 def take_apart(kind: str, result: Expr, reader: ExpressionReader) -> QdqParts:
     after: tuple[Expr, ...] = ()
     inner = reader.value(result)
+    if kind == "lookup":
+        data = reader.value(reader.value(inner.args[1]).args[0]).args[0]
+        return QdqParts(result, Quantity(data, None, None), (), (), None, data)
     for clip in _clips(kind, result, reader):
         clamps, inner = clamps_before(clip, reader)
         after = (*clamps, *after)
@@ -216,12 +244,28 @@ def same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
     return known and (first.scales, first.zero) == (second.scales, second.zero)
 
 
+def _is_lookup(take: Expr, reader: ExpressionReader) -> bool:
+    """Whether it is what `tables` makes of a function: the entries, at each byte plus 128."""
+    entries, place = reader.array(reader.value(take.args[0])), reader.value(take.args[1])
+    table = entries is not None and entries.dtype == np.int8 and entries.shape == (256,)
+    return table and reader.number(place.args[1]) == 128 and reader.dtype(reader.value(place.args[0]).args[0]) == "int8"
+
+
 def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
     weight = reader.quantity(reader.weight(parts.main).dequantized)
     padding = _padding_before(parts.main, reader)
     extra = (_widths(reader.value(padding.args[0]), reader) if padding is not None else None) or (0, 0, 0, 0)
     geometry = description.conv2d_geometry(parts.main.attrs, reader.shape(weight.data), extra)
     return _linear("conv2d", parts, reader, weight, reader.array(weight.data), geometry)
+
+
+def _conv2d_transpose(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    weight = reader.quantity(reader.weight(parts.main).dequantized)
+    geometry = description.transposed_geometry(parts.main.attrs, reader.shape(weight.data))
+    array = reader.array(weight.data)
+    if array is not None:
+        array = as_convolution(array, geometry.groups)
+    return _linear("conv2d_transpose", parts, reader, weight, array, geometry)
 
 
 def _dense(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -290,7 +334,9 @@ def _on_grid(bias: npt.NDArray[Any] | None, scale: npt.NDArray[Any] | None) -> n
 
 def _moving(describe: Describe, parts: QdqParts, reader: ExpressionReader) -> Operator:
     data = reader.tensor(reader.quantity(parts.main.args[0]).data)
-    return describe(parts.main.attrs, data, reader.shape(parts.main), _result(parts, reader), _after(parts, reader))
+    constants = [reader.numbers(operand) for operand in parts.main.args[1:]]
+    moved, result = reader.shape(parts.main), _result(parts, reader)
+    return describe(parts.main.attrs, constants, data, moved, result, _after(parts, reader))
 
 
 def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -303,6 +349,12 @@ def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
         (*(operand.zero for operand in operands), parts.output.zero),
         after=_after(parts, reader),
     )
+
+
+def _concat(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    data = [reader.quantity(operand).data for operand in data_of("concat", parts.main, reader)]
+    operands = description.positions(data, reader.arguments)
+    return description.concat(parts.main.attrs, map(reader.tensor, data), operands, _result(parts, reader))
 
 
 def _mul(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -331,8 +383,22 @@ def _clip(parts: QdqParts, reader: ExpressionReader) -> Operator:
     return Operator("clip", (reader.tensor(parts.main),), _result(parts, reader), after=_after(parts, reader))
 
 
+def _lookup(parts: QdqParts, reader: ExpressionReader) -> Operator:
+    entries = reader.array(reader.value(reader.value(parts.result).args[0]))
+    return description.lookup(reader.tensor(parts.main), _result(parts, reader), entries)
+
+
 _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **describers(_moving),
 )
 
 

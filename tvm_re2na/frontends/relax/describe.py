@@ -5,15 +5,25 @@ Relax keeps the QDQ form: an operator in floating point between `dequantize` and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tvm import relax
+
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.frontends.common import qdq
 from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
 from tvm_re2na.frontends.relax.walk import Expr, Values, array_of, dtype_of, op_name, scalar_of, shape_of, value_of
 
 
-def describe(kind: str, result: Expr, values: Values) -> Operator:
-    """The neutral description of the form of `kind` whose last call is `result`; `values` tells what its variables are bound to."""
-    return qdq.describe(kind, result, RelaxReader(values))
+def describe(kind: str, result: Expr, values: Values, arguments: Sequence[Expr] = ()) -> Operator:
+    """The neutral description of the form of `kind` whose last call is `result`; `values` tells what its variables are bound to,
+    `arguments` are the parameters of the function that it is."""
+    reader = RelaxReader(values)
+    reader.arguments = arguments
+    return qdq.describe(kind, result, reader)
 
 
 def is_form(kind: str, result: Expr, values: Values) -> bool:
@@ -44,6 +54,17 @@ class RelaxReader(ExpressionReader):
         if op_name(operand) == "permute_dims":
             return Weight(operand.args[0])
         return Weight(operand, channels_last=op_name(main) == "matmul")
+
+    def fields(self, expr: Expr) -> list[Expr]:
+        return list(self.value(expr).fields)
+
+    def numbers(self, expr: Expr) -> npt.NDArray[Any] | None:
+        """An array, or numbers that stand in a tuple."""
+        value = self.value(expr)
+        if not isinstance(value, relax.Tuple):
+            return array_of(value)
+        found = [scalar_of(self.value(field)) for field in value.fields]
+        return None if None in found else np.array(found, np.int64)
 
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
         if op_name(clamp) == "clip":

@@ -16,6 +16,7 @@ from tvm_re2na.frontends.relax.kernels import macs_of
 from tvm_re2na.frontends.relax.names import source_name
 from tvm_re2na.frontends.relax.partition import (
     Params,
+    border_bytes,
     composite_kind,
     composites,
     explanation_of,
@@ -34,14 +35,14 @@ from tvm_re2na.frontends.relax.walk import (
     value_of,
 )
 
-# weights' axes that are summed over, by operator
+# the axes of weights that each element of the result meets, of a transposed convolution of its data; by operator
 SUMMED = {"nn.conv2d": slice(1, None), "nn.conv2d_transpose": slice(1, None), "matmul": slice(0, 1)}
 
 
 def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
     mod = partition_for_re2na(mod, params, arch=arch)
-    regions = dict(offloaded_functions(mod))
+    regions = _regions(mod)
     values, variables = dict(bindings_of(mod["main"])), computed_from_input(mod["main"])
     found: list[Explanation] = []
     names = UniqueNames()
@@ -49,12 +50,20 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
         variable = called(call)
         kept = explanation_of(mod[variable]) if variable is not None else None
         if variable is not None and str(variable.name_hint) in regions:
-            parts = [part for _, _, part in composites(regions[str(variable.name_hint)])]
-            found += [offloaded(attribute(part, NAME_ATTR), composite_kind(part)) for part in parts]
+            found += regions[str(variable.name_hint)]
         elif kept is not None:
             found.append(kept)
         elif isinstance(call, tvm.ir.Call) and reads(call, variables):
             found.append(_foreign(call, values, names))
+    return found
+
+
+def _regions(mod: tvm.IRModule) -> dict[str, list[Explanation]]:
+    """What is said of the operators of each offloaded function, by its symbol."""
+    found = {}
+    for index, (symbol, function) in enumerate(offloaded_functions(mod)):
+        parts = [(attribute(part, NAME_ATTR), composite_kind(part)) for _, _, part in composites(function)]
+        found[symbol] = offloaded(parts, index, border_bytes(function))
     return found
 
 
@@ -82,6 +91,11 @@ def _macs(mod: tvm.IRModule, function: relax.Function) -> int:
     """Multiply-accumulates of a function: elements of each result times the weights that each of them meets."""
     calls = [value for _, value in bindings_of(function)]
     operators = sum(
-        macs(shape_of(call), shape_of(call.args[1])[SUMMED[op_name(call)]]) for call in calls if op_name(call) in SUMMED
+        macs(
+            shape_of(call.args[0] if op_name(call) == "nn.conv2d_transpose" else call),
+            shape_of(call.args[1])[SUMMED[op_name(call)]],
+        )
+        for call in calls
+        if op_name(call) in SUMMED
     )
     return operators + sum(macs_of(mod[call.args[0]]) for call in calls if op_name(call) == "call_tir")

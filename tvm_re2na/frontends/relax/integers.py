@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import fixed_points
-from tvm_re2na.codegen.offload.operator import LINEAR, Operator, Rescale, by_kind
+from tvm_re2na.codegen.offload.lowering import beyond_inputs
+from tvm_re2na.codegen.offload.operator import Operator, Rescale, by_kind
 from tvm_re2na.frontends.common.qdq import has_integer_form
 from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.frontends.relax.lookups import look_up
 from tvm_re2na.kernels.scaling import scaling_of
+from tvm_re2na.kernels.selection import COMPUTED
 
 Expr = Any
 
@@ -34,7 +38,7 @@ def integer_function(composite: relax.Function, op: Operator, kernels: Kernels |
     parameters = [relax.Var(f"x{i}", parameter.ty) for i, parameter in enumerate(composite.params)]
     with builder.function("main", parameters):
         with builder.dataflow():
-            if kernels is not None and op.kind in LINEAR and len(op.rescales[0].source) == 1:
+            if kernels is not None and op.kind in COMPUTED and len(op.rescales[0].source) == 1:
                 result = kernels.call(op, parameters[0], scaling_of(op))
             else:
                 result = _FORMS[op.kind](op, parameters)
@@ -52,6 +56,24 @@ def _conv2d(op: Operator, parameters: list[Expr]) -> Expr:
         _weights(op),
         strides=list(window.stride),
         padding=list(window.padding),
+        dilation=list(window.dilation),
+        groups=op.groups,
+        out_dtype="int32",
+    )
+    return _result(op, sums, (1, -1, 1, 1))
+
+
+def _conv2d_transpose(op: Operator, parameters: list[Expr]) -> Expr:
+    window = op.window
+    if window is None or op.weight is None:
+        raise ValueError("a convolution without window or weights")
+    weight = as_convolution(op.weight.astype(np.int32) - int(op.zero_points[1] or 0), op.groups)
+    sums = relax.op.nn.conv2d_transpose(
+        _centred(parameters[0], op.zero_points[0]),
+        relax.const(weight, "int32"),
+        strides=list(window.stride),
+        padding=list(window.padding),
+        output_padding=list(beyond_inputs(op, window)),
         dilation=list(window.dilation),
         groups=op.groups,
         out_dtype="int32",
@@ -101,6 +123,16 @@ def _add(op: Operator, parameters: list[Expr]) -> Expr:
     return _narrow(op, relax.op.add(operands[0], operands[-1]))
 
 
+def _concat(op: Operator, parameters: list[Expr]) -> Expr:
+    return relax.op.concat([parameters[number] for number in op.operands], op.axis)
+
+
+def _select(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.channels is None:
+        raise ValueError("channels that are no constants")
+    return relax.op.take(parameters[0], relax.const(op.channels, "int64"), op.axis, mode="clip")
+
+
 def _mul(op: Operator, parameters: list[Expr]) -> Expr:
     operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
     # a product with itself has one parameter only
@@ -123,16 +155,27 @@ def _clip(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(parameters[0], op.after)
 
 
+def _lookup(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.entries is None:
+        raise ValueError("a lookup without a table")
+    return look_up(parameters[0], op.entries)
+
+
 _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
     dense=_dense,
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     add=_add,
     mul=_mul,
+    concat=_concat,
+    take=_select,
+    strided_slice=_select,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,
+    lookup=_lookup,
 )
 
 

@@ -31,14 +31,31 @@ def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:
     variables = computed_from_input(mod["main"])
     calls = {op: list(_calls(mod["main"], op, variables)) for op in NODES}
     spans = {
-        variable: tvm.ir.Span(tvm.ir.SourceName(name), 0, 0, 0, 0)
+        variable: _span(name)
         for op, found in calls.items()
         if len(found) == len(names[op])
         for variable, name in zip(found, names[op], strict=True)
     }
+    spans = {**_names_before_quantize(mod["main"], nodes, variables), **spans}
     mod = mod.clone()
     mod["main"] = _Spans(spans).visit_expr(mod["main"])
     return mod
+
+
+def _names_before_quantize(
+    main: relax.Function, nodes: list[tuple[onnx.NodeProto, str]], variables: set[Any]
+) -> dict[Any, tvm.ir.Span]:
+    """Of what a `quantize` reads: one that ends a function of single numbers gives it the name of its last node."""
+    values = dict(bindings_of(main))
+    made = {output: name for node, name in nodes for output in node.output}
+    names = [made.get(node.input[0]) for node, _ in nodes if node.op_type == "QuantizeLinear"]
+    read = [values[variable].args[0] for variable in _calls(main, "quantize", variables)]
+    pairs = zip(read, names, strict=True) if len(read) == len(names) else ()
+    return {variable: _span(name) for variable, name in pairs if name and isinstance(values.get(variable), tvm.ir.Call)}
+
+
+def _span(name: str) -> tvm.ir.Span:
+    return tvm.ir.Span(tvm.ir.SourceName(name), 0, 0, 0, 0)
 
 
 def source_name(call: Any) -> str | None:

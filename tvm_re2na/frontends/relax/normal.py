@@ -1,6 +1,7 @@
 """Brings an imported module to the forms that the patterns know.
 
-The ONNX importer makes of a Pad a call of a TIR function, of a Clip two, whose bounds are `where(isnan(bound), infinity, bound)`.
+The ONNX importer makes of a Pad a call of a TIR function, of a Clip two, whose bounds are `where(isnan(bound), infinity, bound)`,
+and has the numbers of a Gather as `where(numbers < 0, numbers + size, numbers)`.
 The PyTorch importer adds the sums of a dense layer to its bias, not the bias to the sums, and leaves of a Dropout what was around
 it: a `dequantize` and a `quantize` of the same scale.
 Operators that read the same quantised tensor share its `dequantize`, which can be fused into one of them only.
@@ -17,6 +18,7 @@ from tvm import relax, te, tirx, topi
 from tvm_ffi import structural_equal, structural_walk
 
 from tvm_re2na.frontends.common.moving import MOVING
+from tvm_re2na.frontends.relax.lookups import with_tables
 from tvm_re2na.frontends.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
 
 BYTES = ("int8", "uint8")
@@ -24,12 +26,13 @@ MOVED = {name for moving in MOVING.values() if moving.always for name in moving.
 
 
 def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm.IRModule:
-    """Bind parameters, bring operators to one form (`_Operators`), give each its own `dequantize`."""
+    """Bind parameters, bring operators to one form (`_Operators`), make tables of functions, give each its own `dequantize`."""
     if params:
         mod = relax.transform.BindParams("main", dict(params))(mod)
     mod = mod.clone()
-    for rewriter in (_Operators, _Unshared):
-        mod["main"] = rewriter(mod).visit_expr(mod["main"])
+    mod["main"] = _Operators(mod).visit_expr(mod["main"])
+    mod = with_tables(mod)
+    mod["main"] = _Unshared(mod).visit_expr(mod["main"])
     passes = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination(["main"])]
     return tvm.transform.Sequential(passes)(mod)
 
@@ -49,10 +52,18 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
         call = super().visit_call_(call)
         if op_name(call) == "add":
             bias, sums = call.args
-            return relax.op.add(sums, bias) if op_name(self._value(sums)) in ("matmul", "nn.conv2d") else call
+            return (
+                relax.op.add(sums, bias)
+                if op_name(self._value(sums)) in ("matmul", "nn.conv2d", "nn.conv2d_transpose")
+                else call
+            )
         if op_name(call) == "quantize":
             source = self._value(call.args[0])
             return source.args[0] if self._undoes(call, source) else call
+        if op_name(call) == "take":
+            call = relax.Call(
+                call.op, [call.args[0], self._from_the_front(call.args[1])], call.attrs, call.ty_args, call.span
+            )
         if op_name(call) in MOVED:
             return self._quantised(call)
         if op_name(call) != "call_tir":
@@ -93,6 +104,15 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
             expr = kept if tested is not None and not np.isnan(tested).any() else expr
         return expr if array_of(expr) is not None else None
 
+    def _from_the_front(self, expr: Any) -> Any:
+        """The numbers of what is taken: those of a constant, where none counts from the end."""
+        value = self._value(expr)
+        if op_name(value) != "where":
+            return expr
+        condition, _, kept = (self._value(argument) for argument in value.args)
+        tested = array_of(self._value(condition.args[0])) if op_name(condition) == "less" else None
+        return kept if tested is not None and array_of(kept) is not None and (tested >= 0).all() else expr
+
     def _value(self, expr: Any) -> Any:
         """What a variable is bound to; of an element of a tuple, as PyTorch's MaxPool is, what stands there."""
         bound = self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
@@ -108,6 +128,8 @@ class _Unshared(relax.PyExprMutator):  # type: ignore[misc]
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         call = super().visit_call_(call)
         arguments = [self._own(argument) for argument in call.args]
+        if op_name(call) == "concat" and isinstance(call.args[0], relax.Tuple):
+            arguments[0] = relax.Tuple([self._own(field) for field in call.args[0].fields])
         return relax.Call(call.op, arguments, call.attrs, call.ty_args, call.span)
 
     def _own(self, argument: Any) -> Any:

@@ -11,21 +11,23 @@ import tvm
 from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.explanation import Explanation, kept
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.codegen.offload.rules import Rejection
+from tvm_re2na.frontends.common.description import elements
 from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
-from tvm_re2na.frontends.common.found import Found, Partitioned, judge
+from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
+from tvm_re2na.frontends.common.regions import OffloadedRegion, settle
 from tvm_re2na.frontends.relax.describe import describe
 from tvm_re2na.frontends.relax.integers import integer_function
+from tvm_re2na.frontends.relax.joining import with_joined_regions
 from tvm_re2na.frontends.relax.kernels import Kernels
 from tvm_re2na.frontends.relax.normal import normalise
-from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns
-from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, value_of
+from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns, operands_of_concats
+from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, sizes_of, value_of
 from tvm_re2na.kernels.instructions import instructions_of
 
 KEPT_ATTR = "re2na_kept"  # on an integer function for the CPU: the explanation, as JSON
@@ -64,8 +66,7 @@ def partition(
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)
-    rejections = judge(found, arch)
-    return Partitioned(partition_found(found, rejections, arch, mod_name, target), found.operators, rejections)
+    return partition_found(found, judge(found, arch), arch, mod_name, target)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
@@ -87,7 +88,8 @@ def architecture_of(function: relax.Function) -> Architecture:
 def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     """The part of partitioning that depends on no machine."""
     mod = normalise(mod, params)
-    mod = relax.transform.FuseOpsByPattern(fusion_patterns(), bind_constants=True)(mod)
+    patterns = fusion_patterns(operands_of_concats(mod["main"]))
+    mod = relax.transform.FuseOpsByPattern(patterns, bind_constants=True)(mod)
     operators: dict[str, Operator] = {}
     functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if not composite_kind(f)}
     names = UniqueNames()
@@ -109,17 +111,14 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
 
 def partition_found(
     found: Found,
-    rejections: Stays,
+    rejections: Rejections,
     arch: Architecture,
     mod_name: str = "default",
     target: tvm.target.Target | None = None,
-) -> tvm.IRModule:
-    """Everything that is not rejected becomes functions for Re²Na, everything else integer functions for the CPU."""
-    mod = _merged(found, rejections, target)
-    trivial = {name for _, function in offloaded_functions(mod) for name in _names_if_trivial(function)}
-    if trivial:
-        mod = _merged(found, {**rejections, **dict.fromkeys(trivial)}, target)
-    return _named(mod, arch, mod_name)
+) -> Partitioned:
+    """Everything that is not rejected and worth it becomes functions for Re²Na, all else integer functions for the CPU."""
+    mod, kept = settle(found.operators, rejections, lambda rejected: _cut(found, rejected, target))
+    return Partitioned(_named(mod, arch, mod_name), found.operators, kept)
 
 
 def for_cpu(found: Found, target: tvm.target.Target | None = None) -> tvm.IRModule:
@@ -143,7 +142,7 @@ def composites(function: relax.Function) -> Iterator[tuple[Any, Any, relax.Funct
 def operator_of(composite: relax.Function) -> Operator:
     """What the rules and the compiler want to know of a composite function."""
     values = dict(bindings_of(composite))
-    return describe(composite_kind(composite), value_of(result_of(composite), values), values)
+    return describe(composite_kind(composite), value_of(result_of(composite), values), values, list(composite.params))
 
 
 def explanation_of(function: Any) -> Explanation | None:
@@ -152,7 +151,9 @@ def explanation_of(function: Any) -> Explanation | None:
     return Explanation(**json.loads(text)) if text else None
 
 
-def _merged(found: Found, rejections: Stays, target: tvm.target.Target | None) -> tvm.IRModule:
+def _cut(
+    found: Found, rejections: Rejections, target: tvm.target.Target | None
+) -> tuple[tvm.IRModule, list[OffloadedRegion]]:
     mod = _on_cpu(found, rejections, target)
     kept_on_cpu = [variable for variable, function in mod.functions.items() if explanation_of(function)]
     for variable in kept_on_cpu:  # what is no composite must be "Primitive", or the pass would look for its groups
@@ -160,13 +161,14 @@ def _merged(found: Found, rejections: Stays, target: tvm.target.Target | None) -
     mod = relax.transform.MergeCompositeFunctions()(mod)
     for variable in kept_on_cpu:
         mod.update_func(variable, mod[variable].without_attr("Primitive"))
-    return mod
+    mod = with_joined_regions(mod, _in_order(mod))
+    return mod, [_region(function) for _, function in offloaded_functions(mod)]
 
 
-def _names_if_trivial(function: relax.Function) -> list[str]:
-    parts = [part for _, _, part in composites(function)]
-    worthwhile = rules.worthwhile({composite_kind(part) for part in parts})
-    return [] if worthwhile else [attribute(part, NAME_ATTR) for part in parts]
+def _region(function: relax.Function) -> OffloadedRegion:
+    return OffloadedRegion(
+        tuple(attribute(part, NAME_ATTR) for _, _, part in composites(function)), border_bytes(function)
+    )
 
 
 def _named(mod: tvm.IRModule, arch: Architecture, mod_name: str) -> tvm.IRModule:
@@ -205,6 +207,13 @@ def _on_cpu(found: Found, rejections: Stays, target: tvm.target.Target | None) -
     for variable, function in (kernels.functions if kernels is not None else {}).items():
         mod.update_func(variable, function)
     return mod
+
+
+def border_bytes(function: relax.Function) -> int:
+    """As of the front end for Relay."""
+    results = result_of(function).ty
+    given = [parameter.ty for parameter in function.params]
+    return sum(map(elements, map(sizes_of, (*given, *getattr(results, "fields", (results,))))))
 
 
 def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:

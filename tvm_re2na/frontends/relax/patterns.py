@@ -5,11 +5,12 @@ The patterns are about form only; whether the machine takes an operator is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tvm import relax
 from tvm.relax.backend.pattern_registry import register_patterns
-from tvm.relax.dpl import is_const, is_op, wildcard
+from tvm.relax.dpl import is_const, is_op, is_tuple, wildcard
 from tvm.relax.transform import FusionPattern, PatternCheckContext
 
 from tvm_re2na.codegen.arch import Architecture
@@ -18,9 +19,10 @@ from tvm_re2na.frontends.common.marks import PREFIX
 from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.relax.describe import describe, is_form
 from tvm_re2na.frontends.relax.names import source_name
-from tvm_re2na.frontends.relax.walk import Values
+from tvm_re2na.frontends.relax.walk import Values, bindings_of, op_name
 
 SOURCE_ATTR = "re2na_source"  # of a composite function: the name of its operator in the source
+USUAL_CONCATS = range(2, 9)  # where the module is not known
 Pattern = Any  # a tvm.relax.dpl.DFPattern
 
 
@@ -36,23 +38,31 @@ class Form(NamedTuple):
         return Form(self.kind, _clip(self.pattern), self.main)
 
 
-def forms() -> list[Form]:
-    """Every form; of forms that contain each other, the larger stands first.
+def forms(concats: Iterable[int]) -> list[Form]:
+    """Every form; of forms that contain each other, the larger stands first. `concats`: of how many operands, for each number.
 
     A clamp between a `dequantize` and a `quantize` belongs to the operator before it, up to twice; otherwise it is one of its own.
     """
-    plain = [_conv2d(_pad().pattern), _conv2d(wildcard()), _dense(), *_of_two(), *_moving(clamped=True)]
+    convolutions = [_conv2d(_pad().pattern), _conv2d(wildcard()), _conv2d(wildcard(), "conv2d_transpose")]
+    plain = [*convolutions, _dense(), *_of_two(), *_moving(clamped=True)]
     clamped = [form.clamped() for form in plain]
     twice = [form.clamped() for form in clamped]
-    clip = _clip(wildcard())
-    return [*twice, *clamped, *plain, *_moving(clamped=False), _pad(), Form("clip", clip, clip)]
+    clip, lookup = _clip(wildcard()), _lookup()
+    single = [Form("clip", clip, clip), Form("lookup", lookup, lookup)]
+    return [*twice, *clamped, *plain, *_moving(clamped=False), *map(_concat, concats), _pad(), *single]
 
 
-def fusion_patterns() -> list[FusionPattern]:
+def operands_of_concats(function: relax.Function) -> list[int]:
+    """How many operands concatenations in it have: a pattern has a number of them."""
+    calls = (value for _, value in bindings_of(function) if op_name(value) == "concat")
+    return sorted({len(call.args[0].fields) for call in calls if isinstance(call.args[0], relax.Tuple)})
+
+
+def fusion_patterns(concats: Iterable[int]) -> list[FusionPattern]:
     """The forms for FuseOpsByPattern, those tried first at the beginning, whether a machine takes them or not."""
     return [
         FusionPattern(PREFIX + form.kind, form.pattern, {"main": form.main}, _accepted(form.kind, None), _source)
-        for form in forms()
+        for form in forms(concats)
     ]
 
 
@@ -95,11 +105,11 @@ def _clamped(x: Pattern) -> Pattern:
     return x | _clamp(x) | _clamp(_clamp(x))
 
 
-def _conv2d(data: Pattern) -> Form:
+def _conv2d(data: Pattern, kind: str = "conv2d") -> Form:
     """dequantize -> conv2d [+ bias] [clamps] -> quantize."""
-    sums = is_op("relax.nn.conv2d")(_dequantized(data), _dequantized(wildcard()))
+    sums = is_op(f"relax.nn.{kind}")(_dequantized(data), _dequantized(wildcard()))
     bias = is_op("relax.reshape")(_bias(), wildcard())
-    return Form("conv2d", _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
+    return Form(kind, _quantized(_clamped(sums | is_op("relax.add")(sums, bias))), sums)
 
 
 def _dense() -> Form:
@@ -128,6 +138,11 @@ def _moving(*, clamped: bool) -> Iterator[Form]:
             yield Form(kind, _quantized(_clamped(main) if clamped else main), main)
 
 
+def _concat(operands: int) -> Form:
+    main = is_op("relax.concat")(is_tuple([_dequantized(wildcard()) for _ in range(operands)]))
+    return Form("concat", _quantized(main), main)
+
+
 def _pad() -> Form:
     main = is_op("relax.nn.pad")(_dequantized(wildcard()))
     return Form("pad", _quantized(main), main)
@@ -139,7 +154,16 @@ def _clip(x: Pattern) -> Pattern:
     return _quantized(_clamp(values) | _clamp(_clamp(values)))
 
 
+def _lookup() -> Pattern:
+    """As `lookups` makes them."""
+    places = is_op("relax.add")(is_op("relax.astype")(wildcard()), is_const())
+    return is_op("relax.take")(is_const(), places)
+
+
 # As tuples, whose names the registry remembers in order to let go of the checks before Python ends; it tries the last first.
 register_patterns(
-    [(PREFIX + form.kind, form.pattern, {}, _accepted(form.kind, Architecture())) for form in forms()[::-1]]
+    [
+        (PREFIX + form.kind, form.pattern, {}, _accepted(form.kind, Architecture()))
+        for form in forms(USUAL_CONCATS)[::-1]
+    ]
 )

@@ -26,7 +26,7 @@ from tvm_re2na.frontends.relax.explain import offloaded_macs_share
 from tvm_re2na.frontends.relax.host import host_target
 from tvm_re2na.frontends.relax.jobs import JOBS
 from tvm_re2na.frontends.relax.names import name_operators
-from tvm_re2na.frontends.relax.partition import find, for_cpu, partition
+from tvm_re2na.frontends.relax.partition import border_bytes, find, for_cpu, partition
 
 compile_for_re2na = JOBS.compile_for_re2na
 lower_for_each = JOBS.lower_for_each
@@ -96,4 +96,5 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     programs = JOBS.programs(partitioned, dump)
     with compiled_before(programs):
         library = tvm.compile(relax.transform.RunCodegen()(partitioned.module), target=target)
-    return Built(library, open_library, tuple(programs.items()), offloaded_macs_share(partitioned.module))
+    mod = partitioned.module
+    return Built(library, open_library, tuple(programs.items()), offloaded_macs_share(mod), border_bytes(mod["main"]))

@@ -57,17 +57,21 @@ def scalar_of(expr: Expr) -> Any:
 
 def shape_of(expr: Expr) -> tuple[int | None, ...]:
     """The shape from the expression's type; unknown sizes are None."""
-    sizes = expr.ty.shape
+    return sizes_of(expr.ty)
+
+
+def sizes_of(kind: Any) -> tuple[int | None, ...]:
+    sizes = kind.shape
     return (
         tuple(int(size) if isinstance(size, tvm.tirx.IntImm) else None for size in sizes) if sizes is not None else ()
     )
 
 
 def computed_from_input(function: relax.Function) -> set[Any]:
-    """The variables of a function whose values are not the same in every run: parameters, and what reads them."""
+    """The variables of a function whose values are not the same in every run: parameters, and what reads them; shapes are."""
     known = set(function.params)
     for variable, value in bindings_of(function):
-        if reads(value, known):
+        if op_name(value) != "shape_of" and reads(value, known):
             known.add(variable)
     return known
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
+from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
@@ -75,7 +76,11 @@ def scalar_of(expr: relay.Expr) -> Any:
 
 def shape_of(expr: relay.Expr) -> tuple[int | None, ...]:
     """The shape from the expression's type; unknown sizes are None."""
-    return tuple(int(size) if isinstance(size, tvm.tir.IntImm) else None for size in expr.checked_type.shape)
+    return sizes_of(expr.checked_type)
+
+
+def sizes_of(kind: tvm.ir.TensorType) -> tuple[int | None, ...]:
+    return tuple(int(size) if isinstance(size, tvm.tir.IntImm) else None for size in kind.shape)
 
 
 def dtype_of(expr: relay.Expr) -> str:
@@ -89,6 +94,13 @@ def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     return _linear("conv2d", expr, parts, bindings, geometry)
 
 
+def _conv2d_transpose(expr: relay.Expr, bindings: Bindings) -> Operator:
+    parts = parts_of(expr)
+    geometry = description.transposed_geometry(parts.main.attrs, shape_of(parts.main.args[1]))
+    op = _linear("conv2d_transpose", expr, parts, bindings, geometry)
+    return op if op.weight is None else replace(op, weight=as_convolution(op.weight, op.groups))
+
+
 def _dense(expr: relay.Expr, bindings: Bindings) -> Operator:
     return _linear("dense", expr, parts_of(expr), bindings, WindowGeometry())
 
@@ -97,7 +109,7 @@ def _linear(kind: str, expr: relay.Expr, parts: Parts, bindings: Bindings, geome
     data = parts.pad.args[0] if parts.pad is not None else parts.main.args[0]
     weight = array_of(parts.main.args[1])
     rescale = parts.requantize
-    channels = shape_of(parts.main.args[1])[0] or 0
+    channels = shape_of(parts.main)[1] or 0
     zeros = [parts.main.args[2], parts.main.args[3]]
     rescales: tuple[Rescale, ...] = ()
     if rescale is not None:
@@ -137,7 +149,8 @@ def _bias(parts: Parts, channels: int) -> npt.NDArray[np.int32] | None:
 def _moving(describe: Describe, expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     data, result = _tensor(main.args[0], bindings), _tensor(expr, bindings)
-    return describe(main.attrs, data, shape_of(main), result, _bounds(after, BYTE))
+    constants = [array_of(operand) for operand in main.args[1:]]
+    return describe(main.attrs, constants, data, shape_of(main), result, _bounds(after, BYTE))
 
 
 def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -152,6 +165,12 @@ def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
         tuple(scalar_of(zero) for zero in constants[1::2]),
         after=_bounds(after, BYTE),
     )
+
+
+def _concat(expr: relay.Expr, bindings: Bindings) -> Operator:
+    fields = list(expr.args[0].fields)
+    data = [_tensor(field, bindings) for field in fields]
+    return description.concat(expr.attrs, data, description.positions(fields, list(bindings)), _tensor(expr, bindings))
 
 
 def _mul(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -179,8 +198,22 @@ def _clip(expr: relay.Expr, bindings: Bindings) -> Operator:
     return Operator("clip", (_tensor(expr.args[0], bindings),), _tensor(expr, bindings), after=bounds)
 
 
+def _lookup(expr: relay.Expr, bindings: Bindings) -> Operator:
+    data = expr.args[1].args[0].args[0]
+    return description.lookup(_tensor(data, bindings), _tensor(expr, bindings), array_of(expr.args[0]))
+
+
 _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **describers(_moving)
+    conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **describers(_moving),
 )
 
 

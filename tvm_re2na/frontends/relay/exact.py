@@ -91,6 +91,11 @@ def _qnn_conv2d(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay
     return None if leave_for_now() or plain else _widened(relay.nn.conv2d, attrs, inputs, types)
 
 
+@legalizations.qnn_conv2d_transpose_legalize.register(TAG)
+def _qnn_conv2d_transpose(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
+    return None if leave_for_now() else _widened(relay.nn.conv2d_transpose, attrs, inputs, types)
+
+
 @legalizations.qnn_dense_legalize.register(TAG)
 def _qnn_dense(attrs: Any, inputs: list[relay.Expr], types: list[Any]) -> relay.Expr | None:
     return None if leave_for_now() else _widened(relay.nn.dense, attrs, inputs, types)

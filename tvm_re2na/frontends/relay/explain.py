@@ -13,23 +13,25 @@ from tvm_re2na.codegen.offload.explanation import Explanation, foreign, kept, of
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.frontends.common.description import macs, share
 from tvm_re2na.frontends.common.errors import check_module
-from tvm_re2na.frontends.common.found import Rejections, judge
+from tvm_re2na.frontends.common.found import Partitioned, judge
 from tvm_re2na.frontends.relay.describe import shape_of
 from tvm_re2na.frontends.relay.integers import float_forms
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.partition import (
     IMPORTER,
     Params,
+    border_bytes,
     composite_kind,
     composite_name,
     composites,
     find,
+    is_partitioned,
     offloaded_functions,
     partition_found,
 )
 from tvm_re2na.frontends.relay.walk import op_name, operands_of
 
-# weights' axes that are summed over, and the others, by operator; the layouts are those of the front ends
+# the axes of weights that each element of the result meets, of a transposed convolution of its data; by operator
 SUMMED = {"conv2d": slice(1, None), "conv2d_transpose": slice(1, None), "dense": slice(1, None), "matmul": slice(0, 1)}
 
 
@@ -37,20 +39,21 @@ def explain(mod: tvm.IRModule, params: Params | None = None, arch: Architecture 
     """Every operator of a quantised (or already partitioned) module in execution order, with the reason it is where it is."""
     check_module(mod, tvm.IRModule, IMPORTER)
     arch = arch or Architecture()
-    already = dict(offloaded_functions(mod))
+    already = _regions(relay.transform.InferType()(mod)) if is_partitioned(mod) else {}
     operators = find(mod, params)
-    rejections = judge(operators, arch)
-    accepted = set() if already else _offloaded_names(partition_found(operators, rejections, arch))
+    partitioned = Partitioned(mod) if already else partition_found(operators, judge(operators, arch), arch)
+    parts = already or _regions(partitioned.module)
+    accepted = {row.name: row for rows in parts.values() for row in rows}
     found: list[Explanation] = []
     names = UniqueNames(operators.operators)
     floats = float_forms(operators.module["main"])
     for call in _calls(operators.module["main"].body):
         symbol = str(call.op.name_hint) if isinstance(call.op, relay.GlobalVar) else ""
         if symbol in already:
-            inner = composites(already[symbol].body)
-            found += [offloaded(composite_name(composite), composite_kind(composite)) for composite in inner]
+            found += already[symbol]
         elif composite_kind(call):
-            found.append(_explain_composite(call, rejections, accepted))
+            name = composite_name(call)
+            found.append(accepted.get(name) or kept(name, composite_kind(call), partitioned.rejections.get(name)))
         elif call in floats:
             kind, op = floats[call]
             found.append(kept(names.take(kind, span_name(call)), kind, rules.check(op, arch)))
@@ -68,8 +71,13 @@ def offloaded_macs_share(mod: tvm.IRModule) -> float:
     return share(ours, main)
 
 
-def _offloaded_names(mod: tvm.IRModule) -> set[str]:
-    return {composite_name(call) for _, function in offloaded_functions(mod) for call in composites(function.body)}
+def _regions(mod: tvm.IRModule) -> dict[str, list[Explanation]]:
+    """What is said of the operators of each offloaded function, by its symbol."""
+    found = {}
+    for index, (symbol, function) in enumerate(offloaded_functions(mod)):
+        parts = [(composite_name(call), composite_kind(call)) for call in composites(function.body)]
+        found[symbol] = offloaded(parts, index, border_bytes(function))
+    return found
 
 
 def _calls(expr: relay.Expr) -> Iterator[relay.Call]:
@@ -90,11 +98,6 @@ def _calls(expr: relay.Expr) -> Iterator[relay.Call]:
     return (call for call in found if hash(call) in computed - inner)
 
 
-def _explain_composite(call: relay.Call, rejections: Rejections, accepted: set[str]) -> Explanation:
-    name, kind = composite_name(call), composite_kind(call)
-    return offloaded(name, kind) if name in accepted else kept(name, kind, rejections.get(name))
-
-
 def _explain_call(call: relay.Call, names: UniqueNames) -> Explanation:
     op = op_name(call)
     types = [argument.checked_type for argument in call.args] + [call.checked_type]
@@ -109,4 +112,5 @@ def _macs(call: relay.Call) -> int:
     kind = op_name(call).split(".")[-1]
     if kind not in SUMMED:
         return 0
-    return macs(shape_of(call), shape_of(call.args[1])[SUMMED[kind]])
+    counted = call.args[0] if kind == "conv2d_transpose" else call
+    return macs(shape_of(counted), shape_of(call.args[1])[SUMMED[kind]])

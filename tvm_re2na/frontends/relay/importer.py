@@ -24,11 +24,11 @@ from tvm_re2na.frontends.relay.describe import array_of
 # get their operands whole, as TVM gives them.
 LOCAL = {
     *("DequantizeLinear", "QuantizeLinear"),
-    *("Conv", "Gemm", "MatMul", "BatchNormalization"),
+    *("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"),
     *("Add", "Sub", "Mul", "Div", "Softmax"),
     *("Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
-    *("Concat", "Flatten", "Identity", "Pad", "Reshape", "Resize", "Shape", "Slice", "Split", "Transpose"),
+    *("Concat", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Resize", "Shape", "Slice", "Split", "Transpose"),
 }
 
 
@@ -83,7 +83,7 @@ class _Importer(GraphProto):  # type: ignore[misc]
             return int(attrs.get("axis", 1)) != 1
         if "broadcast" in attrs:
             return True
-        settings = list(inputs)[1:] if op in ("Clip", "Pad", "Reshape", "Resize", "Slice", "Split") else ()
+        settings = list(inputs)[1:] if op in ("Clip", "Gather", "Pad", "Reshape", "Resize", "Slice", "Split") else ()
         return not all(expr is None or isinstance(expr, relay.Constant) for expr in settings)
 
     def _operand(self, expr: relay.Expr | None) -> relay.Expr | None:

@@ -16,22 +16,29 @@ import numpy.typing as npt
 import tvm
 from tvm import relay
 
-from tvm_re2na.codegen.offload.operator import Operator, by_kind
-from tvm_re2na.frontends.common import qdq
+from tvm_re2na.codegen.graph.transposed import as_convolution
+from tvm_re2na.codegen.offload.operator import LINEAR, Operator, by_kind
+from tvm_re2na.frontends.common import description, qdq
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.qdq import QdqParts
-from tvm_re2na.frontends.relay.describe import array_of, dtype_of
+from tvm_re2na.frontends.common.tables import ByteFunction, byte_function
+from tvm_re2na.frontends.relay.describe import array_of, dtype_of, shape_of
 from tvm_re2na.frontends.relay.reader import RelayReader
 from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, operands_of
 
 Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
     **{name: kind for kind, moving in MOVING.items() for name in moving.relay},
-    **{"nn.conv2d": "conv2d", "nn.dense": "dense", "add": "add", "multiply": "mul", "nn.pad": "pad"},
+    **{"nn.conv2d": "conv2d", "nn.conv2d_transpose": "conv2d_transpose", "nn.dense": "dense"},
+    **{"add": "add", "multiply": "mul", "nn.pad": "pad", "concatenate": "concat"},
 }
-_OF_TWO = ("add", "mul")
-_SUMS = ("nn.conv2d", "nn.dense")
+_UNCLAMPED = {
+    "pad",
+    "concat",
+    *(kind for kind, moving in MOVING.items() if not moving.clamped),
+}  # clamps are no part of these
+_SUMS = ("nn.conv2d", "nn.conv2d_transpose", "nn.dense")
 _READER = RelayReader()
 
 
@@ -84,10 +91,19 @@ def _forms(order: list[Expr]) -> list[_Form]:
     readers = Counter(operand for expr in order for operand in operands_of(expr))
     forms = []
     for call in (expr for expr in order if op_name(expr) == "qnn.quantize"):
+        if (function := byte_function(call, _READER)) is not None:
+            forms.append(_lookup_form(call, function))
+            continue
         kind = _kind(call, readers)
         if kind and qdq.is_form(kind, call, _READER):
             forms.append(_Form(kind, call, qdq.take_apart(kind, call, _READER), qdq.describe(kind, call, _READER)))
     return forms
+
+
+def _lookup_form(quantize: relay.Call, function: ByteFunction) -> _Form:
+    parts = QdqParts(quantize, _READER.quantity(quantize), (), (), None, function.data)
+    op = description.lookup(_READER.tensor(function.data), _READER.tensor(quantize), function.entries)
+    return _Form("lookup", quantize, parts, op)
 
 
 def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
@@ -100,7 +116,7 @@ def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
         main = main.args[0]
         inner.append(main)
     kind = _KINDS.get(op_name(main), "")
-    closed = all(readers[expr] == 1 for expr in inner)
+    closed = all(readers[expr] == 1 for expr in inner) and not (clamps and kind in _UNCLAMPED)
     return kind if kind and closed and _is_dequantised(kind, main) else ""
 
 
@@ -128,18 +144,17 @@ class _Integers(relay.ExprMutator):  # type: ignore[misc]
         form = self._forms.get(call)
         if form is not None:
             data = [self.visit(operand) for operand in _data(form)]
-            source = form.parts.after[0] if form.kind == "clip" else form.parts.main
-            return _named(_INTEGERS[form.kind](form.op, form.parts, data), data, source.span)
+            return _named(_INTEGERS[form.kind](form.op, form.parts, data), data, _source(form).span)
         if op_name(call) == "qnn.quantize" and _undoes(call, call.args[0]):
             return self.visit(call.args[0].args[0])
         return super().visit_call(call)
 
 
 def _is_dequantised(kind: str, main: relay.Call) -> bool:
-    operands = [main.args[0]]
-    if kind in _OF_TWO:
-        operands.append(main.args[1])
-    if kind in ("conv2d", "dense"):
+    if kind == "concat" and not isinstance(main.args[0], relay.Tuple):
+        return False
+    operands = qdq.data_of(kind, main, _READER)
+    if kind in LINEAR:
         operands.append(_READER.weight(main).dequantized)
     return all(op_name(operand) == "qnn.dequantize" for operand in operands)
 
@@ -154,10 +169,16 @@ def _undoes(quantize: relay.Call, source: Expr) -> bool:
 def _data(form: _Form) -> list[Expr]:
     """The quantised tensors that a form computes with, but for weights."""
     main = form.parts.main
-    if form.kind == "clip":
+    if form.kind in ("clip", "lookup"):
         return [main]
-    operands = main.args[:2] if form.kind in _OF_TWO else main.args[:1]
-    return [operand.args[0] for operand in operands]
+    return [operand.args[0] for operand in qdq.data_of(form.kind, main, _READER)]
+
+
+def _source(form: _Form) -> relay.Call:
+    """The call that has the name of the operator: of a function the last."""
+    if form.kind == "lookup":
+        return form.result.args[0]
+    return form.parts.after[0] if form.kind == "clip" else form.parts.main
 
 
 def _named(result: Expr, data: list[Expr], span: Any) -> Expr:
@@ -172,6 +193,10 @@ def _conv2d(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _linear(relay.qnn.op.conv2d, op, parts, data[0])
 
 
+def _conv2d_transpose(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    return _linear(relay.qnn.op.conv2d_transpose, op, parts, data[0])
+
+
 def _dense(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _linear(relay.qnn.op.dense, op, parts, data[0])
 
@@ -181,7 +206,10 @@ def _linear(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: Expr
     weight = _READER.weight(parts.main).dequantized
     _, scale, zero = parts.main.args[0].args
     attrs = {name: value for name, value in attributes_of(parts.main.attrs).items() if name != "out_dtype"}
-    sums = make(data, _constant(op.weight), zero, weight.args[2], scale, weight.args[1], **attrs)
+    values = (
+        as_convolution(op.weight, op.groups) if op.kind == "conv2d_transpose" and op.weight is not None else op.weight
+    )
+    sums = make(data, _constant(values), zero, weight.args[2], scale, weight.args[1], **attrs)
     if parts.sums is not None:
         sums = relay.nn.bias_add(sums, _constant(op.bias))
     scales = [np.asarray(array_of(given)) for given in (scale, weight.args[1])]
@@ -219,6 +247,11 @@ def _moving(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _clamped(op, moved) if MOVING[op.kind].clamped else moved
 
 
+def _concat(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    del parts
+    return relay.concatenate(data, op.axis)
+
+
 def _pad(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return relay.nn.pad(*data, parts.main.attrs.pad_width, relay.const(int(op.pad_value or 0), op.output.dtype))
 
@@ -228,6 +261,13 @@ def _clip(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
     return _clamped(op, data[0])
 
 
+def _lookup(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    """`parts` has the data as it was, with its type."""
+    places = relay.add(relay.cast(data[0], "int32"), relay.const(128))
+    found = relay.take(_constant(op.entries), places, axis=0, mode="fast")
+    return found if shape_of(parts.main) == op.output.shape else relay.reshape(found, op.output.sizes)
+
+
 def _constant(values: npt.NDArray[Any] | None) -> Expr:
     if values is None:
         raise ValueError("an operator without a constant")
@@ -235,5 +275,14 @@ def _constant(values: npt.NDArray[Any] | None) -> Expr:
 
 
 _INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind(
-    conv2d=_conv2d, dense=_dense, add=_add, mul=_mul, pad=_pad, clip=_clip, **dict.fromkeys(MOVING, _moving)
+    conv2d=_conv2d,
+    conv2d_transpose=_conv2d_transpose,
+    dense=_dense,
+    add=_add,
+    mul=_mul,
+    concat=_concat,
+    pad=_pad,
+    clip=_clip,
+    lookup=_lookup,
+    **dict.fromkeys(MOVING, _moving),
 )

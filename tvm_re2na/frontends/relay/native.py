@@ -12,7 +12,7 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.offload.fixed_point import is_computable
-from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.frontends.common.marks import kind_of
 from tvm_re2na.frontends.relay.describe import parts_of, shape_of
 from tvm_re2na.frontends.relay.exact import BYTES
@@ -22,7 +22,7 @@ from tvm_re2na.kernels.convolution import ConvolutionKernel
 from tvm_re2na.kernels.dense import DenseKernel
 from tvm_re2na.kernels.instructions import LEVEL, Instructions, instructions_of
 from tvm_re2na.kernels.scaling import scaling_of
-from tvm_re2na.kernels.selection import KernelLayer, function_of, layer_of, name_of
+from tvm_re2na.kernels.selection import COMPUTED, KernelLayer, function_of, layer_of, name_of
 
 Kernel = ConvolutionKernel | DenseKernel
 COMPILER = "re2na_cpu"
@@ -41,7 +41,7 @@ def with_kernels(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     ops = {str(name) for name in relay.analysis.list_op_freqs(mod)}
     if isa is None or ops.isdisjoint(("qnn.conv2d", "qnn.dense")):
         return mod
-    forms = [form for form in form_table(ops) if kind_of(form[0]) in LINEAR]
+    forms = [form for form in form_table(ops) if kind_of(form[0]) in COMPUTED]
     mod = relay.transform.MergeComposite(forms)(mod)
     composed = mod["main"]
     layers = {call: layer for call in composites(composed) if (layer := kernel_layer(call, isa)) is not None}
@@ -56,7 +56,7 @@ def with_kernels(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
 def kernel_layer(call: relay.Call, isa: Instructions) -> KernelLayer | None:
     """How a call of a composite function is computed; None where its arithmetic is not that of a kernel."""
     kind = composite_kind(call)
-    if kind not in LINEAR:
+    if kind not in COMPUTED:
         return None
     op = operator_of(call)
     padded = parts_of(call.op.body).pad is not None  # with zeros, and not with the zero point

@@ -9,15 +9,17 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
+from tvm_re2na.frontends.common.description import elements
 from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
 from tvm_re2na.frontends.common.found import Found, Partitioned, Rejections, judge
 from tvm_re2na.frontends.common.marks import ARCH_ATTR, COMPILER, NAME_ATTR, in_order, kind_of, machine_of, machine_text
-from tvm_re2na.frontends.relay.describe import describe, parts_of
+from tvm_re2na.frontends.common.regions import OffloadedRegion, settle
+from tvm_re2na.frontends.relay.describe import describe, parts_of, sizes_of
 from tvm_re2na.frontends.relay.integers import to_integers
+from tvm_re2na.frontends.relay.joining import with_joined_regions
 from tvm_re2na.frontends.relay.names import span_name
 from tvm_re2na.frontends.relay.patterns import form_table
 from tvm_re2na.frontends.relay.scales import check_scales
@@ -49,8 +51,7 @@ def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_
     if is_partitioned(mod):
         return Partitioned(mod)
     found = find(mod, params)
-    rejections = judge(found, arch)
-    return Partitioned(partition_found(found, rejections, arch, mod_name), found.operators, rejections)
+    return partition_found(found, judge(found, arch), arch, mod_name)
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
@@ -110,10 +111,15 @@ def find(mod: tvm.IRModule, params: Params | None) -> Found:
     return Found(mod, {composite_name(call): operator_of(call) for call in composites(mod["main"])})
 
 
-def partition_found(
-    found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default"
-) -> tvm.IRModule:
-    """Everything that is not rejected becomes functions for Re²Na; rejected operators are put back as they were."""
+def partition_found(found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default") -> Partitioned:
+    """Everything that is not rejected and worth it becomes functions for Re²Na; other operators are put back as they were."""
+    mod, kept = settle(found.operators, rejections, lambda rejected: _cut(found, rejected, mod_name))
+    for symbol, function in list(offloaded_functions(mod)):
+        mod[symbol] = function.with_attr(ARCH_ATTR, machine_text(arch))
+    return Partitioned(relay.transform.InferType()(mod), found.operators, kept)
+
+
+def _cut(found: Found, rejections: Rejections, mod_name: str) -> tuple[tvm.IRModule, list[OffloadedRegion]]:
     passes = relay.transform
     mod = tvm.IRModule(dict(found.module.functions.items()), found.module.type_definitions)
     if rejections:
@@ -127,12 +133,12 @@ def partition_found(
             passes.InferType(),
         ]
     )(mod)
-    trivial = {symbol for symbol, function in offloaded_functions(mod) if not _is_worthwhile(function)}
-    if trivial:
-        mod = _without(mod, trivial)
-    for symbol, function in list(offloaded_functions(mod)):
-        mod[symbol] = function.with_attr(ARCH_ATTR, machine_text(arch))
-    return passes.InferType()(mod)
+    mod = passes.InferType()(with_joined_regions(mod, dict(offloaded_functions(mod)), mod_name))
+    return mod, [_region(function) for _, function in offloaded_functions(mod)]
+
+
+def _region(function: relay.Function) -> OffloadedRegion:
+    return OffloadedRegion(tuple(map(composite_name, composites(function.body))), border_bytes(function))
 
 
 def inline_composites(expr: relay.Expr) -> relay.Expr:
@@ -143,6 +149,18 @@ def inline_composites(expr: relay.Expr) -> relay.Expr:
 def architecture_of(function: relay.Function) -> Architecture:
     """The machine that `partition_for_re2na` cut this function for."""
     return machine_of(str(function.attrs.get(ARCH_ATTR) or "") if function.attrs else "")
+
+
+def border_bytes(function: relay.Function) -> int:
+    """Elements of the parameters and results of a typed function: bytes, of a function for Re²Na."""
+    kind = function.checked_type
+    return sum(map(_elements, (*kind.arg_types, kind.ret_type)))
+
+
+def _elements(kind: tvm.ir.Type) -> int:
+    if isinstance(kind, tvm.ir.TupleType):
+        return sum(map(_elements, kind.fields))
+    return elements(sizes_of(kind))
 
 
 def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:
@@ -162,19 +180,6 @@ def feeds_of(mod: tvm.IRModule) -> dict[str, tuple[int | None, ...]]:
 
 def _operand(expr: relay.Expr) -> relay.Expr | None:
     return expr.args[0] if isinstance(expr, relay.Call) and expr.args else None
-
-
-def _is_worthwhile(function: relay.Function) -> bool:
-    return rules.worthwhile({composite_kind(call) for call in composites(function.body)})
-
-
-def _without(mod: tvm.IRModule, symbols: set[str]) -> tvm.IRModule:
-    """The module with the given offloaded functions put back into main."""
-    bodies = {symbol: mod[symbol] for symbol in symbols}
-    main = _InlineGlobals(bodies).visit(mod["main"])
-    functions = {var: f for var, f in mod.functions.items() if var.name_hint not in symbols and var.name_hint != "main"}
-    functions[mod.get_global_var("main")] = inline_composites(main)
-    return relay.transform.InferType()(tvm.IRModule(functions, mod.type_definitions))
 
 
 class _Naming(relay.ExprMutator):  # type: ignore[misc]
@@ -216,19 +221,4 @@ class _Inline(relay.ExprMutator):  # type: ignore[misc]
         if composite_kind(call) and (self._names is None or composite_name(call) in self._names):
             args = [self.visit(arg) for arg in call.args]
             return relay.bind(call.op.body, dict(zip(call.op.params, args, strict=True)))
-        return super().visit_call(call)
-
-
-class _InlineGlobals(relay.ExprMutator):  # type: ignore[misc]
-    """Replaces calls of global functions by their bodies."""
-
-    def __init__(self, bodies: Mapping[str, relay.Function]) -> None:
-        super().__init__()
-        self._bodies = bodies
-
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        if isinstance(call.op, relay.GlobalVar) and call.op.name_hint in self._bodies:
-            function = self._bodies[call.op.name_hint]
-            args = [self.visit(arg) for arg in call.args]
-            return relay.bind(function.body, dict(zip(function.params, args, strict=True)))
         return super().visit_call(call)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from tvm import relay
-from tvm.relay.dataflow_pattern import is_constant, is_op, wildcard
+from tvm.relay.dataflow_pattern import is_constant, is_op, is_tuple, wildcard
 from tvm.relay.op.contrib.register import register_pattern_table
 
 from tvm_re2na.codegen.arch import Architecture
@@ -17,7 +17,9 @@ from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.marks import PREFIX, kind_of
 from tvm_re2na.frontends.common.moving import MOVING, Moving
+from tvm_re2na.frontends.common.qdq import is_form
 from tvm_re2na.frontends.relay.describe import describe, dtype_of, foldable_padding
+from tvm_re2na.frontends.relay.reader import RelayReader
 
 Pattern = Any  # a tvm.relay.dataflow_pattern.DFPattern
 Entry = tuple[str, Pattern, Callable[[relay.Expr], bool]]
@@ -36,9 +38,12 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
     forms = [
         (["nn.pad"], "conv2d", _linear("qnn.conv2d", padded), foldable_padding),
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
+        (["qnn.conv2d_transpose"], "conv2d_transpose", _linear("qnn.conv2d_transpose", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
         *(([op], kind, _of_two(op), quantised) for kind, op in (("add", "qnn.add"), ("mul", "qnn.mul"))),
-        *((moving.relay, kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
+        (["take"], "lookup", _lookup(), lambda expr: is_form("lookup", expr, RelayReader())),
+        (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
+        *(([*moving.relay], kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
         (CLAMPS, "clip", _clamp(wildcard()), quantised),
     ]
@@ -80,8 +85,12 @@ def _of_two(op: str) -> Pattern:
 
 
 def _moving(moving: Moving) -> Pattern:
-    main = _any_of([is_op(name)(wildcard()) for name in moving.relay])
+    main = _any_of([is_op(name)(wildcard(), *_constants(further)) for name, further in moving.relay.items()])
     return _clamped(main) if moving.clamped else main
+
+
+def _lookup() -> Pattern:
+    return is_op("take")(is_constant(), is_op("add")(is_op("cast")(wildcard()), is_constant()))
 
 
 def _clamped(x: Pattern) -> Pattern:

@@ -33,6 +33,9 @@ class RelayReader(ExpressionReader):
         transposed = op_name(operand) == "transpose" and len(shape_of(operand)) == 2
         return Weight(operand.args[0], channels_last=True) if transposed else Weight(operand)
 
+    def fields(self, expr: Expr) -> list[Expr]:
+        return list(expr.fields)
+
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:
         if op_name(clamp) == "clip":
             return float(clamp.attrs.a_min), float(clamp.attrs.a_max)

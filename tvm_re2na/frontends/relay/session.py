@@ -27,7 +27,7 @@ from tvm_re2na.frontends.relay.explain import explain as explain_operators
 from tvm_re2na.frontends.relay.explain import offloaded_macs_share
 from tvm_re2na.frontends.relay.jobs import JOBS
 from tvm_re2na.frontends.relay.native import with_kernels
-from tvm_re2na.frontends.relay.partition import partition, prepare
+from tvm_re2na.frontends.relay.partition import border_bytes, partition, prepare
 
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
@@ -112,4 +112,5 @@ def build_for_re2na(mod: tvm.IRModule, params: Params, arch: Architecture, dump:
     target, programs = host_target(), JOBS.programs(partitioned, dump)
     with compiled_before(programs), exact_build():
         library = relay.build(with_kernels(without_bodies(partitioned.module), target), target=target)
-    return Built(library, open_library, tuple(programs.items()), offloaded_macs_share(partitioned.module))
+    mod = partitioned.module
+    return Built(library, open_library, tuple(programs.items()), offloaded_macs_share(mod), border_bytes(mod["main"]))

@@ -1,0 +1,166 @@
+"""A transposed convolution: for each place that an output can have between two inputs an ordinary one, whose results lie a stride
+apart. No zero is multiplied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.emit.draft import Draft, Place, Touch
+from tvm_re2na.codegen.emit.views import Geometry, View
+from tvm_re2na.codegen.emit.writer import Setting, Writer
+from tvm_re2na.codegen.graph.blocks import channel_blocks
+from tvm_re2na.codegen.graph.ops import Op, Shape4, Window
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d, SubKernel
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases
+from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_setting
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the convolutions: what it sees along both axes, and behind how many positions of the kernel its weights lie."""
+
+    rows: SubKernel
+    columns: SubKernel
+    position: int
+
+    @property
+    def positions(self) -> int:
+        return len(self.rows.taps) * len(self.columns.taps)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedUnit(Unit, of=(ConvTranspose2d,)):
+    """A block holds the lines of all its convolutions, one after the other."""
+
+    op: ConvTranspose2d
+
+    @classmethod
+    def pixel_step(cls, op: Op) -> int:
+        return op.window.stride[1] if isinstance(op, ConvTranspose2d) else 1
+
+    @classmethod
+    def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
+        if not isinstance(op, ConvTranspose2d):
+            return super().made(op, source, inputs, in_shape, out_shape)
+        return cls(source, inputs, op.output, in_shape, out_shape, op)
+
+    @property
+    def kind(self) -> str:
+        return "transposed"
+
+    def needed_rows(self, operand: int, rows: Rows) -> Rows:
+        (start, stop), stride, height = rows, self.op.window.stride[0], self.in_shape[2]
+        cut_off = self.op.window.padding[0]
+        first = min(max(-(-(start + cut_off - self.op.window.kernel[0] + 1) // stride), 0), height)
+        return first, max(min((stop - 1 + cut_off) // stride + 1, height), first)
+
+    @property
+    def replaceable(self) -> tuple[str, ...]:
+        return ()
+
+    def shapes(self, arch: Architecture) -> list[int]:
+        return [rows for rows, _ in arch.shapes]
+
+    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+        op = self.op
+        outputs, depth = op.weight.shape[:2]
+        per_group, found = outputs // op.groups, []
+        for first, last, groups in channel_blocks(outputs, op.groups, rows):
+            weight, bias = op.weight[first:last], biases(op.bias[first:last], op.cut, arch)
+            lines = [
+                weight[:, :, list(part.rows.taps)][..., list(part.columns.taps)]
+                .transpose(2, 3, 1, 0)
+                .reshape(-1, last - first)
+                for part in self._parts()
+            ]
+            in_c0, in_c = first // per_group * depth, groups * depth
+            k = weight[0].size
+            found.append(
+                Block(
+                    in_c0, in_c, groups, first, last - first, k, bias, None, np.ascontiguousarray(np.concatenate(lines))
+                )
+            )
+        return found
+
+    def _parts(self) -> Iterator[_Part]:
+        position = 0
+        for rows, columns in product(self.op.sub_kernels(0), self.op.sub_kernels(1)):
+            part = _Part(rows, columns, position)
+            position += part.positions
+            yield part
+
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
+        """Of runs of rows that begin where the output does: others of as many rows may have more of one convolution's."""
+        _, _, height, width = self.out_shape
+        stride, depth = self.op.window.stride, self.op.weight.shape[1]
+        total = 0
+        for part in self._parts():
+            columns, own = len(part.columns.outputs(0, width, stride[1])), Counter[int]()
+            for outputs, count in tiles.items():
+                images, rows = max(1, outputs // (height * width)), min(outputs // width, height)
+                own[images * len(part.rows.outputs(0, rows, stride[0])) * columns] += count
+            steps = max(part.positions * depth, 1)
+            sizes = {(out_c, groups, steps): count for (out_c, groups, _), count in weights.sizes.items()}
+            total += conv_cycles(sizes, weights.rows, own, durations)
+        return total
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return [conv_setting(grouped, weights.rows) for grouped in weights.runs]
+
+    def draft(self, work: Work, writer: Writer) -> None:
+        for block in work.blocks:
+            record = work.record(block)
+            writer.configure(conv_setting(block.groups > 1, work.array_rows), self.source)
+            for part in self._parts():
+                geometry, window = self._geometry(part, work)
+                if geometry.out_rows and geometry.out_width:
+                    writer.append(self._draft(block, part, record, work.array_rows, geometry, window))
+
+    def _geometry(self, part: _Part, work: Work) -> tuple[Geometry, Window]:
+        """Of one convolution, for channel 0."""
+        stride, height, width = self.op.window.stride, *self.in_shape[2:]
+        outputs = part.rows.outputs(*work.rows, stride[0]), part.columns.outputs(0, self.out_shape[3], stride[1])
+        rows, columns = part.rows.inputs(outputs[0], height), part.columns.inputs(outputs[1], width)
+        seen = bool(part.positions and rows and columns)
+        top = max(part.rows.before - outputs[0].start, 0)
+        left = max(part.columns.before, 0)
+        kernel = len(part.rows.taps), len(part.columns.taps)
+        window = Window(kernel if seen else (1, 1), padding=(top, left, 0, 0) if seen else (0, 0, 0, 0))
+        source = work.sources[0].at(row=rows.start - self.needed_rows(0, work.rows)[0])
+        source = replace(source, offset=source.offset + columns.start * source.pixel)
+        to, row = work.target, part.rows.first + outputs[0].start * stride[0] - work.rows[0]
+        offset = to.offset + row * to.row + part.columns.first * to.pixel
+        target = View(to.key, offset, to.pixel * stride[1], to.row * stride[0], to.image)
+        sizes = (len(rows), len(columns)) if seen else (0, 0)
+        counts = len(outputs[0]), len(outputs[1])
+        return Geometry(source, target, work.images, *sizes, *counts, window.padding[0]), window
+
+    def _draft(
+        self, block: Block, part: _Part, record: Hashable, rows: int, geometry: Geometry, window: Window
+    ) -> Draft:
+        """What sees nothing is one step through padding, which leaves the bias."""
+        depth, seen = self.op.weight.shape[1], geometry.in_rows > 0
+        channels = block.in_c if seen else block.groups
+        placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
+        line = block.bias_bytes + (part.position * depth * block.out_c if seen else 0)
+        values = {
+            "out_c": block.out_c,
+            "groups": block.groups,
+            "rows": rows,
+            "steps": part.positions * depth if seen else 1,
+            "lsb": self.op.cut.lsb,
+            "lo": self.op.cut.lo,
+            "hi": self.op.cut.hi,
+            **placed.fields(window, channels),
+        }
+        weights = {"bias_addr": Place("sram", record, 0), "weight_addr": Place("sram", record, line)}
+        reads = (*placed.reads(channels), Touch("sram", record, 0, block.bytes))
+        return Draft("CONV", self.source, values, {**placed.places, **weights}, reads, placed.writes(block.out_c))
