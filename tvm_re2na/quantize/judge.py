@@ -62,10 +62,10 @@ def judge(net: Net, plan: QuantizationPlan, images: Calibration) -> Verdict:
     return Verdict(judged, told)
 
 
-def outputs_seen(net: Net, plan: QuantizationPlan, images: Calibration) -> dict[str, float | None]:
-    """The outputs' signal over noise on the machine, on images that the search did see."""
+def judge_outputs(net: Net, plan: QuantizationPlan, images: Calibration, most: int = IMAGES) -> dict[str, float | None]:
+    """The outputs' signal over noise on the machine alone, on the first ones of any images."""
     names = list(dict.fromkeys(net.output_names))
-    runs = (_answers(net, made, names, images[:IMAGES]) for made in (net, emit(net, plan, half_up=True)))
+    runs = (_answers(net, made, names, images[:most]) for made in (net, emit(net, plan, half_up=True)))
     totals = {name: np.zeros(2) for name in names}
     for wanted, found in zip(*runs, strict=True):
         for name, total in totals.items():

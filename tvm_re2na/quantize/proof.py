@@ -33,7 +33,8 @@ def fits(
         return True
     if largest(layer, plan, seen, options.headroom) > arch.acc_max:
         return False
-    to_come = math.ldexp(seen.to_come(raw_sums(layer)), -plan.unit(layer)) + int(halves(plan.lsbs(layer)).max())
+    room = seen.to_come(raw_sums(layer), options.unseen_images)
+    to_come = math.ldexp(room, -plan.unit(layer)) + int(halves(plan.lsbs(layer)).max())
     return to_come <= arch.acc_max or bound(net, layer, plan) <= arch.acc_max
 
 

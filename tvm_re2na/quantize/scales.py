@@ -136,7 +136,7 @@ def _fit_layer(
     magnitude = float(np.abs(net.constants[layer.node.inputs[2]]).max())  # a bias must fit whatever is promised of sums
     if options.guarantee is not Guarantee.OFF:
         magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
-        magnitude = max(magnitude, min(seen.to_come(layer.sums), _bound(net, layer, plan)))
+        magnitude = max(magnitude, min(seen.to_come(layer.sums, options.unseen_images), _bound(net, layer, plan)))
     while (most := int(plan.lsbs(layer).max())) >= arch.acc_bits or largest_sum(
         magnitude, plan.unit(layer), most, arch
     ) > arch.acc_max:

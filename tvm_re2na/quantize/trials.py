@@ -98,7 +98,7 @@ class LayerTrials:
         self.wanted = np.clip(self._taken_back(self.targets), *self.bounds)
         self.parts = list(parts_of(self.rows.shape[1], samples.images))
         self.seen = seen.magnitude(layer.sums)
-        self.margin = seen.to_come(layer.sums) / max(self.seen, 1e-30)
+        self.margin = seen.to_come(layer.sums, options.unseen_images) / max(self.seen, 1e-30)
         self.source = seen_range(net, plan, layer)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
