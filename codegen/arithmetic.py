@@ -5,12 +5,20 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 Number = TypeVar("Number", int, float)
 
 
 def half(lsb: int) -> int:
     """What a requantisation adds before it cuts off `lsb` bits: TVM rounds halves up."""
     return 1 << (lsb - 1) if lsb > 0 else 0
+
+
+def halves(lsbs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """`half` of each."""
+    return np.where(lsbs > 0, np.left_shift(1, np.maximum(lsbs, 1) - 1), 0)
 
 
 def exponent(scale: float) -> int:

@@ -60,10 +60,22 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
 
 
 def _plan(graph: Graph, arch: Architecture, goal: int) -> Plan:
+    """What is brought side by side takes its room from the first part that is made: where that went to DRAM, it may be cheaper to
+    copy what others read as well."""
+    best, parted = _fitting(graph, arch, goal, frozenset()), frozenset[int]()
+    plan = best
+    while spilled := {index for index, stored in plan.graph.concats.items() if stored in plan.tensors.spilled} - parted:
+        parted |= spilled
+        plan = _fitting(graph, arch, goal, parted)
+        best = min(best, plan, key=lambda plan: plan.cost)
+    return best
+
+
+def _fitting(graph: Graph, arch: Architecture, goal: int, parted: frozenset[int]) -> Plan:
     """A convolution with what follows it in the output path needs more room than alone: where the pair does not fit, they part."""
     separate: frozenset[int] = frozenset()
     while True:
-        units = make_units(graph, arch, separate)
+        units = make_units(graph, arch, separate, parted)
         try:
             return make_plan(units, arch, lambda unit: graph.ops[unit.source].name, goal)
         except UnitTooLarge as error:

@@ -30,7 +30,8 @@ MOST_TRIALS = 8  # of moving a tensor to DRAM because it might be cheaper
 
 @dataclass(frozen=True)
 class Plan:
-    """`drafts` in program order, loads included; `addresses` of all buffers; `sram_bound`: what no placement can do without."""
+    """`drafts` in program order, loads included; `addresses` of all buffers; `sram_bound`: what no placement can do without; `cost`
+    in cycles, as the search counts them."""
 
     graph: UnitGraph
     arch: Architecture
@@ -42,6 +43,7 @@ class Plan:
     regions: dict[Hashable, Region]
     sram_peak: int
     sram_bound: int
+    cost: int
 
     def __str__(self) -> str:
         lines = [f"sram peak {self.sram_peak}, bound {self.sram_bound}"]
@@ -184,9 +186,9 @@ class _Planner:
             drafts.insert(issue.tick, issue.draft)
         peak = max((addresses[key] + region.bytes for key, region in regions.items()), default=0)
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
-        return Plan(
-            self.graph, self.arch, self.weights, tensors, tuple(stages), tuple(drafts), addresses, regions, peak, bound
-        )
+        cost = self.search.total(stages, tensors)
+        done = tuple(stages), tuple(drafts), addresses, regions, peak, bound, cost
+        return Plan(self.graph, self.arch, self.weights, tensors, *done)
 
     def _early(self, region: Region, schedule: Schedule, stages: list[Stage]) -> Region:
         """Pinned weights keep their place free for the stage before, and pieces of an input for the piece before."""

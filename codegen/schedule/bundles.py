@@ -24,11 +24,10 @@ from tvm_re2na.codegen.graph.ops import (
     Reshape,
     Select,
     Shape4,
-    Upsample2d,
     four_axes,
 )
-from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.isa.limits import limits_of
+from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.conv import pools_in_output_path
 
 
@@ -71,9 +70,10 @@ class Arrangement:
     bundles: tuple[tuple[int, ...], ...]  # numbers of members
 
 
-def arrange(graph: Graph, arch: Architecture, separate: frozenset[int]) -> Arrangement:
-    """For a verified graph; the convolutions whose indices are in `separate` are kept apart from what is behind them."""
-    return _Arranging(graph, arch, separate).run()
+def arrange(graph: Graph, arch: Architecture, separate: frozenset[int], parted: frozenset[int]) -> Arrangement:
+    """For a verified graph; the convolutions whose indices are in `separate` are kept apart from what is behind them. The
+    concatenations in `parted` copy what others read as well."""
+    return _Arranging(graph, arch, separate, parted).run()
 
 
 def choose(parts: Sequence[ChannelChoice]) -> ChannelChoice:
@@ -85,10 +85,11 @@ def choose(parts: Sequence[ChannelChoice]) -> ChannelChoice:
 
 
 class _Arranging:
-    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int]) -> None:
+    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int], parted: frozenset[int]) -> None:
         self.graph = graph
         self.arch = arch
         self.separate = separate
+        self.parted = parted
         self.steps: list[UnitOrigin] = []
         self.members: list[Member] = []
         self.choices: dict[str, ChannelChoice] = {}
@@ -134,8 +135,10 @@ class _Arranging:
         else:
             behind = self._joining(index, op) if isinstance(op, Conv2d) else None
             last = behind or op
+            kind = Unit.made_of.get(type(op), Unit)
+            spread = 0 if kind.plain else kind.pixel_step(op)
             self.steps.append(UnitOrigin(index, last.output, behind))
-            member = Member(last.output, four_axes(self.graph.shapes[last.output]), _spread(op))
+            member = Member(last.output, four_axes(self.graph.shapes[last.output]), spread)
             self.choices[last.output] = self._member(member)
 
     def _member(self, member: Member) -> ChannelChoice:
@@ -147,7 +150,8 @@ class _Arranging:
     # -- concatenations
 
     def _concat(self, index: int, op: Concat) -> ChannelChoice:
-        parts = [self._in_own_shape(index, name) for name in op.inputs]
+        read_again = {name for name in op.inputs if len(self.consumers[name]) > 1 and index in self.parted}
+        parts = [(self._copy if name in read_again else self._in_own_shape)(index, name) for name in op.inputs]
         if self._join(parts):
             return choose(parts)
         parts = [
@@ -211,12 +215,3 @@ class _Arranging:
         if len(others) != 1 or others[0] not in self.choices:
             return False
         return self.choices[others[0]].shape == four_axes(self.graph.shapes[others[0]])
-
-
-def _spread(op: Op) -> int:
-    """As of a member that it makes."""
-    if isinstance(op, Upsample2d):
-        return op.factors[1]
-    if isinstance(op, ConvTranspose2d):
-        return op.window.stride[1]
-    return 0 if isinstance(op, Add) else 1

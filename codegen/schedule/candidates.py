@@ -76,6 +76,8 @@ class Candidates:
     def _strips_outer(self, tensors: Tensors, first: int, last: int, height: int) -> Iterator[Stage]:
         units = tensors.graph.units[first : last + 1]
         cascade = unroll(units, cut_strips(units[-1].out_shape, height))
+        if not cascade.is_even:
+            return
         streams = not all(map(tensors.resident, (*(name for unit in units for name in unit.inputs), units[-1].output)))
         for weights in self._shapes_together(first, cascade):
             stage = Stage(first, last, cascade, weights, strips_outer=True)

@@ -91,7 +91,8 @@ class _StageWriter:
                 blocks = self.stage.weights[position].blocks
                 turn = 0 if self.stage.pinned else strip
                 if position + 1 < len(self.cascade.units):
-                    self._compute(unit, position, strip, blocks, self._inner_view(unit.output, strip, position), turn)
+                    inner = self._inner_view(unit.output, strip, position).at(unit.out_first)
+                    self._compute(unit, position, strip, blocks, inner, turn)
                 else:
                     target = self._target(strip, (), 0)
                     self._compute(unit, position, strip, blocks, target.view, turn)

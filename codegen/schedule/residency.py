@@ -54,7 +54,7 @@ class Tensors:
     def is_inner(self, name: str, first: int, last: int) -> bool:
         """Whether a tensor is made and used up by the units first .. last, the last one's output aside."""
         born, dies = self.lives[name]
-        made = name not in self.inputs | self.bundled and name != self.graph.units[last].output
+        made = name not in self.inputs and name != self.graph.units[last].output
         return made and first <= born < dies <= last and name not in self.border
 
     def is_cascade(self, first: int, last: int) -> bool:

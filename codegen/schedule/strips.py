@@ -75,7 +75,7 @@ class Cascade:
 
     @cached_property
     def inner(self) -> dict[str, Unit]:
-        """The tensors between the units, by name, with the unit that makes them."""
+        """The tensors between the units, by name, with the last unit that makes channels of them."""
         return {unit.output: unit for unit in self.units[:-1]}
 
     @cached_property
@@ -99,6 +99,14 @@ class Cascade:
         batch, _, height, width = self.shapes[name]
         first, last = self.channels[name]
         return batch, last - first, height, width
+
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether units that make channels of one tensor make the same rows of it in every strip."""
+        made: dict[str, set[tuple[Rows, ...]]] = {}
+        for position, unit in enumerate(self.units[:-1]):
+            made.setdefault(unit.output, set()).add(tuple(work.computed[position] for work in self.work))
+        return all(len(rows) == 1 for rows in made.values())
 
     @cached_property
     def heights(self) -> dict[str, int]:
@@ -154,13 +162,16 @@ def _strip_work(units: Sequence[Unit], inner: set[str], strip: Strip, done: dict
     windows: dict[str, Rows] = {}
     floors: dict[str, int] = {}  # rows below are never needed again
     computed: list[Rows] = []
+    made: dict[str, tuple[Rows, Rows]] = {}  # rows of inner tensors, and the window that they gave
     for unit in reversed(units):
-        rows = strip.rows
-        if unit.output in inner:
-            rows = _missing_rows(windows.get(unit.output), done.get(unit.output))
-            first = min(windows.get(unit.output, rows)[0], floors.get(unit.output, unit.out_shape[2]), rows[1])
-            windows[unit.output] = (first, rows[1])
-            done[unit.output] = rows[1]
+        rows, name = strip.rows, unit.output
+        if name in made and made[name][1] == windows[name]:
+            rows, _ = made[name]  # for other channels
+        elif name in inner:
+            rows = _missing_rows(windows.get(name), done.get(name))
+            first = min(windows.get(name, rows)[0], floors.get(name, unit.out_shape[2]), rows[1])
+            windows[name] = (first, rows[1])
+            made[name] = rows, windows[name]
         computed.append(rows)
         for operand, name in enumerate(unit.inputs):
             if rows[0] < rows[1]:
@@ -168,6 +179,7 @@ def _strip_work(units: Sequence[Unit], inner: set[str], strip: Strip, done: dict
             elif rows[1] < unit.out_shape[2]:
                 floor = unit.needed_rows(operand, (rows[1], rows[1] + 1))[0]
                 floors[name] = min(floors.get(name, floor), floor)
+    done |= {name: rows[1] for name, (rows, _) in made.items()}
     return StripWork(strip, tuple(reversed(computed)), windows)
 
 

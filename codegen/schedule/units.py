@@ -25,14 +25,13 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     ChannelNumbers,
-    Clip,
+    Concat,
     Conv2d,
     Cut,
     Dense,
     Int8Array,
     MaxPool2d,
     Op,
-    ScaleChannels,
     Shape,
     Shape4,
     Window,
@@ -41,12 +40,12 @@ from tvm_re2na.codegen.graph.ops import (
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.schedule.bundles import UnitOrigin, arrange
+from tvm_re2na.codegen.schedule.bundles import Arrangement, UnitOrigin, arrange
 from tvm_re2na.codegen.schedule.unit.base import Among, Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
-from tvm_re2na.codegen.schedule.unit.pool import PIXEL, PoolStep, PoolUnit
+from tvm_re2na.codegen.schedule.unit.pool import COPY, PoolUnit
 from tvm_re2na.codegen.schedule.unit.relayout import RelayoutUnit
 from tvm_re2na.codegen.schedule.unit.transposed import TransposedUnit
 
@@ -114,12 +113,14 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class UnitGraph:
-    """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor)."""
+    """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor).
+    `concats`: by the index of each concatenation, the stored tensor in which it is."""
 
     units: tuple[Unit, ...]
     stored: dict[str, Stored]
     inputs: tuple[tuple[str, Shape, str], ...]
     outputs: tuple[tuple[str, Shape, str], ...]
+    concats: dict[int, str]
 
     def __str__(self) -> str:
         lines = [f"input  {name} {shape} = {stored}" for name, shape, stored in self.inputs]
@@ -128,12 +129,15 @@ class UnitGraph:
         return "\n".join(lines) + "\n"
 
 
-def make_units(graph: Graph, arch: Architecture, separate: frozenset[int] = frozenset()) -> UnitGraph:
+def make_units(
+    graph: Graph, arch: Architecture, separate: frozenset[int] = frozenset(), parted: frozenset[int] = frozenset()
+) -> UnitGraph:
     """Lower a verified graph; the source of a unit is the index of its operator in `graph.ops`.
 
-    The convolutions whose sources are in `separate` are kept apart from the pooling or addition behind them.
+    The convolutions whose sources are in `separate` are kept apart from the pooling or addition behind them, and what the
+    concatenations in `parted` bring together is copied where others read it as well.
     """
-    return _Lowering(graph, arch, separate).run()
+    return _Lowering(graph, arch, arrange(graph, arch, separate, parted)).run()
 
 
 def same_bytes(first: Shape4, second: Shape4) -> bool:
@@ -145,11 +149,11 @@ def same_bytes(first: Shape4, second: Shape4) -> bool:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, arch: Architecture, separate: frozenset[int]) -> None:
+    def __init__(self, graph: Graph, arch: Architecture, arrangement: Arrangement) -> None:
         self.graph = graph
         self.arch = arch
         self.durations = Durations(arch)
-        self.arrangement = arrange(graph, arch, separate)
+        self.arrangement = arrangement
         self.units: list[Unit] = []
         self.stored: dict[str, Stored] = {}
         self.places: dict[int, tuple[str, int]] = {}  # of a member: its stored tensor, and its first channel there
@@ -165,7 +169,12 @@ class _Lowering:
         inputs = tuple((name, graph.shapes[name], name) for name in graph.inputs)
         last = len(graph.ops) - 1
         outputs = tuple((name, graph.shapes[name], self._whole(last, name).stored) for name in graph.outputs)
-        return UnitGraph(tuple(self.units), self.stored, inputs, outputs)
+        concats = {
+            index: self.places[int(self.arrangement.choices[op.output].members[0])][0]
+            for index, op in enumerate(graph.ops)
+            if isinstance(op, Concat)
+        }
+        return UnitGraph(tuple(self.units), self.stored, inputs, outputs, concats)
 
     def _place(self, bundle: tuple[int, ...]) -> None:
         members = [self.arrangement.members[number] for number in bundle]
@@ -253,8 +262,7 @@ class _Lowering:
         """A copy of channels in order: pixels that are maxima of one, or sums of one product where there is no order."""
         shape, name = held.shape, self.graph.ops[index].name
         if held.is_run:
-            step = PoolStep(PIXEL, 0, -128, 127)
-            self._append(PoolUnit(index, (held.stored,), target.stored, shape, shape, step), [held], target)
+            self._append(PoolUnit(index, (held.stored,), target.stored, shape, shape, COPY), [held], target)
             return
         ones = np.zeros((shape[1], held.last - held.first, 1, 1), np.int8)
         ones[np.arange(shape[1]), held.channels - held.first] = 1
@@ -265,27 +273,18 @@ class _Lowering:
 
     def _spatial(self, index: int, op: Op, target: Destination) -> None:
         shape, out_shape = (four_axes(self.graph.shapes[name]) for name in (op.inputs[0], op.output))
-        if isinstance(op, Add):
-            held = [self._whole_own(index, name) for name in op.inputs]
-        elif isinstance(op, ScaleChannels):
-            held = [self._run(index, name) for name in op.inputs]
-        else:
+        kind = Unit.made_of.get(type(op), Unit)
+        if kind.by_channel:
             held = [self._in_any_order(index, op.inputs[0], target)]
-        inputs = tuple(part.stored for part in held)
-        if isinstance(op, Clip) and not (held[0].is_whole and self._is_alone(target)):
-            pooled = PoolUnit(index, inputs, target.stored, shape, out_shape, PoolStep(PIXEL, 0, op.lo, op.hi))
-            self._append(pooled, held, target)
-            return
-        unit = Unit.made_of.get(type(op), Unit).made(op, index, inputs, shape, out_shape)
+        else:
+            held = [(self._whole_own if kind.plain else self._run)(index, name) for name in op.inputs]
+        unit = kind.made(op, index, tuple(part.stored for part in held), shape, out_shape)
         self._append(replace(unit, output=target.stored), held, target)
 
     def _whole_own(self, index: int, tensor: str) -> Held:
         """All of a stored tensor, in the tensor's own shape."""
         held = self._own(index, tensor)
         return held if held.is_whole else self._gathered(index, tensor, held)
-
-    def _is_alone(self, target: Destination) -> bool:
-        return self.arrangement.members[target.member].shape == self.stored[target.stored].shape
 
     def _in_any_order(self, index: int, tensor: str, target: Destination) -> Held:
         """Neighbouring channels for an operator that works on each by itself: it makes them in the order in which they lie."""

@@ -21,6 +21,7 @@ from tvm_re2na.quantize import Guarantee, QuantizedModel
 
 OPTIONS: dict[str, Any] = {
     "headroom": 1.5,
+    "unseen_images": 500,
     "search_images": 7,
     "weight_bits": 7,
     "activation_bits": 7,

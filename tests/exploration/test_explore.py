@@ -18,13 +18,17 @@ import onnx
 import pytest
 
 from tests.codegen.networks import random_graph
+from tests.frontends.test_lookup import activated
+from tests.quantize.networks import FloatNet
 from tvm_re2na import Architecture, Exploration, explore, frontends, load_dataset, pipeline
+from tvm_re2na.codegen.arch import TABLE_BYTES
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Window
 from tvm_re2na.exploration.point import compile_point
 from tvm_re2na.exploration.run import COLUMNS, COSTS
 from tvm_re2na.parallel.parcel import Here
+from tvm_re2na.quantize import quantize
 from tvm_re2na.runtime.report import compile_report
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
@@ -190,3 +194,13 @@ def big_graph() -> Graph:
     weight, bias = np.ones((64, 64, 3, 3), np.int8), np.zeros(64, np.int32)
     source = builder.input("x", (1, 64, 8, 8))
     return builder.build([builder.append(Conv2d("conv", (source,), "y", weight, bias, Window((3, 3)), 1, Cut(0)))])
+
+
+def test_what_an_activation_table_buys() -> None:
+    """The same network goes to and fro without, and stays on the machine with it."""
+    net = FloatNet(size=16, seed=4)
+    model = quantize(activated(net), net.images(16)).model
+    without, looking = explore(model, {"activation_table": [0, 1]}).rows
+    assert looking["dram_bytes"] < without["dram_bytes"] and looking["cycles"] < without["cycles"]
+    tables = Architecture().array_rows * TABLE_BYTES / 1024 * Architecture().sram_area_um2 / 1e6
+    assert looking["area_mm2"] - without["area_mm2"] == pytest.approx(tables, abs=1e-3)

@@ -142,6 +142,35 @@ class QdqBuilder:
         shape = tuple(np.broadcast_shapes(left.shape, right.shape))
         return self._append("Mul", [left.name, right.name], shape, left, exponent, quantise)
 
+    def concat(self, *tensors: Tensor, axis: int = 1, quantise: bool = True) -> Tensor:
+        shape = list(tensors[0].shape)
+        shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
+        names = [tensor.name for tensor in tensors]
+        return self._append("Concat", names, tuple(shape), tensors[0], None, quantise, axis=axis)
+
+    def gather(
+        self, numbers: Sequence[int], x: Tensor | None = None, axis: int = 1, *, quantise: bool = True
+    ) -> Tensor:
+        x = x or self.current
+        shape = (*x.shape[:axis], len(numbers), *x.shape[axis + 1 :])
+        inputs = [x.name, self._raw(np.array(numbers, np.int64))]
+        return self._append("Gather", inputs, shape, x, None, quantise, axis=axis)
+
+    def slice(
+        self,
+        start: int,
+        stop: int,
+        step: int = 1,
+        x: Tensor | None = None,
+        axis: int = 1,
+        *,
+        quantise: bool = True,
+    ) -> Tensor:
+        x = x or self.current
+        shape = (*x.shape[:axis], len(range(x.shape[axis])[start:stop:step]), *x.shape[axis + 1 :])
+        settings = [self._raw(np.array([number], np.int64)) for number in (start, stop, axis, step)]
+        return self._append("Slice", [x.name, *settings], shape, x, None, quantise)
+
     def flatten(self) -> Tensor:
         shape = (self.current.shape[0], int(np.prod(self.current.shape[1:])))
         return self._append("Flatten", [self.current.name], shape, self.current, None, True)

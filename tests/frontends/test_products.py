@@ -18,6 +18,7 @@ from tvm_re2na.codegen.graph.ops import ScaleChannels
 from tvm_re2na.quantize import quantize
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
+LOOKING = Architecture(activation_table=1)
 RNG = np.random.default_rng(21)
 Images = npt.NDArray[np.float32]
 SHAPE = (2, 3, 5, 6)
@@ -132,7 +133,7 @@ def excited(net: FloatNet, gate: str, **attributes: float) -> onnx.ModelProto:
 
 @pytest.mark.parametrize(("gate", "regions"), [("HardSigmoid", 1), ("Sigmoid", 2)])
 def test_squeeze_and_excitation(front_end: FrontEnd, gate: str, regions: int) -> None:
-    """All but a gate that is no clip runs on the machine."""
+    """All but a gate that is no clip runs on the machine, and that as well where it has a table."""
     del front_end
     net = FloatNet(size=16, seed=4)
     model = excited(net, gate)
@@ -142,7 +143,8 @@ def test_squeeze_and_excitation(front_end: FrontEnd, gate: str, regions: int) ->
     assert len(built.programs) == regions and built.offloaded_macs_share == 1
     rows = pipeline.explain(*pipeline.import_into_tvm(quantized, 1), Architecture())
     assert [row.name for row in rows if row.op == "mul"] == [n.name for n in model.graph.node if n.op_type == "Mul"]
-    assert {row.op for row in rows if not row.offloaded and row.rule != "host_boundary"} <= {"sigmoid"}
+    assert {row.op for row in rows if not row.offloaded and row.rule != "host_boundary"} <= {"lookup"}
+    assert len(pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, 1), LOOKING).programs) == 1
     re2na, cpu = built.executor(), pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, 1)).executor()
     for image in samples[:2, None]:
         found = re2na(image)

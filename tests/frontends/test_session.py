@@ -77,7 +77,7 @@ def test_several_regions_and_outputs(front_end: FrontEnd) -> None:
     for expected, found in zip(*sides, strict=True):
         np.testing.assert_array_equal(found, expected)
     rows = {row.name: row for row in pipeline.explain(mod, params, Architecture()) if row.rule != "host_boundary"}
-    assert [row.rule for row in rows.values() if row.rule] == ["known_operator", "shift_range", "power_of_two_scales"]
+    assert [row.rule for row in rows.values() if row.rule] == ["activation_table", "shift_range", "power_of_two_scales"]
     partitioned = partition_for_re2na(mod, params)
     assert [dataclasses.replace(row, name="") for row in explain(partitioned) if row.offloaded] == [
         dataclasses.replace(row, name="") for row in rows.values() if row.offloaded

@@ -179,3 +179,72 @@ def test_integers_stay_integers() -> None:
     model = net.build("input")
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info(x, TensorProto.INT32, ("N", 1, 12, 12)))
     assert operators(after(model)) == ["ArgMax", "Cast"]
+
+
+def shuffle(net: FloatNet, x: str, groups: list[int], order: list[int]) -> str:
+    """Of 12 channels of 4 x 5 pixels."""
+    apart = net.add("Reshape", x, net.const([1, *groups, 4, 5], np.int64))
+    moved = net.add("Transpose", apart, perm=[0, *order, len(order) + 1, len(order) + 2])
+    return net.add("Reshape", moved, net.const([1, 12, 4, 5], np.int64))
+
+
+@pytest.mark.parametrize(("groups", "order"), [([2, 6], [2, 1]), ([3, 2, 2], [3, 1, 2])])
+def test_a_shuffle_of_channels_is_a_gather(groups: list[int], order: list[int]) -> None:
+    net = FloatNet(channels=12, batch=1)
+    net.shape[2:] = [4, 5]
+    made = after(net.build(shuffle(net, "input", groups, order)))
+    assert (operators(made), names(made)) == (["Gather"], ["reshape_2"])
+
+
+def test_a_transpose_of_pixels_is_none() -> None:
+    net = FloatNet(channels=12, batch=1)
+    net.shape[2:] = [4, 5]
+    apart = net.add("Reshape", "input", net.const([1, 2, 6, 4, 5], np.int64))
+    moved = net.add("Transpose", apart, perm=[0, 1, 2, 4, 3])
+    made = after(net.build(net.add("Reshape", moved, net.const([1, 12, 4, 5], np.int64))))
+    assert "Gather" not in operators(made)
+
+
+@pytest.mark.parametrize("sizes", [None, [3, 5]])
+@pytest.mark.parametrize("opset", [11, 17, 18])
+def test_a_split_of_channels_is_slices(sizes: list[int] | None, opset: int) -> None:
+    """Of the parts that are read; a part that is an output keeps its name."""
+    net = FloatNet(channels=8)
+    given = [] if sizes is None or opset == 11 else [net.const(sizes, np.int64)]
+    attributes = {"split": sizes} if opset == 11 and sizes else {"num_outputs": 2} if opset == 18 and not given else {}
+    first = net.add("Split", "input", *given, axis=1, **attributes)
+    net.nodes[-1].output.append("second")
+    model = net.build("second", net.add("Relu", first))
+    model.opset_import[0].version = opset
+    model.graph.ClearField("value_info")  # inferred for another opset
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[1].Clear()
+    made = after(model)
+    assert sorted(operators(made)) == ["Relu", "Slice", "Slice"]
+    assert [output.name for output in made.graph.output] == ["second", "relu_1"]
+    assert names(made)[:2] == ["split_0", "split_0_1"]
+
+
+def test_a_part_that_nobody_reads_is_none() -> None:
+    net = FloatNet(channels=8)
+    first = net.add("Split", "input", axis=1)
+    net.nodes[-1].output.append("second")
+    assert operators(after(net.build(net.add("Relu", first)))) == ["Slice", "Relu"]
+
+
+def test_a_split_of_rows_stays() -> None:
+    net = FloatNet(channels=8)
+    first = net.add("Split", "input", axis=2)
+    net.nodes[-1].output.append("second")
+    assert operators(after(net.build(net.add("Relu", first)))) == ["Split", "Relu"]
+
+
+def test_the_numbers_of_a_gather_count_from_the_front() -> None:
+    net = FloatNet(channels=8)
+    x = net.add(
+        "Reshape", net.add("Gather", "input", net.const([-1, 2, -8], np.int64), axis=1), net.const([0, -1], np.int64)
+    )
+    made = after(net.build(net.gemm(x, 3 * 144, 2)))
+    (gather,) = (node for node in made.graph.node if node.op_type == "Gather")
+    numbers = next(item for item in made.graph.initializer if item.name == gather.input[1])
+    assert onnx.numpy_helper.to_array(numbers).tolist() == [7, 2, 0]

@@ -180,7 +180,9 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
         quantize(path, np.zeros((1, 1, 1, 1), np.float32))
 
 
-@pytest.mark.parametrize("options", [{"headroom": 0.5}, {"search_images": 0}])
+@pytest.mark.parametrize(
+    "options", [{"headroom": 0.5}, {"search_images": 0}, {"unseen_images": -1}, {"unseen_images": 10**10}]
+)
 def test_options_have_limits(options: dict[str, Any]) -> None:
     with pytest.raises(QuantizeError):
         QuantizeOptions(**options)

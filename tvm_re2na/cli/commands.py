@@ -59,7 +59,8 @@ def _knobs(options: argparse.Namespace) -> QuantizeOptions:
     from tvm_re2na.quantize import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
 
     enums: dict[str, Any] = {"guarantee": Guarantee, "rounding": WeightRounding, "scales": ScaleRule}
-    names = ("headroom", "weight_bits", "activation_bits", *enums, "equalise", "bias_correction")
+    switches = ("equalise", "bias_correction", "channel_scales")
+    names = ("headroom", "unseen_images", "weight_bits", "activation_bits", *enums, *switches)
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     known: dict[str, Any] = {name: enums[name](value) if name in enums else value for name, value in chosen.items()}
     return QuantizeOptions(**known, keep_float=frozenset(options.keep_float), skip_from=frozenset(options.skip_from))

@@ -158,6 +158,12 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="how many times the largest sum on the calibration images the accumulator must hold (1.25)",
     )
+    group.add_argument(
+        "--unseen-images",
+        type=arguments.not_negative,
+        metavar="N",
+        help="the accumulator must hold the largest sum of N images to come, too, as the calibration images tell it (10,000)",
+    )
     for name in ("weight", "activation"):
         group.add_argument(
             f"--{name}-bits",
@@ -179,6 +185,7 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("equalise", "move scales of channels between layers"),
         ("bias-correction", "biases take back the mean error of each output"),
+        ("channel-scales", "where the machine has channel_cuts, weights with a scale for each output channel"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
     for name, what in (

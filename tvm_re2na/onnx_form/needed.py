@@ -67,7 +67,9 @@ def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) ->
     if node.op_type in TELLING or (node.input and all(name in constants for name in node.input if name)):
         return True
     if any(
-        (item.name == "auto_pad" and item.s != b"NOTSET") or (item.name == "ceil_mode" and item.i)
+        (item.name == "auto_pad" and item.s != b"NOTSET")
+        or item.name == "output_shape"
+        or (item.name == "ceil_mode" and item.i)
         for item in node.attribute
     ):
         return True

@@ -19,7 +19,7 @@ from tvm_re2na.onnx_form.parts import (
     sizes,
     turn_into,
 )
-from tvm_re2na.onnx_form.windows import explicit_padding, pad_into_pool
+from tvm_re2na.onnx_form.windows import explicit_cut, explicit_padding, pad_into_pool
 
 
 def rewrite(model: ir.Model) -> None:
@@ -127,6 +127,7 @@ RULES: dict[str, Callable[[ir.Node], None]] = {
     "Flatten": _flatten,
     "Gemm": _gemm,
     "Conv": explicit_padding,
+    "ConvTranspose": explicit_cut,
     "MaxPool": explicit_padding,
     "AveragePool": explicit_padding,
     "Pad": pad_into_pool,

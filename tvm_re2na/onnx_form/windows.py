@@ -27,6 +27,33 @@ def explicit_padding(node: ir.Node) -> None:
     node.attributes["pads"] = ir.AttrInt64s("pads", pads)
 
 
+def explicit_cut(node: ir.Node) -> None:
+    """Of a ConvTranspose, whose padding is cut off its result: what is left is as large as `output_shape` says, or as the input
+    times the stride."""
+    mode, wanted = attribute(node, "auto_pad", "NOTSET"), attribute(node, "output_shape")
+    image, kernel = sizes(node.inputs[0])[2:], _kernel(node)
+    if (mode == "NOTSET" and wanted is None) or not kernel or len(image) != len(kernel):
+        return
+    pads = [0] * (2 * len(kernel))
+    if mode != "VALID" or wanted is not None:
+        ones = [1] * len(kernel)
+        strides, dilations = attribute(node, "strides", ones), attribute(node, "dilations", ones)
+        more = attribute(node, "output_padding", [0] * len(kernel))
+        if wanted is not None and any(size is None for size in image):
+            return
+        for axis, k in enumerate(kernel):
+            made = int(image[axis] or 0) * strides[axis] if wanted is not None else 0
+            left = wanted[axis] if wanted is not None else 0
+            total = made - strides[axis] + (k - 1) * dilations[axis] + 1 + more[axis] - left
+            small, large = total // 2, total - total // 2
+            pads[axis], pads[axis + len(kernel)] = (small, large) if mode == "SAME_UPPER" else (large, small)
+    if min(pads) < 0:
+        return
+    for name in ("auto_pad", "output_shape"):
+        node.attributes.pop(name, None)
+    node.attributes["pads"] = ir.AttrInt64s("pads", pads)
+
+
 def drop_window_in_padding(model: ir.Model) -> bool:
     """Of the first pooling that has one; whether there was one: ONNX 1.18 takes its result, and all that follows, to be larger."""
     return any(_drop_window(node) for node in model.graph if node.op_type == "MaxPool" and not node.domain)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arithmetic import half, halves
 from tvm_re2na.codegen.graph.bounds import sum_range
 from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
 from tvm_re2na.quantize.plan import Integers
@@ -28,9 +28,9 @@ def longest_sum(arch: Architecture, options: QuantizeOptions) -> int:
     return int(arch.acc_max / (0.5 - options.headroom * options.ranges(arch)[1][0]))
 
 
-def worst_case(integers: Integers, lsb: int, source: IntegerRange) -> int:
+def worst_case(integers: Integers, lsbs: npt.NDArray[np.int64], source: IntegerRange) -> int:
     """The largest |sum| that any input within `source` can cause, the rounding half included."""
-    low, high = sum_range(integers.weight, integers.bias + half(lsb), source)
+    low, high = sum_range(integers.weight, integers.bias + halves(lsbs), source)
     return int(max(-low.min(), high.max()))
 
 

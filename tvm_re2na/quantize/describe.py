@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.accumulators import carry_bits
-from tvm_re2na.quantize.judge import judge, outputs_seen
+from tvm_re2na.quantize.judge import judge, judge_outputs
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net
@@ -28,7 +28,7 @@ def describe(
 ) -> QuantizationReport:
     """What was decided, and what it does on the images held back, whose sums' extremes are `held`; `few` are those that the search
     saw, `kept` the layers that it could not quantise."""
-    found, seen = judge(net, plan, parts.held_back), outputs_seen(net, plan, few)
+    found, seen = judge(net, plan, parts.held_back), judge_outputs(net, plan, few)
     layers = (_layer(net, layer, plan, held, found.layers[layer.name], arch) for layer in plan.quantised.layers)
     outputs = (OutputReport(name, *judged, seen[name]) for name, judged in found.outputs.items())
     images = ImagesReport(len(few), len(parts.held_back), parts.synthetic)
@@ -45,6 +45,7 @@ def _layer(
         op=layer.node.op,
         e_x=plan.exponent(layer.source),
         e_w=plan.weight[layer.name],
+        finer=max(layer.finer, default=0),
         e_y=plan.exponent(layer.result),
         lsb=plan.lsb(layer),
         observed_max=observed,

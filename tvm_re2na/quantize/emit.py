@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from tvm_re2na.quantize.channels import take_scaling_back
 from tvm_re2na.quantize.layers import Layer, has_same_exponent
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import settle_pad
@@ -45,6 +46,8 @@ class _Emitter:
 
     def run(self) -> Net:
         net = self.net
+        if not self.half_up:
+            take_scaling_back(net, self.plan.quantised.layers)
         for name in net.input_names:
             if name in self.group_of:
                 self._quantise(self._saturated(name, name), name)
@@ -100,20 +103,24 @@ class _Emitter:
 
     def _constants(self, node: Node, layer: Layer) -> None:
         weight, bias = self.plan.integers[layer.name]
-        unit = self.plan.unit(layer)
-        stored = as_stored(node, weight)
-        node.inputs[1] = self._dequantised(f"{node.name}.weight", stored, self.plan.weight[layer.name], np.int8)
+        unit, finer = self.plan.unit(layer), () if self.half_up else layer.finer
+        stored, e_w = as_stored(node, weight), self.plan.weight[layer.name]
+        node.inputs[1] = self._dequantised(f"{node.name}.weight", stored, e_w, finer, np.int8)
         if self.half_up:
             lifted = np.ldexp(bias + TIE, unit).astype(np.float32)
             node.inputs[2] = self.net.add_constant(f"{node.name}.bias.lifted", lifted)
         else:
-            node.inputs[2] = self._dequantised(f"{node.name}.bias", bias, unit, np.int32)
+            node.inputs[2] = self._dequantised(f"{node.name}.bias", bias, unit, finer, np.int32)
 
-    def _dequantised(self, name: str, value: np.ndarray, exponent: int, kind: type) -> str:
+    def _dequantised(self, name: str, value: np.ndarray, exponent: int, finer: tuple[int, ...], kind: type) -> str:
+        """Of one scale, or where `finer` has numbers of one for each output channel."""
         constant = self.net.add_constant(f"{name}.{np.dtype(kind).name}", value.astype(kind))
-        scale = self._scale(f"{name}.scale", exponent)
-        zero = self.net.add_constant(f"{name}.zero", np.array(0, kind))
-        self.nodes.append(Node("DequantizeLinear", f"{name}.dequantize", [constant, scale, zero], [f"{name}.rounded"]))
+        exponents = exponent - np.array(finer) if finer else np.array(exponent)
+        scale = self.net.add_constant(f"{name}.scale", np.ldexp(np.float32(1), exponents).astype(np.float32))
+        zero = self.net.add_constant(f"{name}.zero", np.zeros(exponents.shape, kind))
+        axis = {"axis": 0} if finer else {}
+        inputs, outputs = [constant, scale, zero], [f"{name}.rounded"]
+        self.nodes.append(Node("DequantizeLinear", f"{name}.dequantize", inputs, outputs, axis))
         return f"{name}.rounded"
 
     def _finite_bounds(self, node: Node, exponent: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.batches import by_name
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.decibels import decibels
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize import proof
@@ -62,10 +62,10 @@ def judge(net: Net, plan: QuantizationPlan, images: Calibration) -> Verdict:
     return Verdict(judged, told)
 
 
-def outputs_seen(net: Net, plan: QuantizationPlan, images: Calibration) -> dict[str, float | None]:
-    """The outputs' signal over noise on the machine, on images that the search did see."""
+def judge_outputs(net: Net, plan: QuantizationPlan, images: Calibration, most: int = IMAGES) -> dict[str, float | None]:
+    """The outputs' signal over noise on the machine alone, on the first ones of any images."""
     names = list(dict.fromkeys(net.output_names))
-    runs = (_answers(net, made, names, images[:IMAGES]) for made in (net, emit(net, plan, half_up=True)))
+    runs = (_answers(net, made, names, images[:most]) for made in (net, emit(net, plan, half_up=True)))
     totals = {name: np.zeros(2) for name in names}
     for wanted, found in zip(*runs, strict=True):
         for name, total in totals.items():
@@ -83,11 +83,9 @@ def _answers(net: Net, made: Net, names: list[str], images: Calibration) -> Iter
 
 def _ties(sums: npt.NDArray[np.float32], layer: Layer, plan: QuantizationPlan) -> int:
     """How many of the layer's sums lie halfway between two results."""
-    lsb = plan.lsb(layer)
-    if not lsb:
-        return 0
+    lsbs = plan.lsbs(layer).reshape(1, -1, *[1] * (sums.ndim - 2))
     whole = np.floor(np.ldexp(sums, -plan.unit(layer)))  # without the share that rounds up
-    return int(np.count_nonzero(np.mod(whole, np.float32(2.0**lsb)) == half(lsb)))
+    return int(np.count_nonzero((np.mod(whole, np.ldexp(np.float32(1), lsbs)) == halves(lsbs)) & (lsbs > 0)))
 
 
 def _decibels(energy: float, noise: float) -> float:

@@ -3,7 +3,8 @@
 A linear layer, an addition or a product with the activation behind it is one layer: what lies between the two is a sum in the
 accumulator and is never quantised. Operators that only move or select values keep the exponent of what they read; an addition
 needs one exponent on both sides, because the hardware (and TVM) would otherwise round each operand first. A product by one factor
-for each channel is cut as sums are: each operand and the result has an exponent of its own.
+for each channel is cut as sums are: each operand and the result has an exponent of its own. Functions of single numbers stay in
+float (`functions.py`); what they begin and end with has exponents of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvm_re2na.quantize.fold import is_linear
+from tvm_re2na.quantize.functions import find_functions
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import feeds_maxima, padding_value
 
@@ -21,12 +23,14 @@ SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
 
 @dataclass(frozen=True)
 class Layer:
-    """A linear layer: `sums` is its raw output, `result` the tensor behind the activation."""
+    """A linear layer: `sums` is its raw output, `result` the tensor behind the activation. `finer`: by how many steps each
+    channel's weights are finer than the layer's exponent says, where they have exponents of their own."""
 
     node: Node
     source: str
     sums: str
     result: str
+    finer: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -88,13 +92,14 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
     union, reached = _Union(), _reached(net)
     layers, products, joined = [], [], []
     fused = {id(activation) for node in net.nodes if (activation := _activation(net, node)) is not None}
+    functions = find_functions(net, fused)
     for node in net.nodes:
         activation = _activation(net, node)
-        result = node.output if activation is None else activation.output
-        if node.name in keep_float or not reached.issuperset(data_inputs(net, node)):
+        result = _scaled(net, node).output if activation is None else activation.output
+        if node.name in functions or node.name in keep_float or not reached.issuperset(data_inputs(net, node)):
             continue
         if is_linear(net, node):
-            layers.append(Layer(node, node.inputs[0], node.output, result))
+            layers.append(Layer(node, node.inputs[0], node.output, result, net.finer.get(node.name, ())))
             union.add(node.inputs[0])
             union.add(result)
         elif is_addition(net, node):
@@ -117,8 +122,15 @@ def _activation(net: Net, node: Node) -> Node | None:
     """The Relu or Clip that is computed as the node's sums leave the array."""
     if not (is_linear(net, node) or is_addition(net, node) or is_product(net, node)):
         return None
-    behind = net.only_consumer(node.output)
-    return behind if behind is not None and behind.inputs[0] == node.output and behind.name in net.bounds else None
+    made = _scaled(net, node).output
+    behind = net.only_consumer(made)
+    return behind if behind is not None and behind.inputs[0] == made and behind.name in net.bounds else None
+
+
+def _scaled(net: Net, node: Node) -> Node:
+    """The product that takes back how a layer's channels were scaled, or the node itself."""
+    (scaling,) = net.consumers(node.output) if node.name in net.finer else (node,)
+    return scaling
 
 
 def is_addition(net: Net, node: Node) -> bool:

@@ -41,6 +41,7 @@ class Net:
 
     `integers`: computed tensors of another type than float32, which are no data to quantise.
     `bounds`: (low, high) of each Relu and of each Clip with constant bounds, by node name; infinite where there is none.
+    `finer`: by name of a convolution whose channels have exponents of their own, the steps that each is finer (`channels.py`).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Net:
     opsets: list[onnx.OperatorSetIdProto]
     shapes: dict[str, tuple[int | None, ...]]
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    finer: dict[str, tuple[int, ...]] = field(default_factory=dict)
     integers: frozenset[str] = frozenset()
 
     @property

@@ -43,9 +43,9 @@ class Extremes:
     def magnitude(self, name: str) -> float:
         return max(-self.low[name], self.high[name])
 
-    def to_come(self, sums: str) -> float:
-        """What sums reach on images that nobody has seen, at least what was seen."""
-        return max(self.magnitude(sums), largest_to_come(self.by_image[sums]))
+    def to_come(self, sums: str, images: int) -> float:
+        """What sums reach on so many images that nobody has seen, at least what was seen."""
+        return max(self.magnitude(sums), largest_to_come(self.by_image[sums], images))
 
     def joined(self, others: Extremes) -> Extremes:
         """Of the same tensors, on both one's images."""

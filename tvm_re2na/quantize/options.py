@@ -10,6 +10,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.quantize.errors import QuantizeError
 
 NARROWEST = 2  # bits: a sign and one more
+MOST_UNSEEN = 10**9
 
 
 class Guarantee(enum.Enum):
@@ -48,16 +49,21 @@ class QuantizeOptions:
 
     headroom: an accumulator may reach `1 / headroom` of its range on the calibration images. Images that come later are
         different, and what overflows wraps to the other sign, so room is kept; more of it where the images differ much.
+    unseen_images: accumulators have room for the largest sum of so many images to come as well, as the calibration images tell it;
+        0: for the headroom alone, which costs less accuracy and may overflow.
     search_images: how many calibration images the search looks at; extremes come from all that are not held back, the final proof
         from those, too.
     weight_bits, activation_bits: narrower than the machine's data; None is the machine's own width.
     equalise: move a channel's scale from one layer's weights to the next's where that makes both easier to round.
     bias_correction: biases that take back the mean error of a layer's output, and on a machine that truncates, its half.
+    channel_scales: on a machine that cuts by channel (`Architecture.channel_cuts`) a convolution's weights have an exponent for
+        each output channel.
     keep_float: names of operators (layers as the report lists them) that are left in float.
     skip_from: names of operators that are left in float with all that computes with their results.
     """
 
     headroom: float = 1.25
+    unseen_images: int = 10_000
     search_images: int = 256
     weight_bits: int | None = None
     activation_bits: int | None = None
@@ -66,12 +72,15 @@ class QuantizeOptions:
     scales: ScaleRule = ScaleRule.SEARCHED
     equalise: bool = True
     bias_correction: bool = True
+    channel_scales: bool = True
     keep_float: frozenset[str] = frozenset()
     skip_from: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.headroom <= 64.0:
             raise QuantizeError(f"headroom = {self.headroom} is outside 1..64")
+        if not 0 <= self.unseen_images <= MOST_UNSEEN:
+            raise QuantizeError(f"unseen_images = {self.unseen_images} is outside 0..{MOST_UNSEEN}")
         if self.search_images < 1:
             raise QuantizeError(f"search_images = {self.search_images}, at least 1 is needed")
 

@@ -43,8 +43,12 @@ class QuantizationPlan:
         return self.exponent(layer.source) + self.weight[layer.name]
 
     def lsb(self, layer: Layer) -> int:
-        """Bits that are cut off the layer's sums."""
+        """Bits that are cut off the layer's sums, of the channels of the coarsest weights."""
         return self.exponent(layer.result) - self.unit(layer)
+
+    def lsbs(self, layer: Layer) -> IntArray:
+        """The same of each output channel, (O,), or of all, (1,)."""
+        return self.lsb(layer) + np.array(layer.finer or (0,))
 
     def make_coarser(self, layer: Layer, *, sums: bool) -> None:
         """Double the step of the layer's weights, or of what it `sums` with weights that are 1, and that of its result where the

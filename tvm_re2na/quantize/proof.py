@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.progress import Progress
 from tvm_re2na.quantize.accumulators import worst_case
 from tvm_re2na.quantize.emit import emit
@@ -33,13 +33,14 @@ def fits(
         return True
     if largest(layer, plan, seen, options.headroom) > arch.acc_max:
         return False
-    to_come = math.ldexp(seen.to_come(raw_sums(layer)), -plan.unit(layer)) + half(plan.lsb(layer))
+    room = seen.to_come(raw_sums(layer), options.unseen_images)
+    to_come = math.ldexp(room, -plan.unit(layer)) + int(halves(plan.lsbs(layer)).max())
     return to_come <= arch.acc_max or bound(net, layer, plan) <= arch.acc_max
 
 
 def bound(net: Net, layer: Layer, plan: QuantizationPlan) -> int:
     """The largest |sum| that any input can cause."""
-    return worst_case(plan.integers[layer.name], plan.lsb(layer), seen_range(net, plan, layer))
+    return worst_case(plan.integers[layer.name], plan.lsbs(layer), seen_range(net, plan, layer))
 
 
 def largest(layer: Layer, plan: QuantizationPlan, seen: Extremes, headroom: float = 1.0) -> float:
@@ -49,8 +50,8 @@ def largest(layer: Layer, plan: QuantizationPlan, seen: Extremes, headroom: floa
         * math.floor(math.ldexp(limits[raw_sums(layer)], -plan.unit(layer)))  # without the share that rounds up
         for limits in (seen.low, seen.high)
     )
-    rounding = half(plan.lsb(layer))
-    return max(high + rounding, -low - rounding)
+    rounding = halves(plan.lsbs(layer))
+    return max(high + int(rounding.max()), -low - int(rounding.min()))
 
 
 def raw_sums(layer: Layer) -> str:

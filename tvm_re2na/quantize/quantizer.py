@@ -18,6 +18,7 @@ from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.accumulators import longest_sum
+from tvm_re2na.quantize.channels import scale_channels
 from tvm_re2na.quantize.describe import describe
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
@@ -122,6 +123,8 @@ def _decide(
         results = [layer.result for layer in candidates(net, quantised)]
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     check_layers(net, quantised)
+    if arch.channel_cuts and options.channel_scales:
+        scale_channels(net, find_layers(net, skipped).layers, options.ranges(arch)[0], options.scales)
     kept: list[str] = []
     while True:
         quantised = find_layers(net, {*skipped, *kept})

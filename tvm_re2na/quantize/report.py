@@ -14,7 +14,8 @@ NAMED = 3  # layers in the warning
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One linear layer. Exponents are base-2; sums are in units of 2**(e_x + e_w), rounding half included.
+    """One linear layer. Exponents are base-2; sums are in units of 2**(e_x + e_w), rounding half included. `finer`: where channels
+    have exponents of their own, how many steps the finest is finer than e_w; as many more bits than `lsb` are cut off its sums.
 
     observed_max: largest |sum| of the quantised network on the images held back; limit: the accumulator's largest value;
     headroom: limit / observed_max; worst_case: largest |sum| that any input of the layer could cause (L1 norm of the weights, and
@@ -28,6 +29,7 @@ class LayerReport:
     op: str
     e_x: int
     e_w: int
+    finer: int
     e_y: int
     lsb: int
     observed_max: int

@@ -46,7 +46,10 @@ def start_plan(
         }
     else:
         group = {name: _least_error(members, seen, errors, data) for name, members in quantised.groups.items()}
-    weight = {layer.name: _weight_exponent(net, layer, weights, options.scales) for layer in quantised.layers}
+    weight = {
+        layer.name: weight_exponent(net.constants[layer.node.inputs[1]], weights, options.scales)
+        for layer in quantised.layers
+    }
     plan = QuantizationPlan(quantised, weights, data, group, weight)
     for _ in range(64):
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
@@ -75,8 +78,8 @@ def _coarser(error: float, steps: int) -> float:
     return float(error * 4.0**-steps)
 
 
-def _weight_exponent(net: Net, layer: Layer, limits: IntegerRange, rule: ScaleRule) -> int:
-    weight = net.constants[layer.node.inputs[1]]
+def weight_exponent(weight: npt.NDArray[np.floating], limits: IntegerRange, rule: ScaleRule) -> int:
+    """Of weights that share one: by the rule, that of least squared error or that of the largest."""
     if is_sum(weight):
         return 0
     largest = float(np.abs(weight).max())
@@ -133,11 +136,10 @@ def _fit_layer(
     magnitude = float(np.abs(net.constants[layer.node.inputs[2]]).max())  # a bias must fit whatever is promised of sums
     if options.guarantee is not Guarantee.OFF:
         magnitude = max(magnitude, options.headroom * seen.magnitude(layer.sums))
-        magnitude = max(magnitude, min(seen.to_come(layer.sums), _bound(net, layer, plan)))
-    while (
-        plan.lsb(layer) >= arch.acc_bits
-        or largest_sum(magnitude, plan.unit(layer), plan.lsb(layer), arch) > arch.acc_max
-    ):
+        magnitude = max(magnitude, min(seen.to_come(layer.sums, options.unseen_images), _bound(net, layer, plan)))
+    while (most := int(plan.lsbs(layer).max())) >= arch.acc_bits or largest_sum(
+        magnitude, plan.unit(layer), most, arch
+    ) > arch.acc_max:
         if sums:  # weights that are 1 stay 1: what is added must be coarser
             plan.group[source] += 1
         else:

@@ -53,7 +53,7 @@ def search(
         weight, bias = weight_of(net, layer.node), net.constants[layer.node.inputs[2]]
         integers = rounded(weight, plan.weight[layer.name], plan.weights)
         plan.integers[layer.name] = Integers(
-            integers, whole_bias(bias, plan.unit(layer), plan.lsb(layer), arch, options)
+            integers, whole_bias(bias, plan.unit(layer), plan.lsbs(layer), arch, options)
         )
     segments = Segments(net, plan, images)
     for index, layer in enumerate(layers):

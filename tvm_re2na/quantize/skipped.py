@@ -32,10 +32,11 @@ def postprocessing(net: Net, quantised: QuantisedLayers) -> set[str]:
     """Operators behind the last linear layers that read what was computed in float: boxes that were decoded there are not quantised
     once more to be concatenated with scores, all with one exponent."""
     linear = {layer.name for layer in quantised.layers}
+    scaled = {layer.sums for layer in quantised.layers if layer.finer}
     ahead = _before(net, linear)
     integers, found = set(net.input_names), set[str]()
     for node in net.nodes:
-        if node.name in linear:
+        if node.name in linear or (node.inputs and node.inputs[0] in scaled):
             integers.update(node.outputs)
         elif has_same_exponent(node) or is_addition(net, node) or is_product(net, node):
             if node.name in ahead or integers.issuperset(data_inputs(net, node)):

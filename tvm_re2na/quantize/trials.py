@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arch import Architecture, Rounding
+from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.codegen.graph.bounds import sum_range
 from tvm_re2na.quantize.accumulators import shrink_to_fit
 from tvm_re2na.quantize.agreement import ImageSum
@@ -93,24 +93,27 @@ class LayerTrials:
         self.rows = samples.rows(layer, source)
         self.targets = samples.targets(layer)
         self.bounds = activation_bounds(net, layer)
-        self.wanted = np.clip(self.targets, *self.bounds)
+        self.finer = np.array(layer.finer or (0,))
+        self.factors = np.ldexp(np.float32(1), -self.finer)[None, None] if layer.finer else None
+        self.wanted = np.clip(self._taken_back(self.targets), *self.bounds)
         self.parts = list(parts_of(self.rows.shape[1], samples.images))
         self.seen = seen.magnitude(layer.sums)
-        self.margin = seen.to_come(layer.sums) / max(self.seen, 1e-30)
+        self.margin = seen.to_come(layer.sums, options.unseen_images) / max(self.seen, 1e-30)
         self.source = seen_range(net, plan, layer)
 
     def choices(self, e_w: int, results: list[int], *, together: bool = False) -> list[Choice]:
         """For weights of one exponent, rounded to nearest or together, and each result exponent: what fits the machine."""
         unit = self.e_x + e_w
-        allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits]
+        allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits - self.finer.max()]
         if not allowed:
             return []
         weight = self._rounded_together(e_w) if together else rounded(self.weight, e_w, self.plan.weights)
         products = self._products(weight)
         found = []
         for e_y in allowed:
-            integers, sums = self._with_bias(weight, products, e_w, e_y - unit)
-            if self._fits(integers, sums, unit, e_y - unit):
+            lsbs = e_y - unit + self.finer
+            integers, sums = self._with_bias(weight, products, e_w, lsbs)
+            if self._fits(integers, sums, unit, halves(lsbs)):
                 found.append(Choice(e_w, e_y, integers, self._error(integers, sums, unit, e_y)))
         return found
 
@@ -140,21 +143,23 @@ class LayerTrials:
         found = self._weight_search.run(2.0**e_w, scaled, start, self.plan.weights)
         return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
 
-    def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsb: int) -> tuple[Integers, _Products]:
+    def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsbs: IntArray) -> tuple[Integers, _Products]:
         """The weight with its bias, within the guarantee, and what it makes of the samples; `products` are the given weight's."""
         unit = self.e_x + e_w
-        plain = whole_bias(self.bias, unit, lsb, self.arch, self.options)
+        plain = whole_bias(self.bias, unit, lsbs, self.arch, self.options)
         if self.options.guarantee is Guarantee.PROVEN:
-            weight = self._proven(weight, e_w, plain + half(lsb))
+            weight = self._proven(weight, e_w, plain + halves(lsbs))
             products = self._products(weight)
         bias = plain
-        even = lsb > 0 and not (weight % 2).any()  # with an odd bias nothing lies halfway between two results
+        even = (
+            bool(lsbs.min() > 0) and not (weight % 2).any()
+        )  # with an odd bias nothing lies halfway between two results
         if is_sum(self.weight):
             bias = plain | 1 if even else plain  # the half rounds up, everywhere
         elif self.options.bias_correction:
             missing = plain + self._agreed_mean(np.ldexp(self._target_sums, -unit) - products.sums, plain)
             corrected = 2 * np.floor(missing / 2) + 1 if even else np.rint(missing)
-            bias = self._provable(weight, corrected.astype(np.int64), plain, half(lsb))
+            bias = self._provable(weight, corrected.astype(np.int64), plain, halves(lsbs))
         return Integers(weight, bias), products
 
     @cached_property
@@ -180,12 +185,16 @@ class LayerTrials:
         rows[full] = shrink_to_fit(scaled, start[full], self.source, self.arch)
         return rows.reshape(weight.shape)
 
-    def _provable(self, weight: IntArray, corrected: IntArray, plain: IntArray, rounding: int) -> IntArray:
+    def _provable(self, weight: IntArray, corrected: IntArray, plain: IntArray, rounding: IntArray) -> IntArray:
         """The corrected biases, but for outputs whose proof they would break."""
         if self.options.guarantee is not Guarantee.PROVEN:
             return corrected
         low, high = sum_range(weight, corrected + rounding, self.source)
         return np.where((low >= self.arch.acc_min) & (high <= self.arch.acc_max), corrected, plain)
+
+    def _taken_back(self, sums: Matrix) -> Matrix:
+        """Sums (G, P, O) of channels that were scaled, as the float network has them."""
+        return sums if self.factors is None else sums * self.factors.reshape(self.groups, 1, -1)
 
     def _products(self, weight: IntArray) -> _Products:
         return _Products(multiply(self.rows, self._matrix(weight, np.int8)), self.parts)
@@ -200,9 +209,8 @@ class LayerTrials:
 
     # ---- what a choice is worth
 
-    def _fits(self, integers: Integers, products: _Products, unit: int, lsb: int) -> bool:
-        rounding = half(lsb)
-        start = integers.bias + rounding
+    def _fits(self, integers: Integers, products: _Products, unit: int, halves_added: IntArray) -> bool:
+        rounding, start = int(halves_added.max()), integers.bias + halves_added
         if start.min() < self.arch.acc_min or start.max() > self.arch.acc_max:
             return False
         if self.options.guarantee is Guarantee.OFF:
@@ -227,6 +235,7 @@ class LayerTrials:
             part = slice(first, first + step)
             result = products.values[:, part] + bias
             result *= np.float32(2.0**unit)
+            result = self._taken_back(result)
             np.clip(result, *self.bounds, out=result)
             result *= np.float32(2.0**-e_y)
             result += np.float32(0.5)
@@ -238,11 +247,12 @@ class LayerTrials:
 
 
 def whole_bias(
-    bias: npt.NDArray[np.floating], unit: int, lsb: int, arch: Architecture, options: QuantizeOptions
+    bias: npt.NDArray[np.floating], unit: int, lsbs: IntArray, arch: Architecture, options: QuantizeOptions
 ) -> IntArray:
     """The file's bias in units of 2**unit. The file rounds half up; that a machine truncates is told by a bias that is smaller by
     the half, or made good by one that is not."""
-    missing = 0 if options.bias_correction else half(lsb) - arch.half(lsb)
+    truncates = arch.rounding is Rounding.TRUNCATE and not options.bias_correction
+    missing = halves(lsbs) if truncates else 0
     return np.rint(np.ldexp(bias.astype(np.float64), -unit)).astype(np.int64) - missing
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -56,7 +57,7 @@ def calibrate(
     progress: Progress | None = None,
 ) -> QuantizationReport:
     """Give a model that is made of Q-layers its machine, exponents, weights and biases; returns the quantiser's report."""
-    arch, options = arch or Architecture(), options or QuantizeOptions()
+    arch, options = arch or Architecture(), replace(options or QuantizeOptions(), channel_scales=False)
     images = np.asarray(calibration, np.float32)
     found = decide(load_net(float_onnx(model, images.shape[1:])), images, arch, options, progress)
     if found.report.kept_float:

@@ -57,6 +57,8 @@ class Unit(ABC):
     out_first: int = field(default=0, kw_only=True)
 
     made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
+    by_channel: ClassVar[bool] = False  # it works on each channel by itself, in whatever order they lie
+    plain: ClassVar[bool] = False  # it goes through bytes in a row: it reads and makes all channels of stored tensors
     joins_cascades: ClassVar[bool] = (
         True  # it works strip by strip, and sees tensors in the shape in which they are stored
     )
@@ -69,6 +71,12 @@ class Unit(ABC):
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
         """The unit that computes an operator."""
         raise TypeError(f"{op.name}: no unit computes {op.kind}")
+
+    @classmethod
+    def pixel_step(cls, op: Op) -> int:
+        """How many pixels it is, at most, from one that an instruction writes to the next."""
+        del op
+        return 1
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Sums of shifted operands, element by element."""
+"""The sum of two shifted operands, element by element."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
-from tvm_re2na.codegen.graph.ops import Add, Clip, Op, Shape4
+from tvm_re2na.codegen.graph.ops import Add, Op, Shape4
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work
@@ -15,28 +15,29 @@ from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True, eq=False)
-class EltwiseUnit(Unit, of=(Add, Clip)):
-    """Sum of shifted operands, or one operand alone, clamped."""
+class EltwiseUnit(Unit, of=(Add,)):
+    """Sum of two shifted operands, clamped."""
 
-    shifts: tuple[int, ...]
+    shifts: tuple[int, int]
     lo: int
     hi: int
 
+    plain = True
+
     @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
-        if not isinstance(op, Add | Clip):
+        if not isinstance(op, Add):
             return super().made(op, source, inputs, in_shape, out_shape)
-        shifts = op.shifts if isinstance(op, Add) else (0,)
-        return cls(source, inputs, op.output, in_shape, out_shape, shifts, op.lo, op.hi)
+        return cls(source, inputs, op.output, in_shape, out_shape, op.shifts, op.lo, op.hi)
 
     @property
     def kind(self) -> str:
         return "eltwise"
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
-        channels, unary = self.out_shape[1], int(len(self.inputs) == 1)
+        channels = self.out_shape[1]
         return sum(
-            strips * durations.cycles("ELTWISE", bytes=outputs * channels, unary=unary)
+            strips * durations.cycles("ELTWISE", bytes=outputs * channels, unary=0)
             for outputs, strips in tiles.items()
             if outputs
         )
@@ -56,16 +57,15 @@ class EltwiseUnit(Unit, of=(Add, Clip)):
             writer.append(self._draft(moved[:-1], moved[-1], length))
 
     def _draft(self, operands: list[View], target: View, size: int) -> Draft:
-        unary = len(operands) == 1
         values = {
             "bytes": size,
             "shift_a": self.shifts[0],
-            "shift_b": 0 if unary else self.shifts[1],
-            "unary": int(unary),
+            "shift_b": self.shifts[1],
+            "unary": 0,
             "lo": self.lo,
             "hi": self.hi,
         }
-        places = {"a_addr": operands[0].place, "b_addr": operands[-1].place, "out_addr": target.place}
+        places = {"a_addr": operands[0].place, "b_addr": operands[1].place, "out_addr": target.place}
         reads = tuple(Touch("sram", view.key, view.offset, view.offset + size) for view in operands)
         writes = (Touch("sram", target.key, target.offset, target.offset + size),)
         return Draft("ELTWISE", self.source, values, places, reads, writes)

@@ -19,6 +19,8 @@ class LookupUnit(Unit, of=(Lookup,)):
 
     table: Int8Array
 
+    by_channel = True
+
     @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
         if not isinstance(op, Lookup):

@@ -1,4 +1,4 @@
-"""A pooling, a padding, or rows that move: a maximum over windows."""
+"""A pooling, a padding, a clip, or what moves: a maximum over windows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from tvm_re2na.codegen.emit.draft import Draft
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
-from tvm_re2na.codegen.graph.ops import MaxPool2d, Op, Pad, Shape4, Window
+from tvm_re2na.codegen.graph.ops import Clip, MaxPool2d, Op, Pad, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, seen_rows
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
-PIXEL = Window((1, 1))  # of the pooling that moves rows
+PIXEL = Window((1, 1))  # of the pooling that moves, or clamps
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,16 @@ class PoolStep:
     hi: int
 
 
+COPY = PoolStep(PIXEL, 0, -128, 127)
+
+
 @dataclass(frozen=True, eq=False)
-class PoolUnit(Unit, of=(MaxPool2d, Pad)):
-    """A pooling or a padding."""
+class PoolUnit(Unit, of=(MaxPool2d, Pad, Clip)):
+    """A pooling, a padding or a clip."""
 
     pool: PoolStep
+
+    by_channel = True
 
     @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
@@ -58,6 +63,8 @@ def _step(op: Op) -> PoolStep:
         return PoolStep(Window((1, 1), padding=op.padding), 0, -128, 127)
     if isinstance(op, MaxPool2d):
         return PoolStep(op.window, -128, op.lo, op.hi)
+    if isinstance(op, Clip):
+        return PoolStep(PIXEL, -128, op.lo, op.hi)
     raise TypeError(f"{op.name}: {op.kind} is no pooling")
 
 
@@ -71,8 +78,7 @@ def pool_cycles(window: Window, channels: int, tiles: Tiles, durations: Duration
 
 def move_rows(writer: Writer, source: int, start: View, target: View, rows: int, width: int) -> None:
     """Within SRAM, by a pooling of single pixels."""
-    step = PoolStep(PIXEL, 0, -128, 127)
-    draft_pool(writer, source, step, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
+    draft_pool(writer, source, COPY, start.pixel, Geometry(start, target, 1, rows, width, rows, width, 0))
 
 
 def draft_pool(writer: Writer, source: int, step: PoolStep, channels: int, geometry: Geometry) -> None:

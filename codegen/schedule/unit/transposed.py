@@ -43,6 +43,10 @@ class TransposedUnit(Unit, of=(ConvTranspose2d,)):
     op: ConvTranspose2d
 
     @classmethod
+    def pixel_step(cls, op: Op) -> int:
+        return op.window.stride[1] if isinstance(op, ConvTranspose2d) else 1
+
+    @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
         if not isinstance(op, ConvTranspose2d):
             return super().made(op, source, inputs, in_shape, out_shape)

@@ -22,6 +22,12 @@ class UpsampleUnit(Unit, of=(Upsample2d,)):
     factors: tuple[int, int]
     step: PoolStep
 
+    by_channel = True
+
+    @classmethod
+    def pixel_step(cls, op: Op) -> int:
+        return op.factors[1] if isinstance(op, Upsample2d) else 1
+
     @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
         if not isinstance(op, Upsample2d):

@@ -33,6 +33,11 @@ _KINDS = {
     **{"nn.conv2d": "conv2d", "nn.conv2d_transpose": "conv2d_transpose", "nn.dense": "dense"},
     **{"add": "add", "multiply": "mul", "nn.pad": "pad", "concatenate": "concat"},
 }
+_UNCLAMPED = {
+    "pad",
+    "concat",
+    *(kind for kind, moving in MOVING.items() if not moving.clamped),
+}  # clamps are no part of these
 _SUMS = ("nn.conv2d", "nn.conv2d_transpose", "nn.dense")
 _READER = RelayReader()
 
@@ -111,7 +116,7 @@ def _kind(quantize: relay.Call, readers: Counter[Expr]) -> str:
         main = main.args[0]
         inner.append(main)
     kind = _KINDS.get(op_name(main), "")
-    closed = all(readers[expr] == 1 for expr in inner)
+    closed = all(readers[expr] == 1 for expr in inner) and not (clamps and kind in _UNCLAMPED)
     return kind if kind and closed and _is_dequantised(kind, main) else ""
 
 

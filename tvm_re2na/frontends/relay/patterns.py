@@ -41,11 +41,11 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["qnn.conv2d_transpose"], "conv2d_transpose", _linear("qnn.conv2d_transpose", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
         *(([op], kind, _of_two(op), quantised) for kind, op in (("add", "qnn.add"), ("mul", "qnn.mul"))),
+        (["take"], "lookup", _lookup(), lambda expr: is_form("lookup", expr, RelayReader())),
         (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
         *(([*moving.relay], kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
         (["nn.pad"], "pad", is_op("nn.pad")(wildcard(), _constant()), quantised),
         (CLAMPS, "clip", _clamp(wildcard()), quantised),
-        (["take"], "lookup", _lookup(), lambda expr: is_form("lookup", expr, RelayReader())),
     ]
     return [
         (PREFIX + kind, pattern, check)
