@@ -1,6 +1,6 @@
 """Fine-tuning a trained MobileNetV3-small (HardSwish, squeeze-and-excitation) that post-training quantisation ruins.
 
-    RE2NA_DATA=folder python benchmarks/fine_tuning_newer.py [--weight-bits 4] [--steps 400] [--bound centred]
+    RE2NA_DATA=folder python benchmarks/fine_tuning_newer.py [--weight-bits 4] [--steps 160] [--bound norm]
 
 Needs torchvision for the architecture; the weights are those of mobilenet_v3_small_fmnist64.onnx. Calibrated and tuned on the 512
 images of fmnist64_calib512.npz, without labels, measured on images 8,000 to 9,999 of fmnist64_test.npz. Each row: top-1, and how
@@ -68,7 +68,7 @@ def changed(images: Tensor) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description="fine-tune MobileNetV3-small at few bits")
     parser.add_argument("--weight-bits", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--bound", choices=["norm", "centred"])
     options = parser.parse_args()
     if "RE2NA_DATA" not in os.environ:
@@ -79,12 +79,12 @@ def main() -> None:
     test, known = load_dataset(folder / "fmnist64_test.npz"), load_dataset(folder / "fmnist64_calib512.npz")
     images, labels, tuning = torch.from_numpy(test.x[UNSEEN]), test.y[UNSEEN], torch.from_numpy(known.x)
     print(f"float: {measured(teacher, images, labels)}", flush=True)
-    wanted = QuantizeOptions(weight_bits=options.weight_bits, search_images=64)
+    wanted = QuantizeOptions(weight_bits=options.weight_bits, search_images=32)
     quantised = convert(teacher, known.x, options=wanted)
     print(f"post-training, weights of {options.weight_bits} bits: {measured(quantised, images, labels)}", flush=True)
     student = convert(teacher, known.x, options=wanted, weights="float")
     started = time.perf_counter()
-    report = fine_tune(student, tuning, teacher, steps=options.steps, batch=32, augment=changed, bound=options.bound)
+    report = fine_tune(student, tuning, teacher, steps=options.steps, batch=24, augment=changed, bound=options.bound)
     shares = ", ".join(f"{step}: {share:.3f}" for step, share in report.held_out[:: max(1, len(report.held_out) // 5)])
     print(f"{options.steps} steps in {time.perf_counter() - started:.0f} s; the teacher's answers given: {shares}")
     print(f"fine-tuned: {measured(student, images, labels)}")
