@@ -227,7 +227,7 @@ def test_a_tiny_machine_takes_what_fits(re2na: Command, quantized: Path, tmp_pat
     assert found.json["total"]["regions"] == len(written)
     assert found.json["total"]["network_dram_ratio"] > 1
     table = re2na("explain", quantized, "--arch", arch).stdout
-    assert "Re²Na 0" in table and f"regions on Re²Na: {len(written)}" in table
+    assert "Re²Na/0" in table and f"regions on Re²Na: {len(written)}" in table
     assert 0 < found.json["offloaded_macs_share"] < 1
 
 

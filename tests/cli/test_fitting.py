@@ -25,10 +25,11 @@ LAYER |= {"dram_bytes": 11880776, "dram_bytes_compulsory": 61283400, "loss": "wa
 LAYER |= {"loss_cycles": 75, "causes": dict.fromkeys(render.CAUSES, 1234567)}
 OPERATOR = {"name": LONG, "op": "nn.conv2d_transpose", "offloaded": False, "value": "nn.conv2d_transpose"}
 OPERATOR |= {"reason": "Re²Na has no such operator.", "rule": "known_operator", "limit": "conv2d, dense, max_pool2d"}
+OPERATOR |= {"region": None, "crossing_bytes": 0}
 TABLES = {
     "layers": lambda: render.layer_table({"layers": [LAYER], "total": LAYER}),
     "causes": lambda: render.causes_table({"layers": [LAYER], "total": LAYER}),
-    "operators": lambda: render.explanation_table([OPERATOR, OPERATOR | {"offloaded": True}]),
+    "operators": lambda: render.explanation_table([OPERATOR, OPERATOR | {"offloaded": True, "region": 1}]),
     "doctor": lambda: render.doctor_table(
         [{"what": LONG, "state": "missing", "detail": "a [b]", "mend": "pip install"}]
     ),

@@ -31,7 +31,7 @@ def comparison_table(result: Comparison, title: str) -> Table:
 
 
 def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line per operator; regions are numbered where there are several."""
+    """One line per operator; `Re²Na/1` is region 1, where there are several."""
     table = Table(title="Where each operator runs, and why", title_justify="left")
     for name in ("operator", "kind", "runs on", "why it is on the CPU"):
         table.add_column(name, overflow="fold")
@@ -39,7 +39,7 @@ def explanation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         found = [f"{name} {row[name]}" for name in ("value", "limit") if row[name] is not None]
         why = "" if row["offloaded"] else f"{row['reason']} ({row['rule']}: {', '.join(found)})"
-        place = f"Re²Na {row['region']}" if several else "Re²Na"
+        place = f"Re²Na/{row['region']}" if several else "Re²Na"
         table.add_row(row["name"], row["op"], place if row["offloaded"] else "CPU", why)
     return table
 
