@@ -24,7 +24,8 @@ from tvm_re2na.torch.layers import QLinearLayer
 QUICK = QuantizeOptions(rounding=WeightRounding.NEAREST)
 FUNCTIONS: tuple[Callable[[], nn.Module], ...] = (
     *(nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.SiLU, nn.GELU, nn.Mish, nn.ELU, nn.SELU, nn.Softsign, nn.Hardsigmoid),
-    *(lambda: nn.GELU("tanh"), lambda: nn.LeakyReLU(0.1), lambda: nn.PReLU(init=0.3)),
+    *(lambda: nn.GELU("tanh"), lambda: nn.LeakyReLU(0.1, inplace=True), lambda: nn.PReLU(init=0.3)),
+    lambda: nn.Hardswish(inplace=True),
 )
 FUNCTIONAL = (
     *(F.sigmoid, torch.sigmoid, F.tanh, torch.tanh, F.hardswish, F.hardsigmoid, F.silu, F.mish, F.gelu, F.elu, F.selu),
@@ -112,10 +113,23 @@ def test_gradients_are_the_float_functions() -> None:
         layer = QFunction(made())
         layer.input_exponent, layer.exponent = -5, -6
         x = (torch.arange(-20, 20) / 32).requires_grad_()
-        layer(x).sum().backward()
+        layer(x * 1).sum().backward()
         y = x.detach().requires_grad_()
         layer.activation(y).sum().backward()
         torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_a_function_leaves_its_input_alone() -> None:
+    """Which others read, and the table as well."""
+    x = torch.arange(-20.0, 20.0) / 32
+    for made in (nn.Hardswish, nn.SiLU, nn.LeakyReLU, nn.ELU):
+        results = []
+        for inplace in (True, False):
+            layer, given = QFunction(made(inplace=inplace)), x.clone()
+            layer.input_exponent, layer.exponent = -5, -6
+            results.append(layer(given))
+            assert torch.equal(given, x)
+        assert torch.equal(*results)
 
 
 def test_a_saturating_accumulator_takes_the_steps_of_the_sum() -> None:
