@@ -159,13 +159,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="what the quantiser says of images that it has not seen, and what they get"
     )
-    parser.add_argument("networks", nargs="*", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("networks", nargs="*", choices=NETWORKS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if "RE2NA_DATA" not in os.environ:
         sys.exit("set RE2NA_DATA to the folder with the models and images")
     folder = Path(os.environ["RE2NA_DATA"])
-    rows = [measure(case) for name in options.networks for case in cases(name, folder)]
+    rows = [measure(case) for name in options.networks or NETWORKS for case in cases(name, folder)]
     if options.json:
         print(json.dumps([asdict(row) | {"good": row.good} for row in rows], indent=2))
     else:

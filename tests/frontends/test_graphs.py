@@ -1,4 +1,5 @@
-"""Random graphs: every operator reads any earlier tensor, so that values are read many times, or at every point of a form."""
+"""Random graphs: every operator reads any earlier tensor, so that values are read many times, or at every point of a form;
+functions of single numbers on the machine or on the CPU."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.frontends.harness import FrontEnd, compare, share_of_this_front_end
 from tests.frontends.qdq import QdqBuilder, Tensor, biases, small_weights
+from tvm_re2na.codegen.arch import Architecture
 
 OPERATORS = 8
 
@@ -23,7 +25,17 @@ class Branches:
     def grow(self) -> onnx.ModelProto:
         for _ in range(OPERATORS):
             self.b.current = self.pick()
-            [self.conv, self.conv, self.clip, self.relu, self.add, self.pool, self.pad_and_conv][self.int(0, 6)]()
+            operators = [
+                self.conv,
+                self.conv,
+                self.clip,
+                self.relu,
+                self.add,
+                self.pool,
+                self.pad_and_conv,
+                self.function,
+            ]
+            operators[self.int(0, 7)]()
             self.known.append(self.b.current)
             if not self.int(0, 5):
                 self.b.output()
@@ -70,6 +82,10 @@ class Branches:
     def pool(self) -> None:
         self.b.max_pool(3, pads=[1, 1, 1, 1])
 
+    def function(self) -> None:
+        exponent = self.exponent(self.b.current) + self.int(-1, 2)
+        self.b.node(("Sigmoid", "HardSwish", "Elu", "Relu", "Softplus")[self.int(0, 4)], (2, 4, 6, 6), exponent)
+
     def pad_and_conv(self) -> None:
         x = self.b.pad(1, 1, 1, 1)
         self.b.conv(small_weights(self.rng, 4, 4, 3, 3), None, exponent=self.exponent(x) + self.int(0, 3))
@@ -79,8 +95,9 @@ class Branches:
 def test_random_graph(front_end: FrontEnd, seed: int) -> None:
     rng = np.random.default_rng(seed)
     module = front_end.load(Branches(rng).grow())
-    partitioned = front_end.partition(module)
-    rows = front_end.explain(module)
+    arch = Architecture(activation_table=seed // 4 % 2)
+    partitioned = front_end.partition(module, arch)
+    rows = front_end.explain(module, arch=arch)
     assert sorted(compare(front_end, partitioned, rng)) == sorted(row.op for row in rows if row.offloaded)
     assert len({row.name for row in rows}) == len(rows)
     image = rng.integers(-128, 128, (2, 4, 6, 6)).astype(np.float32) / 64

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -10,9 +12,10 @@ from onnx import numpy_helper, parser
 
 from tests.frontends.harness import FrontEnd, share_of_this_front_end
 from tests.frontends.test_floats_between import precisely
+from tests.models.topologies import quickly_quantized
 from tests.quantize.networks import FloatNet, run
 from tests.quantize.test_pools import snr
-from tvm_re2na import frontends, pipeline
+from tvm_re2na import frontends, load_dataset, load_model, pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.ops import Lookup
 from tvm_re2na.quantize import quantize
@@ -198,3 +201,11 @@ def test_a_float_network_is_quantised_on_both_sides_of_its_functions(front_end: 
         np.testing.assert_array_equal(found[0], found[1])
         np.testing.assert_array_equal(found[0], found[2])
         assert snr(found[0], run(float_model, image)) > 24
+
+
+def test_a_trained_network_is_one_region(real_data: Path) -> None:
+    """MobileNetV3-small: HardSwish, HardSigmoid, squeeze-and-excitation."""
+    calibration = load_dataset(real_data / "fmnist64_calib512.npz", 16).x
+    network = quickly_quantized(load_model(real_data / "mobilenet_v3_small_fmnist64.onnx"), calibration, TABLES)
+    compiled = pipeline.compile_for_re2na(*pipeline.import_into_tvm(network, 1), TABLES)
+    assert len(compiled.programs) == 1 and compiled.offloaded_macs_share == 1

@@ -62,6 +62,14 @@ def test_a_factor_behind_an_activation_is_a_depthwise_convolution() -> None:
     assert same_function(model, net.images()) == ["Conv", "Clip", "Conv"]
 
 
+def test_a_factor_that_begins_a_function_stays() -> None:
+    net = FloatNet()
+    x = net.conv("input", 3, 4)
+    whole = net.add("Add", net.add("Erf", net.add("Div", x, net.const(2**0.5))), net.const(1.0))
+    model = net.build(net.conv(net.add("Mul", x, whole), 4, 2))
+    assert same_function(model, net.images(2)).count("Div") == 1
+
+
 @pytest.mark.parametrize("shape", [(10, 10), (1, 6, 10, 10), (4, 6, 1, 1)], ids=str)
 def test_arithmetic_with_any_other_constant_stays(shape: tuple[int, ...]) -> None:
     net = FloatNet(batch=4 if shape[0] == 4 else "N")

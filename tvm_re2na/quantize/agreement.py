@@ -16,16 +16,14 @@ Shares = npt.NDArray[np.float64]
 class ImageSum:
     """A sum of parts (G, M, N), each of other images; shares are (G,)."""
 
-    def __init__(self, *, symmetric: bool = False) -> None:
-        """The diagonal of a `symmetric` sum has no say: it is known well."""
-        self.symmetric = symmetric
+    def __init__(self) -> None:
         self.parts = 0
         self.total: npt.NDArray[np.floating] = np.zeros((1, 1, 1))
         self._energies: Shares = np.zeros(1)
 
     def add(self, part: npt.NDArray[np.floating]) -> None:
         """`part` is the caller's no more."""
-        self._energies = self._energies + self._energy(part)
+        self._energies = self._energies + energy(part)
         if self.parts:
             self.total += part
         else:
@@ -34,14 +32,18 @@ class ImageSum:
 
     def share(self) -> Shares:
         """From 0, chance alone, which one part alone is for all that is known, to 1, all parts are alike."""
-        if self.parts < 2:
-            return np.zeros(len(self.total))
-        energy = self._energy(self.total)
-        chance = self.parts / (self.parts - 1) * (self._energies - energy / self.parts)
-        return np.clip(1 - chance / np.maximum(energy, 1e-30), 0, 1)
+        return agreed(self.parts, self._energies, energy(self.total))
 
-    def _energy(self, values: npt.NDArray[np.floating]) -> Shares:
-        found: Shares = np.einsum("gij,gij->g", values, values).astype(np.float64)
-        if self.symmetric:
-            found -= np.square(np.einsum("gii->gi", values)).sum(1)
-        return found
+
+def agreed(parts: int, energies: Shares, whole: Shares) -> Shares:
+    """The share of a sum on which its parts agree, from their energies, added up, and its own (G,)."""
+    if parts < 2:
+        return np.zeros(len(whole))
+    chance = parts / (parts - 1) * (energies - whole / parts)
+    return np.clip(1 - chance / np.maximum(whole, 1e-30), 0, 1)
+
+
+def energy(values: npt.NDArray[np.floating]) -> Shares:
+    """Squares of (G, M, N), added up (G,)."""
+    found: Shares = np.einsum("gij,gij->g", values, values).astype(np.float64)
+    return found

@@ -125,7 +125,7 @@ def _fold_affine(net: Net) -> None:
         if before is not None and is_linear(net, before) and net.only_consumer(before.output) is node:
             _scale_linear(net, before, affine.scale, affine.shift)
             _take_affine(net, node, before)
-        elif image and (node.op == "BatchNormalization" or (node.op in ("Mul", "Div") and _is_quantised(net, before))):
+        elif image and (node.op == "BatchNormalization" or _is_factor(net, node, before)):
             _affine_to_conv(net, node, affine)
 
 
@@ -199,6 +199,13 @@ def _is_quantised(net: Net, node: Node | None) -> bool:
     while node is not None and node.op in ("Relu", "Clip", "MaxPool"):
         node = net.producer(node.inputs[0])
     return node is not None and is_linear(net, node)
+
+
+def _is_factor(net: Net, node: Node, before: Node | None) -> bool:
+    """Of quantised data, and not the beginning of a function that stays in float, as of a GELU."""
+    consumers = net.consumers(node.output)
+    begins = bool(consumers) and all(consumer.op in ("Erf", "Tanh", "Sigmoid", "Exp") for consumer in consumers)
+    return node.op in ("Mul", "Div") and _is_quantised(net, before) and not begins
 
 
 def _of_batch_norm(net: Net, node: Node) -> tuple[Array, Array]:

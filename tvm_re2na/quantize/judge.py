@@ -19,10 +19,11 @@ from tvm_re2na.quantize.emit import emit, read_name
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net, to_onnx
-from tvm_re2na.quantize.observe import batches
+from tvm_re2na.quantize.observe import batch_size, batches, without_filling
 from tvm_re2na.quantize.plan import QuantizationPlan
 
-IMAGES = 64  # the first ones: three networks run on them
+IMAGES = 64  # the first ones: three networks run on them,
+AT_ONCE = 8  # on so many at a time, because all results and sums are held
 
 Answers: TypeAlias = dict[str, Any]
 
@@ -77,8 +78,11 @@ def _answers(net: Net, made: Net, names: list[str], images: Calibration) -> Iter
     """Of each batch that `net` takes, by name; `made` is it, or what it became."""
     names = list(dict.fromkeys(names))
     running = session(to_onnx(made, names).SerializeToString(), fast=True)
-    for _, batch in batches(net, images):
-        yield dict(zip(names, running.run(names, by_name(batch, net.input_names)), strict=True))
+    size = net.batch or min(AT_ONCE, batch_size(net, images))
+    for first in range(0, len(images), size):
+        (_, batch), left = next(batches(net, images[first : first + size])), len(images) - first
+        found = dict(zip(names, running.run(names, by_name(batch, net.input_names)), strict=True))
+        yield without_filling(found, len(batch), left)
 
 
 def _ties(sums: npt.NDArray[np.float32], layer: Layer, plan: QuantizationPlan) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,10 +67,8 @@ def observe(
         given = by_name(batch, net.input_names)
         values = running.run(computed, given) if computed else []  # of no names, ONNX Runtime would compute all outputs
         found = dict(zip(computed, values, strict=True))
-        if (count := len(images) - start) < len(batch):  # the rest fills the batch up
-            cut = {name: value[:count] if value.shape[:1] == (len(batch),) else value for name, value in found.items()}
-            found, given = cut, {name: array[:count] for name, array in given.items()}
-        yield {name: given[name] if name in given else found[name] for name in names}
+        told = {name: given[name] if name in given else found[name] for name in names}
+        yield without_filling(told, len(batch), len(images) - start)
         progress(stage, min(start + len(batch), len(images)), len(images))
 
 
@@ -89,6 +88,13 @@ def batches(net: Net, images: Calibration) -> Iterator[tuple[int, Calibration]]:
         if net.batch and len(batch) < size:
             batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
         yield start, batch
+
+
+def without_filling(values: dict[str, Any], size: int, count: int) -> dict[str, Any]:
+    """What a batch of that size gave, without the images that fill up the last one, of which `count` are left."""
+    if count >= size:
+        return values
+    return {name: value[:count] if np.shape(value)[:1] == (size,) else value for name, value in values.items()}
 
 
 def batch_size(net: Net, images: Calibration) -> int:

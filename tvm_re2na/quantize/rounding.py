@@ -8,12 +8,12 @@ AdaRound's, Nagel et al. 2020; the solver is that of QuantEase, Behdin et al. 20
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.quantize.agreement import ImageSum
+from tvm_re2na.quantize.agreement import ImageSum, Shares, agreed, energy
 from tvm_re2na.quantize.options import IntegerRange
 from tvm_re2na.runtime.descent import descend
 
@@ -34,20 +34,18 @@ class WeightSearch:
     diagonal is left, and the best integers are the nearest.
     """
 
-    def __init__(self, rows: Matrix, targets: Matrix, weight: Matrix, parts: Iterable[slice]) -> None:
+    def __init__(self, rows: Matrix, targets: Matrix, weight: Matrix, parts: Sequence[slice]) -> None:
         lost = rows @ weight
         lost -= targets
-        moments, slope = ImageSum(symmetric=True), ImageSum()
+        slope = ImageSum()
         for part in parts:
-            turned = rows[:, part].transpose(0, 2, 1)
-            moments.add(turned @ rows[:, part])
-            slope.add(turned @ lost[:, part])
-        self.agreed = moments.share()
-        self._gram, self._slope = moments.total, slope.total
+            slope.add(rows[:, part].transpose(0, 2, 1) @ lost[:, part])
+        self._slope = slope.total
         self._slope *= slope.share().astype(np.float32)[:, None, None]
+        self._gram, share = _second_moments(rows, parts)
         diagonal = np.arange(rows.shape[2])
         own = self._gram[:, diagonal, diagonal]
-        self._gram *= self.agreed.astype(np.float32)[:, None, None]
+        self._gram *= share.astype(np.float32)[:, None, None]
         self._gram[:, diagonal, diagonal] = own + DAMPING * own.mean(1, keepdims=True) + np.float32(1e-3)
 
     def run(self, unit: float, scaled: Matrix, start: Matrix, limits: IntegerRange) -> Matrix:
@@ -60,11 +58,24 @@ class WeightSearch:
         return weight.transpose(0, 2, 1)
 
 
-def parts_of(pixels: int, images: int) -> Iterator[slice]:
+def _second_moments(rows: Matrix, parts: Sequence[slice]) -> tuple[Matrix, Shares]:
+    """Of the inputs, summed over all rows (G, K, K), and the share of them off the diagonal on which the parts agree. Where a part
+    has fewer rows than inputs, the products between its rows have the same energy as the moments, and are fewer."""
+    total, energies = rows.transpose(0, 2, 1) @ rows, np.zeros(len(rows))
+    for part in parts:
+        own = rows[:, part]
+        turned = own.transpose(0, 2, 1)
+        energies += energy(own @ turned if own.shape[1] < own.shape[2] else turned @ own)
+        energies -= np.square(np.einsum("gpk,gpk->gk", own, own)).sum(1)
+    own_moments = np.square(np.einsum("gkk->gk", total)).sum(1)
+    return total, agreed(len(parts), energies, energy(total) - own_moments)
+
+
+def parts_of(pixels: int, images: int) -> list[slice]:
     """Of the rows, each of as many images as the others, or one more."""
     count = min(images, PARTS)
     edges = [pixels // images * (images * part // count) for part in range(count + 1)]
-    return itertools.starmap(slice, itertools.pairwise(edges))
+    return [slice(*ends) for ends in itertools.pairwise(edges)]
 
 
 def _by_output(values: Matrix) -> Matrix:

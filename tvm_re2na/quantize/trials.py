@@ -96,7 +96,7 @@ class LayerTrials:
         self.finer = np.array(layer.finer or (0,))
         self.factors = np.ldexp(np.float32(1), -self.finer)[None, None] if layer.finer else None
         self.wanted = np.clip(self._taken_back(self.targets), *self.bounds)
-        self.parts = list(parts_of(self.rows.shape[1], samples.images))
+        self.parts = parts_of(self.rows.shape[1], samples.images)
         self.seen = seen.magnitude(layer.sums)
         self.margin = seen.to_come(layer.sums, options.unseen_images) / max(self.seen, 1e-30)
         self.source = seen_range(net, plan, layer)

@@ -9,8 +9,8 @@ from tvm_re2na.torch.augment import Augment
 from tvm_re2na.torch.convert import calibrate, convert
 from tvm_re2na.torch.export import ExportError, export, float_onnx
 from tvm_re2na.torch.finetune import FineTuneError, FineTuning, fine_tune
+from tvm_re2na.torch.functions import QFunction
 from tvm_re2na.torch.layers import (
-    OnnxNode,
     QAdd,
     QClip,
     QConv2d,
@@ -22,8 +22,11 @@ from tvm_re2na.torch.layers import (
     QSumPool2d,
 )
 from tvm_re2na.torch.load import LoadError, from_onnx
+from tvm_re2na.torch.moves import QChannels, QMul, QUpsample2d
+from tvm_re2na.torch.onnx_nodes import OnnxNode
 from tvm_re2na.torch.prune import PrunedLayer, PruneError, prune
 from tvm_re2na.torch.replace import ConvertError, replace_layers
+from tvm_re2na.torch.transposed import QConvTranspose2d
 
 __all__ = [
     "Augment",
@@ -36,14 +39,19 @@ __all__ = [
     "PruneError",
     "PrunedLayer",
     "QAdd",
+    "QChannels",
     "QClip",
     "QConv2d",
+    "QConvTranspose2d",
+    "QFunction",
     "QInput",
     "QLayer",
     "QLinear",
     "QMaxPool2d",
+    "QMul",
     "QReLU",
     "QSumPool2d",
+    "QUpsample2d",
     "calibrate",
     "convert",
     "export",

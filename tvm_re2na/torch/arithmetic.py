@@ -7,7 +7,7 @@ one it stands for: rounding as the identity, saturation as a clip, wrapping as n
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow
 from tvm_re2na.codegen.arithmetic import half
 
 EXACT_FLOAT32 = 2.0**24  # integers below it are float32 numbers
+Bound: TypeAlias = Literal["norm", "centred"]
 SLACK = 0.5  # of a step beyond the range: so far, values still move
 
 
@@ -78,6 +79,39 @@ def quantise_constant(x: Tensor, exponent: int, limits: tuple[float, float] = (-
     """Integers of weights or biases in steps of 2**exponent, halves to even, as the quantiser rounds them."""
     rounded: Tensor = _Even.apply(scale(x, -exponent), *limits)
     return rounded
+
+
+def bounded(
+    scaled: Tensor,
+    start: Tensor,
+    source: tuple[int, int],
+    limits: tuple[int, int],
+    arch: Architecture,
+    bound: Bound,
+) -> Tensor:
+    """Integers of weights (O, ...) in steps of 1 with which no inputs within `source` can overflow sums that begin at `start` (O,).
+
+    Weights that allow it are rounded to the nearest; those of any other output are scaled to the L1 norm that does, and rounded
+    towards zero (weight normalisation as in A2Q, Colbert et al. 2023). "centred" takes from the weights their mean first, as A2Q+
+    does (2024): half of the norm is then above zero, half below, and inputs that are not negative leave room for twice as much.
+    All are 0 where `start` alone leaves no room.
+    """
+    rows = scaled.flatten(1)
+    low, high = min(source[0], 0), max(source[1], 0)
+    if bound == "centred" and rows.shape[1] > 1:
+        rows = rows - rows.mean(1, keepdim=True)
+    near: Tensor = _Even.apply(rows, *limits)
+    above, below = (sign.clamp(min=0).sum(1, dtype=torch.float64) for sign in (near.detach(), -near.detach()))
+    fits = (start + high * above - low * below <= arch.acc_max) & (start + low * above - high * below >= arch.acc_min)
+    room = torch.minimum(arch.acc_max - start, start - arch.acc_min).clamp(min=0)
+    clipped = rows.clamp(*limits)
+    above, below = clipped.clamp(min=0).sum(1), (-clipped).clamp(min=0).sum(1)
+    most = torch.maximum(high * above - low * below, high * below - low * above)
+    shrunk = clipped * (room / most.clamp(min=1)).clamp(max=1)[:, None]
+    toward = (
+        shrunk + (torch.trunc(shrunk * (1 - 2**-20)) - shrunk).detach()
+    )  # what float32 rounds up is taken back first
+    return torch.where(fits[:, None], near, toward).unflatten(1, scaled.shape[1:])
 
 
 def scale(x: Tensor, exponent: int) -> Tensor:

@@ -16,9 +16,12 @@ from tvm_re2na.quantize import QuantizationReport, QuantizeError, QuantizeOption
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.load import load_net
 from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.options import Guarantee
 from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.quantizer import Decision, decide
+from tvm_re2na.quantize.ranges import seen_range
 from tvm_re2na.torch.export import float_onnx
+from tvm_re2na.torch.functions import QFunction
 from tvm_re2na.torch.layers import QInput, QLayer, QLinearLayer
 from tvm_re2na.torch.replace import Layers, replace_layers
 
@@ -67,8 +70,12 @@ def calibrate(
     for name, module in modules.items():
         module.arch, module.narrower = arch, narrower
         module.exponent = _exponent(found.net, found.plan, name, module)
+        if isinstance(module, QFunction):
+            module.input_exponent = _input_exponent(found.net, found.plan, name)
     for layer in found.plan.quantised.layers:
         _decided(modules[layer.name], layer, found, weights)
+        if options.guarantee is Guarantee.PROVEN:
+            modules[layer.name].bound = "norm"
     return found.report
 
 
@@ -81,15 +88,25 @@ def _exponent(net: Net, plan: QuantizationPlan, name: str, module: QLayer) -> in
     return plan.exponent(tensor) if tensor in plan.quantised.group_of else None
 
 
+def _input_exponent(net: Net, plan: QuantizationPlan, name: str) -> int | None:
+    """That of what the layer reads, where it is quantised."""
+    source = next(node.inputs[0] for node in net.nodes if node.name == name or node.name.startswith(f"{name}.step"))
+    return plan.exponent(source) if source in plan.quantised.group_of else None
+
+
 def _decided(module: QLayer, layer: Layer, found: Decision, weights: StartWeights) -> None:
     if not isinstance(module, QLinearLayer) or module.bias is None:
         raise TypeError(f"{layer.name}: {type(module).__name__}, expected a linear Q-layer with a bias")
     plan = found.plan
     module.input_exponent, module.weight_exponent = plan.exponent(layer.source), plan.weight[layer.name]
-    module.weight_limits = plan.weights
+    module.weight_limits, module.input_limits = plan.weights, seen_range(found.net, plan, layer)
     integers = plan.integers[layer.name]
     steps = np.ldexp(integers.weight.astype(np.float64), module.weight_exponent)
-    chosen = steps if weights == "quantised" else found.net.constants[layer.node.inputs[1]]
+    chosen = torch.from_numpy(np.array(found.net.constants[layer.node.inputs[1]], np.float32))
+    if (
+        weights == "quantised" or not module.weight.requires_grad
+    ):  # weights that are not trained are those of sums and averages
+        chosen = module.by_output(torch.from_numpy(steps.astype(np.float32)))
     with torch.no_grad():
-        module.weight.copy_(torch.from_numpy(np.array(chosen, np.float32)))
+        module.weight.copy_(chosen)
         module.bias.copy_(torch.from_numpy(np.ldexp(integers.bias.astype(np.float64), module.unit).astype(np.float32)))

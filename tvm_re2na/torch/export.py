@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import fx, nn
 
 from tvm_re2na.codegen.errors import Re2naError
@@ -21,6 +21,7 @@ from tvm_re2na.quantize.load import load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.plan import Integers, QuantizationPlan
 from tvm_re2na.torch.layers import QInput, QLayer, QLinearLayer
+from tvm_re2na.torch.onnx_nodes import to_constant, write
 
 OPSET = 17
 
@@ -107,33 +108,26 @@ class _Writer:
         elif any(other.name == name for other in self.nodes):
             raise ExportError(f"{name}: is called twice; every call needs a layer with exponents of its own")
         else:
-            written = module.onnx()
-            constants = [self._constant(f"{name}.{i}", value) for i, value in enumerate(written.constants)]
-            self._append(node, name, written.op, node.args, *constants, **written.attributes)
+            inputs = [self.tensors[source] for source in node.args]
+            self.nodes += write(module.onnx(), name, inputs, self._constant)
+            self.tensors[node] = f"{name}:0"
 
     def _function(self, node: fx.Node) -> None:
         if node.target is torch.flatten:
             self._append(node, node.name, "Flatten", node.args[:1], axis=int(node.args[1]))
-        elif node.target is torch.cat:
+        elif node.target in (torch.cat, torch.concat):
             tensors, axis = (*node.args, 0)[:2]
             self._append(node, node.name, "Concat", tuple(tensors), axis=node.kwargs.get("dim", axis))
         else:
             raise ExportError(f"{node.name}: {node.target} is no Q-layer")
 
-    def _append(
-        self, node: fx.Node, name: str, op: str, inputs: tuple[Any, ...], *constants: str, **attributes: Any
-    ) -> None:
-        names = [self.tensors[source] for source in inputs] + list(constants)
-        while not names[-1]:
-            names.pop()
+    def _append(self, node: fx.Node, name: str, op: str, inputs: tuple[Any, ...], **attributes: Any) -> None:
+        names = [self.tensors[source] for source in inputs]
         self.nodes.append(helper.make_node(op, names, [f"{name}:0"], name=name, **attributes))
         self.tensors[node] = f"{name}:0"
 
-    def _constant(self, name: str, value: torch.Tensor | None) -> str:
-        if value is None:
-            return ""
-        self.constants.append(numpy_helper.from_array(value.detach().cpu().numpy().astype(np.float32), name))
-        return name
+    def _constant(self, name: str, value: torch.Tensor) -> None:
+        self.constants.append(to_constant(name, value))
 
     def _output(self, node: fx.Node) -> None:
         tensor = self.tensors.get(node.args[0])

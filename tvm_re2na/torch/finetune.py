@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.progress import Progress
-from tvm_re2na.torch.arithmetic import quantise, scale
+from tvm_re2na.torch.arithmetic import Bound, quantise, scale
 from tvm_re2na.torch.layers import QLinearLayer
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
@@ -60,6 +60,7 @@ def fine_tune(
     rate: float = 1.0,
     augment: Change | None = None,
     held_out: float = 0.125,
+    bound: Bound | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FineTuning:
@@ -67,6 +68,8 @@ def fine_tune(
 
     `images` is float32 (N, C, H, W); `augment` changes every batch (see `Augment`). The share `held_out` of the images is not
     trained with: it tells whether the training gained. `rate` scales the learning rates. The same seed gives the same model.
+    `bound`: from now on no input can overflow an accumulator, because the L1 norm of each output's weights is limited ("norm"), in
+    "centred" weights, whose mean is 0, to twice as much behind a ReLU; None leaves each layer as it is.
     Masks of pruning stay in force. Raises FineTuneError.
     """
     last = _last_layer(model)
@@ -75,6 +78,9 @@ def fine_tune(
         raise FineTuneError(f"{len(images)} images, held_out = {held_out}: none is left to train with")
     change = augment or (lambda x: x)
     teacher.eval()
+    for module in model.modules():
+        if bound is not None and isinstance(module, QLinearLayer):
+            module.bound = bound
     with torch.random.fork_rng(devices=[]), _training(model, last):
         torch.manual_seed(seed)
         order = torch.randperm(len(images))
@@ -125,14 +131,15 @@ def _train(
 def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
     if last.uncut is None or last.exponent is None:
         raise FineTuneError("the model's result does not come from its last layer")
+    uncut = last.uncut if results.dim() > 2 else last.uncut.flatten(1)
     wanted = F.softmax(answers, 1)
     soft = F.softmax(answers / TEACHER_TEMPERATURE, 1)
-    before = F.kl_div(F.log_softmax(last.uncut / STUDENT_TEMPERATURE, 1), soft, reduction="batchmean")
-    passed = last.uncut + (results - last.uncut).detach()  # a result that saturates can still be wrong
+    before = F.kl_div(F.log_softmax(uncut / STUDENT_TEMPERATURE, 1), soft, reduction="batchmean")
+    passed = uncut + (results - uncut).detach()  # a result that saturates can still be wrong
     after = F.cross_entropy(passed / STUDENT_TEMPERATURE, wanted)
     loss: Tensor = before + 0.5 * after
     if last.limits[1] <= COARSE:
-        steps = last.uncut * 2.0**-last.exponent
+        steps = uncut * 2.0**-last.exponent
         loss = (
             loss
             + 0.5
@@ -166,12 +173,20 @@ def _parameters(model: nn.Module, rate: float) -> list[dict[str, object]]:
 def _last_layer(model: fx.GraphModule) -> QLinearLayer:
     """The layer whose result is the model's."""
     output = next(node for node in model.graph.nodes if node.op == "output").args[0]
+    while _flattens(model, output):
+        output = output.args[0]
     module = model.get_submodule(str(output.target)) if output.op == "call_module" else None
     if not isinstance(module, QLinearLayer) or module.exponent is None:
         raise FineTuneError(
             f"the model ends in {type(module).__name__}, expected a calibrated convolution or dense layer"
         )
     return module
+
+
+def _flattens(model: fx.GraphModule, node: fx.Node) -> bool:
+    return node.target is torch.flatten or (
+        node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), nn.Flatten)
+    )
 
 
 @contextmanager

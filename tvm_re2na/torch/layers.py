@@ -7,8 +7,7 @@ any optimiser trains them. Until exponents are set (by `convert`, `calibrate` or
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,17 +16,13 @@ from torch import Tensor, nn
 
 from tvm_re2na.codegen.arch import AccOverflow, Architecture
 from tvm_re2na.torch import arithmetic
+from tvm_re2na.torch.onnx_nodes import OnnxNode
+from tvm_re2na.torch.saturating import saturating_convolution
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right, as in ONNX
 
 
-@dataclass(frozen=True)
-class OnnxNode:
-    """How a layer is written in float ONNX: the operator, constant inputs behind the data, attributes."""
-
-    op: str
-    constants: tuple[Tensor | None, ...] = ()
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+LINEAR_STATE = ("input_exponent", "weight_exponent", "weight_limits", "input_limits", "bound")
 
 
 class QLayer(nn.Module):
@@ -57,7 +52,7 @@ class QLayer(nn.Module):
         del module
         return cls()
 
-    def onnx(self) -> OnnxNode:
+    def onnx(self) -> OnnxNode | Sequence[OnnxNode]:
         raise NotImplementedError(f"{type(self).__name__}.onnx: which operator this layer is in ONNX")
 
     def quantise(self, x: Tensor) -> Tensor:
@@ -94,7 +89,8 @@ class QLinearLayer(QLayer):
     """A convolution or a dense layer: `input_exponent`, `weight_exponent` and the result's `exponent` make the cut.
 
     `weight_limits`: the integers that weights may be, the machine's by default. `overflows` counts the sums that did not fit the
-    accumulator, as the simulator does, while `count_overflows` is set. `uncut` is the result before the cut, in real numbers, while
+    accumulator, as the simulator does, while `count_overflows` is set. `bound` keeps any input within `input_limits` from making
+    such a sum (see `arithmetic.bounded`). `uncut` is the result before the cut, in real numbers, while
     `keep_uncut` is set: a loss sees more in it than in what is left of two bits.
     """
 
@@ -107,6 +103,8 @@ class QLinearLayer(QLayer):
         super().init_machine()
         self.input_exponent = self.weight_exponent = None
         self.weight_limits: tuple[int, int] | None = None
+        self.input_limits: tuple[int, int] | None = None
+        self.bound: arithmetic.Bound | None = None
         self.count_overflows = False
         self.overflows = 0
         self.keep_uncut = False
@@ -114,13 +112,12 @@ class QLinearLayer(QLayer):
         self.register_buffer("mask", None)
 
     def get_extra_state(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("input_exponent", "weight_exponent", "weight_limits")}
-        return super().get_extra_state() | own
+        return super().get_extra_state() | {name: getattr(self, name) for name in LINEAR_STATE}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         super().set_extra_state(state)
-        for name in ("input_exponent", "weight_exponent", "weight_limits"):
-            setattr(self, name, state[name])
+        for name in LINEAR_STATE:
+            setattr(self, name, state.get(name))
 
     @property
     def unit(self) -> int:
@@ -141,17 +138,28 @@ class QLinearLayer(QLayer):
         """The float weight without what was pruned."""
         return self.weight if self.mask is None else self.weight * self.mask
 
+    def by_output(self, weight: Tensor) -> Tensor:
+        """The parameter with the output channels first, or such a tensor as the parameter has it."""
+        return weight
+
     def integers(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias as the QDQ file holds them, with straight-through gradients."""
+        """Weight, output channels first, and bias as the QDQ file holds them, with straight-through gradients."""
         limits = self.weight_limits or (self.arch.data_min, self.arch.data_max)
-        weight = arithmetic.quantise_constant(self.kept_weight(), self.weight_exponent or 0, limits)
-        if self.bias is None:
-            return weight, torch.zeros(len(weight), device=weight.device)
-        return weight, arithmetic.quantise_constant(self.bias, self.unit)
+        kept = self.by_output(self.kept_weight())
+        bias = torch.zeros(len(kept), device=kept.device)
+        if self.bias is not None:
+            bias = arithmetic.quantise_constant(self.bias, self.unit)
+        if self.bound is not None and self.weight.requires_grad:
+            bound = self.bound if self.mask is None else "norm"  # what is pruned stays 0
+            source = self.input_limits or (self.arch.data_min, self.arch.data_max)
+            scaled = arithmetic.scale(kept, -(self.weight_exponent or 0))
+            start = bias.detach() + arithmetic.rounding_half(self.lsb)
+            return arithmetic.bounded(scaled, start, source, limits, self.arch, bound), bias
+        return arithmetic.quantise_constant(kept, self.weight_exponent or 0, limits), bias
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exponent is None:
-            return self.product(x, self.kept_weight(), self.bias)
+            return self.product(x, self.by_output(self.kept_weight()), self.bias)
         weight, bias = self.integers()
         exact = arithmetic.exact_type(weight, bias, self.arch)
         inputs = arithmetic.scale(x, -(self.input_exponent or 0)).to(exact)
@@ -200,7 +208,7 @@ class QConv2d(QLinearLayer, nn.Conv2d):
             raise TypeError(f"QConv2d.from_float: {type(module).__name__}, expected Conv2d")
         sizes = module.in_channels, module.out_channels, module.kernel_size
         layer = cls(*sizes, module.stride, module.padding, module.dilation, module.groups, bias=True)
-        return _take_parameters(layer, module)
+        return take_parameters(layer, module)
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(self._padded(x), weight, bias, self.stride, 0, self.dilation, self.groups)
@@ -210,24 +218,8 @@ class QConv2d(QLinearLayer, nn.Conv2d):
         return F.pad(x, (left, right, top, bottom)) if any(self.pads) else x
 
     def saturating_product(self, x: Tensor, weight: Tensor, start: Tensor) -> tuple[Tensor, int]:
-        """k runs over rows and columns of the kernel, channels innermost."""
-        padded, outputs, clipped = self._padded(x), [], 0
-        height, width = (
-            (size - dilation * (kernel - 1) - 1) // stride + 1
-            for size, dilation, kernel, stride in zip(
-                padded.shape[2:], self.dilation, self.kernel_size, self.stride, strict=True
-            )
-        )
-        parts = zip(
-            *(tensor.chunk(self.groups, axis) for tensor, axis in ((padded, 1), (weight, 0), (start, 0))), strict=True
-        )
-        for part, kernel, begin in parts:
-            rows = F.unfold(part, self.kernel_size, self.dilation, 0, self.stride)
-            rows = rows.reshape(len(x), part.shape[1], -1, rows.shape[2]).transpose(1, 2).flatten(1, 2)
-            sums, more = arithmetic.saturating_sums(rows, kernel.permute(0, 2, 3, 1).flatten(1), begin, self.arch)
-            outputs.append(sums.unflatten(2, (height, width)))
-            clipped += more
-        return torch.cat(outputs, 1), clipped
+        padded = self._padded(x)
+        return saturating_convolution(padded, weight, start, self.stride, self.dilation, self.groups, self.arch)
 
     def onnx(self) -> OnnxNode:
         attributes = {
@@ -251,7 +243,7 @@ class QLinear(QLinearLayer, nn.Linear):
     def from_float(cls, module: nn.Module) -> QLinear:
         if not isinstance(module, nn.Linear):
             raise TypeError(f"QLinear.from_float: {type(module).__name__}, expected Linear")
-        return _take_parameters(cls(module.in_features, module.out_features), module)
+        return take_parameters(cls(module.in_features, module.out_features), module)
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.linear(x, weight, bias)
@@ -339,20 +331,23 @@ def QSumPool2d(
     kernel_size: tuple[int, int],
     stride: tuple[int, int] | None = None,
     padding: tuple[int, int] = (0, 0),
+    weight: float = 1.0,
 ) -> QConv2d:
     """Average pooling in the form that is exact on integers: a depthwise convolution with weights 1, which are not trained.
 
-    Divide the weights of the linear layer behind it by the number of values; `convert` does.
+    Divide the weights of the linear layer behind it by the number of values; `convert` does. Where there is none, `weight` is that
+    share of one, and the average is rounded.
     """
     layer = QConv2d(channels, channels, kernel_size, stride or kernel_size, padding, groups=channels)
     with torch.no_grad():
-        layer.weight.fill_(1.0)
+        layer.weight.fill_(weight)
         if layer.bias is not None:
             layer.bias.zero_()
     return layer.requires_grad_(False)
 
 
-def _take_parameters(layer: Any, module: nn.Module) -> Any:
+def take_parameters(layer: Any, module: nn.Module) -> Any:
+    """The layer with the weight and bias of the float module."""
     with torch.no_grad():
         layer.weight.copy_(module.weight)
         if module.bias is None:
