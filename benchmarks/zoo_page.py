@@ -55,7 +55,8 @@ def page(found: Found, machine: Iterable[str] = ()) -> str:
 
 def table(found: Found, level: str = "") -> str:
     """A table for each family."""
-    names = list(dict.fromkeys(name for rows in found.values() for name in rows))
+    most_first = sorted(found.values(), key=len, reverse=True)
+    names = list(dict.fromkeys(name for rows in most_first for name in rows))
     lines = []
     for family, title in FAMILIES.items():
         mine = {name: rows for name in names if (rows := _rows(found, name)) and rows[0].get("family") == family}

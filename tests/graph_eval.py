@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
-    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -19,8 +19,6 @@ from tvm_re2na.codegen.graph.ops import (
     Op,
     Pad,
     Reshape,
-    ScaleChannels,
-    Select,
     Upsample2d,
     Window,
 )

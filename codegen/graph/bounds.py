@@ -22,8 +22,9 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
+from tvm_re2na.codegen.graph.channels import ScaleChannels
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape, ScaleChannels
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape
 from tvm_re2na.codegen.graph.reads import Need, given, made_of, moves_nothing, needs, roots
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 

@@ -5,7 +5,6 @@ What the numbers mean (their power-of-two exponents) has already been turned int
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -261,34 +260,6 @@ class Add(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class ScaleChannels(Op):
-    """Product of inputs[0], (N, C, H, W) or (N, C), and inputs[1], which has one factor for each image and channel; each starts
-    from `start`."""
-
-    cut: Cut
-    start: int = 0
-    kind: ClassVar[str] = "mul"
-
-    def infer(self, shapes: list[Shape]) -> Shape:
-        data, factors = map(four_axes, shapes)
-        if factors != (*data[:2], 1, 1):
-            raise GraphError(f"{self.name}: factors of shape {shapes[1]} are not one for each channel of {shapes[0]}")
-        return shapes[0]
-
-    def macs(self, shapes: list[Shape]) -> int:
-        return math.prod(shapes[0])
-
-    def check(self, arch: Architecture) -> None:
-        _check_cut(self, self.cut, arch)
-
-    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
-        return outputs if size == len(outputs) else np.ones(size, np.bool_)
-
-    def clamped(self, output: str, lo: int, hi: int) -> Op:
-        return replace(self, output=output, cut=self.cut.clamped(lo, hi))
-
-
-@dataclass(frozen=True, eq=False)
 class Clip(Op):
     """Clamp every element to lo..hi: a ReLU or clip that stands alone."""
 
@@ -357,49 +328,6 @@ class Reshape(Op):
         return self.shape
 
 
-@dataclass(frozen=True, eq=False)
-class Concat(Op):
-    """The channels of several tensors side by side."""
-
-    kind: ClassVar[str] = "concat"
-
-    def infer(self, shapes: list[Shape]) -> Shape:
-        first = shapes[0]
-        if any((len(shape), shape[0], shape[2:]) != (len(first), first[0], first[2:]) for shape in shapes):
-            raise GraphError(
-                f"{self.name}: operands of shapes {', '.join(map(str, shapes))} differ in more than channels"
-            )
-        return first[0], sum(shape[1] for shape in shapes), *first[2:]
-
-    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
-        return outputs
-
-    def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
-        return np.split(outputs, np.cumsum(counts)[:-1])
-
-
-@dataclass(frozen=True, eq=False)
-class Select(Op):
-    """Channels of a tensor, `channels` by their numbers, in any order: a slice, a part of a split, a shuffle."""
-
-    channels: ChannelNumbers
-    kind: ClassVar[str] = "select"
-
-    def infer(self, shapes: list[Shape]) -> Shape:
-        shape, least, most = shapes[0], int(self.channels.min(initial=0)), int(self.channels.max(initial=-1))
-        if self.channels.ndim != 1 or not self.channels.size or least < 0 or most >= shape[1]:
-            raise GraphError(f"{self.name}: channels {least}..{most} are selected, there are {shape[1]}")
-        return shape[0], len(self.channels), *shape[2:]
-
-    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
-        return outputs
-
-    def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
-        seen = np.zeros(counts[0], np.bool_)
-        seen[self.channels[outputs]] = True
-        return [seen]
-
-
 def _rank(op: Op, shape: Shape, rank: int) -> Shape:
     if len(shape) != rank:
         raise GraphError(f"{op.name}: {op.kind} takes a tensor of rank {rank}, got {shape}")
@@ -431,7 +359,7 @@ def check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Ar
         )
     if cut.lsbs and (len(cut.lsbs) != len(bias) or not arch.channel_cuts or not isinstance(op, Conv2d)):
         raise GraphError(f"{op.name}: {len(cut.lsbs)} lsbs of {len(bias)} channels, channel_cuts = {arch.channel_cuts}")
-    _check_cut(op, cut, arch)
+    check_cut(op, cut, arch)
     starts = bias + cut.halves(arch)
     low, high = int(starts.min()), int(starts.max())
     if low < arch.acc_min or high > arch.acc_max:
@@ -440,7 +368,7 @@ def check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Ar
         )
 
 
-def _check_cut(op: Op, cut: Cut, arch: Architecture) -> None:
+def check_cut(op: Op, cut: Cut, arch: Architecture) -> None:
     least, most = limits_of(arch, "CONV", "lsb")
     for lsb in cut.all_lsbs:
         if not least <= lsb <= most:

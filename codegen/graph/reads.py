@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvm_re2na.codegen.graph.channels import Concat, Select
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Concat, Flags, Op, Reshape, Select, Shape, four_axes
+from tvm_re2na.codegen.graph.ops import Flags, Op, Reshape, Shape, four_axes
 
 
 @dataclass

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
-    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -25,8 +25,6 @@ from tvm_re2na.codegen.graph.ops import (
     Op,
     Pad,
     Reshape,
-    ScaleChannels,
-    Select,
     Upsample2d,
     Window,
 )

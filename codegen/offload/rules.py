@@ -14,12 +14,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture, CutOverflow, Rounding
+from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
 from tvm_re2na.codegen.arithmetic import compose, half
-from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES, aligned
 from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
+from tvm_re2na.codegen.offload.needs import sram_bytes
 from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator, Scalar
 
 Violation: TypeAlias = tuple[Scalar, Scalar]
@@ -336,7 +336,7 @@ def size_fields(op: Operator, arch: Architecture) -> Violation | None:
 @constraint(*KINDS)
 def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
     """One output row, the input rows it needs and one block of weights must fit the SRAM."""
-    needed = _sram_bytes(op, arch)
+    needed = sram_bytes(op, arch)
     return (needed, arch.sram_bytes) if needed > arch.sram_bytes else None
 
 
@@ -371,35 +371,6 @@ def exact_average(name: str) -> bool:
 def known_operator(name: str) -> bool:
     """Re²Na has no such operator."""
     return name in KINDS
-
-
-def _sram_bytes(op: Operator, arch: Architecture) -> int:
-    """Bytes that the most frugal way of working takes at most: every tensor in DRAM, one buffer each, nothing overlapping."""
-    n, channels, height, width = four_axes(op.inputs[0].sizes)
-    _, outputs, out_height, out_width = four_axes(op.output.sizes)
-    slack = (len(op.inputs) + 2) * ALIGNMENT
-    if op.kind == "dense":
-        block = max(1, min(outputs, arch.pe_count // n))
-        return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
-    if op.kind == "mul":
-        return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
-    if op.kind == "pad":
-        return height * width * channels + out_height * out_width * outputs + slack
-    if op.kind in ("concat", *SELECTING):
-        return 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
-    if op.window is None:
-        table = aligned(TABLE_BYTES) if op.kind == "lookup" else 0
-        return len(op.inputs) * width * channels + 2 * out_width * outputs + table + slack
-    top, _, bottom, _ = op.window.padding
-    whole = max(top, bottom) >= op.window.reach[0]  # a row that sees padding only is computed with its whole image
-    rows, out_rows = (height, out_height) if whole else (min(op.window.reach[0], height), 1)
-    if op.kind == "conv2d_transpose":
-        rows, out_rows = min(-(-op.window.kernel[0] // op.window.stride[0]), height), 1
-    if op.weight is None:
-        return (rows * width + out_rows * out_width) * channels + slack
-    block = min(arch.array_rows, outputs)
-    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
-    return rows * width * channels + out_rows * out_width * block + weights + slack
 
 
 def _two_shapes(op: Operator, wanted: str) -> Violation:

@@ -13,19 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.channels import Concat, Select
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import (
-    Add,
-    ChannelNumbers,
-    Concat,
-    Conv2d,
-    MaxPool2d,
-    Op,
-    Reshape,
-    Select,
-    Shape4,
-    four_axes,
-)
+from tvm_re2na.codegen.graph.ops import Add, ChannelNumbers, Conv2d, MaxPool2d, Op, Reshape, Shape4, four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.conv import pools_in_output_path

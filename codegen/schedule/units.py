@@ -21,11 +21,11 @@ import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.blocks import channel_blocks
+from tvm_re2na.codegen.graph.channels import Concat
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
     ChannelNumbers,
-    Concat,
     Conv2d,
     Cut,
     Dense,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
-    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -20,8 +20,6 @@ from tvm_re2na.codegen.graph.ops import (
     Op,
     Pad,
     Reshape,
-    ScaleChannels,
-    Select,
     Upsample2d,
     Window,
     four_axes,

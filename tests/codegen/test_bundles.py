@@ -12,11 +12,11 @@ from tests.codegen.test_bounds import dram_bytes
 from tests.codegen.test_compiler import check
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.bounds import network_bounds
+from tvm_re2na.codegen.graph.channels import Concat, Select
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
     Clip,
-    Concat,
     Conv2d,
     Cut,
     Dense,
@@ -24,7 +24,6 @@ from tvm_re2na.codegen.graph.ops import (
     MaxPool2d,
     Pad,
     Reshape,
-    Select,
     Upsample2d,
     Window,
 )

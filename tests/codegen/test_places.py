@@ -6,8 +6,9 @@ import numpy as np
 
 from tests.codegen.test_compiler import check
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.channels import Concat
 from tvm_re2na.codegen.graph.graph import GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Concat, Conv2d, Cut, Window
+from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Window
 
 
 def test_an_operand_beside_another_tensor_keeps_its_place() -> None:

@@ -11,8 +11,9 @@ from tvm_re2na.codegen.arch import AccOverflow, Architecture, Rounding
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.emit.views import dense_view
 from tvm_re2na.codegen.emit.writer import Writer
+from tvm_re2na.codegen.graph.channels import ScaleChannels
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Cut, GraphError, MaxPool2d, ScaleChannels, Window
+from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Cut, GraphError, MaxPool2d, Window
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights

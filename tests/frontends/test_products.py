@@ -13,8 +13,8 @@ from tests.quantize.networks import FloatNet, run
 from tests.quantize.test_pools import snr
 from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.graph.channels import ScaleChannels
 from tvm_re2na.codegen.graph.fold import fold
-from tvm_re2na.codegen.graph.ops import ScaleChannels
 from tvm_re2na.quantize import quantize
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")

@@ -15,7 +15,8 @@ from tvm_re2na.codegen.emit.draft import Draft, Place, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.blocks import channel_blocks
-from tvm_re2na.codegen.graph.ops import Cut, Op, ScaleChannels, Shape4
+from tvm_re2na.codegen.graph.channels import ScaleChannels
+from tvm_re2na.codegen.graph.ops import Cut, Op, Shape4
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases

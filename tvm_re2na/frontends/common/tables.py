@@ -17,7 +17,8 @@ import numpy.typing as npt
 from tvm_re2na.frontends.common import elementwise
 from tvm_re2na.frontends.common.description import Shape
 from tvm_re2na.frontends.common.elementwise import FUNCTIONS, MOVES, Floats
-from tvm_re2na.frontends.common.qdq import Expr, ExpressionReader, Quantity, clamps_before, same_scale
+from tvm_re2na.frontends.common.expressions import Expr, ExpressionReader, Quantity
+from tvm_re2na.frontends.common.qdq import clamps_before, same_scale
 
 BYTES = np.arange(-128, 128)
 MOST_CALLS = 256  # of a function, those that are read twice counted twice

@@ -14,7 +14,7 @@ from tvm import relax
 
 from tvm_re2na.codegen.offload.operator import Operator
 from tvm_re2na.frontends.common import qdq
-from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
+from tvm_re2na.frontends.common.expressions import ExpressionReader, Padding, Weight
 from tvm_re2na.frontends.relax.walk import Expr, Values, array_of, dtype_of, op_name, scalar_of, shape_of, value_of
 
 

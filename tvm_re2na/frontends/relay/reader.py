@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.frontends.common.qdq import ExpressionReader, Padding, Weight
+from tvm_re2na.frontends.common.expressions import ExpressionReader, Padding, Weight
 from tvm_re2na.frontends.relay.describe import array_of, dtype_of, scalar_of, shape_of
 from tvm_re2na.frontends.relay.walk import op_name
 
