@@ -24,7 +24,8 @@ from tvm_re2na.torch.layers import QLinearLayer
 QUICK = QuantizeOptions(rounding=WeightRounding.NEAREST)
 FUNCTIONS: tuple[Callable[[], nn.Module], ...] = (
     *(nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.SiLU, nn.GELU, nn.Mish, nn.ELU, nn.SELU, nn.Softsign, nn.Hardsigmoid),
-    *(lambda: nn.GELU("tanh"), lambda: nn.LeakyReLU(0.1), lambda: nn.PReLU(init=0.3)),
+    *(lambda: nn.GELU("tanh"), lambda: nn.LeakyReLU(0.1, inplace=True), lambda: nn.PReLU(init=0.3)),
+    lambda: nn.Hardswish(inplace=True),
 )
 FUNCTIONAL = (
     *(F.sigmoid, torch.sigmoid, F.tanh, torch.tanh, F.hardswish, F.hardsigmoid, F.silu, F.mish, F.gelu, F.elu, F.selu),
@@ -88,6 +89,7 @@ def test_replacing_changes_no_float_network(name: str) -> None:
 def test_replacing_changes_no_function() -> None:
     same_function(*trained(gates))
     same_function(*trained(apart))
+    same_function(*trained(lambda: Net(lambda m, x: m.a(x) + F.avg_pool2d(x, 1) * x, a=nn.Conv2d(3, 3, 1))))
     for function in FUNCTIONAL:
         model, images = trained(lambda: nn.Sequential(block(3, 4), Net(lambda m, x: x), nn.Conv2d(4, 2, 1)))
         model[1].compute = lambda m, x, applied=function: applied(x)
@@ -111,10 +113,23 @@ def test_gradients_are_the_float_functions() -> None:
         layer = QFunction(made())
         layer.input_exponent, layer.exponent = -5, -6
         x = (torch.arange(-20, 20) / 32).requires_grad_()
-        layer(x).sum().backward()
+        layer(x * 1).sum().backward()
         y = x.detach().requires_grad_()
         layer.activation(y).sum().backward()
         torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_a_function_leaves_its_input_alone() -> None:
+    """Which others read, and the table as well."""
+    x = torch.arange(-20.0, 20.0) / 32
+    for made in (nn.Hardswish, nn.SiLU, nn.LeakyReLU, nn.ELU):
+        results = []
+        for inplace in (True, False):
+            layer, given = QFunction(made(inplace=inplace)), x.clone()
+            layer.input_exponent, layer.exponent = -5, -6
+            results.append(layer(given))
+            assert torch.equal(given, x)
+        assert torch.equal(*results)
 
 
 def test_a_saturating_accumulator_takes_the_steps_of_the_sum() -> None:
@@ -143,7 +158,9 @@ def test_bounded_weights_overflow_for_no_input(source: tuple[int, int]) -> None:
         low, high = sum_range(weight.long().numpy(), start.long().numpy(), source)
         assert low.min() >= arch.acc_min and high.max() <= arch.acc_max
         assert torch.equal(weight, weight.round()) and weight.abs().max() > 1
-        norms[bound] = weight.abs().flatten(1).sum(1)
+        norms[bound] = float(weight.abs().sum())
+    if source[0] == 0:
+        assert norms["centred"] > norms["norm"]
     plain = bounded(scaled[:1], start[:1], source, (-128, 127), arch, "norm")
     assert torch.equal(plain, scaled[:1].round())  # small ones are rounded alone
     assert not bounded(scaled[-1:], torch.tensor([float(arch.acc_max)]), (-128, 127), (-128, 127), arch, "norm").any()

@@ -104,14 +104,14 @@ def bounded(
     above, below = (sign.clamp(min=0).sum(1, dtype=torch.float64) for sign in (near.detach(), -near.detach()))
     fits = (start + high * above - low * below <= arch.acc_max) & (start + low * above - high * below >= arch.acc_min)
     room = torch.minimum(arch.acc_max - start, start - arch.acc_min).clamp(min=0)
-    clipped = rows.clamp(*limits)
+    clipped = rows.clamp(*limits).double()
     above, below = clipped.clamp(min=0).sum(1), (-clipped).clamp(min=0).sum(1)
     most = torch.maximum(high * above - low * below, high * below - low * above)
     shrunk = clipped * (room / most.clamp(min=1)).clamp(max=1)[:, None]
     toward = (
-        shrunk + (torch.trunc(shrunk * (1 - 2**-20)) - shrunk).detach()
-    )  # what float32 rounds up is taken back first
-    return torch.where(fits[:, None], near, toward).unflatten(1, scaled.shape[1:])
+        shrunk + (torch.trunc(shrunk * (1 - 2**-40)) - shrunk).detach()
+    )  # what was rounded up on the way is taken back
+    return torch.where(fits[:, None], near, toward.to(rows.dtype)).unflatten(1, scaled.shape[1:])
 
 
 def scale(x: Tensor, exponent: int) -> Tensor:

@@ -5,6 +5,7 @@ The table is ONNX Runtime's answer for each byte, as it is on the machine and on
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -38,7 +39,9 @@ class QFunction(QLayer):
         super().__init__()
         self.init_machine()
         self.input_exponent = None
-        self.activation = activation
+        self.activation = copy.deepcopy(activation)
+        if hasattr(activation, "inplace"):
+            self.activation.inplace = False  # the input is read again, for the table
         self._nodes = nodes
 
     @classmethod

@@ -249,6 +249,7 @@ def _quantise_input(graph: fx.GraphModule, node: fx.Node) -> None:
     graph.add_submodule(name, QInput())
     with graph.graph.inserting_after(node):
         quantised = graph.graph.call_module(name, (node,))
+    quantised.meta = dict(node.meta)
     node.replace_all_uses_with(quantised, delete_user_cb=lambda user: user is not quantised)
 
 
