@@ -30,6 +30,7 @@ OPTIONS: dict[str, Any] = {
     "scales": quantiser.ScaleRule.LARGEST,
     "equalise": False,
     "bias_correction": False,
+    "channel_scales": False,
     "keep_float": frozenset({"a", "b"}),
     "skip_from": frozenset({"c"}),
 }

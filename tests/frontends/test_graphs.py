@@ -17,8 +17,9 @@ OPERATORS = 8
 class Branches:
     """Operators on (2, 4, 6, 6) that keep the shape, the last of them an output, and any other now and then."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, functions: bool = True) -> None:
         self.rng = rng
+        self.functions = functions
         self.b = QdqBuilder((2, 4, 6, 6), -6)
         self.known: list[Tensor] = [self.b.current]
 
@@ -33,7 +34,7 @@ class Branches:
                 self.add,
                 self.pool,
                 self.pad_and_conv,
-                self.function,
+                self.function if self.functions else self.clip,
             ]
             operators[self.int(0, 7)]()
             self.known.append(self.b.current)

@@ -59,8 +59,7 @@ def test_fashion_mnist(real_data: Path, networks: Networks, name: str) -> None:
     network = networks.fashion(real_data, name)
     result = compare(network.model, real_data / "fmnist64_test.npz", network.calibration, limit=BITS)
     assert_exact(result)
-    assert result.re2na.top1 >= result.float32.top1 - 0.005
-    assert result.agreement >= 0.95
+    assert result.agreement >= 0.95  # accuracy is claimed of more images, below
 
 
 @fashion_mnist
