@@ -24,7 +24,9 @@ from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
 SUMS = [0, -1]  # of weights that are 1: as 1, or as 2, which leaves room for a bias of half a unit
-COARSER = 6  # further steps for weights that must shrink until no input can overflow their sums
+COARSER = (
+    6  # further steps for weights that must shrink, until no input can overflow their sums or until these fit at all
+)
 PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave less signal over noise than this
 SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
 
@@ -80,6 +82,9 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
     else:
         exponents = _weight_exponents(plan, layer, options)
     choices = [choice for e_w in exponents for choice in trials.choices(e_w, results)]
+    if not (choices or sums):
+        choices = _coarser(trials, exponents[-1] + 1, results)
+        exponents = [choice.e_w for choice in choices[:1]]
     if not choices:
         raise WeightsTooFineError(layer)
     best = min(choices, key=_worth_of_sums if sums else _worth)
@@ -88,6 +93,12 @@ def _best(trials: LayerTrials, plan: QuantizationPlan, layer: Layer, options: Qu
         together = [choice for e_w in tried for choice in trials.choices(e_w, results, together=True)]
         best = min([best, *together], key=_worth)
     return best
+
+
+def _coarser(trials: LayerTrials, first: int, results: list[int]) -> list[Choice]:
+    """Of the finest exponent that fits: what the layers before made of the inputs may be more than the start was made for."""
+    found = (trials.choices(e_w, results) for e_w in range(first, first + COARSER))
+    return next((choices for choices in found if choices), [])
 
 
 def _worth(choice: Choice) -> tuple[float, int]:
