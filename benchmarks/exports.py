@@ -26,6 +26,7 @@ from tests.models.topologies import quickly_quantized
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import Re2naError
+from tvm_re2na.decibels import floored_decibels
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize import quantize
 
@@ -89,18 +90,18 @@ def judged(path: Path, images: FloatArray, *, search: bool) -> tuple[str, str]:
     )
     if not all(np.array_equal(ours, theirs) for ours, theirs in zip(found, cpu, strict=True)):
         return "OTHER BITS than TVM's CPU", figures
-    noises = [decibels(np.asarray(a), b) for a, b in zip(found, wanted, strict=True) if b.dtype == np.float32]
+    noises = [snr_db(np.asarray(a), b) for a, b in zip(found, wanted, strict=True) if b.dtype == np.float32]
     figures += f", {min(noises):.1f} dB"
     return ("" if min(noises) >= LEAST_DB else f"below {LEAST_DB:.0f} dB"), figures
 
 
-def decibels(found: npt.NDArray[np.generic], wanted: FloatArray) -> float:
+def snr_db(found: npt.NDArray[np.generic], wanted: FloatArray) -> float:
     """Signal over noise; minus infinity where the shapes differ."""
     if found.shape != wanted.shape:
         return -np.inf
     exact = wanted.astype(np.float64)
     noise = float(((found.astype(np.float64) - exact) ** 2).sum())
-    return float(10 * np.log10(max(float((exact**2).sum()), 1e-30) / max(noise, 1e-30)))
+    return floored_decibels(float((exact**2).sum()), noise)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from tvm_re2na.batches import Batch
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.data import load_dataset
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.progress import silent
@@ -138,7 +138,9 @@ def _overflows(made: Decision, images: Batch, arch: Architecture) -> int:
     machine = emit(made.net, plan, half_up=True)
     for values in observe(machine, list(names.values()), images, silent, "sums", fast=True):
         for layer in plan.quantised.layers:
-            sums = np.floor(np.ldexp(values[names[layer.name]], -plan.unit(layer))) + half(plan.lsb(layer))
+            sums = values[names[layer.name]]
+            added = halves(plan.lsbs(layer)).reshape(1, -1, *[1] * (sums.ndim - 2))
+            sums = np.floor(np.ldexp(sums, -plan.unit(layer))) + added
             total += int(np.count_nonzero((sums > arch.acc_max) | (sums < arch.acc_min)))
     return total
 

@@ -62,12 +62,24 @@ def test_a_factor_behind_an_activation_is_a_depthwise_convolution() -> None:
     assert same_function(model, net.images()) == ["Conv", "Clip", "Conv"]
 
 
-def test_a_factor_that_begins_a_function_stays() -> None:
+@pytest.mark.parametrize("op", ["Erf", "Softplus", "LeakyRelu", "Neg", "Pow"])
+def test_a_factor_that_begins_a_function_stays(op: str) -> None:
     net = FloatNet()
     x = net.conv("input", 3, 4)
-    whole = net.add("Add", net.add("Erf", net.add("Div", x, net.const(2**0.5))), net.const(1.0))
+    begun = net.add("Div", x, net.const(2**0.5))
+    power = [net.const(2.0)] * (op == "Pow")
+    whole = net.add("Add", net.add(op, begun, *power), net.const(1.0))
     model = net.build(net.conv(net.add("Mul", x, whole), 4, 2))
     assert same_function(model, net.images(2)).count("Div") == 1
+
+
+@pytest.mark.parametrize(("op", "left"), [("Relu", "Relu"), ("Clip", "Clip"), ("HardSigmoid", "Clip")])
+def test_a_factor_before_what_a_layer_computes_does_not(op: str, left: str) -> None:
+    net = FloatNet()
+    bounds = [net.const(bound) for bound in (-1, 1) if op == "Clip"]
+    factor = net.add("Div", net.add("Relu", net.conv("input", 3, 4)), net.const(3))
+    model = net.build(net.add(op, factor, *bounds))
+    assert same_function(model, net.images(2)) == ["Conv", "Relu", "Conv", left]
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (1, 6, 10, 10), (4, 6, 1, 1)], ids=str)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.decibels import decibels
 from tvm_re2na.float_runner import float_runner
 from tvm_re2na.model_file import dimensions, scores_of
 from tvm_re2na.prequantized.dequantise import DequantisedModel, dequantise
@@ -104,6 +104,5 @@ def _cost(given: onnx.ModelProto, made: onnx.ModelProto, data: Dataset, progress
             hits += np.stack([count_hits(output, data.y[done : done + count]) for output in outputs])
         done += count
     progress("measuring the cost", done, len(data))
-    snr = 10 * math.log10(signal / noise) if signal and noise else None
     top1 = [float(hit[0]) / data.labelled if data.labelled else None for hit in hits]
-    return RequantizationCost(done, agreed / done, snr, *top1)
+    return RequantizationCost(done, agreed / done, decibels(signal, noise), *top1)

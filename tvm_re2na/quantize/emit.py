@@ -11,7 +11,7 @@ from tvm_re2na.quantize.channels import take_scaling_back
 from tvm_re2na.quantize.layers import Layer, has_same_exponent
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.pads import settle_pad
-from tvm_re2na.quantize.plan import QuantizationPlan
+from tvm_re2na.quantize.plan import IntArray, QuantizationPlan
 from tvm_re2na.quantize.transposed import as_stored
 
 TIE = 0.25  # of a sum's unit: lifts ties over the half and changes nothing else
@@ -98,8 +98,8 @@ class _Emitter:
         self.nodes.append(node)
         return node.output
 
-    def _scale(self, name: str, exponent: int) -> str:
-        return self.net.add_constant(name, np.array(math.ldexp(1.0, exponent), np.float32))
+    def _scale(self, name: str, exponents: int | IntArray) -> str:
+        return self.net.add_constant(name, np.array(np.ldexp(np.float32(1), exponents), np.float32))
 
     def _constants(self, node: Node, layer: Layer) -> None:
         weight, bias = self.plan.integers[layer.name]
@@ -116,7 +116,7 @@ class _Emitter:
         """Of one scale, or where `finer` has numbers of one for each output channel."""
         constant = self.net.add_constant(f"{name}.{np.dtype(kind).name}", value.astype(kind))
         exponents = exponent - np.array(finer) if finer else np.array(exponent)
-        scale = self.net.add_constant(f"{name}.scale", np.ldexp(np.float32(1), exponents).astype(np.float32))
+        scale = self._scale(f"{name}.scale", exponents)
         zero = self.net.add_constant(f"{name}.zero", np.zeros(exponents.shape, kind))
         axis = {"axis": 0} if finer else {}
         inputs, outputs = [constant, scale, zero], [f"{name}.rounded"]

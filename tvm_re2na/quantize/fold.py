@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tvm_re2na.quantize.functions import OF_ONE
 from tvm_re2na.quantize.net import Array, Net, Node
 from tvm_re2na.quantize.transposed import as_stored, is_transposed, weight_of
 
 PASSING = ("Identity", "Dropout")
+BEGUN = (OF_ONE | {"Pow"}) - {"Clip", "Relu", "HardSigmoid"}  # functions, but for those that a layer before them takes
 
 
 def fold(net: Net) -> None:
@@ -204,7 +206,7 @@ def _is_quantised(net: Net, node: Node | None) -> bool:
 def _is_factor(net: Net, node: Node, before: Node | None) -> bool:
     """Of quantised data, and not the beginning of a function that stays in float, as of a GELU."""
     consumers = net.consumers(node.output)
-    begins = bool(consumers) and all(consumer.op in ("Erf", "Tanh", "Sigmoid", "Exp") for consumer in consumers)
+    begins = bool(consumers) and all(consumer.op in BEGUN for consumer in consumers)
     return node.op in ("Mul", "Div") and _is_quantised(net, before) and not begins
 
 

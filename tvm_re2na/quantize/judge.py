@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tvm_re2na.batches import by_name
 from tvm_re2na.codegen.arithmetic import halves
-from tvm_re2na.decibels import decibels
+from tvm_re2na.decibels import decibels, floored_decibels
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.emit import emit, read_name
@@ -58,7 +58,7 @@ def judge(net: Net, plan: QuantizationPlan, images: Calibration) -> Verdict:
             ties[layer.name] += _ties(sums, layer, plan), sums.size
         for name, total in totals.items():
             total += _energy(wanted[name]), *(_difference(wanted[name], other[name]) for other in (found, even))
-    judged = {name: (_decibels(*noise[name]), round(ties[name][0] / max(ties[name][1], 1), 4)) for name in noise}
+    judged = {name: (floored_decibels(*noise[name]), round(ties[name][0] / max(ties[name][1], 1), 4)) for name in noise}
     told = {name: (decibels(energy, up), decibels(energy, nearest)) for name, (energy, up, nearest) in totals.items()}
     return Verdict(judged, told)
 
@@ -90,10 +90,6 @@ def _ties(sums: npt.NDArray[np.float32], layer: Layer, plan: QuantizationPlan) -
     lsbs = plan.lsbs(layer).reshape(1, -1, *[1] * (sums.ndim - 2))
     whole = np.floor(np.ldexp(sums, -plan.unit(layer)))  # without the share that rounds up
     return int(np.count_nonzero((np.mod(whole, np.ldexp(np.float32(1), lsbs)) == halves(lsbs)) & (lsbs > 0)))
-
-
-def _decibels(energy: float, noise: float) -> float:
-    return round(10 * math.log10(max(energy, 1e-30) / max(noise, 1e-30)), 2)
 
 
 def _energy(values: Any) -> float:

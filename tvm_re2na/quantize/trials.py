@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture, Rounding
 from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.codegen.graph.bounds import sum_range
+from tvm_re2na.decibels import floored_decibels
 from tvm_re2na.quantize.accumulators import shrink_to_fit
 from tvm_re2na.quantize.agreement import ImageSum
 from tvm_re2na.quantize.exponents import PART
@@ -119,8 +120,7 @@ class LayerTrials:
 
     def snr_db(self, choice: Choice) -> float:
         """Energy of the float network's result over that of the difference."""
-        signal = float(np.square(self.wanted, dtype=np.float64).sum())
-        return round(10 * math.log10(max(signal, 1e-30) / max(choice.error, 1e-30)), 2)
+        return floored_decibels(float(np.square(self.wanted, dtype=np.float64).sum()), choice.error)
 
     # ---- weights and biases
 
@@ -151,9 +151,8 @@ class LayerTrials:
             weight = self._proven(weight, e_w, plain + halves(lsbs))
             products = self._products(weight)
         bias = plain
-        even = (
-            bool(lsbs.min() > 0) and not (weight % 2).any()
-        )  # with an odd bias nothing lies halfway between two results
+        # with even weights and an odd bias nothing lies halfway between two results
+        even = bool(lsbs.min() > 0) and not (weight % 2).any()
         if is_sum(self.weight):
             bias = plain | 1 if even else plain  # the half rounds up, everywhere
         elif self.options.bias_correction:

@@ -16,6 +16,7 @@ from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataSource
 from tvm_re2na.dataset import Dataset
+from tvm_re2na.decibels import floored_decibels
 from tvm_re2na.evaluate import count_hits, float_runner
 from tvm_re2na.float_runner import BatchRunner
 from tvm_re2na.model_error import ModelError
@@ -66,7 +67,7 @@ class SurveyedModel:
         """Energy of the float model's outputs over that of the difference."""
         noise = float(np.square(outputs - self.outputs, dtype=np.float64).sum())
         signal = float(np.square(self.outputs, dtype=np.float64).sum())
-        return round(float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))), 2)
+        return floored_decibels(signal, noise)
 
     def quantize(self, arch: Architecture, options: QuantizeOptions | None = None) -> QuantizedModel:
         """Raises QuantizeError where a layer would stay in float: figures of the machine say nothing of it."""

@@ -108,9 +108,8 @@ def bounded(
     above, below = clipped.clamp(min=0).sum(1), (-clipped).clamp(min=0).sum(1)
     most = torch.maximum(high * above - low * below, high * below - low * above)
     shrunk = clipped * (room / most.clamp(min=1)).clamp(max=1)[:, None]
-    toward = (
-        shrunk + (torch.trunc(shrunk * (1 - 2**-40)) - shrunk).detach()
-    )  # what was rounded up on the way is taken back
+    whole = torch.trunc(shrunk * (1 - 2**-40))  # what was rounded up on the way is taken back
+    toward = shrunk + (whole - shrunk).detach()
     return torch.where(fits[:, None], near, toward.to(rows.dtype)).unflatten(1, scaled.shape[1:])
 
 

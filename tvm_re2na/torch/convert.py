@@ -103,9 +103,8 @@ def _decided(module: QLayer, layer: Layer, found: Decision, weights: StartWeight
     integers = plan.integers[layer.name]
     steps = np.ldexp(integers.weight.astype(np.float64), module.weight_exponent)
     chosen = torch.from_numpy(np.array(found.net.constants[layer.node.inputs[1]], np.float32))
-    if (
-        weights == "quantised" or not module.weight.requires_grad
-    ):  # weights that are not trained are those of sums and averages
+    trained = module.weight.requires_grad  # all but the weights of sums and averages
+    if weights == "quantised" or not trained:
         chosen = module.by_output(torch.from_numpy(steps.astype(np.float32)))
     with torch.no_grad():
         module.weight.copy_(chosen)
