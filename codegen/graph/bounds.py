@@ -11,7 +11,6 @@ network     the array runs the layers in order at the compute bound; the DRAM de
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,11 +73,8 @@ def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
 def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
     """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody
     reads."""
-    if isinstance(op, Conv2d) and output.pixels:
-        shapes = [_conv_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
-        return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
-    if isinstance(op, ConvTranspose2d) and output.pixels:
-        shapes = [_transposed_mapping(op, output, rows, columns) for rows, columns in arch.shapes]
+    if isinstance(op, Conv2d | ConvTranspose2d) and output.pixels:
+        shapes = [_array_mapping(op, output, *shape) for shape in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
     if isinstance(op, Dense) and output.pixels:
         return _dense_mapping(op, output.shape[0], arch)
@@ -87,8 +83,10 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
     return 0, op.table.size if isinstance(op, Lookup) and output.pixels else 0
 
 
-def _conv_mapping(op: Conv2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
+def _array_mapping(op: Conv2d | ConvTranspose2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
     """Steps and packed bytes for one shape of the array."""
+    if isinstance(op, ConvTranspose2d):
+        return _transposed_mapping(op, output, rows, columns)
     passes = -(-output.shape[0] * output.pixels // columns)
     lines = op.weight.reshape(len(op.weight), -1)
     blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
@@ -99,10 +97,10 @@ def _transposed_mapping(op: ConvTranspose2d, output: Need, rows: int, columns: i
     """Of all its convolutions, each with its part of the kernel and of the pixels."""
     steps = 0
     blocks = list(channel_blocks(len(op.weight), op.groups, rows))
-    for above, left in itertools.product(op.sub_kernels(0), op.sub_kernels(1)):
+    for above, left in op.sub_convolutions():
         pixels = int(np.count_nonzero(output.rows[above.first :: op.window.stride[0]]))
         pixels *= int(np.count_nonzero(output.columns[left.first :: op.window.stride[1]]))
-        lines = op.weight[:, :, list(above.taps)][..., list(left.taps)].reshape(len(op.weight), -1)
+        lines = op.weight_of(above, left).reshape(len(op.weight), -1)
         passes = -(-output.shape[0] * pixels // columns)
         steps += passes * sum(_packed(lines[first:last])[0] for first, last, _ in blocks)
     whole = op.weight.reshape(len(op.weight), -1)
@@ -263,8 +261,7 @@ def _overflow_bound(op: Op, arch: Architecture) -> int:
     if isinstance(op, ScaleChannels):
         return largest_product(op.cut.lsb, op.start, arch)
     if isinstance(op, ConvTranspose2d):
-        parts = itertools.product(op.sub_kernels(0), op.sub_kernels(1))
-        weights = (op.weight[:, :, list(above.taps)][..., list(left.taps)] for above, left in parts)
+        weights = (op.weight_of(*kernels) for kernels in op.sub_convolutions())
         return max(largest_possible_sum(weight, op.bias, op.cut, arch) for weight in weights)
     return largest_possible_sum(op.weight, op.bias, op.cut, arch) if isinstance(op, Conv2d | Dense) else 0
 

@@ -369,6 +369,7 @@ def check_linear(op: Op, weight: Int8Array, bias: Int32Array, cut: Cut, arch: Ar
 
 
 def check_cut(op: Op, cut: Cut, arch: Architecture) -> None:
+    """Raise GraphError for an LSB that no CONV of the machine can have."""
     least, most = limits_of(arch, "CONV", "lsb")
     for lsb in cut.all_lsbs:
         if not least <= lsb <= most:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,6 +96,14 @@ class ConvTranspose2d(Op):
     def sub_kernels(self, axis: int) -> tuple[SubKernel, ...]:
         """Of the rows (axis 0) or columns (1)."""
         return sub_kernels(self.window.kernel[axis], self.window.stride[axis], self.window.padding[axis])
+
+    def sub_convolutions(self) -> Iterator[tuple[SubKernel, SubKernel]]:
+        """What each of the ordinary convolutions sees along rows and along columns."""
+        return product(self.sub_kernels(0), self.sub_kernels(1))
+
+    def weight_of(self, rows: SubKernel, columns: SubKernel) -> Int8Array:
+        """That of one of them, (O, C / groups, taps of the rows, taps of the columns)."""
+        return self.weight[:, :, list(rows.taps)][..., list(columns.taps)]
 
     def macs(self, shapes: list[Shape]) -> int:
         batch, outputs, *image = self.infer(shapes)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half
+from tvm_re2na.codegen.arithmetic import half, halves
 from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
@@ -61,7 +61,7 @@ def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     """
     cut = op.cut()
     # a machine that truncates finds the rounding half in the bias
-    more = np.array([half(lsb) for lsb in cut.all_lsbs]) - cut.halves(arch)
+    more = halves(np.array(cut.all_lsbs)) - cut.halves(arch)
     if not op.splits_ties:
         return builder.append(_linear_op(source, op, cut, more))
     positive, negative = (

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
-from tvm_re2na.codegen.arithmetic import compose, half
+from tvm_re2na.codegen.arithmetic import compose, half, halves
 from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
@@ -245,7 +245,7 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
     """The bias, with the rounding's half added, must fit the accumulator."""
     if op.bias is None:
         return None
-    starts = op.bias + np.array([half(shift) for shift in op.rescales[0].shifts])
+    starts = op.bias + halves(np.array(op.rescales[0].shifts))
     low, high = int(starts.min()) - op.splits_ties, int(starts.max())
     if low >= arch.acc_min and high <= arch.acc_max:
         return None

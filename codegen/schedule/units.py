@@ -71,6 +71,11 @@ class Held:
     total: int
     shape: Shape4
 
+    @classmethod
+    def all_of(cls, stored: str, shape: Shape4) -> Held:
+        """All channels of a stored tensor, seen in this shape."""
+        return cls(stored, np.arange(shape[1]), shape[1], shape)
+
     @cached_property
     def first(self) -> int:
         return int(self.channels.min())
@@ -203,8 +208,7 @@ class _Lowering:
     def _append(self, unit: Unit, held: Sequence[Held], target: Destination) -> None:
         """The unit, which reads what is held from the first of its channels on."""
         among = tuple(Among(part.first, part.total) for part in held)
-        whole = all(unit.stored_shape(operand) == unit.operand_shape(operand) for operand in range(len(held)))
-        whole = whole and all(part.is_whole for part in held)
+        whole = all(part.is_whole for part in held)
         self.units.append(replace(unit, among=() if whole else among, out_first=target.first))
 
     # -- operands
@@ -229,10 +233,10 @@ class _Lowering:
             return replace(held, shape=wanted)
         held = self._whole(index, tensor)
         if same_bytes(held.shape, wanted):
-            return Held(held.stored, np.arange(wanted[1]), wanted[1], wanted)
+            return Held.all_of(held.stored, wanted)
         copy = self._fresh(f"{tensor}.relayout", wanted)
         self.units.append(RelayoutUnit(index, (held.stored,), copy, held.shape, wanted))
-        self.copied[tensor] = Held(copy, np.arange(wanted[1]), wanted[1], wanted)
+        self.copied[tensor] = Held.all_of(copy, wanted)
         return self.copied[tensor]
 
     def _whole(self, index: int, tensor: str) -> Held:
@@ -252,7 +256,7 @@ class _Lowering:
     def _gathered(self, index: int, tensor: str, held: Held) -> Held:
         copy = self._fresh(f"{tensor}.gathered", held.shape)
         self._move(index, held, Destination(-1, copy, 0))
-        self.copied[tensor] = Held(copy, np.arange(held.shape[1]), held.shape[1], held.shape)
+        self.copied[tensor] = Held.all_of(copy, held.shape)
         return self.copied[tensor]
 
     def _copy(self, index: int, tensor: str, target: Destination) -> None:
@@ -301,10 +305,8 @@ class _Lowering:
         depthwise = op.groups == outputs == own.shape[1]
         others: list[Held] = []
         if isinstance(behind, MaxPool2d):
-            joined, pool = (
-                replace(op, cut=op.cut.clamped(behind.lo, behind.hi)),
-                behind.window.kernel,
-            )  # keeps the order
+            # clamping keeps the order of numbers: what clamps the maximum clamps each result
+            joined, pool = replace(op, cut=op.cut.clamped(behind.lo, behind.hi)), behind.window.kernel
         elif isinstance(behind, Add):
             (other,) = (name for name in behind.inputs if name != op.output)
             add, others = _add_step(behind, op.output), [self._run(index, other)]
@@ -355,12 +357,11 @@ class _Lowering:
         if pixels == 1 and not held.has_repeats:
             weight = held.spread(weight)
         else:
-            held = self._whole(index, op.inputs[0])
-            held = Held(held.stored, np.arange(channels * pixels), channels * pixels, held.shape)
+            held = Held.all_of(self._whole(index, op.inputs[0]).stored, (batch, channels * pixels, 1, 1))
         out_shape = four_axes(self.graph.shapes[op.output])
         head = (index, (held.stored,), target.stored, (batch, weight.shape[1], 1, 1), out_shape)
         dense = DenseUnit(*head, weight, op.bias, op.cut, 1 if 1 in (channels, pixels) else pixels)
-        if self._better_as_conv(op, dense):
+        if self._better_as_conv(dense):
             weight = weight.reshape(len(weight), -1, pixels).transpose(0, 2, 1).reshape(weight.shape)
             kernel = np.ascontiguousarray(weight)[:, :, None, None]
             conv = Conv2d(op.name, op.inputs, op.output, kernel, op.bias, Window((1, 1)), 1, op.cut)
@@ -368,7 +369,7 @@ class _Lowering:
         else:
             self._append(dense, [held], target)
 
-    def _better_as_conv(self, op: Dense, dense: DenseUnit) -> bool:
+    def _better_as_conv(self, dense: DenseUnit) -> bool:
         """A batch may fill the array's columns with images: fewer cycles than one image after the other."""
         outputs, inputs = dense.weight.shape
         if dense.in_shape[0] == 1 or inputs > limits_of(self.arch, "CONV", "in_c")[1]:

@@ -195,8 +195,11 @@ def test_small_regions_are_given_back(front_end: FrontEnd, monkeypatch: pytest.M
         pipeline.explain(*network, Architecture())
 
 
-def test_a_network_of_one_small_region_is_offloaded(front_end: FrontEnd) -> None:
+def test_a_network_of_one_small_region_is_offloaded(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     b = QdqBuilder((1, 4, 8, 8), -6)
     b.max_pool(2, strides=[2, 2])
-    compiled = pipeline.compile_for_re2na(*pipeline.import_into_tvm(b.build()), Architecture())
-    assert len(compiled.programs) == 1
+    network = pipeline.import_into_tvm(b.build())
+    assert len(pipeline.compile_for_re2na(*network, Architecture()).programs) == 1
+    monkeypatch.setenv("RE2NA_OFFLOAD", "some")
+    with pytest.raises(OffloadError, match="RE2NA_OFFLOAD = 'some'"):
+        pipeline.compile_for_re2na(*network, Architecture())

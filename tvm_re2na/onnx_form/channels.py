@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from tvm_re2na.onnx_form.parts import attribute, constant, new_constant, set_constant, sizes, turn_into
+from tvm_re2na.onnx_form.parts import attribute, constant, new_constant, set_constant, sizes, take_place, turn_into
 
 CHANNELS = 1  # the axis
 
@@ -34,10 +34,8 @@ def shuffle_to_gather(node: ir.Node) -> bool:
     before, between, after = (sizes(value) for value in (apart.inputs[0], apart.outputs[0], node.outputs[0]))
     if len(before) < 2 or before[1:] != after[1:] or None in (*before[1:], *between[1:]):
         return False
-    order, inner = (
-        list(attribute(transpose, "perm") or ()),
-        len(between) - len(before) + 2,
-    )  # axes before rows and columns
+    order = list(attribute(transpose, "perm") or ())
+    inner = len(between) - len(before) + 2  # axes before rows and columns
     groups = [int(size or 0) for size in between[1:inner]]
     if between[inner:] != before[2:] or math.prod(groups) != before[CHANNELS]:
         return False
@@ -79,14 +77,8 @@ def _slice(node: ir.Node, output: ir.Value, name: str, bounds: tuple[int, int]) 
     settings = zip(("start", "end", "axis"), (*bounds, CHANNELS), strict=True)
     constants = [new_constant(node, f"{name}.{what}", np.array([number], np.int64)) for what, number in settings]
     made = ir.Node("", "Slice", [data, *constants], name=name)
-    result = made.outputs[0]
-    result.type, result.shape = output.type, output.shape
-    result.name, output.name = output.name, f"{output.name}.before"
-    for use in list(output.uses()):
-        use.node.replace_input_with(use.idx, result)
-    for index, shown in enumerate(graph.outputs):
-        if shown is output:
-            graph.outputs[index] = result
+    made.outputs[0].shape = output.shape
+    take_place(graph, made.outputs[0], output, list(output.uses()))
     graph.insert_before(node, made)
 
 

@@ -76,15 +76,21 @@ def move_behind(
     and as the graph's output."""
     result = node.outputs[0]
     uses = [use for use in result.uses() if use.node is not made] if readers is None else readers
-    made.outputs[0].type, made.outputs[0].shape = result.type, ir.Shape(shape)
-    made.outputs[0].name, result.name = result.name, f"{made.name}.before"
+    made.outputs[0].shape = ir.Shape(shape)
     graph = _graph(node)
-    for use in uses:
-        use.node.replace_input_with(use.idx, made.outputs[0])
-    for index, output in enumerate(graph.outputs):
-        if output is result:
-            graph.outputs[index] = made.outputs[0]
+    take_place(graph, made.outputs[0], result, uses)
     graph.insert_after(node, made)
+
+
+def take_place(graph: ir.Graph, made: ir.Value, old: ir.Value, uses: Collection[ir.Usage]) -> None:
+    """`made` gets the name and the type of `old`, and is what these uses and the graph's output read in its place."""
+    made.type = old.type
+    made.name, old.name = old.name, f"{old.name}.before"
+    for use in uses:
+        use.node.replace_input_with(use.idx, made)
+    for index, output in enumerate(graph.outputs):
+        if output is old:
+            graph.outputs[index] = made
 
 
 def new_constant(node: ir.Node, name: str, value: Array) -> ir.Value:

@@ -3,8 +3,8 @@
 Output channels are cut into blocks of at most as many as the array's shape has rows. A block is one record in DRAM: its biases
 (int32, rounding half included), behind them the channels' LSBs where each has its own, then one line of weights for each step k. A
 step whose weights are zero for the whole block is dropped where that makes the record smaller: a bitmap before the lines then says
-which steps are there. A dense layer's blocks
-are as many outputs as there are PEs, and are cut along k as well, because they are larger than what is worth loading at once.
+which steps are there. A dense layer's blocks are as many outputs as there are PEs, and are cut along k as well, because they are
+larger than what is worth loading at once.
 """
 
 from __future__ import annotations

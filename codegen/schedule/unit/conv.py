@@ -12,7 +12,7 @@ from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.blocks import channel_blocks
-from tvm_re2na.codegen.graph.ops import Conv2d, Shape4, Window
+from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, record_places, seen_rows
@@ -104,16 +104,10 @@ class ConvUnit(Unit):
 
     def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
         values = {
-            "out_c": block.out_c,
-            "groups": block.groups,
-            "rows": rows,
-            "steps": block.steps,
+            **conv_fields(block, rows, block.steps, self.conv.cut),
             "pool_h": self.pool[0],
             "pool_w": self.pool[1],
-            "lsb": self.conv.cut.lsb,
             "cuts": int(bool(block.lsbs)),
-            "lo": self.conv.cut.lo,
-            "hi": self.conv.cut.hi,
             **geometry.fields(self.conv.window, block.in_c),
         }
         places = {**geometry.places, **record_places(block, record)}
@@ -127,6 +121,12 @@ class ConvUnit(Unit):
 
 def conv_setting(grouped: bool, rows: int) -> Setting:
     return Mode.GROUPED if grouped else Mode.CONV, rows
+
+
+def conv_fields(block: Block, rows: int, steps: int, cut: Cut) -> dict[str, int]:
+    """What every CONV says of its block, on an array of `rows`, and of how sums leave it."""
+    sizes = {"out_c": block.out_c, "groups": block.groups, "rows": rows, "steps": steps}
+    return {**sizes, "lsb": cut.lsb, "lo": cut.lo, "hi": cut.hi}
 
 
 def conv_cycles(

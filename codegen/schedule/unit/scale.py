@@ -20,7 +20,7 @@ from tvm_re2na.codegen.graph.ops import Cut, Op, Shape4
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases
-from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_setting
+from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_fields, conv_setting
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL
 
 
@@ -90,13 +90,7 @@ class ScaleUnit(Unit, of=(ScaleChannels,)):
     def _draft(self, block: Block, work: Work, geometry: Geometry, factors: View) -> Draft:
         record, channels = work.record(block), block.out_c
         values = {
-            "out_c": channels,
-            "groups": block.groups,
-            "rows": work.array_rows,
-            "steps": 1,
-            "lsb": self.cut.lsb,
-            "lo": self.cut.lo,
-            "hi": self.cut.hi,
+            **conv_fields(block, work.array_rows, 1, self.cut),
             **geometry.fields(PIXEL, channels),
         }
         places = {**geometry.places, "bias_addr": Place("sram", record, 0), "weight_addr": factors.place}

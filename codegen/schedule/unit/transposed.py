@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from tvm_re2na.codegen.graph.transposed import ConvTranspose2d, SubKernel
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases
-from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_setting
+from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_fields, conv_setting
 
 
 @dataclass(frozen=True)
@@ -73,26 +72,18 @@ class TransposedUnit(Unit, of=(ConvTranspose2d,)):
         op = self.op
         outputs, depth = op.weight.shape[:2]
         per_group, found = outputs // op.groups, []
+        weights = [op.weight_of(*kernels) for kernels in op.sub_convolutions()]
         for first, last, groups in channel_blocks(outputs, op.groups, rows):
-            weight, bias = op.weight[first:last], biases(op.bias[first:last], op.cut, arch)
-            lines = [
-                weight[:, :, list(part.rows.taps)][..., list(part.columns.taps)]
-                .transpose(2, 3, 1, 0)
-                .reshape(-1, last - first)
-                for part in self._parts()
-            ]
-            in_c0, in_c = first // per_group * depth, groups * depth
-            k = weight[0].size
-            found.append(
-                Block(
-                    in_c0, in_c, groups, first, last - first, k, bias, None, np.ascontiguousarray(np.concatenate(lines))
-                )
-            )
+            size, bias = last - first, biases(op.bias[first:last], op.cut, arch)
+            lines = [weight[first:last].transpose(2, 3, 1, 0).reshape(-1, size) for weight in weights]
+            in_c0, in_c, k = first // per_group * depth, groups * depth, op.weight[0].size
+            packed = np.ascontiguousarray(np.concatenate(lines))
+            found.append(Block(in_c0, in_c, groups, first, size, k, bias, None, packed))
         return found
 
     def _parts(self) -> Iterator[_Part]:
         position = 0
-        for rows, columns in product(self.op.sub_kernels(0), self.op.sub_kernels(1)):
+        for rows, columns in self.op.sub_convolutions():
             part = _Part(rows, columns, position)
             position += part.positions
             yield part
@@ -151,16 +142,8 @@ class TransposedUnit(Unit, of=(ConvTranspose2d,)):
         channels = block.in_c if seen else block.groups
         placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
         line = block.bias_bytes + (part.position * depth * block.out_c if seen else 0)
-        values = {
-            "out_c": block.out_c,
-            "groups": block.groups,
-            "rows": rows,
-            "steps": part.positions * depth if seen else 1,
-            "lsb": self.op.cut.lsb,
-            "lo": self.op.cut.lo,
-            "hi": self.op.cut.hi,
-            **placed.fields(window, channels),
-        }
+        steps = part.positions * depth if seen else 1
+        values = {**conv_fields(block, rows, steps, self.op.cut), **placed.fields(window, channels)}
         weights = {"bias_addr": Place("sram", record, 0), "weight_addr": Place("sram", record, line)}
         reads = (*placed.reads(channels), Touch("sram", record, 0, block.bytes))
         return Draft("CONV", self.source, values, {**placed.places, **weights}, reads, placed.writes(block.out_c))

@@ -207,6 +207,11 @@ def scales_of(values: npt.NDArray[Any] | None) -> tuple[float, ...]:
     return tuple(map(float, values.reshape(-1))) if one is None else (float(one),)
 
 
+def product_of(first: npt.NDArray[Any] | None, second: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    """The scale of what values of two scales make together; None where either is unknown."""
+    return None if first is None or second is None else first * second
+
+
 def macs(result: Shape, weight: Shape) -> int:
     """Multiply-accumulates: elements of the result times the weights that each of them meets, whose axes are given; of a transposed
     convolution elements of its data, which meet its weights so."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.codegen.arch import TABLE_BYTES
 from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import is_computable
 from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
@@ -155,7 +156,7 @@ def same_scale(one: Expr, other: Expr, reader: ExpressionReader) -> bool:
 def _is_lookup(take: Expr, reader: ExpressionReader) -> bool:
     """Whether it is what `tables` makes of a function: the entries, at each byte plus 128."""
     entries, place = reader.array(reader.value(take.args[0])), reader.value(take.args[1])
-    table = entries is not None and entries.dtype == np.int8 and entries.shape == (256,)
+    table = entries is not None and entries.dtype == np.int8 and entries.shape == (TABLE_BYTES,)
     return table and reader.number(place.args[1]) == 128 and reader.dtype(reader.value(place.args[0]).args[0]) == "int8"
 
 
@@ -197,7 +198,7 @@ def _linear(
     padding = _padding_before(parts.main, reader)
     if padding is not None:
         data = reader.quantity(reader.value(padding.args[0]).args[0])
-    scale = None if data.scale is None or weight.scale is None else data.scale * weight.scale
+    scale = description.product_of(data.scale, weight.scale)
     channels = reader.shape(parts.main)[1] or 0
     return Operator(
         kind,
@@ -267,8 +268,7 @@ def _concat(parts: QdqParts, reader: ExpressionReader) -> Operator:
 
 def _mul(parts: QdqParts, reader: ExpressionReader) -> Operator:
     operands = [reader.quantity(argument) for argument in parts.main.args]
-    scales = [operand.scale for operand in operands]
-    product = None if scales[0] is None or scales[1] is None else scales[0] * scales[1]
+    product = description.product_of(operands[0].scale, operands[1].scale)
     return Operator(
         "mul",
         tuple(reader.tensor(operand.data) for operand in operands),

@@ -57,7 +57,7 @@ def settle(
 
 def _given_back(regions: Sequence[OffloadedRegion], operators: Operators) -> dict[str, Rejection]:
     """The operators of regions that only move data, and of several regions, of those that compute less than they move."""
-    judged = len(regions) > 1 and offload() == WORTHWHILE
+    judged = offload() == WORTHWHILE and len(regions) > 1  # asked first: a wrong RE2NA_OFFLOAD is always told
     back: dict[str, Rejection] = {}
     for region in regions:
         parts = {name: operators[name] for name in region.operators}

@@ -177,7 +177,7 @@ def _mul(expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     left, right, *constants = main.args
     scales = [array_of(constant) for constant in constants[::2]]
-    product = None if scales[0] is None or scales[1] is None else scales[0] * scales[1]
+    product = description.product_of(scales[0], scales[1])
     return Operator(
         "mul",
         (_tensor(left, bindings), _tensor(right, bindings)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +34,8 @@ _KINDS = {
     **{"nn.conv2d": "conv2d", "nn.conv2d_transpose": "conv2d_transpose", "nn.dense": "dense"},
     **{"add": "add", "multiply": "mul", "nn.pad": "pad", "concatenate": "concat"},
 }
-_UNCLAMPED = {
-    "pad",
-    "concat",
-    *(kind for kind, moving in MOVING.items() if not moving.clamped),
-}  # clamps are no part of these
+# clamps are no part of these
+_UNCLAMPED = {"pad", "concat", *(kind for kind, moving in MOVING.items() if not moving.clamped)}
 _SUMS = ("nn.conv2d", "nn.conv2d_transpose", "nn.dense")
 _READER = RelayReader()
 
@@ -194,7 +192,8 @@ def _conv2d(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
 
 
 def _conv2d_transpose(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
-    return _linear(relay.qnn.op.conv2d_transpose, op, parts, data[0])
+    weight = None if op.weight is None else as_convolution(op.weight, op.groups)
+    return _linear(relay.qnn.op.conv2d_transpose, replace(op, weight=weight), parts, data[0])
 
 
 def _dense(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
@@ -206,10 +205,7 @@ def _linear(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: Expr
     weight = _READER.weight(parts.main).dequantized
     _, scale, zero = parts.main.args[0].args
     attrs = {name: value for name, value in attributes_of(parts.main.attrs).items() if name != "out_dtype"}
-    values = (
-        as_convolution(op.weight, op.groups) if op.kind == "conv2d_transpose" and op.weight is not None else op.weight
-    )
-    sums = make(data, _constant(values), zero, weight.args[2], scale, weight.args[1], **attrs)
+    sums = make(data, _constant(op.weight), zero, weight.args[2], scale, weight.args[1], **attrs)
     if parts.sums is not None:
         sums = relay.nn.bias_add(sums, _constant(op.bias))
     scales = [np.asarray(array_of(given)) for given in (scale, weight.args[1])]
