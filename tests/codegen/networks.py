@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,17 @@ def random_graph(
     for _ in range(layers):
         tensors.append(maker.any_op(tensors))
     return maker.builder.build([tensors[-1]] if rng.random() < 0.8 else list(dict.fromkeys(tensors[-2:]))[-2:])
+
+
+def between_convolutions(middle: Callable[[str], Op], batch: int = 1) -> Graph:
+    """A convolution, what `middle` makes of its result (batch, 32, 14, 14), an operator with the output "b"; a clip, a convolution."""
+    rng, builder, same = np.random.default_rng(1), GraphBuilder("between"), Window((3, 3), padding=(1, 1, 1, 1))
+    weights = [rng.integers(-9, 10, (32, channels, 3, 3)).astype(np.int8) for channels in (8, 32)]
+    bias = np.zeros(32, np.int32)
+    x = builder.input("x", (batch, 8, 14, 14))
+    x = builder.append(Conv2d("first", (x,), "a", weights[0], bias, same, 1, Cut(5)))
+    x = builder.append(Clip("clip", (builder.append(middle(x)),), "c", -50, 90))
+    return builder.build([builder.append(Conv2d("second", (x,), "d", weights[1], bias, same, 1, Cut(7)))])
 
 
 def beside(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -5,28 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.codegen.networks import between_convolutions
 from tests.codegen.test_compiler import check
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.fold import fold
-from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Cut, GraphError, Lookup, Window
+from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.codegen.graph.ops import GraphError, Lookup
 
-SAME = Window((3, 3), padding=(1, 1, 1, 1))
 TABLE = np.random.default_rng(2).integers(-128, 128, 256).astype(np.int8)
 
 
 def network(batch: int = 1, table: np.ndarray = TABLE) -> Graph:
-    """A convolution before and one behind, a clip between."""
-    rng, builder = np.random.default_rng(1), GraphBuilder("network")
-    weights = [rng.integers(-9, 10, (32, channels, 3, 3)).astype(np.int8) for channels in (8, 32)]
-    x = builder.input("x", (batch, 8, 14, 14))
-    x = builder.append(Conv2d("first", (x,), "a", weights[0], np.zeros(32, np.int32), SAME, 1, Cut(5)))
-    x = builder.append(Lookup("look", (x,), "b", table))
-    x = builder.append(Clip("clip", (x,), "c", -50, 90))
-    return builder.build(
-        [builder.append(Conv2d("second", (x,), "d", weights[1], np.zeros(32, np.int32), SAME, 1, Cut(7)))]
-    )
+    return between_convolutions(lambda x: Lookup("look", (x,), "b", table), batch)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
+from tests.codegen.networks import between_convolutions
 from tests.codegen.test_compiler import check
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.views import dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Cut, GraphError, Upsample2d, Window
+from tvm_re2na.codegen.graph.ops import GraphError, Upsample2d
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
-
-SAME = Window((3, 3), padding=(1, 1, 1, 1))
 
 
 @pytest.mark.parametrize("factors", [(1, 1), (2, 2), (3, 1), (1, 4), (5, 3)])
@@ -48,16 +46,7 @@ def test_every_run_of_rows_takes_the_cycles_foreseen(factors: tuple[int, int]) -
 
 
 def decoder(batch: int, factors: tuple[int, int]) -> Graph:
-    """A convolution before and one behind, a clip between."""
-    rng, builder = np.random.default_rng(1), GraphBuilder("decoder")
-    weights = [rng.integers(-9, 10, (32, channels, 3, 3)).astype(np.int8) for channels in (8, 32)]
-    x = builder.input("x", (batch, 8, 14, 14))
-    x = builder.append(Conv2d("first", (x,), "a", weights[0], np.zeros(32, np.int32), SAME, 1, Cut(5)))
-    x = builder.append(Upsample2d("up", (x,), "b", factors))
-    x = builder.append(Clip("clip", (x,), "c", -50, 90))
-    return builder.build(
-        [builder.append(Conv2d("second", (x,), "d", weights[1], np.zeros(32, np.int32), SAME, 1, Cut(7)))]
-    )
+    return between_convolutions(lambda x: Upsample2d("up", (x,), "b", factors), batch)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

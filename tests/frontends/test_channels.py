@@ -9,9 +9,10 @@ import pytest
 
 from tests.frontends.harness import FrontEnd, compare
 from tests.frontends.qdq import QdqBuilder, small_weights
+from tests.frontends.whole import run_whole
 from tests.models.topologies import quickly_quantized
 from tests.quantize.networks import FloatNet, run
-from tvm_re2na import frontends, pipeline
+from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 
@@ -168,15 +169,8 @@ def test_a_float_network_that_shuffles_becomes_one_region(front_end: FrontEnd, b
     net, model = shuffled_stage(batch, split)
     samples = net.rng.normal(0, 1, (8, 3, 12, 12)).astype(np.float32)
     quantized = quickly_quantized(model, samples, Architecture())
-    built = pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, 1), Architecture())
-    assert len(built.programs) == 1 and built.offloaded_macs_share == 1
-    rows = pipeline.explain(*pipeline.import_into_tvm(quantized, 1), Architecture())
-    assert {row.rule for row in rows if not row.offloaded} <= {"host_boundary"}
+    rows, _ = run_whole(quantized, samples[:2])
     for op, node in (("take", "Gather"), ("strided_slice", "Slice"), ("concat", "Concat")):
         assert [row.name for row in rows if row.op == op] == [
             at.name for at in quantized.graph.node if at.op_type == node
         ]
-    re2na, cpu = built.executor(), pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, 1)).executor()
-    for image in samples[:2, None]:
-        for machine, exact in zip(re2na(image), cpu(image), strict=True):
-            np.testing.assert_array_equal(machine, exact)

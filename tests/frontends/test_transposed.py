@@ -11,11 +11,11 @@ import pytest
 
 from tests.frontends.harness import FrontEnd, compare
 from tests.frontends.qdq import QdqBuilder, biases, small_weights
+from tests.frontends.whole import run_whole
 from tests.graph_eval import WIDE, evaluate
 from tests.quantize.networks import FloatNet, run
 from tests.quantize.test_pools import snr
-from tvm_re2na import frontends, pipeline
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na import frontends
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d, as_convolution
 from tvm_re2na.codegen.offload import rules
@@ -111,16 +111,8 @@ def test_a_float_decoder_becomes_one_region(front_end: FrontEnd) -> None:
     net = FloatNet(size=16, seed=4)
     model = decoder(net)
     samples = net.images(16)
-    quantized = quantize(model, samples).model
-    built = pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, 1), Architecture())
-    assert len(built.programs) == 1 and built.offloaded_macs_share == 1
-    rows = pipeline.explain(*pipeline.import_into_tvm(quantized, 1), Architecture())
-    assert {row.rule for row in rows if not row.offloaded} <= {"host_boundary"}
+    rows, found = run_whole(quantize(model, samples).model, samples[:2])
     nodes = [node.name for node in model.graph.node if node.op_type == "ConvTranspose"]
     assert [row.name for row in rows if row.op == "conv2d_transpose"] == nodes
-    re2na, cpu = built.executor(), pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, 1)).executor()
-    for image in samples[:2, None]:
-        found = re2na(image)
-        for machine, exact in zip(found, cpu(image), strict=True):
-            np.testing.assert_array_equal(machine, exact)
-        assert snr(np.asarray(found[0]), run(model, image)) > 24
+    for image, result in zip(samples[:2, None], found, strict=True):
+        assert snr(result, run(model, image)) > 24
