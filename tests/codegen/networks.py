@@ -48,7 +48,7 @@ def random_graph(
 
 
 def between_convolutions(middle: Callable[[str], Op], batch: int = 1) -> Graph:
-    """A convolution, what `middle` makes of its result (batch, 32, 14, 14), an operator with the output "b"; a clip, a convolution."""
+    """A convolution, the operator that `middle` makes of its result (batch, 32, 14, 14), a clip, and a convolution."""
     rng, builder, same = np.random.default_rng(1), GraphBuilder("between"), Window((3, 3), padding=(1, 1, 1, 1))
     weights = [rng.integers(-9, 10, (32, channels, 3, 3)).astype(np.int8) for channels in (8, 32)]
     bias = np.zeros(32, np.int32)

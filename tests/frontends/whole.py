@@ -17,8 +17,8 @@ from tvm_re2na.codegen.offload.explanation import Explanation
 def run_whole(
     quantized: onnx.ModelProto, images: npt.NDArray[np.float32], regions: int = 1, on_cpu: Collection[str] = ()
 ) -> tuple[list[Explanation], list[npt.NDArray[Any]]]:
-    """Check that all MACs run on the machine, in so many regions, that no operators stay on the CPU but those of the kinds `on_cpu`,
-    and that outputs have the bits of TVM's CPU; returns the operators, and the first output for each of `images` (N, C, H, W)."""
+    """Check that all MACs run on the machine, in so many regions, that only operators of the kinds `on_cpu` stay on the CPU, and
+    that outputs have the bits of TVM's; returns the operators, and the first output for each of `images` (N, C, H, W)."""
     network = pipeline.import_into_tvm(quantized, 1)
     rows = pipeline.explain(*network, Architecture())
     assert {row.op for row in rows if not row.offloaded and row.rule != "host_boundary"} <= set(on_cpu)
