@@ -73,6 +73,14 @@ def test_a_factor_that_begins_a_function_stays(op: str) -> None:
     assert same_function(model, net.images(2)).count("Div") == 1
 
 
+@pytest.mark.parametrize(("factor", "slope"), [((4, 1, 1), ()), ((), (4, 1, 1))])
+def test_what_differs_by_channel_is_no_such_function(factor: tuple[int, ...], slope: tuple[int, ...]) -> None:
+    net = FloatNet()
+    scaled = net.add("Mul", net.add("Relu", net.conv("input", 3, 4)), net.random(*factor))
+    model = net.build(net.add("PRelu", scaled, net.random(*slope)))
+    assert same_function(model, net.images(2)) == ["Conv", "Relu", "Conv", "PRelu"]
+
+
 @pytest.mark.parametrize(("op", "left"), [("Relu", "Relu"), ("Clip", "Clip"), ("HardSigmoid", "Clip")])
 def test_a_factor_before_what_a_layer_computes_does_not(op: str, left: str) -> None:
     net = FloatNet()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tvm_re2na.quantize.functions import OF_ONE
+from tvm_re2na.quantize.functions import OF_ONE, treats_all_alike
 from tvm_re2na.quantize.net import Array, Net, Node
 from tvm_re2na.quantize.transposed import as_stored, is_transposed, weight_of
 
@@ -207,7 +207,8 @@ def _is_factor(net: Net, node: Node, before: Node | None) -> bool:
     """Of quantised data, and not the beginning of a function that stays in float, as of a GELU."""
     consumers = net.consumers(node.output)
     begins = bool(consumers) and all(consumer.op in BEGUN for consumer in consumers)
-    return node.op in ("Mul", "Div") and _is_quantised(net, before) and not begins
+    within = begins and all(treats_all_alike(net, part) for part in (node, *consumers))
+    return node.op in ("Mul", "Div") and _is_quantised(net, before) and not within
 
 
 def _of_batch_norm(net: Net, node: Node) -> tuple[Array, Array]:

@@ -47,9 +47,14 @@ def _is_candidate(net: Net, node: Node) -> bool:
     if node.domain or len(node.outputs) > 1 or node.op not in OF_ONE | OF_TWO:
         return False
     data = _data(net, node)
+    once = len(set(data)) == len(data)
+    return treats_all_alike(net, node) and once and (node.op != "Clip" or node.name in net.bounds)
+
+
+def treats_all_alike(net: Net, node: Node) -> bool:
+    """Whether each of its constants is one number, which may be repeated."""
     numbers = [net.constants[name] for name in node.inputs if name in net.constants]
-    of_one_number = all(number.size and np.all(number == number.flat[0]) for number in numbers)
-    return of_one_number and len(set(data)) == len(data) and (node.op != "Clip" or node.name in net.bounds)
+    return all(number.size and np.all(number == number.flat[0]) for number in numbers)
 
 
 def _data(net: Net, node: Node) -> list[str]:
