@@ -28,12 +28,8 @@ CAUSES = {
     "wait_store": "the array is idle until a STORE has finished",
 }
 WAITS = {Engine.LOAD: "wait_load", Engine.STORE: "wait_store"}
-BUS = (
-    "weights",
-    "inputs",
-    "results",
-    "latency",
-)  # what the DRAM bus does until the LOAD is over that the array waits for
+# what the DRAM bus does until the LOAD is over that the array waits for
+BUS = ("weights", "inputs", "results", "latency")
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,8 @@ CACHE_MEND = f"export {cache.FOLDER}=FOLDER, one that only you can write to"
 def reinstall() -> str:
     """The command that installs this package again, from where it came."""
     try:
-        text = metadata.distribution("tvm_re2na").read_text(
-            "direct_url.json"
-        )  # PEP 610; none where it came from an index
+        # PEP 610; none where it came from an index
+        text = metadata.distribution("tvm_re2na").read_text("direct_url.json")
     except metadata.PackageNotFoundError:
         text = None
     origin = json.loads(text) if text else {}

@@ -78,9 +78,8 @@ class Frame:
                     return self._converted(opened, str(file))
         except (DataError, MemoryError, FileNotFoundError, PermissionError):
             raise
-        except (
-            Exception
-        ) as error:  # a decoder that comes upon damage raises anything: SyntaxError, struct.error, IndexError, ...
+        # a decoder that comes upon damage raises anything: SyntaxError, struct.error, IndexError, ...
+        except Exception as error:
             raise DataError(f"{file}: no readable image ({error})") from error
 
     def _converted(self, image: Any, where: str) -> Any:

@@ -22,17 +22,8 @@ from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.units import UnitGraph
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
-SHRINK = (
-    1.0,
-    0.95,
-    0.9,
-    0.8,
-    0.65,
-    0.5,
-    0.35,
-    0.2,
-    0.1,
-)  # parts of the free bytes tried when fragmentation gets in the way
+# parts of the free bytes tried when fragmentation gets in the way
+SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
 SCARCE = 32  # part of the time to fill memory that its use counts
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
 

@@ -51,9 +51,8 @@ class Access:
         """The lowest address that both touch, if there is one; both are of the same memory."""
         starts, stops = self.runs
         other_starts, other_stops = other.runs
-        behind = other_stops.searchsorted(
-            starts, side="right"
-        )  # the first of its runs that ends after each of mine starts
+        # the first of its runs that ends after each of mine starts
+        behind = other_stops.searchsorted(starts, side="right")
         there = behind < other_starts.size
         meeting = np.maximum(starts[there], other_starts[behind[there]])
         common = meeting[meeting < stops[there]]

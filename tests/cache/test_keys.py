@@ -133,9 +133,8 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step(lambda: (tmp_path / "libre2na.so").write_bytes(b"1"))
     step(lambda: (tmp_path / "notes.txt").write_text("1"), counts=False)
     step(lambda: (outside / "setup.py").write_text("1"), counts=False)
-    monkeypatch.setattr(
-        tvm_re2na, "LOADED_AT", time.time() - 3600
-    )  # now they are younger than what this process has loaded
+    # now they are younger than what this process has loaded
+    monkeypatch.setattr(tvm_re2na, "LOADED_AT", time.time() - 3600)
     step(lambda: None)
     step(lambda: None)
 

@@ -61,17 +61,15 @@ def test_a_map_of_7_by_7_takes_a_pass_of_64_columns() -> None:
 
 def test_a_batch_shares_the_columns() -> None:
     bounds = network_bounds(conv_graph(4, 32, 7, 64, SAME), Architecture())
-    assert (
-        bounds.layers[0].compute_bound == 4 * 9 * 32 * 5
-    )  # 4 x 49 pixels in 4 passes, not one for each image and rest
+    # 4 x 49 pixels in 4 passes, not one for each image and rest
+    assert bounds.layers[0].compute_bound == 4 * 9 * 32 * 5
 
 
 def test_another_shape_of_the_array_counts_where_the_machine_has_it() -> None:
     graph = conv_graph(1, 32, 16, 16, SAME)
     plain, shaped = (network_bounds(graph, Architecture(array_shapes=bits)) for bits in (0, 0b10000))
-    assert (
-        plain.layers[0].compute_bound == 4 * shaped.layers[0].compute_bound
-    )  # 16 rows x 256 columns: one pass instead of 4
+    # 16 rows x 256 columns: one pass instead of 4
+    assert plain.layers[0].compute_bound == 4 * shaped.layers[0].compute_bound
 
 
 def test_compulsory_bytes_are_weights_biases_and_the_border() -> None:

@@ -15,9 +15,8 @@ from tvm_re2na.runtime import reference
 from tvm_re2na.runtime.library import Simulator, kernels
 
 OFFLOADED = ("conv2d", "dense", "pool", "add")
-NETWORK = (
-    "mobilenet_v2" if frontends.installed() == "relay" else "resnet18"
-)  # both front ends make one program of a model
+# both front ends make one program of a model
+NETWORK = "mobilenet_v2" if frontends.installed() == "relay" else "resnet18"
 OTHERS = [name for name in ("resnet18", "mobilenet_v2", "alexnet", "vgg16") if name != NETWORK]
 slow = pytest.mark.skipif(
     "RE2NA_SLOW" not in os.environ, reason="set RE2NA_SLOW=1; benchmarks/full_size.py runs it too"

@@ -129,10 +129,8 @@ def four_steps(mode: AccOverflow, lsb: int) -> tuple[int, int]:
 
 
 def test_a_wrapping_sum_by_hand() -> None:
-    assert four_steps(AccOverflow.WRAP, lsb=10) == (
-        ((2**16 - 1) >> 10),
-        1,
-    )  # -1 + 2**16 is the largest number of 17 bits
+    # -1 + 2**16 is the largest number of 17 bits
+    assert four_steps(AccOverflow.WRAP, lsb=10) == ((2**16 - 1) >> 10, 1)
 
 
 def test_a_saturating_sum_by_hand() -> None:

@@ -24,23 +24,8 @@ from tvm_re2na.onnx_form.parts import (
 )
 
 ONE_OPERAND = (
-    *(
-        "Relu",
-        "LeakyRelu",
-        "Clip",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Softplus",
-        "Softsign",
-        "Tanh",
-        "Erf",
-        "Abs",
-        "Neg",
-        "Exp",
-        "Sqrt",
-    ),
-    *("Sigmoid", "HardSigmoid", "HardSwish", "Gelu", "Mish", "Identity", "Dropout"),
+    *("Relu", "LeakyRelu", "Clip", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Tanh", "Erf", "Abs", "Neg", "Exp"),
+    *("Sqrt", "Sigmoid", "HardSigmoid", "HardSwish", "Gelu", "Mish", "Identity", "Dropout"),
 )
 OPERANDS = ("Add", "Sub", "Mul", "Div", "PRelu", "Concat")
 

@@ -59,9 +59,8 @@ def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) ->
             return True
         constants[node.output[0]] = value.t
         return False
-    if (
-        node.op_type == "Identity" and node.input[0] in constants
-    ):  # exporters share weights by these; the quantiser follows them
+    # exporters share weights by these; the quantiser follows them
+    if node.op_type == "Identity" and node.input[0] in constants:
         constants[node.output[0]] = constants[node.input[0]]
         return False
     if node.op_type in TELLING or (node.input and all(name in constants for name in node.input if name)):

@@ -33,9 +33,8 @@ class Reader:
     net: Net
     nodes: list[Node] = field(default_factory=list)
     alias: dict[str, str] = field(default_factory=dict)
-    encodings: dict[str, Encoding] = field(
-        default_factory=dict
-    )  # of integer tensors, and of constants that were integers
+    # of integer tensors, and of constants that were integers
+    encodings: dict[str, Encoding] = field(default_factory=dict)
     ranges: dict[str, RealRange] = field(default_factory=dict)  # of float tensors
     activations: list[QuantisedTensor] = field(default_factory=list)
 

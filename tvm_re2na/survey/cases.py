@@ -62,9 +62,8 @@ def each_case(
         handle = pool.ship(shown)
         sizes = [len(surveyed.images)] * len(cases)
         job = Job(measure_case, lambda index: (handle, measure, cases[index]), sizes, lambda index: f"case {index + 1}")
-        progress = functools.partial(
-            silent if here else surveyed.progress, f"survey {survey}"
-        )  # the surveyed tells its own
+        told = silent if here else surveyed.progress  # the surveyed model tells its own
+        progress = functools.partial(told, f"survey {survey}")
         found = run_all_shards(pool, job, progress, journal)
     return tuple(row(**fields) for fields in found)
 

@@ -115,9 +115,8 @@ def _functions_to_modules(graph: fx.GraphModule) -> None:
             _become(graph, node, FUNCTIONS[node.target](*node.args, **node.kwargs), node.args[:1])
         elif node.op != "call_module" and node.target in (torch.mean, "mean"):
             _mean(graph, node, *node.args[1:], **node.kwargs)
-        elif (
-            node.op == "call_function" and _what(node) == "stochastic_depth"
-        ):  # torchvision's, nothing once it is trained
+        elif node.op == "call_function" and _what(node) == "stochastic_depth":
+            # torchvision's, nothing once it is trained
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
 
