@@ -40,9 +40,8 @@ SHAPES = {  # groups, outputs, inputs
     "5x5 depthwise, 672": (672, 1, 25),
 }
 LARGEST_RATIO = 0.5
-LARGEST_RATIO_OF_ONE = (
-    0.7  # groups of one output: the textbook's steps take all groups at once there, and little is left to gain
-)
+# groups of one output: the textbook's steps take all groups at once there, and little is left to gain
+LARGEST_RATIO_OF_ONE = 0.7
 SAME_ERROR = 1e-3  # relative: sums in another order round a few weights, of no consequence, the other way
 RUNS = {  # model: calibration, seconds, MiB; the memory is what it took when nearly all the time was the descent's
     "resnet18_fmnist64": ("fmnist64_calib512.npz", 20.0, 832.0),

@@ -24,9 +24,8 @@ from tvm_re2na.quantize.trials import Choice, LayerTrials, whole_bias
 
 STEPS = (-1, 0, 1)  # of an exponent, around where the search starts
 SUMS = [0, -1]  # of weights that are 1: as 1, or as 2, which leaves room for a bias of half a unit
-COARSER = (
-    6  # further steps for weights that must shrink, until no input can overflow their sums or until these fit at all
-)
+# further steps for weights that must shrink, until no input can overflow their sums or until these fit at all
+COARSER = 6
 PAYS_BELOW_DB = 30.0  # weights are rounded together where nearest ones leave less signal over noise than this
 SMALL = 2**18  # weights: so small a layer is rounded together for every exponent, not just for the best one
 

@@ -27,9 +27,8 @@ SAID = "re2na_bridge_failure"
 TVM_SAYS = "TVMAPISetLastError"
 # Features of the build machine are left out: TVM's AVX2 kernels for int8 are not exact.
 HOST = "llvm"
-VALUE_CONTENT = (
-    12  # tir::builtin::kTVMValueContent; a TVMValue is a union of 8 bytes, so an array of them is one of pointers
-)
+# tir::builtin::kTVMValueContent; a TVMValue is a union of 8 bytes, so an array of them is one of pointers
+VALUE_CONTENT = 12
 
 
 def without_bodies(mod: tvm.IRModule) -> tvm.IRModule:
