@@ -70,7 +70,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="eight small ones")
     parser.add_argument("--folder", type=Path, help="a folder with .onnx files of one input")
     parser.add_argument("--machine", action="append", default=[], metavar="FIELD=VALUE", help="of the architecture")
-    parser.add_argument("--search", action="store_true", help="quantise the large ones with the search, too: hours")
     parser.add_argument("--limit", type=float, default=900, help="seconds for one network (900)")
     parser.add_argument("--jobs", type=int, default=1, help="networks side by side (1)")
     parser.add_argument("--again", action="store_true", help="measure what is done already, too")
@@ -89,7 +88,7 @@ def _measured(name: str, path: Path, options: argparse.Namespace) -> dict[str, A
     """The row that a process of its own makes, kept in `path`; what that prints beside it."""
     words = [sys.executable, str(MEASURE), name, str(path), "--models", str(options.work / "models")]
     words += [word for machine in options.machine for word in ("--machine", machine)]
-    words += ["--search"] * options.search + (["--folder", str(options.folder)] if options.folder else [])
+    words += ["--folder", str(options.folder)] if options.folder else []
     path.unlink(missing_ok=True)
     started = time.perf_counter()
     error = ""

@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ import onnx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.zoo_networks import ZooNetwork, networks
-from tests.models.topologies import WITHOUT_SEARCH
 from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import Re2naError
@@ -67,14 +66,13 @@ def main() -> None:
     parser.add_argument("row", type=Path, help="the file that the row is written to")
     parser.add_argument("--models", type=Path, required=True, help="where models lie that have been made or quantised")
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--search", action="store_true")
     parser.add_argument("--machine", action="append", default=[], metavar="FIELD=VALUE")
     options = parser.parse_args()
     row = Row(options.row)
     try:
         arch = machine_of_fields(dict(field.partition("=")[::2] for field in options.machine))
         network = networks(options.folder)[options.name]
-        measure(row, replace(network, quickly=network.quickly and not options.search), options.models, arch)
+        measure(row, network, options.models, arch)
         row.data["step"] = "done"
     except Exception as error:  # a network that fails is what this is about
         ours = isinstance(error, Re2naError)
@@ -83,14 +81,14 @@ def main() -> None:
 
 
 def measure(row: Row, network: ZooNetwork, models: Path, arch: Architecture) -> None:
-    row.data |= {"name": network.name, "family": network.family, "searched": not network.quickly}
+    row.data |= {"name": network.name, "family": network.family}
     with row.step("make"):
         path = models / f"{network.name}.onnx"
         made = path if path.exists() else network.make(path)
         known, unseen = network.images(made)
         model = pipeline.load_model(made, input_shape=dict(network.sizes) or None)
     with row.step("quantise"):
-        quantized = _quantized(row, network, model, known, arch, models)
+        quantized = _quantized(row, network, model, known, arch, row.path.parent)
     mod = pipeline.import_into_tvm(quantized)
     with row.step("explain"):
         row.data |= explained(pipeline.explain(*mod, arch))
@@ -105,16 +103,14 @@ def measure(row: Row, network: ZooNetwork, models: Path, arch: Architecture) -> 
 
 
 def _quantized(
-    row: Row, network: ZooNetwork, model: onnx.ModelProto, images: FloatArray, arch: Architecture, models: Path
+    row: Row, network: ZooNetwork, model: onnx.ModelProto, images: FloatArray, arch: Architecture, quantised: Path
 ) -> onnx.ModelProto:
     """Quantising needs no TVM: the other one finds the model here, with what was said of it."""
-    stem = f"{network.name}.quick" if network.quickly else network.name
-    path, told = models / f"{stem}.int8.onnx", models / f"{stem}.json"
+    path, told = (quantised / f"{network.name}.int8.{kind}" for kind in ("onnx", "json"))
     if not (path.exists() and told.exists()):
         data = Dataset(network.name, images.shape[1:], None, len(images), lambda start, stop: images[start:stop])
-        options = WITHOUT_SEARCH if network.quickly else None
         started = time.perf_counter()
-        found = pipeline.quantize(model, data, arch, options=options)
+        found = pipeline.quantize(model, data, arch)
         seconds = round(time.perf_counter() - started, 2)
         noises = [output.snr_db for output in found.report.outputs if output.snr_db is not None]
         facts = {"snr_reported": min(noises, default=None), "kept_float": list(found.report.kept_float)}

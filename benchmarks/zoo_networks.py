@@ -44,14 +44,13 @@ class ZooNetwork:
     """`make(path)` gives the model's file, written to `path` or where it lies; `images(file)` those that it is calibrated with, and
     others that it is judged on.
 
-    `quickly`: quantised without the search for scales and weights. `sizes`: of inputs that the file leaves open, or of its input.
+    `sizes`: of inputs that the file leaves open, or of its input.
     """
 
     name: str
     family: str
     make: Callable[[Path], Path]
     images: Callable[[Path], tuple[FloatArray, FloatArray]]
-    quickly: bool = False
     sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -161,7 +160,7 @@ def _light() -> list[ZooNetwork]:
 
     folder = Path(onnx.backend.test.__file__).parent / "data" / "light"
     return [
-        ZooNetwork(path.stem, "ONNX's wheel", lambda _, path=path: path, images, quickly=True)  # type: ignore[misc]
+        ZooNetwork(path.stem, "ONNX's wheel", lambda _, path=path: path, images)  # type: ignore[misc]
         for path in sorted(folder.glob("*.onnx"))
     ]
 
@@ -190,7 +189,7 @@ def _torchvision() -> list[ZooNetwork]:
     if find_spec("torchvision") is None or find_spec("torch") is None:
         return []
     return [
-        _exported(name.rpartition(".")[2], "torchvision", partial(_model, name), (3, size, size), quickly=True)
+        _exported(name.rpartition(".")[2], "torchvision", partial(_model, name), (3, size, size))
         for name, size in TORCHVISION.items()
     ]
 
@@ -229,9 +228,7 @@ def _model(name: str) -> Any:
     return Net(lambda m, x: m.whole(x)["out"], whole=model) if folder else model
 
 
-def _exported(
-    name: str, family: str, make: Callable[[], Any], shape: tuple[int, ...], quickly: bool = False
-) -> ZooNetwork:
+def _exported(name: str, family: str, make: Callable[[], Any], shape: tuple[int, ...]) -> ZooNetwork:
     """With random weights that suit the images, exported by PyTorch's TorchScript exporter at batch 1."""
 
     def write(path: Path) -> Path:
@@ -247,4 +244,4 @@ def _exported(
         unfinished.replace(path)
         return path
 
-    return ZooNetwork(name, family, write, lambda _: photographs(shape), quickly)
+    return ZooNetwork(name, family, write, lambda _: photographs(shape))

@@ -34,7 +34,7 @@ makes this page, with each TVM; its first lines say what it needs. Of networks o
 | overflows | accumulators that overflowed, on the unseen images |
 | cycles | of one inference, and as a multiple of [what no schedule can beat](bounds.md) |
 | DRAM | bytes of one inference as a multiple of weights, input and output of the [whole network](bounds.md#of-the-whole-network) |
-| SNR | signal over noise in dB, of the worst output: as the quantiser reports it; on unseen images. *: without the search |
+| SNR | signal over noise in dB, of the worst output: as the quantiser reports it; on unseen images |
 | seconds | to quantise; to explain; to compile; to build for both sides and run four images |
 | on the CPU | operators that are not offloaded, by [rule](#rules) |
 
@@ -75,7 +75,7 @@ def _cells(rows: list[Row]) -> Iterable[str]:
     """What each TVM gives; once where they give the same, or only one gives anything."""
     for show in COLUMNS.values():
         told = dict.fromkeys(show(row) for row in rows)
-        yield " / ".join([text for text in told if text.strip("-;* ")] or list(told)[:1])
+        yield " / ".join([text for text in told if text.strip("-; ")] or list(told)[:1])
 
 
 def _summary(found: Found) -> str:
@@ -106,7 +106,7 @@ def _cycles(row: Row) -> str:
 
 def _noise(row: Row) -> str:
     shown = ["-" if row.get(name) is None else f"{row[name]:.0f}" for name in ("snr_reported", "snr_unseen")]
-    return f"{'; '.join(shown)}{'' if row.get('searched') else '*'}"
+    return "; ".join(shown)
 
 
 def _seconds(row: Row) -> str:
