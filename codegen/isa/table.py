@@ -162,14 +162,14 @@ _IMAGES = (
     Field("out_pixel_stride", 16, "from pixel to pixel of the output"),
     Field("out_row_stride", 32, "from row to row of the output"),
     Field("out_image_stride", 32, "from image to image of the output"),
-    Field("kernel_h", 8, "rows of the window", least=1),
-    Field("kernel_w", 8, "columns of the window", least=1),
-    Field("stride_h", 8, "input rows from output to output", least=1),
-    Field("stride_w", 8, "input columns from output to output", least=1),
+    Field("kernel_h", 16, "rows of the window", least=1),
+    Field("kernel_w", 16, "columns of the window", least=1),
+    Field("stride_h", 16, "input rows from output to output", least=1),
+    Field("stride_w", 16, "input columns from output to output", least=1),
     Field("dilation_h", 8, "input rows between the window's rows", least=1),
     Field("dilation_w", 8, "input columns between the window's columns", least=1),
-    Field("pad_top", 8, "padding rows above the input"),
-    Field("pad_left", 8, "padding columns left of the input"),
+    Field("pad_top", 16, "padding rows above the input"),
+    Field("pad_left", 16, "padding columns left of the input"),
 )
 
 _CUT = (

@@ -203,7 +203,7 @@ enum re2na_opcode {
   X(STORE, store, 40, STORE) \
   X(CONV, conv, 104, ARRAY) \
   X(DENSE, dense, 48, ARRAY) \
-  X(POOL, pool, 56, ARRAY) \
+  X(POOL, pool, 64, ARRAY) \
   X(ELTWISE, eltwise, 32, ARRAY) \
   X(LOOKUP, lookup, 48, ARRAY)
 
@@ -265,34 +265,34 @@ enum re2na_opcode {
   X(output.pixel_stride, 336, 16, 0) \
   X(output.row_stride, 352, 32, 0) \
   X(output.image_stride, 384, 32, 0) \
-  X(window.kernel_h, 416, 8, 0) \
-  X(window.kernel_w, 424, 8, 0) \
-  X(window.stride_h, 432, 8, 0) \
-  X(window.stride_w, 440, 8, 0) \
-  X(window.dilation_h, 448, 8, 0) \
-  X(window.dilation_w, 456, 8, 0) \
-  X(window.pad_top, 464, 8, 0) \
-  X(window.pad_left, 472, 8, 0) \
-  X(out_c, 480, 16, 0) \
-  X(groups, 496, 16, 0) \
-  X(rows, 512, 16, 0) \
-  X(lsb, 528, 8, 0) \
-  X(lo, 536, 8, 1) \
-  X(hi, 544, 8, 1) \
-  X(cuts, 552, 1, 0) \
-  X(steps, 553, 32, 0) \
-  X(mask_addr, 585, 32, 0) \
-  X(pool_h, 617, 8, 0) \
-  X(pool_w, 625, 8, 0) \
-  X(add, 633, 1, 0) \
-  X(operand.addr, 634, 32, 0) \
-  X(operand.pixel_stride, 666, 16, 0) \
-  X(operand.row_stride, 682, 32, 0) \
-  X(operand.image_stride, 714, 32, 0) \
-  X(shift_a, 746, 8, 0) \
-  X(shift_b, 754, 8, 0) \
-  X(add_lo, 762, 8, 1) \
-  X(add_hi, 770, 8, 1)
+  X(window.kernel_h, 416, 16, 0) \
+  X(window.kernel_w, 432, 16, 0) \
+  X(window.stride_h, 448, 16, 0) \
+  X(window.stride_w, 464, 16, 0) \
+  X(window.dilation_h, 480, 8, 0) \
+  X(window.dilation_w, 488, 8, 0) \
+  X(window.pad_top, 496, 16, 0) \
+  X(window.pad_left, 512, 16, 0) \
+  X(out_c, 528, 16, 0) \
+  X(groups, 544, 16, 0) \
+  X(rows, 560, 16, 0) \
+  X(lsb, 576, 8, 0) \
+  X(lo, 584, 8, 1) \
+  X(hi, 592, 8, 1) \
+  X(cuts, 600, 1, 0) \
+  X(steps, 601, 32, 0) \
+  X(mask_addr, 633, 32, 0) \
+  X(pool_h, 665, 8, 0) \
+  X(pool_w, 673, 8, 0) \
+  X(add, 681, 1, 0) \
+  X(operand.addr, 682, 32, 0) \
+  X(operand.pixel_stride, 714, 16, 0) \
+  X(operand.row_stride, 730, 32, 0) \
+  X(operand.image_stride, 762, 32, 0) \
+  X(shift_a, 794, 8, 0) \
+  X(shift_b, 802, 8, 0) \
+  X(add_lo, 810, 8, 1) \
+  X(add_hi, 818, 8, 1)
 
 /* X(field, first bit, bits, is signed) */
 #define RE2NA_DENSE_FIELDS(X) \
@@ -329,17 +329,17 @@ enum re2na_opcode {
   X(output.pixel_stride, 272, 16, 0) \
   X(output.row_stride, 288, 32, 0) \
   X(output.image_stride, 320, 32, 0) \
-  X(window.kernel_h, 352, 8, 0) \
-  X(window.kernel_w, 360, 8, 0) \
-  X(window.stride_h, 368, 8, 0) \
-  X(window.stride_w, 376, 8, 0) \
-  X(window.dilation_h, 384, 8, 0) \
-  X(window.dilation_w, 392, 8, 0) \
-  X(window.pad_top, 400, 8, 0) \
-  X(window.pad_left, 408, 8, 0) \
-  X(pad_value, 416, 8, 1) \
-  X(lo, 424, 8, 1) \
-  X(hi, 432, 8, 1)
+  X(window.kernel_h, 352, 16, 0) \
+  X(window.kernel_w, 368, 16, 0) \
+  X(window.stride_h, 384, 16, 0) \
+  X(window.stride_w, 400, 16, 0) \
+  X(window.dilation_h, 416, 8, 0) \
+  X(window.dilation_w, 424, 8, 0) \
+  X(window.pad_top, 432, 16, 0) \
+  X(window.pad_left, 448, 16, 0) \
+  X(pad_value, 464, 8, 1) \
+  X(lo, 472, 8, 1) \
+  X(hi, 480, 8, 1)
 
 /* X(field, first bit, bits, is signed) */
 #define RE2NA_ELTWISE_FIELDS(X) \
@@ -579,34 +579,34 @@ static inline void re2na_decode_conv(const uint8_t *code, re2na_conv *out) {
   out->output.pixel_stride = re2na_bits(code, 336, 16, 0);
   out->output.row_stride = re2na_bits(code, 352, 32, 0);
   out->output.image_stride = re2na_bits(code, 384, 32, 0);
-  out->window.kernel_h = re2na_bits(code, 416, 8, 0);
-  out->window.kernel_w = re2na_bits(code, 424, 8, 0);
-  out->window.stride_h = re2na_bits(code, 432, 8, 0);
-  out->window.stride_w = re2na_bits(code, 440, 8, 0);
-  out->window.dilation_h = re2na_bits(code, 448, 8, 0);
-  out->window.dilation_w = re2na_bits(code, 456, 8, 0);
-  out->window.pad_top = re2na_bits(code, 464, 8, 0);
-  out->window.pad_left = re2na_bits(code, 472, 8, 0);
-  out->out_c = re2na_bits(code, 480, 16, 0);
-  out->groups = re2na_bits(code, 496, 16, 0);
-  out->rows = re2na_bits(code, 512, 16, 0);
-  out->lsb = re2na_bits(code, 528, 8, 0);
-  out->lo = re2na_bits(code, 536, 8, 1);
-  out->hi = re2na_bits(code, 544, 8, 1);
-  out->cuts = re2na_bits(code, 552, 1, 0);
-  out->steps = re2na_bits(code, 553, 32, 0);
-  out->mask_addr = re2na_bits(code, 585, 32, 0);
-  out->pool_h = re2na_bits(code, 617, 8, 0);
-  out->pool_w = re2na_bits(code, 625, 8, 0);
-  out->add = re2na_bits(code, 633, 1, 0);
-  out->operand.addr = re2na_bits(code, 634, 32, 0);
-  out->operand.pixel_stride = re2na_bits(code, 666, 16, 0);
-  out->operand.row_stride = re2na_bits(code, 682, 32, 0);
-  out->operand.image_stride = re2na_bits(code, 714, 32, 0);
-  out->shift_a = re2na_bits(code, 746, 8, 0);
-  out->shift_b = re2na_bits(code, 754, 8, 0);
-  out->add_lo = re2na_bits(code, 762, 8, 1);
-  out->add_hi = re2na_bits(code, 770, 8, 1);
+  out->window.kernel_h = re2na_bits(code, 416, 16, 0);
+  out->window.kernel_w = re2na_bits(code, 432, 16, 0);
+  out->window.stride_h = re2na_bits(code, 448, 16, 0);
+  out->window.stride_w = re2na_bits(code, 464, 16, 0);
+  out->window.dilation_h = re2na_bits(code, 480, 8, 0);
+  out->window.dilation_w = re2na_bits(code, 488, 8, 0);
+  out->window.pad_top = re2na_bits(code, 496, 16, 0);
+  out->window.pad_left = re2na_bits(code, 512, 16, 0);
+  out->out_c = re2na_bits(code, 528, 16, 0);
+  out->groups = re2na_bits(code, 544, 16, 0);
+  out->rows = re2na_bits(code, 560, 16, 0);
+  out->lsb = re2na_bits(code, 576, 8, 0);
+  out->lo = re2na_bits(code, 584, 8, 1);
+  out->hi = re2na_bits(code, 592, 8, 1);
+  out->cuts = re2na_bits(code, 600, 1, 0);
+  out->steps = re2na_bits(code, 601, 32, 0);
+  out->mask_addr = re2na_bits(code, 633, 32, 0);
+  out->pool_h = re2na_bits(code, 665, 8, 0);
+  out->pool_w = re2na_bits(code, 673, 8, 0);
+  out->add = re2na_bits(code, 681, 1, 0);
+  out->operand.addr = re2na_bits(code, 682, 32, 0);
+  out->operand.pixel_stride = re2na_bits(code, 714, 16, 0);
+  out->operand.row_stride = re2na_bits(code, 730, 32, 0);
+  out->operand.image_stride = re2na_bits(code, 762, 32, 0);
+  out->shift_a = re2na_bits(code, 794, 8, 0);
+  out->shift_b = re2na_bits(code, 802, 8, 0);
+  out->add_lo = re2na_bits(code, 810, 8, 1);
+  out->add_hi = re2na_bits(code, 818, 8, 1);
 }
 
 static inline void re2na_decode_dense(const uint8_t *code, re2na_dense *out) {
@@ -643,17 +643,17 @@ static inline void re2na_decode_pool(const uint8_t *code, re2na_pool *out) {
   out->output.pixel_stride = re2na_bits(code, 272, 16, 0);
   out->output.row_stride = re2na_bits(code, 288, 32, 0);
   out->output.image_stride = re2na_bits(code, 320, 32, 0);
-  out->window.kernel_h = re2na_bits(code, 352, 8, 0);
-  out->window.kernel_w = re2na_bits(code, 360, 8, 0);
-  out->window.stride_h = re2na_bits(code, 368, 8, 0);
-  out->window.stride_w = re2na_bits(code, 376, 8, 0);
-  out->window.dilation_h = re2na_bits(code, 384, 8, 0);
-  out->window.dilation_w = re2na_bits(code, 392, 8, 0);
-  out->window.pad_top = re2na_bits(code, 400, 8, 0);
-  out->window.pad_left = re2na_bits(code, 408, 8, 0);
-  out->pad_value = re2na_bits(code, 416, 8, 1);
-  out->lo = re2na_bits(code, 424, 8, 1);
-  out->hi = re2na_bits(code, 432, 8, 1);
+  out->window.kernel_h = re2na_bits(code, 352, 16, 0);
+  out->window.kernel_w = re2na_bits(code, 368, 16, 0);
+  out->window.stride_h = re2na_bits(code, 384, 16, 0);
+  out->window.stride_w = re2na_bits(code, 400, 16, 0);
+  out->window.dilation_h = re2na_bits(code, 416, 8, 0);
+  out->window.dilation_w = re2na_bits(code, 424, 8, 0);
+  out->window.pad_top = re2na_bits(code, 432, 16, 0);
+  out->window.pad_left = re2na_bits(code, 448, 16, 0);
+  out->pad_value = re2na_bits(code, 464, 8, 1);
+  out->lo = re2na_bits(code, 472, 8, 1);
+  out->hi = re2na_bits(code, 480, 8, 1);
 }
 
 static inline void re2na_decode_eltwise(const uint8_t *code, re2na_eltwise *out) {
@@ -726,7 +726,7 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       break;
     case RE2NA_CONV:
       size = 104;
-      used = 778;
+      used = 826;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_conv(code, &out->body.conv);
@@ -739,8 +739,8 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       re2na_decode_dense(code, &out->body.dense);
       break;
     case RE2NA_POOL:
-      size = 56;
-      used = 440;
+      size = 64;
+      used = 488;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_pool(code, &out->body.pool);
@@ -841,10 +841,10 @@ static inline re2na_range re2na_conv_range(const re2na_arch *arch, const re2na_c
     case 1: return re2na_range_at("in_c", offsetof(re2na_instruction, body.conv.window.in_c), 1, INT64_C(65535));
     case 2: return re2na_range_at("out_h", offsetof(re2na_instruction, body.conv.window.out_h), 1, INT64_C(65535));
     case 3: return re2na_range_at("out_w", offsetof(re2na_instruction, body.conv.window.out_w), 1, INT64_C(65535));
-    case 4: return re2na_range_at("kernel_h", offsetof(re2na_instruction, body.conv.window.kernel_h), 1, INT64_C(255));
-    case 5: return re2na_range_at("kernel_w", offsetof(re2na_instruction, body.conv.window.kernel_w), 1, INT64_C(255));
-    case 6: return re2na_range_at("stride_h", offsetof(re2na_instruction, body.conv.window.stride_h), 1, INT64_C(255));
-    case 7: return re2na_range_at("stride_w", offsetof(re2na_instruction, body.conv.window.stride_w), 1, INT64_C(255));
+    case 4: return re2na_range_at("kernel_h", offsetof(re2na_instruction, body.conv.window.kernel_h), 1, INT64_C(65535));
+    case 5: return re2na_range_at("kernel_w", offsetof(re2na_instruction, body.conv.window.kernel_w), 1, INT64_C(65535));
+    case 6: return re2na_range_at("stride_h", offsetof(re2na_instruction, body.conv.window.stride_h), 1, INT64_C(65535));
+    case 7: return re2na_range_at("stride_w", offsetof(re2na_instruction, body.conv.window.stride_w), 1, INT64_C(65535));
     case 8: return re2na_range_at("dilation_h", offsetof(re2na_instruction, body.conv.window.dilation_h), 1, INT64_C(255));
     case 9: return re2na_range_at("dilation_w", offsetof(re2na_instruction, body.conv.window.dilation_w), 1, INT64_C(255));
     case 10: return re2na_range_at("rows", offsetof(re2na_instruction, body.conv.rows), 1, (int64_t)re2na_min(re2na_times((uint64_t)arch->array_rows, (uint64_t)arch->array_columns), UINT64_C(65535)));
@@ -882,10 +882,10 @@ static inline re2na_range re2na_pool_range(const re2na_arch *arch, const re2na_p
     case 1: return re2na_range_at("in_c", offsetof(re2na_instruction, body.pool.window.in_c), 1, INT64_C(65535));
     case 2: return re2na_range_at("out_h", offsetof(re2na_instruction, body.pool.window.out_h), 1, INT64_C(65535));
     case 3: return re2na_range_at("out_w", offsetof(re2na_instruction, body.pool.window.out_w), 1, INT64_C(65535));
-    case 4: return re2na_range_at("kernel_h", offsetof(re2na_instruction, body.pool.window.kernel_h), 1, INT64_C(255));
-    case 5: return re2na_range_at("kernel_w", offsetof(re2na_instruction, body.pool.window.kernel_w), 1, INT64_C(255));
-    case 6: return re2na_range_at("stride_h", offsetof(re2na_instruction, body.pool.window.stride_h), 1, INT64_C(255));
-    case 7: return re2na_range_at("stride_w", offsetof(re2na_instruction, body.pool.window.stride_w), 1, INT64_C(255));
+    case 4: return re2na_range_at("kernel_h", offsetof(re2na_instruction, body.pool.window.kernel_h), 1, INT64_C(65535));
+    case 5: return re2na_range_at("kernel_w", offsetof(re2na_instruction, body.pool.window.kernel_w), 1, INT64_C(65535));
+    case 6: return re2na_range_at("stride_h", offsetof(re2na_instruction, body.pool.window.stride_h), 1, INT64_C(65535));
+    case 7: return re2na_range_at("stride_w", offsetof(re2na_instruction, body.pool.window.stride_w), 1, INT64_C(65535));
     case 8: return re2na_range_at("dilation_h", offsetof(re2na_instruction, body.pool.window.dilation_h), 1, INT64_C(255));
     case 9: return re2na_range_at("dilation_w", offsetof(re2na_instruction, body.pool.window.dilation_w), 1, INT64_C(255));
     case 10: return re2na_range_at("lo", offsetof(re2na_instruction, body.pool.lo), -128, at->hi);

@@ -57,7 +57,7 @@ def test_limits_that_name_each_other_are_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_bounds_by_hand() -> None:
-    assert limits_of(ARCH, "CONV", "kernel_h") == (1, 255)
+    assert limits_of(ARCH, "CONV", "kernel_h") == (1, 65535)
     assert limits_of(ARCH, "CONV", "lsb") == (0, 16)
     assert limits_of(Architecture(acc_bits=32), "ELTWISE", "shift_b") == (0, 31)
     assert limits_of(ARCH, "CONV", "out_c", {"rows": 16}) == (1, 16)
@@ -65,7 +65,7 @@ def test_bounds_by_hand() -> None:
     assert limits_of(ARCH, "POOL", "lo", {"hi": -5}) == (-128, -5)
     assert limits_of(ARCH, "CONV", "add_lo", {"add": 1, "add_hi": 3}) == (-128, 3)
     assert limits_of(ARCH, "CONV", "add_lo", {"add": 0}) == (-128, 127)
-    assert limits_of(ARCH, "CONV", "pad_top") == (0, 255)
+    assert limits_of(ARCH, "CONV", "pad_top") == (0, 65535)
     wide = Architecture(array_rows=4096, array_columns=4096)
     assert limits_of(wide, "RECONFIGURE", "rows") == (1, 65535)  # no more than its bits hold
     with pytest.raises(KeyError, match="groups"):
@@ -85,8 +85,8 @@ def test_the_documentation_gives_numbers_expressions_and_conditions() -> None:
     shown = {name: range_text(fields[name]) for name in ("flags", "kernel_h", "pad_top", "lsb", "lo", "hi", "shift_a")}
     assert shown == {
         "flags": "0",
-        "kernel_h": "1..255",
-        "pad_top": "0..255",
+        "kernel_h": "1..65535",
+        "pad_top": "0..65535",
         "lsb": "0..`acc_bits - 1`",
         "lo": "-128..`hi`",
         "hi": "-128..127",

@@ -92,8 +92,8 @@ def test_damage_under_a_valid_checksum_never_crashes(seed: int) -> None:
 
 
 FIELDS = [
-    ("CONV", "kernel_h", 0, "instruction", "kernel_h = 0 is outside 1..255"),
-    ("CONV", "stride_w", 0, "instruction", "stride_w = 0 is outside 1..255"),
+    ("CONV", "kernel_h", 0, "instruction", "kernel_h = 0 is outside 1..65535"),
+    ("CONV", "stride_w", 0, "instruction", "stride_w = 0 is outside 1..65535"),
     ("CONV", "dilation_h", 0, "instruction", "dilation_h = 0 is outside 1..255"),
     ("CONV", "n", 0, "instruction", "n = 0 is outside"),
     ("CONV", "out_h", 0, "instruction", "out_h = 0 is outside"),
