@@ -1,6 +1,6 @@
 """Does my network run? Some eighty networks quantised, explained, compiled and compared with TVM's CPU: the table of docs/zoo.md.
 
-    RE2NA_DATA=... python benchmarks/zoo.py --page docs/zoo.md   # hours; with the Python of each TVM, also side by side
+    RE2NA_DATA=... python benchmarks/zoo.py --page docs/zoo.md   # an hour; with the Python of each TVM, also side by side
     python benchmarks/zoo.py --only squeezenet u_net             # names that begin so
     python benchmarks/zoo.py --quick                             # eight small ones: make zoo-quick
     python benchmarks/zoo.py --folder MODELS                     # the .onnx files of a folder as well

@@ -78,6 +78,21 @@ def test_strips_and_slices_of_every_size_agree(batch: int, sram: int, pool: Wind
     check(graph, Architecture(sram_bytes=sram))
 
 
+@pytest.mark.parametrize("lost", [0.0, 0.9])
+def test_windows_strides_and_paddings_of_hundreds(lost: float) -> None:
+    """As audio front ends have them, of sums with and without zero steps."""
+    rng = np.random.default_rng(3)
+    builder = GraphBuilder("long")
+    x = builder.input("x", (1, 1, 1, 3000))
+    weight = rng.integers(-8, 8, (12, 1, 1, 700)).astype(np.int8)
+    weight[:, :, :, rng.random(700) < lost] = 0
+    window = Window((1, 700), (1, 300), (0, 350, 0, 349))
+    bias = rng.integers(-99, 99, 12).astype(np.int32)
+    x = builder.append(Conv2d("conv", (x,), "y", weight, bias, window, 1, Cut(7)))
+    x = builder.append(MaxPool2d("pool", (x,), "z", Window((1, 3), (1, 2))))
+    check(builder.build([x]), Architecture())
+
+
 def test_what_does_not_fit_names_required_available_and_excess() -> None:
     graph = conv_graph(1, 64, 32, 64, Window((3, 3)))
     with pytest.raises(CompileError, match=r"conv: needs \d+ bytes of SRAM, 4096 are available, \d+ too many"):
