@@ -78,7 +78,8 @@ def _foreign(call: tvm.ir.Call, values: dict[Any, Any], names: UniqueNames) -> E
     op = op_name(call)
     operands = list(call.args)
     if op == "call_tir":
-        op, operands = str(call.args[0].name_hint), list(call.args[1].fields)
+        # TVM numbers functions of one name
+        op, operands = str(call.args[0].name_hint).rstrip("0123456789"), list(call.args[1].fields)
     integers = all(op_name(value_of(operand, values)) == "dequantize" for operand in operands[:1])
     dtypes = [dtype_of(operand) for operand in (*operands, call) if hasattr(operand.ty, "dtype")]
     if integers:  # computed in floating point, but of a quantised network
