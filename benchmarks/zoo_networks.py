@@ -24,7 +24,7 @@ from tvm_re2na.model_error import ModelError
 FloatArray = npt.NDArray[np.float32]
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "tvm_re2na" / "demo"
-CALIBRATION, UNSEEN = 16, 4  # images
+CALIBRATION, UNSEEN = 48, 16  # images
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 # torchvision's names, and the sides of their images where these are not 224
 TORCHVISION = {
@@ -67,19 +67,18 @@ def networks(folder: Path | None = None) -> dict[str, ZooNetwork]:
 def photographs(shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
     """Crops of photographs as a network takes them, or waves where RE2NA_DATA is not set or that is no shape of images.
 
-    The unseen ones are of pictures of which calibration has no crop.
+    Each fourth crop is unseen: of the same pictures as those that calibration has, since there are only seven.
     """
     folder = os.environ.get("RE2NA_DATA")
     if folder is None or len(shape) != 3 or shape[0] not in (1, 3) or max(shape[1:]) > 224:
-        waves = synthetic_waves(shape, CALIBRATION + UNSEEN)
-        return waves[:CALIBRATION], waves[CALIBRATION:]
+        return _parted(synthetic_waves(shape, CALIBRATION + UNSEEN))
     with np.load(Path(folder) / "photos224.npz") as photos:
-        pixels, source = photos["x"], photos["source"]
-    names = sorted(set(source.tolist()))
-    unseen = np.isin(source, names[-2:])
-    parts = (pixels[~unseen], CALIBRATION), (pixels[unseen], UNSEEN)
-    known, new = (_fitted(part[np.linspace(0, len(part) - 1, count).astype(int)], shape) for part, count in parts)
-    return known, new
+        return _parted(_fitted(photos["x"][: CALIBRATION + UNSEEN], shape))
+
+
+def _parted(images: FloatArray) -> tuple[FloatArray, FloatArray]:
+    unseen = np.arange(len(images)) % (len(images) // UNSEEN) == 0
+    return images[~unseen], images[unseen]
 
 
 def _fitted(pixels: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> FloatArray:
@@ -108,6 +107,27 @@ def synthetic_waves(shape: tuple[int, ...], count: int) -> FloatArray:
     return values.astype(np.float32)
 
 
+def pages_of_text(shape: tuple[int, int, int], count: int) -> FloatArray:
+    """Lines of letters, dark on light or light on dark, every other page upside down, for networks that find or read text."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    rng, (_, height, width) = np.random.default_rng(7), shape
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789   "))
+    pages = np.empty((count, *shape), np.float32)
+    for number, page in enumerate(pages):
+        paper, ink = (int(shade) for shade in rng.permutation([rng.integers(0, 90), rng.integers(150, 256)]))
+        image = Image.new("RGB", (width, height), (paper, paper, paper))
+        draw, top = ImageDraw.Draw(image), int(rng.integers(0, 8))
+        while top + 12 < height:
+            size = int(rng.integers(12, min(40, height - top) + 1))
+            words = "".join(rng.choice(letters, max(2, width // size)))
+            draw.text((rng.integers(0, width // 6), top), words, (ink, ink, ink), ImageFont.load_default(size))
+            top += size + int(rng.integers(4, 24))
+        pixels = np.asarray(image.rotate(180 * (number % 2)), np.float32) + rng.normal(0, 6, (height, width, 3))
+        page[:] = ((pixels / 255 - MEAN) / DEVIATION).transpose(2, 0, 1)
+    return pages
+
+
 def _of_file(path: Path, sizes: Mapping[str, tuple[int, ...]]) -> tuple[FloatArray, FloatArray]:
     shape = pipeline.sample_of(pipeline.load_model(path, input_shape=dict(sizes) or None))
     if isinstance(shape, dict):
@@ -129,10 +149,15 @@ def _trained() -> list[ZooNetwork]:
     paths = [data / f"{name}_fmnist64.onnx" for name in names]
     found += [_taken(path, *clothes) for path in paths if path.exists()]
     found.append(_file(data / "efficientnet_lite0_imagenet.onnx", "trained"))
-    text = {"x": (1, 3, 48, 192)}, {"x": (1, 3, 224, 224)}, {"serving_default_input_2:0": (1, 43844, 1)}
-    files = zip(("ppocr_cls", "ppocr_det", "basic_pitch"), text, strict=True)
-    found += [_file(data / "real" / f"{name}.onnx", "trained", sizes) for name, sizes in files]
-    return found
+    real = data / "real"
+    for name, shape in (("ppocr_cls", (3, 48, 192)), ("ppocr_det", (3, 224, 224))):
+        images = partial(_pages, shape)
+        found.append(ZooNetwork(name, "trained", lambda _, n=name: real / f"{n}.onnx", images, {"x": (1, *shape)}))  # type: ignore[misc]
+    return [*found, _file(real / "basic_pitch.onnx", "trained", {"serving_default_input_2:0": (1, 43844, 1)})]
+
+
+def _pages(shape: tuple[int, int, int], _: Path) -> tuple[FloatArray, FloatArray]:
+    return _parted(pages_of_text(shape, CALIBRATION + UNSEEN))
 
 
 def _taken(model: Path, calibration: Path, test: Path) -> ZooNetwork:
@@ -155,8 +180,7 @@ def _light() -> list[ZooNetwork]:
 
     def images(_: Path) -> tuple[FloatArray, FloatArray]:
         """Their weights are equal numbers, and their values grow with every layer: small images keep most of them in range."""
-        waves = 0.01 * synthetic_waves((3, 224, 224), CALIBRATION // 2 + UNSEEN)
-        return waves[UNSEEN:], waves[:UNSEEN]
+        return _parted(0.01 * synthetic_waves((3, 224, 224), CALIBRATION // 2 + UNSEEN))
 
     folder = Path(onnx.backend.test.__file__).parent / "data" / "light"
     return [

@@ -18,7 +18,7 @@ FAMILIES = {
 }
 HEAD = """# Does my network run?
 
-What becomes of networks from file to bits: quantised with 16 images, explained, compiled for {machine}, run, and
+What becomes of networks from file to bits: quantised with 48 images, explained, compiled for {machine}, run, and
 compared with TVM's CPU in every bit, on images that nothing was calibrated with. `python benchmarks/zoo.py --page docs/zoo.md`
 makes this page, with each TVM; its first lines say what it needs. Of networks of your own:
 `python benchmarks/zoo.py --folder MODELS`, or `re2na explain` and `re2na compare` of one.
@@ -35,7 +35,7 @@ makes this page, with each TVM; its first lines say what it needs. Of networks o
 | cycles | of one inference, and as a multiple of [what no schedule can beat](bounds.md) |
 | DRAM | bytes of one inference as a multiple of weights, input and output of the [whole network](bounds.md#of-the-whole-network) |
 | SNR | signal over noise in dB, of the worst output: as the quantiser reports it; on unseen images |
-| seconds | to quantise; to explain; to compile; to build for both sides and run four images |
+| seconds | to quantise; to explain; to compile; to build for both sides and run sixteen images |
 | on the CPU | operators that are not offloaded, by [rule](#rules) |
 
 Where both TVMs were asked and differ, it is Relay / Relax.
