@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.onnx_form.networks import after, declared, operators
-from tests.quantize.networks import FloatNet
+from tests.quantize.networks import FloatNet, SequenceNet
+from tvm_re2na.element_wise import OF_ONE, OF_TWO
 
 LAST, SECOND = [0, 2, 3, 1], [0, 3, 1, 2]
 
@@ -77,6 +79,26 @@ def test_what_follows_and_what_stays(case: str) -> None:
     built, expected = CASES[case]
     net = FloatNet()
     assert operators(after(net.build(built(net)))) == expected
+
+
+@pytest.mark.parametrize("op", sorted((OF_ONE | OF_TWO) - {"Clip"}))  # without bounds it is none
+def test_whatever_works_element_by_element_follows(op: str) -> None:
+    """Of images and of sequences."""
+    net = FloatNet()
+    operands = [net.const(0.5)] if op in OF_TWO else []
+    x = net.add("Sigmoid", last(net, "input"))  # of which all have values
+    assert operators(after(_newer(net.build(back(net, net.add(op, x, *operands)))))) == ["Sigmoid", op]
+    sequence = SequenceNet()
+    x = sequence.add("Sigmoid", sequence.conv1d("input", 4, 4))
+    x = sequence.add(op, x, *[sequence.const(0.5) for _ in operands])
+    made = after(_newer(sequence.build(sequence.conv1d(x, 4, 4))))
+    assert operators(made) == ["Reshape", "Conv", "Sigmoid", op, "Conv", "Reshape"]
+
+
+def _newer(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Of an opset that has all of them."""
+    model.opset_import[0].version = 20
+    return onnx.shape_inference.infer_shapes(model)
 
 
 def test_linear_layers_of_a_sequence() -> None:

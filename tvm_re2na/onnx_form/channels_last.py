@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_ir as ir
 
+from tvm_re2na.element_wise import OF_ONE, OF_TWO
 from tvm_re2na.onnx_form.parts import (
     Array,
     attribute,
@@ -23,11 +24,8 @@ from tvm_re2na.onnx_form.parts import (
     turn_into,
 )
 
-ONE_OPERAND = (
-    *("Relu", "LeakyRelu", "Clip", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Tanh", "Erf", "Abs", "Neg", "Exp"),
-    *("Sqrt", "Sigmoid", "HardSigmoid", "HardSwish", "Gelu", "Mish", "Identity", "Dropout"),
-)
-OPERANDS = ("Add", "Sub", "Mul", "Div", "PRelu", "Concat")
+ONE_OPERAND = OF_ONE | {"Identity", "Dropout"}
+OPERANDS = OF_TWO | {"Concat"}
 
 
 def channels_second(model: ir.Model) -> None:

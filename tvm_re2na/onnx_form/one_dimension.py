@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
+from tvm_re2na.element_wise import OF_ONE, OF_TWO
 from tvm_re2na.onnx_form.parts import (
     attribute,
     constant,
@@ -23,11 +24,8 @@ from tvm_re2na.onnx_form.parts import (
 
 WINDOWS = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization")
 # the same for every number of axes; of the second, all inputs are data, with which an axis of size 1 may be broadcast
-ONE_OPERAND = (
-    *("Relu", "LeakyRelu", "Clip", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Tanh", "Erf", "Abs", "Neg", "Exp"),
-    *("Sigmoid", "HardSigmoid", "HardSwish", "Gelu", "Mish", "Identity", "Dropout", "Pad"),
-)
-OPERANDS = ("Add", "Sub", "Mul", "Div", "PRelu", "Concat")
+ONE_OPERAND = OF_ONE | {"Identity", "Dropout", "Pad"}
+OPERANDS = OF_TWO | {"Concat"}
 PER_AXIS = ("kernel_shape", "strides", "dilations")
 BEHIND, BACK = [0, 0, 0, 1], [0, 0, -1]  # Reshapes; 0 is the size that there is
 

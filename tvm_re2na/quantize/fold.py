@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tvm_re2na.quantize.functions import OF_ONE, treats_all_alike
+from tvm_re2na.element_wise import OF_ONE
+from tvm_re2na.quantize.functions import treats_all_alike
 from tvm_re2na.quantize.net import Array, Net, Node
 from tvm_re2na.quantize.transposed import as_stored, is_transposed, weight_of
 
 PASSING = ("Identity", "Dropout")
-BEGUN = (OF_ONE | {"Pow"}) - {"Clip", "Relu", "HardSigmoid"}  # functions, but for those that a layer before them takes
+# functions, but for those that a layer before them takes
+BEGUN = (OF_ONE | {"PRelu", "Pow"}) - {"Clip", "Relu", "HardSigmoid"}
 
 
 def fold(net: Net) -> None:

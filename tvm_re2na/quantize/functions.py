@@ -10,15 +10,9 @@ from collections.abc import Collection
 
 import numpy as np
 
+from tvm_re2na.element_wise import OF_ONE, OF_TWO
 from tvm_re2na.quantize.net import Net, Node
 
-OF_ONE = {
-    *("Clip", "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu"),
-    *("Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu", "Elu", "Selu", "Celu"),
-    *("Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round"),
-    *("Sin", "Cos", "Tan", "Asin", "Acos", "Atan"),
-}
-OF_TWO = {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"}
 CLAMPS = ("Relu", "Clip")  # which alone are no such function: they keep the exponent
 
 
