@@ -8,16 +8,15 @@ last transfer has finished.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.isa import ENGINES, Engine, Instruction
+from tvm_re2na.codegen.isa import Engine, Instruction
 from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.instructions import meaning
 from tvm_re2na.runtime.result import Timing
+from tvm_re2na.runtime.tokens import givers
 
 CAUSES = {
     "mac": "the multiply part of CONV and DENSE",
@@ -68,26 +67,17 @@ def pieces(program: Program, timing: Timing) -> list[TimelinePiece]:
     """The array's timeline from 0 to the end of the run, without a gap."""
     found: list[TimelinePiece] = []
     free = 0
-    tokens = _tokens(program.instructions)
+    taken_from = givers(program.instructions)
     for index, at in enumerate(program.instructions):
         if at.engine is not Engine.ARRAY or at.name == "HALT":
             continue
         start = timing.instructions[index].start
-        givers = [tokens[engine].popleft() for engine in ENGINES if at.wait >> engine & 1]
         if start > free:  # then the last of its tokens came at that very cycle
-            last = max(givers, key=lambda giver: timing.instructions[giver].finish)
+            last = max(taken_from[index], key=lambda giver: timing.instructions[giver].finish)
             found.append(TimelinePiece(at.source, WAITS[program.instructions[last].engine], free, start - free, last))
         found += _busy(program.arch, at, start, timing.instructions[index].finish)
         free = timing.instructions[index].finish
     return found + _tail(program, timing, free)
-
-
-def _tokens(instructions: Sequence[Instruction]) -> dict[Engine, deque[int]]:
-    """For each engine the instructions that give the array a token, in the order in which it takes them."""
-    return {
-        engine: deque(i for i, at in enumerate(instructions) if at.engine is engine and at.signal >> Engine.ARRAY & 1)
-        for engine in ENGINES
-    }
 
 
 def _busy(arch: Architecture, at: Instruction, start: int, finish: int) -> list[TimelinePiece]:
@@ -122,7 +112,7 @@ class _Bus:
     def __init__(self, program: Program, timing: Timing) -> None:
         self._over = [span.finish - program.arch.dram_latency for span in timing.instructions]
         spans = [
-            (span.start, span.finish - program.arch.dram_latency, _carries(program, at))
+            (span.start, span.finish - program.arch.dram_latency, carries(program, at))
             for at, span in zip(program.instructions, timing.instructions, strict=True)
             if at.engine is not Engine.ARRAY
         ]
@@ -141,7 +131,8 @@ class _Bus:
         return found
 
 
-def _carries(program: Program, at: Instruction) -> str:
+def carries(program: Program, at: Instruction) -> str:
+    """What a LOAD or STORE brings over the bus: weights (biases and tables with them), inputs or results."""
     if at.name == "STORE":
         return "results"
     constants = range(program.constants_address, program.constants_address + len(program.constants))

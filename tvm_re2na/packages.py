@@ -40,6 +40,7 @@ PACKAGES = (
     Package("apache-tvm", "tvm", "relax", in_results=True, part_of_tvm=True, tested="0.27.0.post1"),
     Package("apache-tvm-ffi", "tvm_ffi", "relax", part_of_tvm=True),
     Package("matplotlib", "matplotlib", purpose="figures (--plot)", extra="plot"),
+    Package("perfetto", "perfetto", purpose="timelines for Perfetto (--trace)", extra="trace"),
     Package("pillow", "PIL", purpose="folders of images as data", extra="images"),
     Package("torch", "torch", purpose="tvm_re2na.torch: fine-tuning, pruning", extra="torch"),
     Package("torchao", "torchao", "relax", purpose="PyTorch's PT2E models", extra="pt2e"),

@@ -118,11 +118,13 @@ def _next_step(options: argparse.Namespace, broken: Iterable[str | None]) -> tup
 
 def run(options: argparse.Namespace) -> Result:
     """A program on the simulator."""
-    from tvm_re2na.runtime.trace import write_trace
     from tvm_re2na.simulation import simulate
+    from tvm_re2na.trace_file import check_trace, write_trace
 
     for path in (options.output, options.trace):
         outputs.check_writable(path)
+    if options.trace is not None:
+        check_trace(options.trace)
     program = Program.open(options.program)
     with workers(options) as known, progress_bar() as progress:
         known |= {"preprocessing": images.preprocessing(options), "threads": options.threads, "progress": progress}
@@ -130,7 +132,7 @@ def run(options: argparse.Namespace) -> Result:
     if options.output is not None:
         write_atomically(options.output, found.to_npz())
     if options.trace is not None:
-        write_trace(program, options.trace)
+        write_trace(program, options.trace, options.program.stem)
     data = {"program": str(options.program), **found.figures}
     return Result(data, (render.facts_table("Run on the simulator", render.run_facts(data)),))
 

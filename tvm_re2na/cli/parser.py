@@ -286,8 +286,8 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace",
         type=arguments.path,
-        metavar="OUT.json",
-        help="write a timeline of the first run, for ui.perfetto.dev",
+        metavar="OUT.pftrace",
+        help="write the timeline of a run, for ui.perfetto.dev; .pftrace.gz: packed (needs perfetto; docs/trace.md)",
     )
     _json(parser)
     parser.set_defaults(command="commands:run")
