@@ -26,7 +26,9 @@ ENGINE_DOCS = {
     Engine.ARRAY: "the MAC array, which does one instruction after the other",
     Engine.STORE: "SRAM to DRAM: a slice is the time that the transfer has the DRAM bus",
 }
-LATENCY_DOC = "from the end of a transfer on the bus until it has finished and gives its tokens (dram_latency); several at a time"
+LATENCY_DOC = (
+    "from the end of a transfer on the bus until it has finished and gives its tokens (dram_latency); several at a time"
+)
 LAYERS_DOC = "the operator that the array works or waits for, and where its cycles go, as in `re2na compile --report`"
 SRAM_DOC = "bytes of the SRAM that somebody is yet to read, or that are being written"
 BANDWIDTH_DOC = "bytes over the DRAM bus in a cycle"

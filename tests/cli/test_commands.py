@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.counting import counted
 from tests.runtime import oracle
+from tests.runtime.trace_reader import read_file, read_trace
 from tvm_re2na import __version__
 from tvm_re2na.codegen import compiler
 from tvm_re2na.codegen.compiler import PASSES
@@ -232,7 +234,7 @@ def test_a_tiny_machine_takes_what_fits(re2na: Command, quantized: Path, tmp_pat
 
 
 def test_run(re2na: Command, program: Path, demo_data: Path, tmp_path: Path) -> None:
-    output, trace = tmp_path / "out.npz", tmp_path / "trace.json"
+    output, trace = tmp_path / "out.npz", tmp_path / "lenet.pftrace"
     data = demo_data / "mnist_test1000.npz"
     found = re2na("run", program, "--data", data, "--limit", 30, "--output", output, "--trace", trace, "--json")
     assert found.code == 0, found.stderr
@@ -244,7 +246,19 @@ def test_run(re2na: Command, program: Path, demo_data: Path, tmp_path: Path) -> 
     assert scores.dtype == np.int8
     assert scores.shape == (30, 10)
     assert found.json["outputs"] == [{"name": name, "shape": [30, 10]}]
-    assert json.loads(trace.read_text())
+    timeline = read_file(trace)
+    assert timeline.process == f"Re²Na: {program.stem}"
+    assert f"{found.json['cycles']:,} cycles" in timeline.labels
+    assert len(timeline.arrows) == len(oracle.tokens(Program.open(program).instructions))
+
+
+def test_run_says_what_it_wrote(re2na: Command, program: Path, demo_data: Path, tmp_path: Path) -> None:
+    output, trace = tmp_path / "out.npz", tmp_path / "lenet.pftrace.gz"
+    words = ("--data", demo_data / "mnist_test1000.npz", "--limit", 1, "--output", output, "--trace", trace)
+    found = re2na("run", program, *words)
+    assert found.code == 0, found.stderr
+    assert found.stdout.endswith(f"wrote {output}\nwrote {trace}\n")
+    assert read_trace(gzip.decompress(trace.read_bytes())).named("layers")
 
 
 def test_run_takes_int8_as_it_is(re2na: Command, program: Path, tmp_path: Path) -> None:

@@ -228,6 +228,24 @@ def test_without_matplotlib(re2na: Command, small: Path, tmp_path: Path, monkeyp
     assert_failure(found, 4, "matplotlib is not installed: pip install 'tvm_re2na[plot]'")
 
 
+def test_timelines_that_cannot_be_written(
+    re2na: Command, program: Path, demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", program, "--data", demo_data / "mnist_test1000.npz", "--limit", 1, "--trace")
+    named = "a trace's name ends in .pftrace or .pftrace.gz, not in '.json'"
+    assert_failure(re2na(*arguments, tmp_path / "net.json"), 2, f"{tmp_path / 'net.json'}: {named}")
+    assert_failure(re2na(*arguments, tmp_path / "no" / "net.pftrace"), 2, "does not exist")
+    assert_failure(re2na(*arguments, "/proc/net.pftrace"), 2, "/proc/net.pftrace: cannot be written")
+    full = tmp_path / "full.pftrace"
+    full.symlink_to("/dev/full")
+    assert_failure(re2na(*arguments, full), 2, f"{full}: No space left on device")
+    full.unlink()
+    monkeypatch.setitem(sys.modules, "perfetto.protos.perfetto.trace.perfetto_trace_pb2", None)
+    found = re2na(*arguments, tmp_path / "net.pftrace")
+    assert_failure(found, 4, "perfetto is not installed: pip install 'tvm_re2na[trace]'")
+    assert not list(tmp_path.iterdir())
+
+
 def test_quantized_twice(re2na: Command, quantized: Path, tmp_path: Path) -> None:
     assert_failure(re2na("quantize", quantized, "--output", tmp_path / "out.onnx"), 2, "is quantised already")
 

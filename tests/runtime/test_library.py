@@ -1,8 +1,7 @@
-"""The binding, the bridge and the trace."""
+"""The binding and the bridge."""
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import abi, library, reference
 from tvm_re2na.runtime.library import LoadedProgram, Simulator, SimulatorError
 from tvm_re2na.runtime.result import Int8Array
-from tvm_re2na.runtime.trace import write_trace
 
 
 def test_a_program_comes_as_object_bytes_or_path(tmp_path: Path) -> None:
@@ -87,15 +85,6 @@ def test_the_bridge_keeps_few_programs_and_serves_many_threads() -> None:
     assert not wrong
     assert library.bridge_totals()["runs"] == 800
     library.bridge_reset()
-
-
-def test_a_trace_has_a_slice_for_every_instruction(tmp_path: Path) -> None:
-    program = random_program(9, length=8)
-    write_trace(program, tmp_path / "trace.json")
-    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    slices = [event for event in events if event["ph"] == "X"]
-    assert len(slices) == len(program.instructions)
-    assert max(event["args"]["finish"] for event in slices) == Simulator(program).timing.cycles
 
 
 def test_a_machine_outlives_its_program() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from tests.codegen.networks import random_graph
 from tests.models.resnets import resnet_graph
 from tests.runtime import oracle
 from tests.runtime.programs import changed, random_program
+from tests.runtime.trace_picture import draw
 from tests.runtime.trace_reader import ReadSlice, ReadTrace, ReadTrack, read_file, read_trace
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
@@ -48,7 +50,9 @@ def residual() -> Program:
     return compile_graph(resnet_graph(18, 64), Architecture(mac_interval=1))
 
 
-PROGRAMS = [random_program(seed, length=8) for seed in range(30)] + [compiled(seed) for seed in range(12)] + [residual()]
+PROGRAMS = (
+    [random_program(seed, length=8) for seed in range(30)] + [compiled(seed) for seed in range(12)] + [residual()]
+)
 
 
 def read(program: Program) -> ReadTrace:
@@ -199,6 +203,20 @@ def test_a_packed_file_holds_the_same(tmp_path: Path) -> None:
     write_trace(program, tmp_path / "a.pftrace.gz", "net")
     plain, packed = (tmp_path / "a.pftrace").read_bytes(), (tmp_path / "a.pftrace.gz").read_bytes()
     assert gzip.decompress(packed) == plain and len(packed) < len(plain) / 4
+    assert len(plain) < 400 * len(program.instructions), "docs/trace.md"
     assert read_file(tmp_path / "a.pftrace").process == "Re²Na: net"
     write_trace(program, tmp_path / "a.pftrace.gz", "net")
     assert (tmp_path / "a.pftrace.gz").read_bytes() == packed, "the same file every time"
+
+
+def test_the_picture_of_the_documentation_shows_every_track(tmp_path: Path) -> None:
+    for program in (PROGRAMS[2], PROGRAMS[33]):
+        write_trace(program, tmp_path / "a.pftrace", "net")
+        found = read_file(tmp_path / "a.pftrace")
+        draw(found, tmp_path / "a.svg")
+        texts = re.findall(
+            r"<!-- (.*?) -->", (tmp_path / "a.svg").read_text()
+        )  # matplotlib notes each beside its outlines
+        causes = {each.name for each in found.only("layers").slices if each.depth}
+        assert {track.name for track in found.tracks if not track.unit} | causes | {"cycles", "causes"} <= set(texts)
+        assert f"Re²Na: net, {found.labels[1]}" in texts

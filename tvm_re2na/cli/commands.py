@@ -134,7 +134,8 @@ def run(options: argparse.Namespace) -> Result:
     if options.trace is not None:
         write_trace(program, options.trace, options.program.stem)
     data = {"program": str(options.program), **found.figures}
-    return Result(data, (render.facts_table("Run on the simulator", render.run_facts(data)),))
+    table = render.facts_table("Run on the simulator", render.run_facts(data))
+    return Result(data, (table, *outputs.written(options.output, options.trace)))
 
 
 def check(options: argparse.Namespace) -> Result:
