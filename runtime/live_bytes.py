@@ -1,9 +1,9 @@
 """How many bytes of the SRAM hold something that is still needed, over the time of a run.
 
-Found from the instructions alone, so it holds for any program without hazards. A byte is live from the start of the instruction that writes it until
-the last one that reads it has finished, at the latest until it is written again. (Until a transfer into it has finished it is
-taken, too; a byte that nobody reads is live while it is written.) The compiler's `sram_peak_bytes` is the highest address in use,
-which is never less.
+Found from the instructions alone, so it holds for any program without hazards. A byte is live from the start of the instruction
+that writes it until the last one that reads it has finished, at the latest until it is written again. (Until a transfer into it
+has finished it is taken, too; a byte that nobody reads is live while it is written.) The compiler's `sram_peak_bytes` is the
+highest address in use, which is never less.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class TraceSlice:
 
 @dataclass(frozen=True)
 class SliceTrack:
-    """Slices that do not overlap, in the order of time. Tracks of one name belong together. `engine`: of which it is the timeline."""
+    """Slices that do not overlap, in the order of time. Tracks of one name belong together. `engine`: whose timeline
+    it is."""
 
     name: str
     doc: str

@@ -53,7 +53,7 @@ def trace_bytes(found: Trace) -> bytes:
     """The file: all tracks, then all events in the order of time."""
     file = _messages().Trace()
     _describe_process(_packet(file).track_descriptor, found)
-    tracks = (*found.counters, *found.tracks)
+    tracks: tuple[SliceTrack | CounterTrack, ...] = (*found.counters, *found.tracks)
     numbers = range(PROCESS + 1, PROCESS + 1 + len(tracks))
     for number, track in zip(numbers, tracks, strict=True):
         _describe(_packet(file).track_descriptor, number, track)

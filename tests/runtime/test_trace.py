@@ -62,7 +62,8 @@ def read(program: Program) -> ReadTrace:
 def ends(program: Program, slices: list[ReadSlice]) -> list[tuple[int, int]]:
     """In cycles: clocks here are slow enough for a cycle to be more than a nanosecond."""
     assert program.arch.clock_mhz <= 1000
-    return [tuple(round(at * program.arch.clock_mhz / 1000) for at in (each.start, each.finish)) for each in slices]  # type: ignore[misc]
+    cycles = program.arch.clock_mhz / 1000
+    return [(round(each.start * cycles), round(each.finish * cycles)) for each in slices]
 
 
 def follow_each_other(track: ReadTrack) -> bool:

@@ -54,8 +54,8 @@ class ReadTrace:
 
 
 def read_trace(content: bytes) -> ReadTrace:
-    """Raises AssertionError where Perfetto would drop something: packets that go back in time, events on no track, a slice that ends
-    without having begun or never ends, an arrow without both of its ends."""
+    """Raises AssertionError where Perfetto would drop something: packets that go back in time, events on no track, a slice that
+    ends without having begun or never ends, an arrow without both of its ends."""
     reader = _Reader()
     for packet in messages.Trace.FromString(content).packet:
         assert packet.trusted_packet_sequence_id, "a packet of nobody"
