@@ -58,7 +58,7 @@ def trace_bytes(found: Trace) -> bytes:
     for number, track in zip(numbers, tracks, strict=True):
         _describe(_packet(file).track_descriptor, number, track)
     events = [event for number, track in zip(numbers, tracks, strict=True) for event in _events(number, track)]
-    for event in sorted(events, key=lambda event: event.order):
+    for event in sorted(events, key=lambda event: (event.cycle, event.phase)):
         packet = _packet(file)
         packet.timestamp = nanoseconds(event.cycle, found.clock_mhz)
         _fill(packet.track_event, event)
@@ -76,6 +76,8 @@ def _messages() -> Any:
         return importlib.import_module("perfetto.protos.perfetto.trace.perfetto_trace_pb2")
     except ImportError as error:
         raise MissingPackageError("perfetto is not installed: pip install 'tvm_re2na[trace]'") from error
+    except Exception as error:  # protobuf has an error of its own for messages that are newer than itself
+        raise MissingPackageError(f"perfetto cannot be loaded ({error}): pip install 'tvm_re2na[trace]'") from error
 
 
 def _packet(file: Any) -> Any:
@@ -120,29 +122,24 @@ class _Event:
     track: int
     cycle: int
     phase: _Phase
-    depth: int
     what: TraceSlice | float | None
-
-    @property
-    def order(self) -> tuple[int, _Phase, int]:
-        """What is inside begins later, and ends earlier."""
-        return self.cycle, self.phase, -self.depth if self.phase is _Phase.END else self.depth
 
 
 def _events(number: int, track: SliceTrack | CounterTrack) -> Iterator[_Event]:
     if isinstance(track, CounterTrack):
-        yield from (_Event(number, cycle, _Phase.COUNTER, 0, value) for cycle, value in track.steps)
+        yield from (_Event(number, cycle, _Phase.COUNTER, value) for cycle, value in track.steps)
     else:
         for each in track.slices:
-            yield from _slice_events(number, each, 0)
+            yield from _slice_events(number, each)
 
 
-def _slice_events(number: int, each: TraceSlice, depth: int) -> Iterator[_Event]:
+def _slice_events(number: int, each: TraceSlice) -> Iterator[_Event]:
+    """What is inside begins later and ends earlier, also where that is the same cycle."""
     begin, end = (_Phase.BEGIN, _Phase.END) if each.start < each.finish else (_Phase.NO_TIME, _Phase.NO_TIME)
-    yield _Event(number, each.start, begin, depth, each)
+    yield _Event(number, each.start, begin, each)
     for inner in each.inside:
-        yield from _slice_events(number, inner, depth + 1)
-    yield _Event(number, each.finish, end, depth, None)
+        yield from _slice_events(number, inner)
+    yield _Event(number, each.finish, end, None)
 
 
 def _fill(message: Any, event: _Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import stat
 import subprocess
 import sys
@@ -243,6 +244,15 @@ def test_timelines_that_cannot_be_written(
     monkeypatch.setitem(sys.modules, "perfetto.protos.perfetto.trace.perfetto_trace_pb2", None)
     found = re2na(*arguments, tmp_path / "net.pftrace")
     assert_failure(found, 4, "perfetto is not installed: pip install 'tvm_re2na[trace]'")
+    monkeypatch.delitem(sys.modules, "perfetto.protos.perfetto.trace.perfetto_trace_pb2")
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "perfetto.py").write_text("raise RuntimeError('protobuf 5 is older\\nthan 6')\n")
+    monkeypatch.syspath_prepend(tmp_path / "older")
+    for name in [name for name in sys.modules if name.split(".")[0] == "perfetto"]:
+        monkeypatch.delitem(sys.modules, name)
+    found = re2na(*arguments, tmp_path / "net.pftrace")
+    assert_failure(found, 4, "perfetto cannot be loaded (protobuf 5 is older than 6): pip install 'tvm_re2na[trace]'")
+    shutil.rmtree(tmp_path / "older")
     assert not list(tmp_path.iterdir())
 
 
