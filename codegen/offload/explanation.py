@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.constraint import Rejection, reason
 from tvm_re2na.codegen.offload.operator import KINDS, Scalar
-from tvm_re2na.codegen.offload.rules import Rejection
 
 # rules that a network keeps once it is quantised again, with power-of-two scales
 OF_THE_QUANTISATION = frozenset(
@@ -79,4 +79,4 @@ def next_step(broken: Iterable[str | None], model: str = "MODEL.onnx") -> str:
 
 
 def _rejected(rule: Callable[..., object], value: Scalar, limit: Scalar) -> Rejection:
-    return Rejection(rule.__name__, rules.reason(rule), value, limit)
+    return Rejection(rule.__name__, reason(rule), value, limit)

@@ -8,9 +8,7 @@ and leave on the CPU what it rejects.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Collection
 
 import numpy as np
 
@@ -19,39 +17,17 @@ from tvm_re2na.codegen.arithmetic import compose, half, halves
 from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
+from tvm_re2na.codegen.offload.constraint import (
+    RULES,
+    Rejection,
+    Violation,
+    constraint,
+    field_violation,
+    reason,
+    shape_text,
+)
 from tvm_re2na.codegen.offload.needs import sram_bytes
-from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator, Scalar
-
-Violation: TypeAlias = tuple[Scalar, Scalar]
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """The first rule an operator breaks, with the value found and the limit it crosses."""
-
-    rule: str
-    reason: str
-    value: Scalar
-    limit: Scalar
-
-
-Rule: TypeAlias = Callable[[Operator, Architecture], Violation | None]
-RULES: list[tuple[tuple[str, ...], Rule]] = []
-
-
-def constraint(*kinds: str) -> Callable[[Rule], Rule]:
-    """Register a rule for operators of `kinds`; the order of the file is the order of the checks."""
-
-    def register(rule: Rule) -> Rule:
-        RULES.append((kinds, rule))
-        return rule
-
-    return register
-
-
-def reason(rule: Callable[..., object]) -> str:
-    """The rule's docstring on one line."""
-    return " ".join((rule.__doc__ or "").split())
+from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator
 
 
 def check(op: Operator, arch: Architecture) -> Rejection | None:
@@ -86,7 +62,7 @@ def static_shapes(op: Operator, arch: Architecture) -> Violation | None:
     """All sizes, the batch included, must be known when the model is compiled."""
     del arch
     unknown = [tensor.shape for tensor in (*op.inputs, op.output) if None in tensor.shape]
-    return (_text(unknown[0]), "static sizes") if unknown else None
+    return (shape_text(unknown[0]), "static sizes") if unknown else None
 
 
 @constraint(*KINDS)
@@ -94,7 +70,7 @@ def tensor_rank(op: Operator, arch: Architecture) -> Violation | None:
     """Tensors must be shaped (N, C, H, W) or (N, C), with at least one element."""
     del arch
     wrong = [t.shape for t in (*op.inputs, op.output) if len(t.shape) not in (2, 4) or 0 in t.shape]
-    return (_text(wrong[0]), "rank 2 or 4") if wrong else None
+    return (shape_text(wrong[0]), "rank 2 or 4") if wrong else None
 
 
 @constraint(*LINEAR)
@@ -126,8 +102,8 @@ def interleaved_results(op: Operator, arch: Architecture) -> Violation | None:
     if op.window is None:
         return None
     if op.window.dilation != (1, 1):
-        return f"dilation {_text(op.window.dilation)}", "1x1"
-    return _fields(arch, "CONV", {"out_pixel_stride": op.window.stride[1] * op.output.sizes[1]})
+        return f"dilation {shape_text(op.window.dilation)}", "1x1"
+    return field_violation(arch, "CONV", {"out_pixel_stride": op.window.stride[1] * op.output.sizes[1]})
 
 
 @constraint("resize2d")
@@ -136,7 +112,7 @@ def repeated_pixels(op: Operator, arch: Architecture) -> Violation | None:
     copies of a pixel in its row must fit the instruction's field for a stride."""
     if op.factors is None:
         return ("interpolated, or other pixels", "each pixel repeated")
-    return _fields(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})
+    return field_violation(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})
 
 
 @constraint("lookup")
@@ -316,7 +292,7 @@ def window_fields(op: Operator, arch: Architecture) -> Violation | None:
     top, left, _, _ = op.window.padding
     pairs = {"kernel": op.window.kernel, "stride": op.window.stride, "dilation": op.window.dilation}
     found = {f"{name}_{axis}": size for name, pair in pairs.items() for axis, size in zip("hw", pair, strict=True)}
-    return _fields(arch, _instruction(op), {**found, "pad_top": top, "pad_left": left})
+    return field_violation(arch, _instruction(op), {**found, "pad_top": top, "pad_left": left})
 
 
 @constraint(*KINDS)
@@ -327,7 +303,7 @@ def size_fields(op: Operator, arch: Architecture) -> Violation | None:
         inputs_of_dense = op.kind == "dense" and tensor is not op.output
         sizes = dict(zip(names, tensor.sizes[:1] if inputs_of_dense else tensor.sizes, strict=False))
         flat = len(tensor.shape) == 2 and op.kind != "dense"
-        violation = None if flat else _fields(arch, "DENSE" if op.kind == "dense" else "CONV", sizes)
+        violation = None if flat else field_violation(arch, "DENSE" if op.kind == "dense" else "CONV", sizes)
         if violation:
             return violation
     return None
@@ -375,22 +351,9 @@ def known_operator(name: str) -> bool:
 
 def _two_shapes(op: Operator, wanted: str) -> Violation:
     left, right = op.inputs
-    return f"{_text(left.shape)} and {_text(right.shape)}", wanted
+    return f"{shape_text(left.shape)} and {shape_text(right.shape)}", wanted
 
 
 def _instruction(op: Operator) -> str:
     """That computes a windowed or linear operator, a product, or padding."""
     return {"conv2d": "CONV", "conv2d_transpose": "CONV", "mul": "CONV", "dense": "DENSE"}.get(op.kind, "POOL")
-
-
-def _fields(arch: Architecture, instruction: str, values: dict[str, int]) -> Violation | None:
-    """The first value that is outside the limits of its field, and the limit that it crosses."""
-    for name, value in values.items():
-        least, most = limits_of(arch, instruction, name)
-        if not least <= value <= most:
-            return f"{name} {value}", least if value < least else most
-    return None
-
-
-def _text(shape: tuple[int | None, ...]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)

@@ -16,7 +16,7 @@ from tvm_re2na.codegen.offload.operator import KINDS, Operator, Rescale, Scalar,
 
 ARCH, SMALL = Architecture(), Architecture(sram_bytes=1024)
 LOOKING = Architecture(activation_table=1)
-NO_RULES = {"check", "constraint", "reason"}  # other functions of the file
+NO_RULES = {"check"}  # another function of the file
 IMAGE, PIXEL, FLAT = Tensor((1, 4, 8, 8)), Tensor((1, 4, 1, 1)), Tensor((2, 16))
 NO_BIAS = "computed, of another shape, or between two steps"
 TO_CHANNELS = "(N, C, H, W) and (N, C, 1, 1)"

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.constraint import Rejection
 from tvm_re2na.codegen.offload.operator import Operator
-from tvm_re2na.codegen.offload.rules import Rejection
 from tvm_re2na.frontends.interface import Module
 
 Operators: TypeAlias = Mapping[str, Operator]

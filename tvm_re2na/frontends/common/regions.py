@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.constraint import Rejection
 from tvm_re2na.codegen.offload.explanation import moves_only, small
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator
-from tvm_re2na.codegen.offload.rules import Rejection
 from tvm_re2na.frontends.common.found import Operators, Rejections
 from tvm_re2na.frontends.interface import Module
 

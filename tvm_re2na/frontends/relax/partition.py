@@ -11,10 +11,10 @@ import tvm
 from tvm import relax
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.offload.constraint import Rejection
 from tvm_re2na.codegen.offload.explanation import Explanation, kept
 from tvm_re2na.codegen.offload.names import UniqueNames
 from tvm_re2na.codegen.offload.operator import Operator
-from tvm_re2na.codegen.offload.rules import Rejection
 from tvm_re2na.frontends.common.description import elements
 from tvm_re2na.frontends.common.errors import check_module
 from tvm_re2na.frontends.common.feeds import origin_of
