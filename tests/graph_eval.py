@@ -17,11 +17,10 @@ from tvm_re2na.codegen.graph.ops import (
     Lookup,
     MaxPool2d,
     Op,
-    Pad,
     Reshape,
-    Upsample2d,
     Window,
 )
+from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 Array = npt.NDArray[np.int64]
@@ -62,8 +61,18 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
     if isinstance(op, Lookup):
         return op.table[args[0]].astype(np.int64)  # an entry below 0 is counted from the end
     if isinstance(op, Pad):
-        top, left, bottom, right = op.padding
-        return np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)))
+        top, left, bottom, right = (max(width, 0) for width in op.padding)
+        whole = np.pad(args[0], ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=op.value)
+        first, last = ([max(-width, 0) for width in widths] for widths in (op.padding[:2], op.padding[2:]))
+        kept = [slice(a, size - b, s) for a, b, s, size in zip(first, last, op.stride, whole.shape[2:], strict=True)]
+        return whole[:, :, kept[0], kept[1]]
+    if isinstance(op, DepthToSpace2d):
+        batch, channels, height, width = args[0].shape
+        down, across = op.factors
+        block = args[0].reshape(batch, down, across, channels // (down * across), height, width)
+        return np.clip(
+            block.transpose(0, 3, 4, 1, 5, 2).reshape(batch, -1, height * down, width * across), op.lo, op.hi
+        )
     if isinstance(op, Reshape):
         return args[0].reshape(op.shape)
     if isinstance(op, Concat):

@@ -1,16 +1,19 @@
-"""Pass `fold`: zero padding moves into the convolution behind it, a clip into the operator before it; what nobody reads goes."""
+"""Pass `fold`: zero padding and what only moves pixels go into the convolution behind them, a clip and a choice of channels into
+the operator before them; what nobody reads goes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from tvm_re2na.codegen.graph.absorb import absorb
 from tvm_re2na.codegen.graph.graph import Graph
-from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Op, Pad, Window
+from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Op, Window
+from tvm_re2na.codegen.graph.pixels import Pad
 
 
 def fold(graph: Graph) -> Graph:
     """The same network with fewer operators; results are equal to the bit."""
-    return _fold_clips(_fold_pads(_without_dead(graph)))
+    return _fold_clips(_fold_pads(_without_dead(absorb(graph))))
 
 
 def _without_dead(graph: Graph) -> Graph:
@@ -24,7 +27,11 @@ def _without_dead(graph: Graph) -> Graph:
 
 
 def _fold_pads(graph: Graph) -> Graph:
-    pads = {op.output: op for op in graph.ops if isinstance(op, Pad) and _feeds_only_convs(graph, op.output)}
+    pads = {
+        op.output: op
+        for op in graph.ops
+        if isinstance(op, Pad) and _is_plain(op) and _feeds_only_convs(graph, op.output)
+    }
     ops = []
     for op in graph.ops:
         if op.output in pads:
@@ -32,6 +39,11 @@ def _fold_pads(graph: Graph) -> Graph:
         pad = pads.get(op.inputs[0])
         ops.append(_with_padding(op, pad) if pad is not None and isinstance(op, Conv2d) else op)
     return _rebuilt(graph, ops)
+
+
+def _is_plain(pad: Pad) -> bool:
+    """Zeros around all pixels."""
+    return pad.value == 0 and pad.stride == (1, 1) and min(pad.padding) >= 0
 
 
 def _feeds_only_convs(graph: Graph, tensor: str) -> bool:

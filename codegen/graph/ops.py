@@ -173,7 +173,7 @@ class Dense(Op):
     kind: ClassVar[str] = "dense"
 
     def infer(self, shapes: list[Shape]) -> Shape:
-        batch, channels = _rank(self, shapes[0], 2)
+        batch, channels = require_rank(self, shapes[0], 2)
         if channels != self.weight.shape[1]:
             raise GraphError(f"{self.name}: {channels} inputs, weights take {self.weight.shape[1]}")
         return batch, self.weight.shape[0]
@@ -198,35 +198,11 @@ class MaxPool2d(Op):
     kind: ClassVar[str] = "max_pool2d"
 
     def infer(self, shapes: list[Shape]) -> Shape:
-        batch, channels, height, width = _rank(self, shapes[0], 4)
+        batch, channels, height, width = require_rank(self, shapes[0], 4)
         return (batch, channels, *_window_size(self, self.window, height, width))
 
     def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
         return self.window.seen(axis, outputs, size)
-
-    def clamped(self, output: str, lo: int, hi: int) -> Op:
-        return replace(self, output=output, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))
-
-
-@dataclass(frozen=True, eq=False)
-class Upsample2d(Op):
-    """Each row and each column repeated, `factors` (rows, columns) times, then clamped to lo..hi."""
-
-    factors: tuple[int, int]
-    lo: int = -128
-    hi: int = 127
-    kind: ClassVar[str] = "resize2d"
-
-    def infer(self, shapes: list[Shape]) -> Shape:
-        batch, channels, height, width = _rank(self, shapes[0], 4)
-        if min(self.factors) < 1:
-            raise GraphError(f"{self.name}: factors {self.factors}, each must be 1 or more")
-        return batch, channels, height * self.factors[0], width * self.factors[1]
-
-    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
-        seen = np.zeros(size, np.bool_)
-        seen[np.flatnonzero(outputs) // self.factors[axis]] = True
-        return seen
 
     def clamped(self, output: str, lo: int, hi: int) -> Op:
         return replace(self, output=output, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))
@@ -300,22 +276,6 @@ class Lookup(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class Pad(Op):
-    """Zeros around the image; `padding` is (top, left, bottom, right) in pixels."""
-
-    padding: tuple[int, int, int, int]
-    kind: ClassVar[str] = "pad"
-
-    def infer(self, shapes: list[Shape]) -> Shape:
-        batch, channels, height, width = _rank(self, shapes[0], 4)
-        top, left, bottom, right = self.padding
-        return batch, channels, height + top + bottom, width + left + right
-
-    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
-        return Window((1, 1), padding=self.padding).seen(axis, outputs, size)
-
-
-@dataclass(frozen=True, eq=False)
 class Reshape(Op):
     """The same elements in the same (N, C, H, W) row-major order under another shape; the batch stays."""
 
@@ -328,7 +288,7 @@ class Reshape(Op):
         return self.shape
 
 
-def _rank(op: Op, shape: Shape, rank: int) -> Shape:
+def require_rank(op: Op, shape: Shape, rank: int) -> Shape:
     if len(shape) != rank:
         raise GraphError(f"{op.name}: {op.kind} takes a tensor of rank {rank}, got {shape}")
     return shape
@@ -336,7 +296,7 @@ def _rank(op: Op, shape: Shape, rank: int) -> Shape:
 
 def linear_input(op: Op, weight: Int8Array, groups: int, shape: Shape) -> Shape:
     """The shape, of as many channels as a weight (O, C / groups, kh, kw) takes; raises GraphError for any other."""
-    _, channels, _, _ = _rank(op, shape, 4)
+    _, channels, _, _ = require_rank(op, shape, 4)
     if channels != weight.shape[1] * groups:
         raise GraphError(f"{op.name}: {channels} input channels, weights take {weight.shape[1] * groups}")
     if weight.shape[0] % groups:

@@ -23,11 +23,10 @@ from tvm_re2na.codegen.graph.ops import (
     Lookup,
     MaxPool2d,
     Op,
-    Pad,
     Reshape,
-    Upsample2d,
     Window,
 )
+from tvm_re2na.codegen.graph.pixels import Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind

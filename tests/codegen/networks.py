@@ -19,12 +19,11 @@ from tvm_re2na.codegen.graph.ops import (
     Lookup,
     MaxPool2d,
     Op,
-    Pad,
     Reshape,
-    Upsample2d,
     Window,
     four_axes,
 )
+from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 
@@ -88,6 +87,9 @@ class Maker:
                 "clip",
                 "reshape",
                 "pad",
+                "crop",
+                "to_depth",
+                "to_space",
                 "flatten",
                 "concat",
                 "concat",
@@ -216,7 +218,39 @@ class Maker:
         return Lookup(**names, table=self.rng.integers(-128, 128, 256).astype(np.int8))
 
     def _pad(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
-        return Pad(**names, padding=(self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2)))
+        padding = (self._int(0, 2), self._int(0, 2), self._int(0, 2), self._int(0, 2))
+        return Pad(**names, padding=padding, value=[0, 0, self._int(-128, 127)][self._int(0, 2)])
+
+    def _crop(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """Every n-th of some rows and columns, or of a padded image."""
+        height, width = shape[2:]
+        (top, bottom), (left, right) = (self._outside(size) for size in (height, width))
+        stride = (self._int(1, 3), self._int(1, 3))
+        return Pad(**names, padding=(top, left, bottom, right), stride=stride, value=self._int(-9, 9))
+
+    def _outside(self, size: int) -> tuple[int, int]:
+        before = self._int(-min(2, size - 1), 2)
+        return before, self._int(-min(2, size - 1 + min(before, 0)), 2)
+
+    def _to_depth(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """A block of pixels as channels, in any order, or some of them."""
+        block = [self._int(1, min(3, size)) for size in shape[2:]]
+        rows, columns = (size // step for size, step in zip(shape[2:], block, strict=True))
+        parts = []
+        for y, x in self.rng.permutation(list(np.ndindex(*block)))[: max(1, 200 // shape[1])]:
+            name = f"{names['output']}.{y}.{x}"
+            behind = [
+                int(first + (count - 1) * step + 1 - size)
+                for first, count, step, size in zip((y, x), (rows, columns), block, shape[2:], strict=True)
+            ]
+            padding = (-int(y), -int(x), behind[0], behind[1])
+            parts.append(self.builder.append(Pad(name, names["inputs"], name, padding, (block[0], block[1]))))
+        return Concat(**{**names, "inputs": tuple(parts)})
+
+    def _to_space(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        options = [(a, b) for a in (1, 2, 3) for b in (1, 2, 3) if shape[1] % (a * b) == 0 and max(shape[2:]) * 3 < 40]
+        factors = options[self._int(0, len(options) - 1)] if options else (1, 1)
+        return DepthToSpace2d(**names, factors=factors, lo=[-128, 0][self._int(0, 1)])
 
     def _reshape(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         batch, channels, height, width = shape

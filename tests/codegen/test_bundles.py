@@ -22,11 +22,10 @@ from tvm_re2na.codegen.graph.ops import (
     Dense,
     GraphError,
     MaxPool2d,
-    Pad,
     Reshape,
-    Upsample2d,
     Window,
 )
+from tvm_re2na.codegen.graph.pixels import Pad, Upsample2d
 from tvm_re2na.codegen.schedule.units import make_units
 
 POINT, SAME = Window((1, 1)), Window((3, 3), padding=(1, 1, 1, 1))

@@ -14,7 +14,17 @@ from tvm_re2na.codegen.compiler import PASSES, CompileError, compile_graph
 from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.graph.channels import Concat, Select
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, GraphError, MaxPool2d, Op, Pad, Reshape, Window
+from tvm_re2na.codegen.graph.ops import (
+    Conv2d,
+    Cut,
+    Dense,
+    GraphError,
+    MaxPool2d,
+    Op,
+    Reshape,
+    Window,
+)
+from tvm_re2na.codegen.graph.pixels import Pad
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.runtime import reference

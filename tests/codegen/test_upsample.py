@@ -10,7 +10,8 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.views import dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import GraphError, Upsample2d
+from tvm_re2na.codegen.graph.ops import GraphError
+from tvm_re2na.codegen.graph.pixels import Upsample2d
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights

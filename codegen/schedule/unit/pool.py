@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.emit.draft import Draft
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
-from tvm_re2na.codegen.graph.ops import Clip, MaxPool2d, Op, Pad, Shape4, Window
+from tvm_re2na.codegen.graph.ops import Clip, MaxPool2d, Op, Shape4, Window
+from tvm_re2na.codegen.graph.pixels import Pad
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, seen_rows
@@ -31,7 +32,7 @@ COPY = PoolStep(PIXEL, 0, -128, 127)
 
 @dataclass(frozen=True, eq=False)
 class PoolUnit(Unit, of=(MaxPool2d, Pad, Clip)):
-    """A pooling, a padding or a clip."""
+    """A pooling, a padding, what leaves pixels out, or a clip."""
 
     pool: PoolStep
 
@@ -55,12 +56,20 @@ class PoolUnit(Unit, of=(MaxPool2d, Pad, Clip)):
         return [(Mode.POOL, weights.rows)]
 
     def draft(self, work: Work, writer: Writer) -> None:
-        draft_pool(writer, self.source, self.pool, self.out_shape[1], self.geometry(self.pool.window, work))
+        """Columns on the left that are left out are where the input does not begin yet."""
+        step, geometry = self.pool, self.geometry(self.pool.window, work)
+        top, left, *behind = step.window.padding
+        if left < 0:
+            view = geometry.source
+            view = replace(view, offset=view.offset - left * view.pixel)
+            geometry = replace(geometry, source=view, in_width=geometry.in_width + left)
+            step = replace(step, window=replace(step.window, padding=(top, 0, *behind)))
+        draft_pool(writer, self.source, step, self.out_shape[1], geometry)
 
 
 def _step(op: Op) -> PoolStep:
     if isinstance(op, Pad):
-        return PoolStep(Window((1, 1), padding=op.padding), 0, -128, 127)
+        return PoolStep(op.window, op.value, -128, 127)
     if isinstance(op, MaxPool2d):
         return PoolStep(op.window, -128, op.lo, op.hi)
     if isinstance(op, Clip):

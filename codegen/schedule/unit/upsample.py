@@ -1,4 +1,5 @@
-"""Repeated rows and columns: for each copy of a pixel one pooling of single pixels, which writes with the strides of the output."""
+"""A block of pixels made of each pixel, copies of it or parts of its channels: for each pixel of the block one pooling of single
+pixels, which writes with the strides of the output."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
-from tvm_re2na.codegen.graph.ops import Op, Shape4, Upsample2d
+from tvm_re2na.codegen.graph.ops import Op, Shape4
+from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Upsample2d
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
@@ -17,7 +19,7 @@ from tvm_re2na.codegen.schedule.unit.pool import PIXEL, PoolStep, draft_pool, po
 
 @dataclass(frozen=True, eq=False)
 class UpsampleUnit(Unit, of=(Upsample2d,)):
-    """`factors`: copies of each row and of each column."""
+    """`factors`: rows and columns of the block."""
 
     factors: tuple[int, int]
     step: PoolStep
@@ -26,11 +28,11 @@ class UpsampleUnit(Unit, of=(Upsample2d,)):
 
     @classmethod
     def pixel_step(cls, op: Op) -> int:
-        return op.factors[1] if isinstance(op, Upsample2d) else 1
+        return op.factors[1] if isinstance(op, (Upsample2d, DepthToSpace2d)) else 1
 
     @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
-        if not isinstance(op, Upsample2d):
+        if not isinstance(op, (Upsample2d, DepthToSpace2d)):
             return super().made(op, source, inputs, in_shape, out_shape)
         step = PoolStep(PIXEL, 0, op.lo, op.hi)
         return cls(source, inputs, op.output, in_shape, out_shape, op.factors, step)
@@ -61,15 +63,34 @@ class UpsampleUnit(Unit, of=(Upsample2d,)):
 
     def draft(self, work: Work, writer: Writer) -> None:
         down, across = self.factors
-        channels, width = self.in_shape[1], self.in_shape[3]
+        channels, width = self.out_shape[1], self.in_shape[3]
         first, _ = self.needed_rows(0, work.rows)
         to = work.target
         for copy in range(down):  # of input rows start..stop, those copies that are among the output's
             start, stop = (-(-(row - copy) // down) for row in work.rows)
-            source = work.sources[0].at(row=start - first)
             for column in range(across if start < stop else 0):
+                source = work.sources[0].at(self._first_channel(copy * across + column), start - first)
                 offset = to.offset + (start * down + copy - work.rows[0]) * to.row + column * to.pixel
                 target = View(to.key, offset, to.pixel * across, to.row * down, to.image)
                 rows = stop - start
                 geometry = Geometry(source, target, work.images, rows, width, rows, width, 0)
                 draft_pool(writer, self.source, self.step, channels, geometry)
+
+    def _first_channel(self, pixel: int) -> int:
+        """Of the input, for a pixel of the block."""
+        del pixel
+        return 0
+
+
+@dataclass(frozen=True, eq=False)
+class DepthToSpaceUnit(UpsampleUnit, of=(DepthToSpace2d,)):
+    """Each pixel of the block is a part of the channels."""
+
+    by_channel = False
+
+    @property
+    def kind(self) -> str:
+        return "depth_to_space"
+
+    def _first_channel(self, pixel: int) -> int:
+        return pixel * self.out_shape[1]
