@@ -1,6 +1,7 @@
 """Convolutions take over what moves pixels and channels beside them: their weights say where everything lies.
 
 Space to depth, channels that are each every n-th pixel of another tensor, is a larger kernel with a larger stride on that tensor.
+Of pixels that are taken twice, first rows and then columns, nothing is stored between.
 """
 
 from __future__ import annotations
@@ -37,9 +38,30 @@ class _Gathered:
 
 def absorb(graph: Graph) -> Graph:
     """The same network; operators whose results nobody reads any more are still there."""
-    producers = {op.output: op for op in graph.ops}
-    ops = [_on_source(graph, op, producers.get) if isinstance(op, Conv2d) else op for op in graph.ops]
-    return _in_order(replace(graph, ops=tuple(ops)))
+    producers: dict[str, Op] = {}
+    for op in graph.ops:
+        taken = op
+        if isinstance(op, Conv2d):
+            taken = _on_source(graph, op, producers.get)
+        elif isinstance(op, Pad):
+            taken = _of_all_pixels(graph, op, producers.get(op.inputs[0]))
+        producers[op.output] = taken
+    return _in_order(replace(graph, ops=tuple(producers.values())))
+
+
+def _of_all_pixels(graph: Graph, op: Pad, inner: Op | None) -> Pad:
+    """Pixels of what has been left of others, as pixels of those."""
+    if not isinstance(inner, Pad) or max(*inner.padding, *op.padding) > 0:
+        return op
+    padding, stride, image = [0] * 4, [1, 1], graph.shapes[inner.inputs[0]][2:]
+    for axis, count in enumerate(graph.shapes[op.output][2:]):
+        stride[axis] = inner.stride[axis] * op.stride[axis]
+        padding[axis] = inner.padding[axis] + op.padding[axis] * inner.stride[axis]
+        padding[axis + 2] = (count - 1) * stride[axis] - padding[axis] + 1 - image[axis]
+    if max(stride) > _LARGEST:
+        return op
+    whole = (padding[0], padding[1], padding[2], padding[3])
+    return replace(op, inputs=inner.inputs, padding=whole, stride=(stride[0], stride[1]))
 
 
 # -- before a convolution

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import SupportsInt
+from typing import NamedTuple, SupportsInt
 
 from tvm_re2na.codegen.graph.ops import Window
 
@@ -34,9 +34,16 @@ def rounded_up(window: Window, shape: Sizes, output: Sizes) -> Window:
     return Window(window.kernel, window.stride, padding, window.dilation)
 
 
-def spatial_padding(widths: Sequence[tuple[int, int]]) -> tuple[int, int, int, int] | None:
-    """(top, left, bottom, right) of a padding of the rows and columns of (N, C, H, W); None for any other."""
-    if len(widths) != 4 or list(widths[:2]) != [(0, 0), (0, 0)] or min(min(pair) for pair in widths) < 0:
+class Widths(NamedTuple):
+    """Of a padding of (N, C, H, W): top, left, bottom, right, and channels before and behind."""
+
+    image: tuple[int, int, int, int] = (0, 0, 0, 0)
+    channels: tuple[int, int] = (0, 0)
+
+
+def padding_widths(widths: Sequence[tuple[int, int]]) -> Widths | None:
+    """None where images are padded, or anything is cut off."""
+    if len(widths) != 4 or widths[0] != (0, 0) or min(min(pair) for pair in widths) < 0:
         return None
     (top, bottom), (left, right) = widths[2:]
-    return top, left, bottom, right
+    return Widths((top, left, bottom, right), widths[1])

@@ -26,7 +26,7 @@ from tvm_re2na.codegen.graph.ops import (
     Reshape,
     Window,
 )
-from tvm_re2na.codegen.graph.pixels import Pad, Upsample2d
+from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
@@ -64,7 +64,7 @@ def _linear(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     if not op.splits_ties:
         return builder.append(_linear_op(source, op, cut, more))
     positive, negative = (
-        OperatorNames(f"{source.name}.{side}", source.inputs, f"{source.name}.{side}:0") for side in ("up", "down")
+        OperatorNames(f"{source.name}.{side}", source.inputs, f"{source.name}:{side}") for side in ("up", "down")
     )
     up = builder.append(_linear_op(positive, op, replace(cut, lo=0, hi=127), more))
     down = builder.append(_linear_op(negative, op, replace(cut, lo=-128, hi=0), more - (np.array(cut.all_lsbs) > 0)))
@@ -124,7 +124,23 @@ def _select(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Ar
     del arch
     if op.channels is None:
         raise GraphError(f"{source.name}: channels are no constants")
-    return builder.append(Select(*source, op.channels))
+    window = op.window or Window((1, 1))
+    if window == Window((1, 1)):
+        return builder.append(Select(*source, op.channels))
+    if np.array_equal(op.channels, np.arange(op.inputs[0].sizes[1])):
+        return builder.append(Pad(*source, window.padding, window.stride))
+    chosen = builder.append(Select(source.name, source.inputs, f"{source.name}:channels", op.channels))
+    return builder.append(Pad(source.name, (chosen,), source.output, window.padding, window.stride))
+
+
+def _depth_to_space(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    if op.factors is None or op.channels is None:
+        raise GraphError(f"{source.name}: channels are no blocks of pixels")
+    inputs = source.inputs
+    if not np.array_equal(op.channels, np.arange(len(op.channels))):
+        inputs = (builder.append(Select(source.name, inputs, f"{source.name}:order", op.channels)),)
+    return builder.append(DepthToSpace2d(source.name, inputs, source.output, op.factors, *_after(op)))
 
 
 def _mul(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
@@ -141,8 +157,19 @@ def _reshape(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: A
 
 
 def _pad(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    """Channels that hold one number only are sums of that number and no product."""
     del arch
-    return builder.append(Pad(*source, _window(op).padding))
+    padding, value, inputs = _window(op).padding, int(op.pad_value or 0), source.inputs
+    if not any(op.beyond):
+        return builder.append(Pad(*source, padding, value=value))
+    if any(padding):
+        inputs = (builder.append(Pad(source.name, inputs, f"{source.name}:image", padding, value=value)),)
+    (before, behind), channels = op.beyond, op.inputs[0].sizes[1]
+    weight = np.zeros((before + channels + behind, channels, 1, 1), np.int8)
+    weight[np.arange(channels) + before, np.arange(channels)] = 1
+    bias = np.full(len(weight), value, np.int32)
+    bias[before : before + channels] = 0
+    return builder.append(Conv2d(source.name, inputs, source.output, weight, bias, Window((1, 1)), 1, Cut(0)))
 
 
 def _clip(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
@@ -163,6 +190,7 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     dense=_linear,
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
+    depth_to_space=_depth_to_space,
     add=_add,
     mul=_mul,
     concat=_concat,

@@ -21,9 +21,19 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
     if op.kind == "mul":
         return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     if op.kind == "pad":
-        return height * width * channels + out_height * out_width * outputs + slack
+        copied = (channels + BIAS_BYTES) * min(arch.array_rows, outputs) if any(op.beyond) else 0
+        padded = out_height * out_width * (outputs + (channels if any(op.beyond) else 0))
+        return height * width * channels + padded + copied + slack
     if op.kind in ("concat", *SELECTING):
-        return 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
+        return (
+            width * channels + 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
+        )
+    if op.kind == "depth_to_space":
+        return (
+            2 * (width * channels + out_width * outputs)
+            + (channels + BIAS_BYTES) * min(arch.array_rows, channels)
+            + slack
+        )
     if op.window is None:
         table = aligned(TABLE_BYTES) if op.kind == "lookup" else 0
         return len(op.inputs) * width * channels + 2 * out_width * outputs + table + slack

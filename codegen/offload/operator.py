@@ -24,6 +24,7 @@ KINDS = (
     "dense",
     "max_pool2d",
     "resize2d",
+    "depth_to_space",
     "add",
     "mul",
     "concat",
@@ -85,10 +86,12 @@ class Rescale:
 class Operator:
     """A quantised operator as a front end found it. `before` clamps the sum, `after` the result; None is no whole number.
 
-    `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `factors`: how often a resizing repeats each
-    row and each column; None is another resizing. `axis`: of a concatenation or of what takes a part; `operands`: which of the
-    arguments, that are there once each, a concatenation puts there, in order; `channels`: those that are taken, None is no
-    constant choice of channels. `table`: of a lookup, as of `graph.ops.Lookup`.
+    `weight`: (O, C / groups, kh, kw) or (O, C), of a transposed convolution as well. `window`: of what takes a part, of one pixel,
+    its padding what is left out; None is no such part. `beyond`: channels that a padding puts before and behind. `factors`: how
+    often a resizing repeats each row and each column, None is another resizing; rows and columns of the blocks that channels
+    become. `axis`: of a concatenation or of what takes a part; `operands`: which of the arguments, that are there once each, a
+    concatenation puts there, in order; `channels`: those that are taken, None is no constant choice of channels, or the order in
+    which they become blocks, pixel by pixel. `table`: of a lookup, as of `graph.ops.Lookup`.
     """
 
     kind: str
@@ -104,6 +107,7 @@ class Operator:
     before: tuple[int, int] | None = EVERY_SUM
     after: tuple[int, int] | None = (-128, 127)
     pad_value: float | None = 0
+    beyond: tuple[int, int] = (0, 0)
     factors: tuple[int, int] | None = None
     axis: int = 1
     operands: tuple[int, ...] = ()

@@ -87,7 +87,7 @@ def computed_operands(op: Operator, arch: Architecture) -> Violation | None:
     return ("constant", "activation") if any(tensor.constant for tensor in op.inputs) else None
 
 
-@constraint("conv2d", "conv2d_transpose", "max_pool2d", "resize2d")
+@constraint("conv2d", "conv2d_transpose", "max_pool2d", "resize2d", "depth_to_space")
 def nchw_layout(op: Operator, arch: Architecture) -> Violation | None:
     """Data must be laid out NCHW, weights OIHW."""
     del arch
@@ -108,11 +108,16 @@ def interleaved_results(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint("resize2d")
 def repeated_pixels(op: Operator, arch: Architecture) -> Violation | None:
-    """A resizing must repeat each row and each column, all of them equally often, and interpolate nothing; the channels of all the
-    copies of a pixel in its row must fit the instruction's field for a stride."""
-    if op.factors is None:
-        return ("interpolated, or other pixels", "each pixel repeated")
-    return field_violation(arch, "POOL", {"out_pixel_stride": op.factors[1] * op.output.sizes[1]})
+    """A resizing must repeat each row and each column, all of them equally often, and interpolate nothing."""
+    del arch
+    return ("interpolated, or other pixels", "each pixel repeated") if op.factors is None else None
+
+
+@constraint("resize2d", "depth_to_space")
+def blocks_of_pixels(op: Operator, arch: Architecture) -> Violation | None:
+    """The channels of all the pixels that become of one in its row must fit the instruction's field for a stride."""
+    across = 1 if op.factors is None else op.factors[1]
+    return field_violation(arch, "POOL", {"out_pixel_stride": across * op.output.sizes[1]})
 
 
 @constraint("lookup")
@@ -178,7 +183,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint(*LINEAR, "max_pool2d", "resize2d", "add", "mul", "clip")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", "add", "mul", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
@@ -190,7 +195,7 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     return (text, "the same of all channels") if len(found) > 1 else None
 
 
-@constraint(*LINEAR, "max_pool2d", "resize2d", "add", "mul", "clip", "lookup")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", "add", "mul", "clip", "lookup")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
@@ -253,9 +258,9 @@ def products_fit(op: Operator, arch: Architecture) -> Violation | None:
     return (largest, arch.acc_max) if largest > arch.acc_max else None
 
 
-@constraint("concat", *SELECTING)
+@constraint("concat", "take")
 def channel_axis(op: Operator, arch: Architecture) -> Violation | None:
-    """What is put side by side, or taken apart, must be channels, the second axis."""
+    """What is put side by side, or taken by its numbers, must be channels, the second axis."""
     del arch
     return (f"axis {op.axis}", 1) if op.axis != 1 else None
 
@@ -267,6 +272,13 @@ def constant_channels(op: Operator, arch: Architecture) -> Violation | None:
     return ("computed, or no list", "constant") if op.channels is None else None
 
 
+@constraint("strided_slice")
+def every_nth_pixel(op: Operator, arch: Architecture) -> Violation | None:
+    """Of rows and columns each n-th may be taken, counted forwards; of the images all must be."""
+    del arch
+    return ("images, or counted backwards", "every n-th row or column") if op.window is None else None
+
+
 @constraint("reshape")
 def batch_stays(op: Operator, arch: Architecture) -> Violation | None:
     """A reshape must keep the batch, the first axis."""
@@ -276,15 +288,17 @@ def batch_stays(op: Operator, arch: Architecture) -> Violation | None:
 
 
 @constraint("pad", "conv2d")
-def zero_padding(op: Operator, arch: Architecture) -> Violation | None:
-    """Padding must be the constant 0, around rows and columns only."""
-    del arch
+def constant_padding(op: Operator, arch: Architecture) -> Violation | None:
+    """Padding must be a constant byte that the machine's data can hold, beyond channels, rows and columns."""
     if op.window is None:
-        return ("padding of another axis, or negative", "rows and columns")
-    return ("computed" if op.pad_value is None else op.pad_value, 0) if op.pad_value != 0 else None
+        return ("padding of images, or negative", "channels, rows and columns")
+    fits = op.pad_value is not None and arch.data_min <= op.pad_value <= arch.data_max
+    if fits and float(op.pad_value or 0).is_integer():
+        return None
+    return "computed" if op.pad_value is None else op.pad_value, f"{arch.data_min}..{arch.data_max}"
 
 
-@constraint(*WINDOWED, "pad")
+@constraint(*WINDOWED, "pad", "strided_slice")
 def window_fields(op: Operator, arch: Architecture) -> Violation | None:
     """Kernel, stride, dilation and top and left padding must fit the instruction's fields."""
     if op.window is None:
@@ -292,7 +306,7 @@ def window_fields(op: Operator, arch: Architecture) -> Violation | None:
     top, left, _, _ = op.window.padding
     pairs = {"kernel": op.window.kernel, "stride": op.window.stride, "dilation": op.window.dilation}
     found = {f"{name}_{axis}": size for name, pair in pairs.items() for axis, size in zip("hw", pair, strict=True)}
-    return field_violation(arch, _instruction(op), {**found, "pad_top": top, "pad_left": left})
+    return field_violation(arch, _instruction(op), {**found, "pad_top": max(top, 0), "pad_left": max(left, 0)})
 
 
 @constraint(*KINDS)

@@ -104,3 +104,16 @@ def test_what_cannot_be_is_refused() -> None:
     narrow = builder.build([builder.append(Pad("p", (x,), "y", (1, 0, 0, 0), value=-65))])
     with pytest.raises(GraphError, match=r"p: value -65 is outside -64\.\.63"):
         narrow.verify(Architecture(data_bits=7))
+
+
+def test_rows_and_then_columns_are_taken_at_once() -> None:
+    builder = GraphBuilder("crops")
+    x = builder.input("x", (2, 3, 11, 13))
+    rows = builder.append(Pad("rows", (x,), "a", (-1, 0, -2, 0), (2, 1)))
+    builder.append(Pad("columns", (rows,), "b", (-1, -2, 0, -1), (1, 3)))
+    builder.append(Pad("more", ("b",), "c", (0, -1, -1, 0), (2, 2)))
+    builder.append(Pad("around", ("c",), "d", (1, 0, 0, 2), value=7))
+    graph = builder.build(["b", "d"])
+    folded = fold(graph)
+    assert [(op.name, op.inputs) for op in folded.ops] == [("columns", ("x",)), ("more", ("x",)), ("around", ("c",))]
+    check(graph, Architecture())

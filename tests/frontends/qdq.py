@@ -171,6 +171,11 @@ class QdqBuilder:
         settings = [self._raw(np.array([number], np.int64)) for number in (start, stop, axis, step)]
         return self._append("Slice", [x.name, *settings], shape, x, None, quantise)
 
+    def depth_to_space(self, size: int, mode: str = "DCR", *, quantise: bool = True) -> Tensor:
+        n, c, h, w = self.current.shape
+        shape, attributes = (n, c // size**2, h * size, w * size), {"blocksize": size, "mode": mode}
+        return self._append("DepthToSpace", [self.current.name], shape, self.current, None, quantise, **attributes)
+
     def flatten(self) -> Tensor:
         shape = (self.current.shape[0], int(np.prod(self.current.shape[1:])))
         return self._append("Flatten", [self.current.name], shape, self.current, None, True)
@@ -179,11 +184,23 @@ class QdqBuilder:
         target = self._raw(np.array(shape, np.int64))
         return self._append("Reshape", [self.current.name, target], tuple(shape), self.current, None, True)
 
-    def pad(self, top: int, left: int, bottom: int, right: int, value: float = 0.0, *, quantise: bool = True) -> Tensor:
+    def pad(
+        self,
+        top: int,
+        left: int,
+        bottom: int,
+        right: int,
+        value: float = 0.0,
+        channels: tuple[int, int] = (0, 0),
+        *,
+        images: int = 0,
+        quantise: bool = True,
+    ) -> Tensor:
         n, c, h, w = self.current.shape
-        widths = self._raw(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+        widths = self._raw(np.array([0, channels[0], top, left, images, channels[1], bottom, right], np.int64))
         inputs = [self.current.name, widths, self._raw(np.array(value, np.float32))]
-        return self._append("Pad", inputs, (n, c, h + top + bottom, w + left + right), self.current, None, quantise)
+        shape = (n + images, c + sum(channels), h + top + bottom, w + left + right)
+        return self._append("Pad", inputs, shape, self.current, None, quantise)
 
     def node(
         self, op: str, shape: Sequence[int], exponent: int | None = None, *, quantise: bool = True, **attributes: object

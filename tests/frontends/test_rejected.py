@@ -62,9 +62,9 @@ def wide_rows() -> onnx.ModelProto:
     return b.build()
 
 
-def padding_of_ones() -> onnx.ModelProto:
+def padding_of_images() -> onnx.ModelProto:
     b = QdqBuilder((1, 2, 4, 4), -6)
-    b.pad(1, 1, 1, 1, value=1.0)
+    b.pad(1, 1, 1, 1, images=1)
     b.conv(weights(RNG, 3, 2, 3, 3), None, exponent=-4)
     return b.build()
 
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
     "kernel": (wide_kernel, "conv2d", "window_fields", "kernel_w 257"),
     "batch": (other_batch, "reshape", "batch_stays", 1),
     "size": (wide_rows, "conv2d", "size_fields", "in_w 65536"),
-    "padding": (padding_of_ones, "pad", "zero_padding", None),
+    "padding": (padding_of_images, "pad", "constant_padding", "padding of images, or negative"),
 }
 
 

@@ -20,7 +20,7 @@ from tests.quantize.networks import FloatNet, run
 from tests.quantize.test_pools import snr
 from tvm_re2na import frontends
 from tvm_re2na.codegen.graph.fold import fold
-from tvm_re2na.codegen.graph.ops import Upsample2d
+from tvm_re2na.codegen.graph.pixels import Upsample2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Tensor
 from tvm_re2na.frontends.common.description import resize2d

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from tvm_re2na.onnx_form.parts import attribute, constant, new_constant, set_constant, sizes, take_place, turn_into
+from tvm_re2na.onnx_form.parts import (
+    attribute,
+    constant,
+    new_constant,
+    producer_of,
+    set_constant,
+    sizes,
+    take_place,
+    turn_into,
+)
 
 CHANNELS = 1  # the axis
 
@@ -27,8 +36,8 @@ def split_into_slices(node: ir.Node) -> None:
 
 def shuffle_to_gather(node: ir.Node) -> bool:
     """A Reshape that brings channels together again, which another one has taken apart and a Transpose has reordered."""
-    transpose = _producer(node, "Transpose")
-    apart = _producer(transpose, "Reshape")
+    transpose = producer_of(node, "Transpose")
+    apart = producer_of(transpose, "Reshape")
     if transpose is None or apart is None:
         return False
     before, between, after = (sizes(value) for value in (apart.inputs[0], apart.outputs[0], node.outputs[0]))
@@ -80,10 +89,3 @@ def _slice(node: ir.Node, output: ir.Value, name: str, bounds: tuple[int, int]) 
     made.outputs[0].shape = output.shape
     take_place(graph, made.outputs[0], output, list(output.uses()))
     graph.insert_before(node, made)
-
-
-def _producer(node: ir.Node | None, op: str) -> ir.Node | None:
-    """The node of this operator that makes the first input."""
-    value = node.inputs[0] if node is not None else None
-    producer = value.producer() if value is not None else None
-    return producer if producer is not None and producer.op_type == op else None

@@ -35,9 +35,13 @@ def forget_shapes(model: ir.Model) -> None:
             output.shape = None
 
 
+def drop_unused(model: ir.Model) -> None:
+    common.RemoveUnusedNodesPass()(model)
+
+
 def clean(model: ir.Model) -> None:
     common.IdentityEliminationPass()(model)
-    common.RemoveUnusedNodesPass()(model)
+    drop_unused(model)
     common.RemoveUnusedOpsetsPass()(model)
     common.OutputFixPass()(model)
     common.NameFixPass()(model)

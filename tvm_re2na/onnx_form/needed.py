@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -11,6 +13,7 @@ LOWEST_OPSET, HIGHEST_OPSET = 13, 21  # what the quantiser and both TVMs read
 TELLING = (
     *("Shape", "Size", "ConstantOfShape", "Range", "EyeLike", "If", "Loop", "Scan"),
     *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Split", "Squeeze", "Unsqueeze", "Transpose"),
+    *("SpaceToDepth", "DepthToSpace"),
 )
 PLAIN_CONSTANTS = ("value", "sparse_value")
 
@@ -79,7 +82,13 @@ def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) ->
     if node.op_type == "Gemm" and len(node.input) > 2:
         bias = constants.get(node.input[2])
         return bias is not None and len(bias.dims) > 1 and bias.dims[0] != 1
-    return node.op_type == "Pad" and len(node.input) > 2 and node.input[2] in constants
+    return node.op_type == "Pad" and (is_crop(node, constants) or (len(node.input) > 2 and node.input[2] in constants))
+
+
+def is_crop(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether a Pad cuts off anything."""
+    widths = constants.get(node.input[1]) if node.op_type == "Pad" and len(node.input) > 1 else None
+    return widths is not None and bool((numpy_helper.to_array(widths) < 0).any())
 
 
 def _infinite(tensor: onnx.TensorProto) -> bool:

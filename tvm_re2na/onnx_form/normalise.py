@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from tvm_re2na.onnx_form.inputs import Constants, InputShape, with_constants, with_input_shapes
+from tvm_re2na.onnx_form.moves import plain_moves
 from tvm_re2na.onnx_form.names import unique_names
 from tvm_re2na.onnx_form.needed import is_quantised, needs_folding
 from tvm_re2na.onnx_form.paddings import explicit_paddings
@@ -28,7 +29,7 @@ def normalise(
     if input_shape:
         model = with_input_shapes(model, input_shape)
     if quantised:
-        return signed(plain_scales(explicit_paddings(model)))
+        return plain_moves(signed(plain_scales(explicit_paddings(model))))
     if not needs_folding(model):
         return model
     from tvm_re2na.onnx_form.steps import bring_into_form  # loads a library, which takes seconds

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_ir as ir
 
+from tvm_re2na.onnx_form.blocks import crop, depth_to_space, reshape_of_blocks, space_to_depth
 from tvm_re2na.onnx_form.channels import count_from_the_front, shuffle_to_gather, split_into_slices
+from tvm_re2na.onnx_form.folding import drop_unused
 from tvm_re2na.onnx_form.parts import (
     attribute,
     constant,
@@ -27,6 +29,15 @@ def rewrite(model: ir.Model) -> None:
         rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if rule is not None:
             rule(node)
+
+
+def blocks_and_crops(model: ir.Model) -> None:
+    """Of all rules those that leave scales alone; what nobody reads any more goes."""
+    for node in list(model.graph):
+        rule = _MOVES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if rule is not None:
+            rule(node)
+    drop_unused(model)
 
 
 def _clip(node: ir.Node) -> None:
@@ -76,8 +87,13 @@ def _flatten(node: ir.Node) -> None:
 
 
 def _reshape(node: ir.Node) -> None:
-    if not shuffle_to_gather(node):
+    if not shuffle_to_gather(node) and not reshape_of_blocks(node):
         _flatten(node)
+
+
+def _pad(node: ir.Node) -> None:
+    if not crop(node):
+        pad_into_pool(node)
 
 
 def _before_reshapes(node: ir.Node) -> Iterator[ir.Value]:
@@ -117,6 +133,12 @@ def _gemm(node: ir.Node) -> None:
 
 
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
+_MOVES: dict[str, Callable[[ir.Node], object]] = {
+    "Reshape": reshape_of_blocks,
+    "SpaceToDepth": space_to_depth,
+    "DepthToSpace": depth_to_space,
+    "Pad": crop,
+}
 RULES: dict[str, Callable[[ir.Node], None]] = {
     "Clip": _clip,
     "ReduceMean": _mean,
@@ -130,5 +152,7 @@ RULES: dict[str, Callable[[ir.Node], None]] = {
     "ConvTranspose": explicit_cut,
     "MaxPool": explicit_padding,
     "AveragePool": explicit_padding,
-    "Pad": pad_into_pool,
+    "Pad": _pad,
+    "SpaceToDepth": space_to_depth,
+    "DepthToSpace": depth_to_space,
 }

@@ -32,6 +32,13 @@ def sizes(value: ir.Value | None) -> tuple[int | None, ...]:
     return tuple(size if isinstance(size, int) else None for size in value.shape)
 
 
+def producer_of(node: ir.Node | None, op: str) -> ir.Node | None:
+    """The node of this operator that makes the first input."""
+    value = node.inputs[0] if node is not None else None
+    producer = value.producer() if value is not None else None
+    return producer if producer is not None and producer.op_type == op else None
+
+
 def number_of_axes(value: ir.Value | None) -> int:
     return len(sizes(value))
 

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.functions import find_functions
 from tvm_re2na.quantize.net import Net, Node
-from tvm_re2na.quantize.pads import feeds_maxima, padding_value
+from tvm_re2na.quantize.pads import feeds_maxima, is_number, padding_value
 
-MOVING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "Slice", "Gather")
+MOVING = (
+    *("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "Slice", "Gather"),
+    *("DepthToSpace", "SpaceToDepth"),
+)
 SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
 
 
@@ -111,7 +114,7 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
                 union.add(name)
         elif id(node) not in fused and _keeps_exponent(net, node):
             union.join([*data_inputs(net, node), node.output])
-            joined += [node.output] if node.op == "Concat" or _is_padded(net, node) else []
+            joined += [node.output] if node.op == "Concat" or bool(_filled(net, node)) else []
     group_of = {tensor: union.find(tensor) for tensor in union.parents}
     padded = frozenset(node.output for node in net.nodes if node.output in group_of and _is_padded(net, node))
     groups = frozenset(group_of[name] for name in joined)
@@ -155,14 +158,18 @@ def _keeps_exponent(net: Net, node: Node) -> bool:
         return False
     if node.op == "Clip" and node.name not in net.bounds:
         return False
-    if node.op == "Pad" and padding_value(net, node) != 0 and not _pads_maxima(net, node):
+    if node.op == "Pad" and not _pads_maxima(net, node) and not is_number(padding_value(net, node)):
         return False
     return all(name not in net.constants for name in data_inputs(net, node))
 
 
+def _filled(net: Net, node: Node) -> float | None:
+    return padding_value(net, node) if node.op == "Pad" else None
+
+
 def _is_padded(net: Net, node: Node) -> bool:
     """Before maxima, with a value that has a say in the exponent only behind them."""
-    return node.op == "Pad" and bool(padding_value(net, node)) and _pads_maxima(net, node)
+    return bool(_filled(net, node)) and _pads_maxima(net, node)
 
 
 def _pads_maxima(net: Net, node: Node) -> bool:

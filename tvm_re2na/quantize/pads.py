@@ -14,6 +14,8 @@ import numpy as np
 from tvm_re2na.quantize.net import Net, Node
 from tvm_re2na.quantize.options import IntegerRange
 
+EXTREME = 1e9
+
 
 def padding_value(net: Net, node: Node) -> float | None:
     """What a Pad fills with, where that is one constant."""
@@ -23,6 +25,11 @@ def padding_value(net: Net, node: Node) -> float | None:
     if value is None:
         return None if len(node.inputs) > 2 and node.inputs[2] else 0.0
     return float(value.item()) if value.size == 1 else None
+
+
+def is_number(value: float | None) -> bool:
+    """Whether data may have that value, so that it has a say in their exponent; the others stand for less than any, or more."""
+    return value is not None and abs(value) < EXTREME
 
 
 def feeds_maxima(net: Net, node: Node) -> bool:

@@ -58,12 +58,12 @@ class PoolUnit(Unit, of=(MaxPool2d, Pad, Clip)):
     def draft(self, work: Work, writer: Writer) -> None:
         """Columns on the left that are left out are where the input does not begin yet."""
         step, geometry = self.pool, self.geometry(self.pool.window, work)
-        top, left, *behind = step.window.padding
+        top, left, bottom, right = step.window.padding
         if left < 0:
             view = geometry.source
             view = replace(view, offset=view.offset - left * view.pixel)
             geometry = replace(geometry, source=view, in_width=geometry.in_width + left)
-            step = replace(step, window=replace(step.window, padding=(top, 0, *behind)))
+            step = replace(step, window=replace(step.window, padding=(top, 0, bottom, right)))
         draft_pool(writer, self.source, step, self.out_shape[1], geometry)
 
 

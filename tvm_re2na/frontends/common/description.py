@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arithmetic import compose
 from tvm_re2na.codegen.graph.ops import Window
-from tvm_re2na.codegen.offload.attributes import padding_of, rounded_up, spatial_padding, two
+from tvm_re2na.codegen.offload.attributes import Widths, padding_of, padding_widths, rounded_up, two
 from tvm_re2na.codegen.offload.operator import INT32, Operator, Tensor
 
 Bounds: TypeAlias = tuple[int, int]
 Shape: TypeAlias = tuple[int | None, ...]
 Constants: TypeAlias = Sequence[npt.NDArray[Any] | None]
-Widths: TypeAlias = tuple[int, int, int, int]  # top, left, bottom, right
+ImageWidths: TypeAlias = tuple[int, int, int, int]  # top, left, bottom, right
 EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
 BYTE: Bounds = (-128, 127)
 CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
@@ -31,7 +31,7 @@ class WindowGeometry(NamedTuple):
     layouts: tuple[str, ...] = ()
 
 
-def conv2d_geometry(attrs: Any, weight: Shape, extra: Widths) -> WindowGeometry:
+def conv2d_geometry(attrs: Any, weight: Shape, extra: ImageWidths) -> WindowGeometry:
     """Of a convolution with weights of this shape, behind a padding of these widths that becomes part of its own."""
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
     kernel = weight[2:] if layouts[1] in ("OIHW", "IOHW") else (1, 1)
@@ -102,21 +102,47 @@ def _listed(numbers: npt.NDArray[Any] | None, count: int | None) -> npt.NDArray[
 def strided_slice(
     attrs: Any, constants: Constants, data: Tensor, taken: Shape, result: Tensor, after: Bounds | None
 ) -> Operator:
-    """`channels` where nothing else is taken apart; Relay has the numbers as attributes, Relax as `constants`."""
+    """`channels` and `window` of what is taken; Relay has the numbers as attributes, Relax as `constants`."""
     del taken, after
     axes, begin, end, strides = constants if constants else _slice_settings(attrs, len(data.shape))
     if axes is None or begin is None or end is None or None in data.shape:
-        return Operator("strided_slice", (data,), result)
+        return Operator("strided_slice", (data,), result, window=Window((1, 1)))
     steps = np.ones(len(axes), np.int64) if strides is None else strides
     taken_of = {axis: np.arange(size) for axis, size in enumerate(data.sizes)}
     for axis, first, last, step in zip(axes, begin, end, steps, strict=True):
         whole = taken_of[int(axis) % len(data.shape)]
         taken_of[int(axis) % len(data.shape)] = whole[int(first) : int(last) : int(step)]
-    cut = [axis for axis, numbers in taken_of.items() if not np.array_equal(numbers, np.arange(data.sizes[axis]))]
-    other = next((axis for axis in cut if axis != 1), None)
-    fits = other is None and tuple(map(len, taken_of.values())) == result.shape
-    channels = taken_of[1].astype(np.int64) if fits else None
-    return Operator("strided_slice", (data,), result, axis=1 if other is None else other, channels=channels)
+    fits = tuple(map(len, taken_of.values())) == result.shape
+    channels = taken_of[1].astype(np.int64) if fits and len(taken_of) > 1 else None
+    return Operator("strided_slice", (data,), result, window=_pixels(taken_of, data), channels=channels)
+
+
+def _pixels(taken_of: dict[int, npt.NDArray[Any]], data: Tensor) -> Window | None:
+    """Of rows and columns those that are taken, as a window of one pixel; None where images are left out, or where they are
+    counted backwards."""
+    if 0 in map(len, taken_of.values()) or len(taken_of[0]) != data.sizes[0]:
+        return None
+    before, behind, steps = [0, 0], [0, 0], [1, 1]
+    for axis in range(len(data.sizes) - 2):
+        numbers = taken_of[2 + axis]
+        before[axis], behind[axis] = -int(numbers[0]), int(numbers[-1]) + 1 - data.sizes[2 + axis]
+        steps[axis] = int(numbers[1] - numbers[0]) if len(numbers) > 1 else 1
+    padding = (before[0], before[1], behind[0], behind[1])
+    return Window((1, 1), (steps[0], steps[1]), padding) if min(steps) > 0 else None
+
+
+def depth_to_space(
+    attrs: Any, constants: Constants, data: Tensor, moved: Shape, result: Tensor, after: Bounds | None
+) -> Operator:
+    """Relay's has a mode, CRD (channel, row of the block, column) or DCR (row, column, channel); Relax's is CRD."""
+    del constants, moved
+    size = int(getattr(attrs, "block_size", 0) or attrs.upscale_factor)
+    pixels, count = size * size, data.shape[1] or 0
+    order = np.arange(count // pixels * pixels)
+    if str(getattr(attrs, "mode", "CRD")) != "DCR":
+        order = order.reshape(-1, pixels).T.ravel()
+    layouts, factors = (str(getattr(attrs, "layout", "NCHW")),), (size, size)
+    return Operator("depth_to_space", (data,), result, layouts=layouts, after=after, factors=factors, channels=order)
 
 
 def _slice_settings(attrs: Any, rank: int) -> Constants:
@@ -167,9 +193,9 @@ def _repeats(size: int | None, longer: int | None, place: str, rounding: str) ->
 
 
 def pad(data: Tensor, result: Tensor, widths: Widths | None, value: float | None) -> Operator:
-    """A padding of rows and columns by `value`; `widths` is None for any other, `value` for what is no constant."""
-    window = Window((1, 1), padding=widths) if widths is not None else None
-    return Operator("pad", (data,), result, window=window, pad_value=value)
+    """A padding of channels, rows and columns by `value`; `widths` is None for any other, `value` for what is no constant."""
+    window, beyond = (Window((1, 1), padding=widths.image), widths.channels) if widths is not None else (None, (0, 0))
+    return Operator("pad", (data,), result, window=window, pad_value=value, beyond=beyond)
 
 
 def lookup(data: Tensor, result: Tensor, entries: npt.NDArray[np.int8] | None) -> Operator:
@@ -178,9 +204,9 @@ def lookup(data: Tensor, result: Tensor, entries: npt.NDArray[np.int8] | None) -
 
 
 def constant_widths(attrs: Any, widths: Iterable[tuple[Any, Any]]) -> Widths | None:
-    """The widths of an `nn.pad` of rows and columns by a constant; None for any other."""
+    """The widths of an `nn.pad` of channels, rows and columns by a constant; None for any other."""
     pairs = [(int(low), int(high)) for low, high in widths]
-    return spatial_padding(pairs) if str(attrs.pad_mode) == "constant" else None
+    return padding_widths(pairs) if str(attrs.pad_mode) == "constant" else None
 
 
 def clamped(start: Bounds, clamps: Iterable[tuple[int | None, int | None]]) -> Bounds | None:

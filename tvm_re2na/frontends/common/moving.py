@@ -13,7 +13,16 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from tvm_re2na.codegen.offload.operator import Operator, Tensor
-from tvm_re2na.frontends.common.description import Bounds, Constants, Shape, max_pool2d, resize2d, strided_slice, take
+from tvm_re2na.frontends.common.description import (
+    Bounds,
+    Constants,
+    Shape,
+    depth_to_space,
+    max_pool2d,
+    resize2d,
+    strided_slice,
+    take,
+)
 
 # of the attributes, the values of further operands, the data,
 # the shape before what follows the operator, the result, the bounds of the clamps behind it
@@ -52,6 +61,13 @@ MOVING: dict[str, Moving] = {
         resize2d,
         clamped=True,
         always=False,
+    ),
+    "depth_to_space": Moving(
+        {"nn.depth_to_space": 0},
+        {"nn.pixel_shuffle": 0},
+        {"nn.depth_to_space": ("DepthToSpace",), "nn.pixel_shuffle": ("DepthToSpace",)},
+        depth_to_space,
+        clamped=True,
     ),
     "take": Moving({"take": 1}, {"take": 1}, {"take": ("Gather",)}, take),
     "strided_slice": Moving({"strided_slice": 0}, {"strided_slice": 4}, {"strided_slice": ("Slice",)}, strided_slice),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import TABLE_BYTES
 from tvm_re2na.codegen.graph.transposed import as_convolution
+from tvm_re2na.codegen.offload.attributes import Widths
 from tvm_re2na.codegen.offload.fixed_point import is_computable
 from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
@@ -82,7 +83,7 @@ def has_integer_form(op: Operator) -> bool:
     if op.kind == "resize2d":
         static &= op.factors is not None
     if op.kind in SELECTING:
-        static &= op.channels is not None
+        static &= op.channels is not None and (op.kind == "take" or op.window is not None)
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
     computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
     return known and static and usual and computable
@@ -139,10 +140,12 @@ def _foldable(quantize: Expr, reader: ExpressionReader) -> bool:
     """Whether a padding is plain zeros around the image, so that it can be part of the window."""
     padding = reader.value(quantize.args[0])
     zeros = reader.padding(padding).value == 0 and reader.quantity(padding.args[0]).zero == 0
-    return zeros and _widths(padding, reader) is not None and same_scale(padding.args[0], quantize, reader)
+    widths = _widths(padding, reader)
+    plain = zeros and widths is not None and widths.channels == (0, 0)
+    return plain and same_scale(padding.args[0], quantize, reader)
 
 
-def _widths(pad: Expr, reader: ExpressionReader) -> description.Widths | None:
+def _widths(pad: Expr, reader: ExpressionReader) -> Widths | None:
     return description.constant_widths(pad.attrs, reader.padding(pad).widths)
 
 
@@ -163,8 +166,8 @@ def _is_lookup(take: Expr, reader: ExpressionReader) -> bool:
 def _conv2d(parts: QdqParts, reader: ExpressionReader) -> Operator:
     weight = reader.quantity(reader.weight(parts.main).dequantized)
     padding = _padding_before(parts.main, reader)
-    extra = (_widths(reader.value(padding.args[0]), reader) if padding is not None else None) or (0, 0, 0, 0)
-    geometry = description.conv2d_geometry(parts.main.attrs, reader.shape(weight.data), extra)
+    extra = (_widths(reader.value(padding.args[0]), reader) if padding is not None else None) or Widths()
+    geometry = description.conv2d_geometry(parts.main.attrs, reader.shape(weight.data), extra.image)
     return _linear("conv2d", parts, reader, weight, reader.array(weight.data), geometry)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
+from tvm_re2na.codegen.graph.ops import Window
 from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import fixed_points
 from tvm_re2na.codegen.offload.lowering import beyond_inputs
@@ -127,10 +128,28 @@ def _concat(op: Operator, parameters: list[Expr]) -> Expr:
     return relax.op.concat([parameters[number] for number in op.operands], op.axis)
 
 
-def _select(op: Operator, parameters: list[Expr]) -> Expr:
+def _take(op: Operator, parameters: list[Expr]) -> Expr:
     if op.channels is None:
         raise ValueError("channels that are no constants")
     return relax.op.take(parameters[0], relax.const(op.channels, "int64"), op.axis, mode="clip")
+
+
+def _strided_slice(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.window is None:
+        raise ValueError("pixels that are not every n-th")
+    pixels, sizes = parameters[0], op.inputs[0].sizes
+    if op.window != Window((1, 1)):
+        top, left, bottom, right = op.window.padding
+        ends = [sizes[2] + bottom, sizes[3] + right]
+        pixels = relax.op.strided_slice(pixels, [2, 3], [-top, -left], ends, list(op.window.stride))
+    every = np.array_equal(np.asarray(op.channels), np.arange(sizes[1]))
+    return pixels if every and op.window != Window((1, 1)) else _take(op, [pixels])
+
+
+def _depth_to_space(op: Operator, parameters: list[Expr]) -> Expr:
+    if op.factors is None:
+        raise ValueError("channels that are no blocks of pixels")
+    return _clamp(relax.op.nn.pixel_shuffle(parameters[0], op.factors[0]), op.after)
 
 
 def _mul(op: Operator, parameters: list[Expr]) -> Expr:
@@ -148,7 +167,8 @@ def _pad(op: Operator, parameters: list[Expr]) -> Expr:
     if window is None or op.pad_value is None:
         raise ValueError("a padding without widths or value")
     top, left, bottom, right = window.padding
-    return relax.op.nn.pad(parameters[0], [0, 0, 0, 0, top, bottom, left, right], "constant", float(op.pad_value))
+    widths = [0, 0, *op.beyond, top, bottom, left, right]
+    return relax.op.nn.pad(parameters[0], widths, "constant", float(op.pad_value))
 
 
 def _clip(op: Operator, parameters: list[Expr]) -> Expr:
@@ -167,11 +187,12 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     dense=_dense,
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
+    depth_to_space=_depth_to_space,
     add=_add,
     mul=_mul,
     concat=_concat,
-    take=_select,
-    strided_slice=_select,
+    take=_take,
+    strided_slice=_strided_slice,
     reshape=_reshape,
     pad=_pad,
     clip=_clip,

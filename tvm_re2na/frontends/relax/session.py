@@ -21,6 +21,7 @@ from tvm_re2na.frontends.common.errors import simulator_errors
 from tvm_re2na.frontends.common.programs import compiled_before
 from tvm_re2na.frontends.interface import Built, Dump, Params, Runner
 from tvm_re2na.frontends.relax.backend import export_library
+from tvm_re2na.frontends.relax.blocks import with_blocks
 from tvm_re2na.frontends.relax.explain import explain as explain
 from tvm_re2na.frontends.relax.explain import offloaded_macs_share
 from tvm_re2na.frontends.relax.host import host_target
@@ -36,7 +37,8 @@ def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tu
     given = {name: list(sizes) for name, sizes in shape.items()}
     with io.StringIO() as chatter, redirect_stdout(chatter):  # where it fails, it prints before it raises
         try:
-            return name_operators(from_onnx(model, shape_dict=given, keep_params_in_input=False), model), {}
+            mod = with_blocks(from_onnx(model, shape_dict=given, keep_params_in_input=False))
+            return name_operators(mod, model), {}
         except Exception as error:
             _let_go(error)
             raise

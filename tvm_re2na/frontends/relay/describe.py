@@ -12,9 +12,10 @@ import tvm
 from tvm import relay
 
 from tvm_re2na.codegen.graph.transposed import as_convolution
+from tvm_re2na.codegen.offload.attributes import Widths
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
-from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, Widths, WindowGeometry
+from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, WindowGeometry
 from tvm_re2na.frontends.common.moving import Describe, describers
 from tvm_re2na.frontends.relay.walk import op_name
 
@@ -47,7 +48,9 @@ def foldable_padding(expr: relay.Expr) -> bool:
     if padding is None:
         return False
     value = scalar_of(padding.args[1])
-    return value == 0 and _widths(padding) is not None and dtype_of(padding) == "int8"
+    widths = _widths(padding)
+    plain = widths is not None and widths.channels == (0, 0)
+    return value == 0 and plain and dtype_of(padding) == "int8"
 
 
 def parts_of(expr: relay.Expr) -> Parts:
@@ -89,8 +92,8 @@ def dtype_of(expr: relay.Expr) -> str:
 
 def _conv2d(expr: relay.Expr, bindings: Bindings) -> Operator:
     parts = parts_of(expr)
-    extra = (_widths(parts.pad) if parts.pad is not None else None) or (0, 0, 0, 0)
-    geometry = description.conv2d_geometry(parts.main.attrs, shape_of(parts.main.args[1]), extra)
+    extra = (_widths(parts.pad) if parts.pad is not None else None) or Widths()
+    geometry = description.conv2d_geometry(parts.main.attrs, shape_of(parts.main.args[1]), extra.image)
     return _linear("conv2d", expr, parts, bindings, geometry)
 
 
@@ -247,7 +250,7 @@ def _clamp_bounds(clamp: relay.Call) -> tuple[float | None, float | None]:
 
 
 def _widths(call: relay.Call) -> Widths | None:
-    """(top, left, bottom, right) of an nn.pad of rows and columns; None for any other."""
+    """Of an nn.pad of channels, rows and columns by a constant; None for any other."""
     return description.constant_widths(call.attrs, call.attrs.pad_width)
 
 

@@ -28,7 +28,20 @@ LOCAL = {
     *("Add", "Sub", "Mul", "Div", "Softmax"),
     *("Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
-    *("Concat", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Resize", "Shape", "Slice", "Split", "Transpose"),
+    *(
+        "Concat",
+        "DepthToSpace",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Pad",
+        "Reshape",
+        "Resize",
+        "Shape",
+        "Slice",
+        "Split",
+        "Transpose",
+    ),
 }
 
 

@@ -1,0 +1,166 @@
+"""Blocks of pixels: what brings them into channels becomes Slices of rows and columns and a Concat, which are rather strides than
+work; what makes them of channels, however it is written, becomes a DepthToSpace of mode CRD, which torch calls PixelShuffle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+import onnx_ir as ir
+
+from tvm_re2na.onnx_form.parts import (
+    attribute,
+    constant,
+    insert_before,
+    new_constant,
+    producer_of,
+    set_constant,
+    sizes,
+    turn_into,
+)
+
+ROWS, COLUMNS = 2, 3  # the axes
+# of (N, C, rows, row of the block, columns, column of the block), or of what has its channels in blocks, the order behind
+_TO_DEPTH = {"CRD": (0, 1, 3, 5, 2, 4), "DCR": (0, 3, 5, 1, 2, 4)}
+_TO_SPACE = {"CRD": (0, 1, 4, 2, 5, 3), "DCR": (0, 3, 4, 1, 5, 2)}
+
+
+def space_to_depth(node: ir.Node) -> None:
+    """The operator of this name."""
+    _into_slices(node, node.inputs[0], int(attribute(node, "blocksize")), "DCR")
+
+
+def depth_to_space(node: ir.Node) -> None:
+    """The operator of this name."""
+    if attribute(node, "mode", "DCR") == "DCR":
+        _into_shuffle(node, node.inputs[0], int(attribute(node, "blocksize")), "DCR")
+
+
+def reshape_of_blocks(node: ir.Node) -> bool:
+    """A Reshape that brings pixels or channels together, which another one has taken apart and a Transpose has reordered."""
+    transpose = producer_of(node, "Transpose")
+    apart = producer_of(transpose, "Reshape")
+    if transpose is None or apart is None:
+        return False
+    order, given = tuple(attribute(transpose, "perm") or ()), apart.inputs[0]
+    before, between, after = (_known(value) for value in (given, apart.outputs[0], node.outputs[0]))
+    if len(before) != 4 or len(between) != 6 or len(after) != 4:
+        return False
+    for mode in ("CRD", "DCR"):
+        size = between[2] if mode == "CRD" else between[1]
+        if order == _TO_SPACE[mode] and (between, after) == _apart(before, size, mode):
+            _into_shuffle(node, given, size, mode)
+            return True
+        size = between[3]
+        if order == _TO_DEPTH[mode] and (after, between) == _together(before, size):
+            _into_slices(node, given, size, mode)
+            return True
+    return False
+
+
+def _known(value: ir.Value | None) -> tuple[int, ...]:
+    """Sizes, an open batch as 0; none where others are open."""
+    found = sizes(value)
+    return () if None in found[1:] else tuple(size or 0 for size in found)
+
+
+def _apart(before: Sequence[int], size: int, mode: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of what has its channels in blocks, and of the result."""
+    batch, channels, height, width = before
+    count = channels // max(size * size, 1)
+    blocks = (count, size, size) if mode == "CRD" else (size, size, count)
+    return (batch, *blocks, height, width), (batch, count, height * size, width * size)
+
+
+def _together(before: Sequence[int], size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of the result, and of what has its pixels in blocks."""
+    batch, channels, height, width = before
+    rows, columns = height // max(size, 1), width // max(size, 1)
+    return (batch, channels * size * size, rows, columns), (batch, channels, rows, size, columns, size)
+
+
+def _into_shuffle(node: ir.Node, given: ir.Value | None, size: int, mode: str) -> None:
+    if given is None:
+        return
+    shape = sizes(given)
+    if mode == "DCR":
+        channels = shape[1] if len(shape) == 4 else None
+        if channels is None:
+            return
+        order = np.arange(channels).reshape(size * size, -1).T.ravel()
+        chosen = insert_before(node, "Gather", f"{node.name}.order", given, list(shape))
+        chosen.resize_inputs(2)
+        set_constant(chosen, 1, order)
+        chosen.attributes["axis"] = ir.AttrInt64("axis", 1)
+        given = chosen.outputs[0]
+    turn_into(node, "DepthToSpace", inputs=1)
+    node.replace_input_with(0, given)
+    node.attributes["blocksize"], node.attributes["mode"] = (
+        ir.AttrInt64("blocksize", size),
+        ir.AttrString("mode", "CRD"),
+    )
+
+
+def _into_slices(node: ir.Node, given: ir.Value | None, size: int, mode: str) -> None:
+    """Of the first pixels of all blocks, of the second ones, and so on; channels in order where theirs comes first."""
+    shape = _known(given)
+    if given is None or len(shape) != 4 or shape[ROWS] % size or shape[COLUMNS] % size:
+        return
+    parts = [part.outputs[0] for part in _slices(node, given, size)]
+    batch, channels = sizes(given)[0], shape[1]
+    result = [batch, channels * size * size, shape[ROWS] // size, shape[COLUMNS] // size]
+    last = node
+    if mode == "CRD":
+        last = insert_before(node, "Concat", f"{node.name}.pixels", given, result)
+        turn_into(node, "Gather", inputs=2)
+        node.replace_input_with(0, last.outputs[0])
+        set_constant(node, 1, np.arange(result[1] or 0).reshape(size * size, -1).T.ravel())
+        node.attributes["axis"] = ir.AttrInt64("axis", 1)
+    turn_into(last, "Concat", inputs=len(parts))
+    for index, part in enumerate(parts):
+        last.replace_input_with(index, part)
+    last.attributes["axis"] = ir.AttrInt64("axis", 1)
+
+
+def _slices(node: ir.Node, given: ir.Value, size: int) -> Iterator[ir.Node]:
+    shape = _known(given)
+    for y, x in product(range(size), repeat=2):
+        part = [sizes(given)[0], shape[1], shape[ROWS] // size, shape[COLUMNS] // size]
+        made = insert_before(node, "Slice", f"{node.name}.pixel_{y}_{x}", given, part)
+        made.resize_inputs(5)
+        settings = {"start": [y, x], "end": list(shape[2:]), "axis": [ROWS, COLUMNS], "step": [size, size]}
+        for index, (what, numbers) in enumerate(settings.items(), 1):
+            made.replace_input_with(index, new_constant(made, f"{made.name}.{what}", np.array(numbers, np.int64)))
+        yield made
+
+
+def crop(node: ir.Node) -> bool:
+    """A Pad with negative widths: a Slice of what is left, and a Pad with the others, if there are any."""
+    given, pads = node.inputs[0], constant(node, 1)
+    shape = sizes(given)
+    if given is None or pads is None or (len(node.inputs) > 3 and node.inputs[3] is not None):
+        return False
+    before, behind = np.split(pads, 2)
+    cut = [axis for axis in range(len(shape)) if min(before[axis], behind[axis]) < 0]
+    if attribute(node, "mode", "constant") != "constant" or len(before) != len(shape) or not cut:
+        return False
+    if any(shape[axis] is None for axis in cut):
+        return False
+    first = [max(-int(before[axis]), 0) for axis in cut]
+    last = [int(shape[axis] or 0) + min(int(behind[axis]), 0) for axis in cut]
+    settings = {"start": first, "end": last, "axis": cut, "step": [1] * len(cut)}
+    if (pads > 0).any():
+        left = list(shape)
+        for axis, start, stop in zip(cut, first, last, strict=True):
+            left[axis] = stop - start
+        made = insert_before(node, "Slice", f"{node.name}.left", given, left)
+        made.resize_inputs(5)
+        node.replace_input_with(0, made.outputs[0])
+        set_constant(node, 1, np.maximum(pads, 0))
+    else:
+        made = node
+        turn_into(node, "Slice", inputs=5)
+    for index, (what, numbers) in enumerate(settings.items(), 1):
+        made.replace_input_with(index, new_constant(made, f"{made.name}.{what}", np.array(numbers, np.int64)))
+    return True
