@@ -27,7 +27,7 @@ from tvm_re2na.codegen.offload.constraint import (
     shape_text,
 )
 from tvm_re2na.codegen.offload.needs import sram_bytes
-from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, SELECTING, WINDOWED, Operator
+from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, RESCALED, SELECTING, SUMS, WINDOWED, Operator
 
 
 def check(op: Operator, arch: Architecture) -> Rejection | None:
@@ -127,7 +127,7 @@ def activation_table(op: Operator, arch: Architecture) -> Violation | None:
     return None if arch.activation_table else ("a function of single numbers", "activation_table = 1")
 
 
-@constraint(*LINEAR, "add", "mul")
+@constraint(*RESCALED)
 def zero_points(op: Operator, arch: Architecture) -> Violation | None:
     """Zero points must be constant and 0 (symmetric quantisation)."""
     del arch
@@ -135,7 +135,7 @@ def zero_points(op: Operator, arch: Architecture) -> Violation | None:
     return ("computed" if wrong[0] is None else wrong[0], 0) if wrong else None
 
 
-@constraint(*LINEAR, "add", "mul")
+@constraint(*RESCALED)
 def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
     """Scales must be constants, one per tensor (or the same one for every channel); on a machine with `channel_cuts` the weights of
     a convolution may have one for each output channel."""
@@ -147,7 +147,7 @@ def per_tensor_scales(op: Operator, arch: Architecture) -> Violation | None:
     return None
 
 
-@constraint(*LINEAR, "add", "mul")
+@constraint(*RESCALED)
 def power_of_two_scales(op: Operator, arch: Architecture) -> Violation | None:
     """Scales must be powers of two, exactly: the machine shifts, it does not multiply."""
     del arch
@@ -157,25 +157,23 @@ def power_of_two_scales(op: Operator, arch: Architecture) -> Violation | None:
     return None
 
 
-@constraint(*LINEAR, "add", "mul")
+@constraint(*RESCALED)
 def shift_range(op: Operator, arch: Architecture) -> Violation | None:
     """The result's exponent must lie 0 to (accumulator bits - 1) above the exponent of what is rescaled: the machine shifts
     right only, and no further than its accumulator is wide."""
-    least, most = (
-        limits_of(arch, "ELTWISE", "shift_a") if op.kind == "add" else limits_of(arch, _instruction(op), "lsb")
-    )
+    least, most = limits_of(arch, "ELTWISE", "shift_a") if op.kind in SUMS else limits_of(arch, _instruction(op), "lsb")
     shifts = [shift for rescale in op.rescales for shift in rescale.shifts if not least <= shift <= most]
     return (shifts[0], f"{least}..{most}") if shifts else None
 
 
-@constraint(*LINEAR, "add", "mul")
+@constraint(*RESCALED)
 def saturating_cut(op: Operator, arch: Architecture) -> Violation | None:
     """The machine must saturate results, as the operator does."""
     del op
     return None if arch.cut_overflow is CutOverflow.SATURATE else ("wrap", "saturate")
 
 
-@constraint("add")
+@constraint(*SUMS)
 def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     """The machine must round the operands of an addition as the operator does, one half added before the shift, unless none is
     shifted; convolutions and dense layers take the half with their bias on a machine that truncates."""
@@ -183,7 +181,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", "add", "mul", "clip")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", *SUMS, "mul", "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
@@ -195,7 +193,7 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     return (text, "the same of all channels") if len(found) > 1 else None
 
 
-@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", "add", "mul", "clip", "lookup")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", *SUMS, "mul", "clip", "lookup")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
@@ -233,7 +231,7 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
     return (high if high > arch.acc_max else low, arch.acc_max if high > arch.acc_max else arch.acc_min)
 
 
-@constraint("add")
+@constraint(*SUMS)
 def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
     """The operands of an addition must have the same shape: nothing is broadcast."""
     del arch
@@ -333,7 +331,7 @@ def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
 def worthwhile(kinds: Collection[str]) -> bool:
     """A part of the model must hold a convolution, dense layer, pooling, addition or product: moving data to the machine only to
     reshape, pad, clip or look it up costs more than it saves."""
-    return not {*LINEAR, "max_pool2d", "add", "mul"}.isdisjoint(kinds)
+    return not {*RESCALED, "max_pool2d"}.isdisjoint(kinds)
 
 
 def enough_work(computed: int, crossing_bytes: int) -> Violation | None:

@@ -8,6 +8,7 @@ import onnx
 
 from tvm_re2na.codegen.offload.names import node_names
 from tvm_re2na.frontends.common.moving import MOVING
+from tvm_re2na.frontends.common.pairs import PAIRS
 
 # operators that may have a scale of their own, by their names in either TVM, and the ONNX nodes that become one of them
 SCALED = {
@@ -15,8 +16,7 @@ SCALED = {
     "nn.conv2d_transpose": ("ConvTranspose",),
     "nn.dense": ("Gemm", "MatMul"),
     "matmul": ("Gemm", "MatMul"),
-    "add": ("Add",),
-    "multiply": ("Mul",),
+    **{pair.name: pair.nodes for pair in PAIRS.values()},
 }
 JOINED = {"concatenate": ("Concat",), "concat": ("Concat",)}
 # the same with those that leave the scale alone

@@ -22,8 +22,8 @@ from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, WindowGeometry
 from tvm_re2na.frontends.common.expressions import Expr, ExpressionReader, Quantity
 from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
+from tvm_re2na.frontends.common.pairs import PAIRS, describe_pair
 
-OF_TWO = ("add", "mul")  # tensors
 RANKS = {"conv2d": 4, "conv2d_transpose": 4, "dense": 2}
 
 
@@ -35,6 +35,7 @@ class QdqParts:
     `after` holds the clamps of the clips, which stand between a `dequantize` and a `quantize` that have the scale of the result.
     """
 
+    kind: str
     result: Expr
     output: Quantity
     after: tuple[Expr, ...]
@@ -67,7 +68,7 @@ def data_of(kind: str, main: Expr, reader: ExpressionReader) -> list[Expr]:
     """The operands of an operator that are data, each a `dequantize`."""
     if kind == "concat":
         return reader.fields(main.args[0])
-    return list(main.args[:2] if kind in OF_TWO else main.args[:1])
+    return list(main.args[:2] if kind in PAIRS else main.args[:1])
 
 
 def has_integer_form(op: Operator) -> bool:
@@ -94,17 +95,17 @@ def take_apart(kind: str, result: Expr, reader: ExpressionReader) -> QdqParts:
     inner = reader.value(result)
     if kind == "lookup":
         data = reader.value(reader.value(inner.args[1]).args[0]).args[0]
-        return QdqParts(result, Quantity(data, None, None), (), (), None, data)
+        return QdqParts(kind, result, Quantity(data, None, None), (), (), None, data)
     for clip in _clips(kind, result, reader):
         clamps, inner = clamps_before(clip, reader)
         after = (*clamps, *after)
         inner = reader.quantity(inner).data
     if kind == "clip":
-        return QdqParts(result, reader.quantity(result), after, (), None, inner)
+        return QdqParts(kind, result, reader.quantity(result), after, (), None, inner)
     clamps, node = clamps_before(inner, reader)
     biased = kind in LINEAR and reader.op(node) in ("add", "nn.bias_add")
     main = reader.value(node.args[0]) if biased else node
-    return QdqParts(result, reader.quantity(result), after, clamps, node if biased else None, main)
+    return QdqParts(kind, result, reader.quantity(result), after, clamps, node if biased else None, main)
 
 
 def clamps_before(quantize: Expr, reader: ExpressionReader) -> tuple[tuple[Expr, ...], Expr]:
@@ -251,35 +252,17 @@ def _moving(describe: Describe, parts: QdqParts, reader: ExpressionReader) -> Op
     return describe(parts.main.attrs, constants, data, moved, result, _after(parts, reader))
 
 
-def _add(parts: QdqParts, reader: ExpressionReader) -> Operator:
+def _pair(parts: QdqParts, reader: ExpressionReader) -> Operator:
     operands = [reader.quantity(argument) for argument in parts.main.args]
-    return Operator(
-        "add",
-        tuple(reader.tensor(operand.data) for operand in operands),
-        _result(parts, reader),
-        tuple(Rescale(operand.scales, parts.output.scales) for operand in operands),
-        (*(operand.zero for operand in operands), parts.output.zero),
-        after=_after(parts, reader),
-    )
+    data, quantities = [reader.tensor(operand.data) for operand in operands], [*operands, parts.output]
+    scales, zeros = [each.scale for each in quantities], [each.zero for each in quantities]
+    return describe_pair(parts.kind, data, scales, zeros, _result(parts, reader), _after(parts, reader))
 
 
 def _concat(parts: QdqParts, reader: ExpressionReader) -> Operator:
     data = [reader.quantity(operand).data for operand in data_of("concat", parts.main, reader)]
     operands = description.positions(data, reader.arguments)
     return description.concat(parts.main.attrs, map(reader.tensor, data), operands, _result(parts, reader))
-
-
-def _mul(parts: QdqParts, reader: ExpressionReader) -> Operator:
-    operands = [reader.quantity(argument) for argument in parts.main.args]
-    product = description.product_of(operands[0].scale, operands[1].scale)
-    return Operator(
-        "mul",
-        tuple(reader.tensor(operand.data) for operand in operands),
-        _result(parts, reader),
-        (Rescale(description.scales_of(product), parts.output.scales),),
-        (*(operand.zero for operand in operands), parts.output.zero),
-        after=_after(parts, reader),
-    )
 
 
 def _pad(parts: QdqParts, reader: ExpressionReader) -> Operator:
@@ -303,8 +286,7 @@ _DESCRIBERS: dict[str, Callable[[QdqParts, ExpressionReader], Operator]] = by_ki
     conv2d=_conv2d,
     conv2d_transpose=_conv2d_transpose,
     dense=_dense,
-    add=_add,
-    mul=_mul,
+    **dict.fromkeys(PAIRS, _pair),
     concat=_concat,
     pad=_pad,
     clip=_clip,

@@ -18,6 +18,7 @@ from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.fixed_point import fixed_points
 from tvm_re2na.codegen.offload.lowering import beyond_inputs
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, by_kind
+from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.common.qdq import has_integer_form
 from tvm_re2na.frontends.relax.kernels import Kernels
 from tvm_re2na.frontends.relax.lookups import look_up
@@ -115,13 +116,14 @@ def _resize2d(op: Operator, parameters: list[Expr]) -> Expr:
     return _clamp(relax.op.repeat(rows, op.factors[1], 3), op.after)
 
 
-def _add(op: Operator, parameters: list[Expr]) -> Expr:
-    operands = [
-        _rescaled(_centred(parameter, zero), rescale)
-        for parameter, zero, rescale in zip(parameters, op.zero_points, op.rescales, strict=False)
-    ]
-    # a sum with itself has one parameter only
-    return _narrow(op, relax.op.add(operands[0], operands[-1]))
+def _pair(op: Operator, parameters: list[Expr]) -> Expr:
+    """A sum or product with itself has one parameter only."""
+    pair = PAIRS[op.kind]
+    operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
+    if not pair.multiplies:
+        operands = [_rescaled(operand, rescale) for operand, rescale in zip(operands, op.rescales, strict=False)]
+    result = getattr(relax.op, pair.name)(operands[0], operands[-1])
+    return _narrow(op, _rescaled(result, op.rescales[0]) if pair.multiplies else result)
 
 
 def _concat(op: Operator, parameters: list[Expr]) -> Expr:
@@ -150,12 +152,6 @@ def _depth_to_space(op: Operator, parameters: list[Expr]) -> Expr:
     if op.factors is None:
         raise ValueError("channels that are no blocks of pixels")
     return _clamp(relax.op.nn.pixel_shuffle(parameters[0], op.factors[0]), op.after)
-
-
-def _mul(op: Operator, parameters: list[Expr]) -> Expr:
-    operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
-    # a product with itself has one parameter only
-    return _narrow(op, _rescaled(relax.op.multiply(operands[0], operands[-1]), op.rescales[0]))
 
 
 def _reshape(op: Operator, parameters: list[Expr]) -> Expr:
@@ -188,8 +184,7 @@ _FORMS: dict[str, Callable[[Operator, list[Expr]], Expr]] = by_kind(
     max_pool2d=_max_pool2d,
     resize2d=_resize2d,
     depth_to_space=_depth_to_space,
-    add=_add,
-    mul=_mul,
+    **dict.fromkeys(PAIRS, _pair),
     concat=_concat,
     take=_take,
     strided_slice=_strided_slice,

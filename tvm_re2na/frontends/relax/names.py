@@ -14,10 +14,13 @@ import tvm
 from tvm import relax
 
 from tvm_re2na.frontends.common.nodes import NODES, node_names_of
+from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
 from tvm_re2na.onnx_form.inputs import own_inputs
 
-OF_TWO = ("add", "multiply")  # TVM's importer makes some of its own, whose other operand is a constant
+OF_TWO = {
+    pair.name for pair in PAIRS.values()
+}  # TVM's importer makes some of its own, whose other operand is a constant
 
 
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:

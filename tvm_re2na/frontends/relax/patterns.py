@@ -17,6 +17,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.marks import PREFIX
 from tvm_re2na.frontends.common.moving import MOVING
+from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.relax.describe import describe, is_form
 from tvm_re2na.frontends.relax.names import source_name
 from tvm_re2na.frontends.relax.walk import Values, bindings_of, op_name
@@ -125,8 +126,8 @@ def _bias() -> Pattern:
 
 
 def _of_two() -> Iterator[Form]:
-    for kind, name in {"add": "add", "mul": "multiply"}.items():
-        main = is_op(f"relax.{name}")(_dequantized(wildcard()), _dequantized(wildcard()))
+    for kind, pair in PAIRS.items():
+        main = is_op(f"relax.{pair.name}")(_dequantized(wildcard()), _dequantized(wildcard()))
         yield Form(kind, _quantized(_clamped(main)), main)
 
 

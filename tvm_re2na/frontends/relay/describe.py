@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kin
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, WindowGeometry
 from tvm_re2na.frontends.common.moving import Describe, describers
+from tvm_re2na.frontends.common.pairs import PAIRS, describe_pair
 from tvm_re2na.frontends.relay.walk import op_name
 
 Bindings = Mapping[relay.Var, relay.Expr]
@@ -156,39 +158,18 @@ def _moving(describe: Describe, expr: relay.Expr, bindings: Bindings) -> Operato
     return describe(main.attrs, constants, data, shape_of(main), result, _bounds(after, BYTE))
 
 
-def _add(expr: relay.Expr, bindings: Bindings) -> Operator:
+def _pair(kind: str, expr: relay.Expr, bindings: Bindings) -> Operator:
     after, main = _take_clamps(expr)
     left, right, *constants = main.args
-    scales = [_scales(constant) for constant in constants[::2]]
-    return Operator(
-        "add",
-        (_tensor(left, bindings), _tensor(right, bindings)),
-        _tensor(expr, bindings),
-        (Rescale(scales[0], scales[2]), Rescale(scales[1], scales[2])),
-        tuple(scalar_of(zero) for zero in constants[1::2]),
-        after=_bounds(after, BYTE),
-    )
+    data = [_tensor(operand, bindings) for operand in (left, right)]
+    scales, zeros = [array_of(constant) for constant in constants[::2]], [scalar_of(zero) for zero in constants[1::2]]
+    return describe_pair(kind, data, scales, zeros, _tensor(expr, bindings), _bounds(after, BYTE))
 
 
 def _concat(expr: relay.Expr, bindings: Bindings) -> Operator:
     fields = list(expr.args[0].fields)
     data = [_tensor(field, bindings) for field in fields]
     return description.concat(expr.attrs, data, description.positions(fields, list(bindings)), _tensor(expr, bindings))
-
-
-def _mul(expr: relay.Expr, bindings: Bindings) -> Operator:
-    after, main = _take_clamps(expr)
-    left, right, *constants = main.args
-    scales = [array_of(constant) for constant in constants[::2]]
-    product = description.product_of(scales[0], scales[1])
-    return Operator(
-        "mul",
-        (_tensor(left, bindings), _tensor(right, bindings)),
-        _tensor(expr, bindings),
-        (Rescale(description.scales_of(product), description.scales_of(scales[2])),),
-        tuple(scalar_of(zero) for zero in constants[1::2]),
-        after=_bounds(after, BYTE),
-    )
 
 
 def _pad(expr: relay.Expr, bindings: Bindings) -> Operator:
@@ -210,8 +191,7 @@ _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
     conv2d=_conv2d,
     conv2d_transpose=_conv2d_transpose,
     dense=_dense,
-    add=_add,
-    mul=_mul,
+    **{kind: partial(_pair, kind) for kind in PAIRS},
     concat=_concat,
     pad=_pad,
     clip=_clip,

@@ -22,6 +22,7 @@ from tvm_re2na.codegen.offload.operator import LINEAR, Operator, by_kind
 from tvm_re2na.frontends.common import description, qdq
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.moving import MOVING
+from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.common.qdq import QdqParts
 from tvm_re2na.frontends.common.tables import ByteFunction, byte_function
 from tvm_re2na.frontends.relay.describe import array_of, dtype_of, shape_of
@@ -32,7 +33,8 @@ Expr = Any  # tvm.relay.Expr; TVM carries no types
 _KINDS = {
     **{name: kind for kind, moving in MOVING.items() for name in moving.relay},
     **{"nn.conv2d": "conv2d", "nn.conv2d_transpose": "conv2d_transpose", "nn.dense": "dense"},
-    **{"add": "add", "multiply": "mul", "nn.pad": "pad", "concatenate": "concat"},
+    **{pair.name: kind for kind, pair in PAIRS.items()},
+    **{"nn.pad": "pad", "concatenate": "concat"},
 }
 # clamps are no part of these
 _UNCLAMPED = {"pad", "concat", *(kind for kind, moving in MOVING.items() if not moving.clamped)}
@@ -99,7 +101,7 @@ def _forms(order: list[Expr]) -> list[_Form]:
 
 
 def _lookup_form(quantize: relay.Call, function: ByteFunction) -> _Form:
-    parts = QdqParts(quantize, _READER.quantity(quantize), (), (), None, function.data)
+    parts = QdqParts("lookup", quantize, _READER.quantity(quantize), (), (), None, function.data)
     op = description.lookup(_READER.tensor(function.data), _READER.tensor(quantize), function.entries)
     return _Form("lookup", quantize, parts, op)
 
@@ -224,15 +226,8 @@ def _clamped(op: Operator, result: Expr) -> Expr:
     return result if everything else relay.clip(result, low, high)
 
 
-def _add(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
-    return _of_two(relay.qnn.op.add, op, parts, data)
-
-
-def _mul(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
-    return _of_two(relay.qnn.op.mul, op, parts, data)
-
-
-def _of_two(make: Callable[..., Expr], op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+def _pair(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
+    make = getattr(relay.qnn.op, PAIRS[op.kind].qnn.removeprefix("qnn."))
     scales = [argument for operand in parts.main.args for argument in operand.args[1:]]
     return _clamped(op, make(*data, *scales, *parts.result.args[1:]))
 
@@ -274,8 +269,7 @@ _INTEGERS: dict[str, Callable[[Operator, QdqParts, list[Expr]], Expr]] = by_kind
     conv2d=_conv2d,
     conv2d_transpose=_conv2d_transpose,
     dense=_dense,
-    add=_add,
-    mul=_mul,
+    **dict.fromkeys(PAIRS, _pair),
     concat=_concat,
     pad=_pad,
     clip=_clip,

@@ -17,6 +17,7 @@ from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.marks import PREFIX, kind_of
 from tvm_re2na.frontends.common.moving import MOVING, Moving
+from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.common.qdq import is_form
 from tvm_re2na.frontends.relay.describe import describe, dtype_of, foldable_padding
 from tvm_re2na.frontends.relay.reader import RelayReader
@@ -40,7 +41,7 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
         (["qnn.conv2d_transpose"], "conv2d_transpose", _linear("qnn.conv2d_transpose", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
-        *(([op], kind, _of_two(op), quantised) for kind, op in (("add", "qnn.add"), ("mul", "qnn.mul"))),
+        *(([pair.qnn], kind, _of_two(pair.qnn), quantised) for kind, pair in PAIRS.items()),
         (["take"], "lookup", _lookup(), lambda expr: is_form("lookup", expr, RelayReader())),
         (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
         *(([*moving.relay], kind, _moving(moving), quantised) for kind, moving in MOVING.items()),

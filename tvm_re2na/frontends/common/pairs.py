@@ -1,0 +1,48 @@
+"""The operators of two tensors: one entry here is all that a front end needs of one.
+
+In Relay they are QNN operators with the scales and zero points of both operands and of the result, in Relax operators in floating
+point between `dequantize` and `quantize`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor
+from tvm_re2na.frontends.common.description import Bounds, product_of, scales_of
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Its name in both TVMs, that of Relay's QNN operator, and the ONNX nodes that become it. `multiplies`: the product is
+    rescaled; otherwise each operand is, before anything else happens."""
+
+    name: str
+    qnn: str
+    nodes: tuple[str, ...]
+    multiplies: bool = False
+
+
+PAIRS: Mapping[str, Pair] = {
+    "add": Pair("add", "qnn.add", ("Add",)),
+    "mul": Pair("multiply", "qnn.mul", ("Mul",), multiplies=True),
+}
+
+
+def describe_pair(
+    kind: str,
+    data: Sequence[Tensor],
+    scales: Sequence[npt.NDArray[Any] | None],
+    zero_points: Sequence[int | None],
+    result: Tensor,
+    after: Bounds | None,
+) -> Operator:
+    """`scales` and `zero_points` of both operands and of the result; None is no constant."""
+    left, right, target = scales
+    sources = [product_of(left, right)] if PAIRS[kind].multiplies else [left, right]
+    rescales = tuple(Rescale(scales_of(source), scales_of(target)) for source in sources)
+    return Operator(kind, tuple(data), result, rescales, tuple(zero_points), after=after)
