@@ -11,6 +11,11 @@ import numpy.typing as npt
 Number = TypeVar("Number", int, float)
 
 
+def inverting_bias(shift: int) -> int:
+    """What is added to -x, beside the half that a shift rounds up with, so that -1 - round(x >> shift) is left of it."""
+    return -1 - ((1 << shift) if shift else 0)
+
+
 def half(lsb: int) -> int:
     """What a requantisation adds before it cuts off `lsb` bits: TVM rounds halves up."""
     return 1 << (lsb - 1) if lsb > 0 else 0

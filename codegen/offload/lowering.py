@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.arithmetic import half, halves
+from tvm_re2na.codegen.arithmetic import half, halves, inverting_bias
 from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
@@ -30,6 +30,8 @@ from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
+
+_GONE = 8  # bits: of a byte that is shifted so far or further nothing is left
 
 
 class OperatorNames(NamedTuple):
@@ -115,6 +117,28 @@ def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Archi
     return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
 
 
+def _sub(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    """a - b is ~(~a + b): inverting, ~x = -1 - x, turns the order of all bytes round, so that what saturates does so alike."""
+    del arch
+    first, second = source.inputs * (2 // len(source.inputs))
+    shifts = [min(rescale.shift, _GONE) for rescale in op.rescales]
+    inverted = _inverted(builder, source, first, ":inverted", Cut(shifts[0]))
+    total = builder.append(Add(source.name, (inverted, second), f"{source.name}:sum", (0, shifts[1])))
+    return _inverted(builder, source, total, ":0", Cut(0, *_after(op)))
+
+
+def _inverted(builder: GraphBuilder, source: OperatorNames, tensor: str, suffix: str, cut: Cut) -> str:
+    """-1 - x of each element x after it has been shifted, clamped; a convolution of channels by themselves."""
+    shape, made = builder.shape(tensor), f"{source.name}{suffix}"
+    flat = len(shape) == 2
+    if flat:
+        tensor = builder.append(Reshape(source.name, (tensor,), f"{made}:image", (*shape, 1, 1)))
+    weight, bias = np.full((shape[1], 1, 1, 1), -1, np.int8), np.full(shape[1], inverting_bias(cut.lsb), np.int32)
+    output = f"{made}:pixels" if flat else made
+    builder.append(Conv2d(source.name, (tensor,), output, weight, bias, Window((1, 1)), shape[1], cut))
+    return builder.append(Reshape(source.name, (output,), made, shape)) if flat else output
+
+
 def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
@@ -192,6 +216,7 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     resize2d=_resize2d,
     depth_to_space=_depth_to_space,
     add=_add,
+    sub=_sub,
     mul=_mul,
     concat=_concat,
     take=_select,

@@ -18,6 +18,8 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
     if op.kind == "dense":
         block = max(1, min(outputs, arch.pe_count // n))
         return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
+    if op.kind == "sub":
+        return (len(op.inputs) * width + 2 * out_width) * outputs + _inverting(outputs, arch) + slack
     if op.kind == "mul":
         return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     if op.kind == "pad":
@@ -47,3 +49,8 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
     block = min(arch.array_rows, outputs)
     weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
     return rows * width * channels + out_rows * out_width * block + weights + slack
+
+
+def _inverting(channels: int, arch: Architecture) -> int:
+    """Bytes of a weight and a bias for each channel of a block."""
+    return (BIAS_BYTES + 1) * min(arch.array_rows, channels)

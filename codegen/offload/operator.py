@@ -16,7 +16,7 @@ IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 INT32 = np.iinfo(np.int32)
 EVERY_SUM = (int(INT32.min), int(INT32.max))
 LINEAR = ("conv2d", "conv2d_transpose", "dense")
-SUMS = ("add",)  # of two tensors
+SUMS = ("add", "sub")  # of two tensors
 RESCALED = (*LINEAR, *SUMS, "mul")
 SELECTING = ("take", "strided_slice")
 WINDOWED = ("conv2d", "conv2d_transpose", "max_pool2d")
@@ -28,6 +28,7 @@ KINDS = (
     "resize2d",
     "depth_to_space",
     "add",
+    "sub",
     "mul",
     "concat",
     "take",

@@ -13,7 +13,7 @@ from collections.abc import Collection
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
-from tvm_re2na.codegen.arithmetic import compose, half, halves
+from tvm_re2na.codegen.arithmetic import compose, half, halves, inverting_bias
 from tvm_re2na.codegen.graph.bounds import largest_product
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.isa.limits import limits_of
@@ -175,7 +175,7 @@ def saturating_cut(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint(*SUMS)
 def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
-    """The machine must round the operands of an addition as the operator does, one half added before the shift, unless none is
+    """The machine must round the operands of a sum as the operator does, one half added before the shift, unless none is
     shifted; convolutions and dense layers take the half with their bias on a machine that truncates."""
     truncates = arch.rounding is not Rounding.HALF_UP and any(rescale.shift for rescale in op.rescales)
     return ("truncate", "half_up") if truncates else None
@@ -233,7 +233,7 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint(*SUMS)
 def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
-    """The operands of an addition must have the same shape: nothing is broadcast."""
+    """The operands of a sum or difference must have the same shape: nothing is broadcast."""
     del arch
     return _two_shapes(op, "equal shapes") if op.inputs[0].shape != op.inputs[1].shape else None
 
@@ -254,6 +254,13 @@ def products_fit(op: Operator, arch: Architecture) -> Violation | None:
     lsb = op.rescales[0].shift
     largest = largest_product(lsb, half(lsb) - arch.half(lsb), arch)
     return (largest, arch.acc_max) if largest > arch.acc_max else None
+
+
+@constraint("sub")
+def inverted_operand_fits(op: Operator, arch: Architecture) -> Violation | None:
+    """The first operand of a difference is inverted, -1 - x, by a weight; that must fit the accumulator, with what its shift needs."""
+    lowest = arch.data_min + inverting_bias(op.rescales[0].shift)
+    return (lowest, arch.acc_min) if lowest < arch.acc_min else None
 
 
 @constraint("concat", "take")

@@ -55,6 +55,7 @@ GOOD = {
         "depth_to_space", (IMAGE,), Tensor((1, 1, 16, 16)), layouts=("NCHW",), factors=(2, 2), channels=np.arange(4)
     ),
     "add": Operator("add", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
+    "sub": Operator("sub", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
     "mul": Operator("mul", (IMAGE, PIXEL), IMAGE, SCALES, (0, 0, 0)),
     "concat": Operator("concat", (IMAGE, IMAGE), Tensor((1, 8, 8, 8)), operands=(0, 1)),
     "take": Operator("take", (IMAGE,), IMAGE, channels=np.array([3, 1, 2, 0])),
@@ -127,6 +128,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("conv2d", bias=None), ARCH, "constant_bias", NO_BIAS, "one whole number per channel"),
     (broken("conv2d", bias=np.full(4, 2**16, np.int32)), ARCH, "bias_fits", 2**16 + 32, 2**16 - 1),
     (broken("add", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
+    (broken("sub", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
+    (broken("sub", rescales=(Rescale((1.0,), (64.0,)),) * 2), Architecture(acc_bits=8), "inverted_operand_fits", -193, -128),
     (broken("mul", inputs=(IMAGE, IMAGE)), ARCH, "one_factor_for_each_channel", "1x4x8x8 and 1x4x8x8", TO_CHANNELS),
     (broken("mul", inputs=(IMAGE, Tensor((1, 1, 1, 1)))), ARCH, "one_factor_for_each_channel", "1x4x8x8 and 1x1x1x1", TO_CHANNELS),
     (broken("mul", inputs=(Tensor((1, 4)), PIXEL)), ARCH, "one_factor_for_each_channel", "1x4 and 1x4x1x1", TO_CHANNELS),

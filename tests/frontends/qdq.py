@@ -138,6 +138,9 @@ class QdqBuilder:
     def add(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         return self._append("Add", [left.name, right.name], left.shape, left, exponent, quantise)
 
+    def sub(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
+        return self._append("Sub", [left.name, right.name], left.shape, left, exponent, quantise)
+
     def mul(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         shape = tuple(np.broadcast_shapes(left.shape, right.shape))
         return self._append("Mul", [left.name, right.name], shape, left, exponent, quantise)

@@ -137,7 +137,8 @@ def _scaled(net: Net, node: Node) -> Node:
 
 
 def is_addition(net: Net, node: Node) -> bool:
-    if node.op != "Add" or any(name in net.constants for name in node.inputs):
+    """Or a subtraction, of two tensors of one shape."""
+    if node.op not in ("Add", "Sub") or any(name in net.constants for name in node.inputs):
         return False
     first, second = (net.shapes.get(name) for name in node.inputs)
     return first is not None and first == second
@@ -177,7 +178,7 @@ def _pads_maxima(net: Net, node: Node) -> bool:
 
 
 def data_inputs(net: Net, node: Node) -> list[str]:
-    return node.inputs if node.op in ("Add", "Concat", "Mul") else node.inputs[:1]
+    return node.inputs if node.op in ("Add", "Sub", "Concat", "Mul") else node.inputs[:1]
 
 
 def _reached(net: Net) -> set[str]:

@@ -29,6 +29,7 @@ class Pair:
 
 PAIRS: Mapping[str, Pair] = {
     "add": Pair("add", "qnn.add", ("Add",)),
+    "sub": Pair("subtract", "qnn.subtract", ("Sub",)),
     "mul": Pair("multiply", "qnn.mul", ("Mul",), multiplies=True),
 }
 
