@@ -20,7 +20,7 @@ from tvm_re2na.codegen.graph.ops import (
     Reshape,
     Window,
 )
-from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
+from tvm_re2na.codegen.graph.pixels import ConcatPixels, DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 Array = npt.NDArray[np.int64]
@@ -75,6 +75,8 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         )
     if isinstance(op, Reshape):
         return args[0].reshape(op.shape)
+    if isinstance(op, ConcatPixels):
+        return np.concatenate(args, 2 + op.axis)
     if isinstance(op, Concat):
         return np.concatenate(args, 1)
     if isinstance(op, Select):

@@ -119,6 +119,10 @@ class Op:
         del axis, outputs
         return np.ones(size, np.bool_)
 
+    def pixels_seen(self, axis: int, outputs: Flags, sizes: list[int]) -> list[Flags]:
+        """`seen` of each input, of these sizes."""
+        return [self.seen(axis, outputs, size) for size in sizes]
+
     def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
         """Of each input, which has so many, the channels that are read for these of the output; all, if nothing is said."""
         del outputs

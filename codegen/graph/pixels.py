@@ -87,3 +87,24 @@ class Pad(Op):
 
     def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
         return self.window.seen(axis, outputs, size)
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatPixels(Op):
+    """The rows (`axis` 0) or columns (1) of several tensors, which have `sizes` of them, one after the other."""
+
+    axis: int
+    sizes: tuple[int, ...]
+    kind: ClassVar[str] = "concat_pixels"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        place = 2 + self.axis
+        others = {shape[:place] + shape[place + 1 :] for shape in shapes if len(shape) == 4}
+        if len(others) != 1 or [shape[place] for shape in shapes] != list(self.sizes):
+            raise GraphError(
+                f"{self.name}: operands of shapes {', '.join(map(str, shapes))} are not {self.sizes} alike"
+            )
+        return *shapes[0][:place], sum(self.sizes), *shapes[0][place + 1 :]
+
+    def pixels_seen(self, axis: int, outputs: Flags, sizes: list[int]) -> list[Flags]:
+        return np.split(outputs, np.cumsum(sizes)[:-1]) if axis == self.axis else [outputs] * len(sizes)

@@ -85,8 +85,9 @@ def needs(graph: Graph) -> dict[str, Need]:
         if not output.bytes:
             continue
         seen = op.channels_seen(output.channels, [len(found[name].channels) for name in op.inputs])
-        for name, channels in zip(op.inputs, seen, strict=True):
-            source = found[name]
-            rows, columns = op.seen(0, output.rows, len(source.rows)), op.seen(1, output.columns, len(source.columns))
-            source.add(channels, rows, columns)
+        sources = [found[name] for name in op.inputs]
+        seen_rows = op.pixels_seen(0, output.rows, [len(source.rows) for source in sources])
+        seen_columns = op.pixels_seen(1, output.columns, [len(source.columns) for source in sources])
+        for source, *flags in zip(sources, seen, seen_rows, seen_columns, strict=True):
+            source.add(*flags)
     return found

@@ -26,7 +26,7 @@ from tvm_re2na.codegen.graph.ops import (
     Reshape,
     Window,
 )
-from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
+from tvm_re2na.codegen.graph.pixels import ConcatPixels, DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 from tvm_re2na.codegen.offload import rules
 from tvm_re2na.codegen.offload.operator import Operator, by_kind
@@ -141,7 +141,11 @@ def _inverted(builder: GraphBuilder, source: OperatorNames, tensor: str, suffix:
 
 def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
-    return builder.append(Concat(source.name, tuple(source.inputs[number] for number in op.operands), source.output))
+    inputs = tuple(source.inputs[number] for number in op.operands)
+    if op.axis == 1:
+        return builder.append(Concat(source.name, inputs, source.output))
+    sizes = tuple(builder.shape(name)[op.axis] for name in inputs)
+    return builder.append(ConcatPixels(source.name, inputs, source.output, op.axis - 2, sizes))
 
 
 def _select(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:

@@ -22,20 +22,16 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
         return (len(op.inputs) * width + 2 * out_width) * outputs + _inverting(outputs, arch) + slack
     if op.kind == "mul":
         return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
+    # of channels in another order: a convolution
+    copied = (max(channels, outputs) + BIAS_BYTES) * min(arch.array_rows, max(channels, outputs))
     if op.kind == "pad":
-        copied = (channels + BIAS_BYTES) * min(arch.array_rows, outputs) if any(op.beyond) else 0
-        padded = out_height * out_width * (outputs + (channels if any(op.beyond) else 0))
-        return height * width * channels + padded + copied + slack
+        padded = out_height * out_width * outputs
+        return height * width * channels + padded + (padded + copied if any(op.beyond) else 0) + slack
     if op.kind in ("concat", *SELECTING):
-        return (
-            width * channels + 2 * out_width * outputs + (outputs + BIAS_BYTES) * min(arch.array_rows, outputs) + slack
-        )
+        shapes = (four_axes(tensor.sizes) for tensor in op.inputs)
+        return sum(shape[1] * shape[3] for shape in shapes) + 2 * out_width * outputs + copied + slack
     if op.kind == "depth_to_space":
-        return (
-            2 * (width * channels + out_width * outputs)
-            + (channels + BIAS_BYTES) * min(arch.array_rows, channels)
-            + slack
-        )
+        return 2 * (width * channels + out_width * outputs) + copied + slack
     if op.window is None:
         table = aligned(TABLE_BYTES) if op.kind == "lookup" else 0
         return len(op.inputs) * width * channels + 2 * out_width * outputs + table + slack

@@ -258,16 +258,18 @@ def products_fit(op: Operator, arch: Architecture) -> Violation | None:
 
 @constraint("sub")
 def inverted_operand_fits(op: Operator, arch: Architecture) -> Violation | None:
-    """The first operand of a difference is inverted, -1 - x, by a weight; that must fit the accumulator, with what its shift needs."""
+    """The first operand of a difference is inverted, -1 - x, by a weight; with what its shift needs that must fit the
+    accumulator."""
     lowest = arch.data_min + inverting_bias(op.rescales[0].shift)
     return (lowest, arch.acc_min) if lowest < arch.acc_min else None
 
 
 @constraint("concat", "take")
 def channel_axis(op: Operator, arch: Architecture) -> Violation | None:
-    """What is put side by side, or taken by its numbers, must be channels, the second axis."""
+    """What is taken by its numbers must be channels, the second axis; what is put together may be rows or columns as well."""
     del arch
-    return (f"axis {op.axis}", 1) if op.axis != 1 else None
+    axes = (1, 2, 3) if op.kind == "concat" else (1,)
+    return (f"axis {op.axis}", ", ".join(map(str, axes))) if op.axis not in axes else None
 
 
 @constraint(*SELECTING)

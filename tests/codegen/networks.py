@@ -23,7 +23,7 @@ from tvm_re2na.codegen.graph.ops import (
     Window,
     four_axes,
 )
-from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad, Upsample2d
+from tvm_re2na.codegen.graph.pixels import ConcatPixels, DepthToSpace2d, Pad, Upsample2d
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d
 
 
@@ -93,6 +93,7 @@ class Maker:
                 "flatten",
                 "concat",
                 "concat",
+                "concat_pixels",
                 "select",
             ]
             if len(shape) == 4
@@ -187,6 +188,24 @@ class Maker:
             found.pop()
         names["inputs"] = tuple(found[index] for index in self.rng.permutation(len(found)))
         return Concat(**names)
+
+    def _concat_pixels(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """Rows or columns of up to four tensors, the same one among them now and then."""
+        axis = self._int(0, 1)
+        place = 2 + axis
+        shapes = {name: self.builder.shape(name) for name in tensors}
+        alike = [
+            name
+            for name, other in shapes.items()
+            if len(other) == 4 and (*other[:place], *other[place + 1 :]) == (*shape[:place], *shape[place + 1 :])
+        ]
+        found = [*names["inputs"], *(alike[self._int(0, len(alike) - 1)] for _ in range(self._int(0, 3)))]
+        while len(found) > 1 and sum(self.builder.shape(name)[place] for name in found) > 40:
+            found.pop()
+        names["inputs"] = tuple(found[index] for index in self.rng.permutation(len(found)))
+        return ConcatPixels(
+            **names, axis=axis, sizes=tuple(self.builder.shape(name)[place] for name in names["inputs"])
+        )
 
     def _select(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         """A part of a split, a shuffle, or anything."""

@@ -11,7 +11,7 @@ from tvm_re2na.codegen.graph.channels import Concat, Select
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, GraphError, MaxPool2d, Window
-from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Pad
+from tvm_re2na.codegen.graph.pixels import ConcatPixels, DepthToSpace2d, Pad
 from tvm_re2na.runtime.library import Simulator
 
 BLOCK = [(0, 0), (1, 0), (0, 1), (1, 1)]  # in YOLOv5's order
@@ -83,6 +83,25 @@ def test_channels_in_any_order_become_blocks_of_pixels(factors: tuple[int, int],
     check(graph, Architecture(sram_bytes=sram * 1024))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("sram", [10, 14, 24, 1536])
+def test_rows_and_columns_one_after_the_other(axis: int, sram: int) -> None:
+    """Of what a convolution makes, of it once more, and of what is made of it: in strips, in cascades and as a whole."""
+    rng, builder = np.random.default_rng(6), GraphBuilder("together")
+    x, window = builder.input("x", (2, 5, 12, 12)), Window((3, 3), padding=(1, 1, 1, 1))
+
+    def conv(name: str, x: str, channels: int) -> str:
+        weight = rng.integers(-9, 10, (9, channels, 3, 3)).astype(np.int8)
+        return builder.append(Conv2d(name, (x,), name, weight, np.zeros(9, np.int32), window, 1, Cut(5)))
+
+    first = conv("first", x, 5)
+    second = conv("second", first, 9)
+    x = builder.append(ConcatPixels("together", (first, second, first), "together", axis, (12, 12, 12)))
+    graph = builder.build([conv("third", x, 9)])
+    program = check(graph, Architecture(sram_bytes=sram * 1024))
+    assert sram < 1536 or [step.name for step in program.instructions].count("POOL") == 3
+
+
 def test_every_element_of_a_block_is_where_onnx_has_it() -> None:
     """DCR: (row of the block, column of the block, channel)."""
     x = np.arange(2 * 2 * 3 * 2 * 2).reshape(1, 12, 2, 2).astype(np.int8)
@@ -101,6 +120,10 @@ def test_what_cannot_be_is_refused() -> None:
         builder.append(DepthToSpace2d("d", (x,), "y", (2, 2)))
     with pytest.raises(GraphError, match="of 4 x 4 pixels 0 x 4 are left"):
         builder.append(Pad("p", (x,), "y", (-2, 0, -2, 0)))
+    with pytest.raises(
+        GraphError, match=r"c: operands of shapes \(1, 6, 4, 4\), \(1, 6, 4, 4\) are not \(4, 5\) alike"
+    ):
+        builder.append(ConcatPixels("c", (x, x), "y", 0, (4, 5)))
     narrow = builder.build([builder.append(Pad("p", (x,), "y", (1, 0, 0, 0), value=-65))])
     with pytest.raises(GraphError, match=r"p: value -65 is outside -64\.\.63"):
         narrow.verify(Architecture(data_bits=7))

@@ -86,21 +86,38 @@ def test_scales_that_differ_stay_on_the_cpu(front_end: FrontEnd) -> None:
     same_bits(front_end, b.build(), images(1, 4, 3, 3))
 
 
-def test_rows_and_images_stay_on_the_cpu(front_end: FrontEnd) -> None:
-    b = QdqBuilder((1, 4, 6, 6), -6)
+def test_rows_and_columns_one_after_the_other(front_end: FrontEnd) -> None:
+    b = QdqBuilder((2, 4, 6, 6), -6)
     x = b.conv(small_weights(RNG, 4, 4, 3, 3), pads=[1, 1, 1, 1])
-    parts = [b.slice(1, 5, axis=2, x=x), b.gather([0, 5], axis=3, x=x)]
-    b.concat(x, parts[0], axis=2)
+    y = b.slice(1, 5, axis=2, x=x)
+    z = b.concat(x, y, x, axis=2)
     b.conv(small_weights(RNG, 3, 4, 3, 3))
     b.output()
-    b.current = parts[1]
+    b.concat(b.slice(0, 6, 2, axis=3, x=z), z, axis=3)
+    b.conv(small_weights(RNG, 3, 4, 3, 3))
+    b.output()
+    partitioned = front_end.partition(front_end.load(b.build()))
+    assert len(front_end.regions(partitioned)) == 1
+    assert compare(front_end, partitioned, RNG).count("concat_pixels") == 2
+    assert {row.rule for row in front_end.explain(front_end.load(b.build())) if not row.offloaded} <= {"host_boundary"}
+    same_bits(front_end, b.build(), images(2, 4, 6, 6))
+
+
+def test_numbered_rows_and_images_stay_on_the_cpu(front_end: FrontEnd) -> None:
+    b = QdqBuilder((1, 4, 6, 6), -6)
+    x = b.conv(small_weights(RNG, 4, 4, 3, 3), pads=[1, 1, 1, 1])
+    part = b.gather([0, 5], axis=3, x=x)
+    b.concat(x, x, axis=0)
+    b.conv(small_weights(RNG, 3, 4, 3, 3))
+    b.output()
+    b.current = part
     b.conv(small_weights(RNG, 3, 4, 1, 1))
     b.output()
     rows = [row for row in front_end.explain(front_end.load(b.build())) if row.op in ("concat", "take")]
     assert len(rows) == 2
     for row in rows:
         assert (row.offloaded, row.rule, row.reason) == (False, "channel_axis", rules.reason(rules.channel_axis))
-    assert sorted(str(row.value) for row in rows) == ["axis 2", "axis 3"]
+    assert sorted(str(row.value) for row in rows) == ["axis 0", "axis 3"]
     same_bits(front_end, b.build(), images(1, 4, 6, 6))
 
 

@@ -59,8 +59,6 @@ class Unit(ABC):
     made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
     by_channel: ClassVar[bool] = False  # it works on each channel by itself, in whatever order they lie
     plain: ClassVar[bool] = False  # it goes through bytes in a row: it reads and makes all channels of stored tensors
-    # it works strip by strip, and sees tensors in the shape in which they are stored
-    joins_cascades: ClassVar[bool] = True
 
     def __init_subclass__(cls, of: tuple[type[Op], ...] = ()) -> None:
         """`of`: the operators that `made` makes such a unit of."""
@@ -76,6 +74,12 @@ class Unit(ABC):
         """How many pixels it is, at most, from one that an instruction writes to the next."""
         del op
         return 1
+
+    @property
+    def joins_cascades(self) -> bool:
+        """Whether it works strip by strip, never goes back to rows that it has not needed before, and sees tensors in the shape in
+        which they are stored."""
+        return True
 
     @property
     @abstractmethod

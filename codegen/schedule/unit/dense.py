@@ -32,7 +32,9 @@ class DenseUnit(Unit):
     cut: Cut
     pixels: int = 1
 
-    joins_cascades = False
+    @property
+    def joins_cascades(self) -> bool:
+        return False
 
     @property
     def kind(self) -> str:

@@ -20,7 +20,9 @@ class RelayoutUnit(Unit):
     """The same elements in (N, C, H, W) order, stored for another shape: all of them go to DRAM, channels-first, and come back in
     another order. The array has no part in it."""
 
-    joins_cascades = False
+    @property
+    def joins_cascades(self) -> bool:
+        return False
 
     @property
     def kind(self) -> str:

@@ -1,0 +1,99 @@
+"""Rows or columns of several tensors one after the other: a pooling of single pixels moves each to its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tvm_re2na.codegen.emit.views import Geometry
+from tvm_re2na.codegen.emit.writer import Setting, Writer
+from tvm_re2na.codegen.graph.ops import Op, Shape4
+from tvm_re2na.codegen.graph.pixels import ConcatPixels
+from tvm_re2na.codegen.isa import Mode
+from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.pool import COPY, PIXEL, draft_pool, pool_cycles
+
+
+class _Part(NamedTuple):
+    """Rows start..stop and `width` columns of an operand, whose first pixel becomes that of row `row` and column `column`."""
+
+    operand: int
+    start: int
+    stop: int
+    width: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatUnit(Unit, of=(ConcatPixels,)):
+    """`axis` 0: rows, 1: columns; `sizes`: how many each operand has."""
+
+    axis: int
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:
+        if not isinstance(op, ConcatPixels):
+            return super().made(op, source, inputs, in_shape, out_shape)
+        return cls(source, inputs, op.output, in_shape, out_shape, op.axis, op.sizes)
+
+    @property
+    def kind(self) -> str:
+        return "concat"
+
+    @property
+    def joins_cascades(self) -> bool:
+        """One below the other is only what has been made: the second may be made of the first, from its first row on."""
+        return self.axis == 1
+
+    def operand_shape(self, operand: int) -> Shape4:
+        batch, channels, *image = self.out_shape
+        image[self.axis] = self.sizes[operand]
+        return batch, channels, image[0], image[1]
+
+    def needed_rows(self, operand: int, rows: Rows) -> Rows:
+        if self.axis:
+            return rows
+        first, height = sum(self.sizes[:operand]), self.sizes[operand]
+        start = min(max(rows[0] - first, 0), height)
+        return start, max(min(rows[1] - first, height), start)
+
+    @property
+    def replaceable(self) -> tuple[str, ...]:
+        return ()  # an operand's rows lie elsewhere in the output
+
+    def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
+        """Of runs of rows that begin where the output does: others may lie in other operands."""
+        _, channels, height, width = self.out_shape
+        total = 0
+        for outputs, count in tiles.items():
+            images, rows = max(1, outputs // (height * width)), min(outputs // width, height)
+            for part in self._parts((0, rows)):
+                pixels = {images * (part.stop - part.start) * part.width: count}
+                total += pool_cycles(PIXEL, channels, pixels, durations)
+        return total
+
+    def settings(self, weights: Weights) -> list[Setting]:
+        return [(Mode.POOL, weights.rows)]
+
+    def draft(self, work: Work, writer: Writer) -> None:
+        for part in self._parts(work.rows):
+            rows, to = part.stop - part.start, work.target
+            target = replace(to, offset=to.offset + (part.row - work.rows[0]) * to.row + part.column * to.pixel)
+            sizes = rows, part.width, rows, part.width
+            geometry = Geometry(work.sources[part.operand], target, work.images, *sizes, 0)
+            draft_pool(writer, self.source, COPY, self.out_shape[1], geometry)
+
+    def _parts(self, rows: Rows) -> Iterator[_Part]:
+        """Of the operands those that some rows of the output are of."""
+        first = 0
+        for operand, size in enumerate(self.sizes):
+            start, stop = self.needed_rows(operand, rows)
+            row, column = (start, first) if self.axis else (first + start, 0)
+            if start < stop:
+                yield _Part(operand, start, stop, self.operand_shape(operand)[3], row, column)
+            first += size
