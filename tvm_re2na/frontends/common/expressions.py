@@ -13,6 +13,7 @@ from tvm_re2na.codegen.offload.operator import Tensor
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import Shape
 
+EXTREMA = ("maximum", "minimum")
 Expr: TypeAlias = Any  # of either TVM, which carry no types
 
 
@@ -78,6 +79,12 @@ class ExpressionReader(ABC):
     @abstractmethod
     def fields(self, expr: Expr) -> list[Expr]:
         """Of a tuple."""
+
+    def is_clamp(self, expr: Expr) -> bool:
+        """Of one tensor: a `maximum` may be of two."""
+        name = self.op(expr)
+        bounded = name not in EXTREMA or self.array(self.value(expr.args[1])) is not None
+        return name in description.CLAMPS and bounded
 
     @abstractmethod
     def clamp(self, clamp: Expr) -> tuple[float | None, float | None]:

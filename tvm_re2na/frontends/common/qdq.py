@@ -19,7 +19,7 @@ from tvm_re2na.codegen.offload.attributes import Widths
 from tvm_re2na.codegen.offload.fixed_point import is_computable
 from tvm_re2na.codegen.offload.operator import INT32, LINEAR, SELECTING, Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
-from tvm_re2na.frontends.common.description import CLAMPS, EVERYTHING, Bounds, WindowGeometry
+from tvm_re2na.frontends.common.description import EVERYTHING, Bounds, WindowGeometry
 from tvm_re2na.frontends.common.expressions import Expr, ExpressionReader, Quantity
 from tvm_re2na.frontends.common.moving import MOVING, Describe, describers
 from tvm_re2na.frontends.common.pairs import PAIRS, describe_pair
@@ -59,7 +59,7 @@ def is_form(kind: str, result: Expr, reader: ExpressionReader) -> bool:
     if kind == "conv2d":
         padding = _padding_before(parts.main, reader)
         return padding is None or _foldable(padding, reader)
-    if kind not in (*MOVING, "pad", "concat"):
+    if kind not in (*MOVING, "pad", "concat") and (kind not in PAIRS or PAIRS[kind].qnn):
         return True
     return all(same_scale(operand, parts.result, reader) for operand in data_of(kind, parts.main, reader))
 
@@ -112,7 +112,7 @@ def clamps_before(quantize: Expr, reader: ExpressionReader) -> tuple[tuple[Expr,
     """The clamps before a `quantize`, first to last, and what they clamp."""
     clamps: list[Expr] = []
     node = reader.value(quantize.args[0])
-    while reader.op(node) in CLAMPS:
+    while reader.is_clamp(node):
         clamps.insert(0, node)
         node = reader.value(node.args[0])
     return tuple(clamps), node

@@ -117,8 +117,10 @@ def _resize2d(op: Operator, parameters: list[Expr]) -> Expr:
 
 
 def _pair(op: Operator, parameters: list[Expr]) -> Expr:
-    """A sum or product with itself has one parameter only."""
+    """Of a tensor with itself there is one parameter only."""
     pair = PAIRS[op.kind]
+    if not pair.qnn:
+        return _clamp(getattr(relax.op, pair.name)(parameters[0], parameters[-1]), op.after)
     operands = [_centred(parameter, zero) for parameter, zero in zip(parameters, op.zero_points, strict=False)]
     if not pair.multiplies:
         operands = [_rescaled(operand, rescale) for operand, rescale in zip(operands, op.rescales, strict=False)]

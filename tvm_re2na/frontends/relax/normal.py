@@ -18,9 +18,9 @@ from tvm import relax, te, tirx, topi
 from tvm_ffi import structural_equal, structural_walk
 
 from tvm_re2na.frontends.common.moving import MOVING
-from tvm_re2na.frontends.relax.blocks import with_blocks
 from tvm_re2na.frontends.relax.lookups import with_tables
 from tvm_re2na.frontends.relax.walk import array_of, dtype_of, op_name, scalar_of, shape_of
+from tvm_re2na.frontends.relax.written_out import as_one
 
 BYTES = ("int8", "uint8")
 MOVED = {name for moving in MOVING.values() if moving.always for name in moving.relax}
@@ -30,7 +30,7 @@ def normalise(mod: tvm.IRModule, params: Mapping[str, Any] | None = None) -> tvm
     """Bind parameters, bring operators to one form (`_Operators`), make tables of functions, give each its own `dequantize`."""
     if params:
         mod = relax.transform.BindParams("main", dict(params))(mod)
-    mod = with_blocks(mod.clone())
+    mod = as_one(mod.clone())
     mod["main"] = _Operators(mod).visit_expr(mod["main"])
     mod = with_tables(mod)
     mod["main"] = _Unshared(mod).visit_expr(mod["main"])

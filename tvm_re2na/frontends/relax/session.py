@@ -21,13 +21,13 @@ from tvm_re2na.frontends.common.errors import simulator_errors
 from tvm_re2na.frontends.common.programs import compiled_before
 from tvm_re2na.frontends.interface import Built, Dump, Params, Runner
 from tvm_re2na.frontends.relax.backend import export_library
-from tvm_re2na.frontends.relax.blocks import with_blocks
 from tvm_re2na.frontends.relax.explain import explain as explain
 from tvm_re2na.frontends.relax.explain import offloaded_macs_share
 from tvm_re2na.frontends.relax.host import host_target
 from tvm_re2na.frontends.relax.jobs import JOBS
 from tvm_re2na.frontends.relax.names import name_operators
 from tvm_re2na.frontends.relax.partition import border_bytes, find, for_cpu, partition
+from tvm_re2na.frontends.relax.written_out import as_one
 
 compile_for_re2na = JOBS.compile_for_re2na
 lower_for_each = JOBS.lower_for_each
@@ -37,7 +37,7 @@ def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tu
     given = {name: list(sizes) for name, sizes in shape.items()}
     with io.StringIO() as chatter, redirect_stdout(chatter):  # where it fails, it prints before it raises
         try:
-            mod = with_blocks(from_onnx(model, shape_dict=given, keep_params_in_input=False))
+            mod = as_one(from_onnx(model, shape_dict=given, keep_params_in_input=False))
             return name_operators(mod, model), {}
         except Exception as error:
             _let_go(error)

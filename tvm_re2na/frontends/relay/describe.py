@@ -17,6 +17,7 @@ from tvm_re2na.codegen.offload.attributes import Widths
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, WindowGeometry
+from tvm_re2na.frontends.common.expressions import EXTREMA
 from tvm_re2na.frontends.common.moving import Describe, describers
 from tvm_re2na.frontends.common.pairs import PAIRS, describe_pair
 from tvm_re2na.frontends.relay.walk import op_name
@@ -203,10 +204,21 @@ _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
 def _take_clamps(expr: relay.Expr) -> tuple[tuple[relay.Call, ...], relay.Expr]:
     """The clamps at the end of a form, first to last, and what they clamp."""
     clamps: list[relay.Call] = []
-    while op_name(expr) in CLAMPS:
+    while is_clamp(expr):
         clamps.insert(0, expr)
         expr = expr.args[0]
     return tuple(clamps), expr
+
+
+def is_clamp(expr: relay.Expr) -> bool:
+    """Of one tensor: a `maximum` may be of two."""
+    name = op_name(expr)
+    return name in CLAMPS and (name not in EXTREMA or array_of(expr.args[1]) is not None)
+
+
+def is_pair(name: str, expr: relay.Expr) -> bool:
+    """Whether the operator `name` of two tensors stands before the clamps at the end of a form."""
+    return op_name(_take_clamps(expr)[1]) == name
 
 
 def _bounds(clamps: tuple[relay.Call, ...], start: Bounds = EVERYTHING) -> Bounds | None:

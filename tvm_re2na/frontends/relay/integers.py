@@ -20,12 +20,11 @@ from tvm import relay
 from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.operator import LINEAR, Operator, by_kind
 from tvm_re2na.frontends.common import description, qdq
-from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.common.qdq import QdqParts
 from tvm_re2na.frontends.common.tables import ByteFunction, byte_function
-from tvm_re2na.frontends.relay.describe import array_of, dtype_of, shape_of
+from tvm_re2na.frontends.relay.describe import array_of, dtype_of, is_clamp, shape_of
 from tvm_re2na.frontends.relay.reader import RelayReader
 from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, operands_of
 
@@ -62,11 +61,15 @@ def _rewritten(mod: tvm.IRModule, order: list[Expr], mutator: relay.ExprMutator)
 def _moved_in_integers(mod: tvm.IRModule) -> tvm.IRModule:
     """What only moves or compares elements comes before the `dequantize` of its data, where no `quantize` follows it at once."""
     order = all_of(mod["main"])
-    followed = (*CLAMPS, "qnn.quantize")
-    readers = (operand for expr in order if op_name(expr) not in followed for operand in operands_of(expr))
+    readers = (operand for expr in order if not _is_followed(expr) for operand in operands_of(expr))
     if not any(_moves(expr) and op_name(expr.args[0]) == "qnn.dequantize" for expr in readers):
         return mod
     return _rewritten(mod, order, _Moved())
+
+
+def _is_followed(expr: Expr) -> bool:
+    """Whether it belongs to what it reads."""
+    return is_clamp(expr) or op_name(expr) == "qnn.quantize"
 
 
 def _moves(expr: Expr) -> bool:
@@ -227,7 +230,10 @@ def _clamped(op: Operator, result: Expr) -> Expr:
 
 
 def _pair(op: Operator, parts: QdqParts, data: list[Expr]) -> Expr:
-    make = getattr(relay.qnn.op, PAIRS[op.kind].qnn.removeprefix("qnn."))
+    pair = PAIRS[op.kind]
+    if not pair.qnn:
+        return _clamped(op, getattr(relay, pair.name)(*data))
+    make = getattr(relay.qnn.op, pair.qnn.removeprefix("qnn."))
     scales = [argument for operand in parts.main.args for argument in operand.args[1:]]
     return _clamped(op, make(*data, *scales, *parts.result.args[1:]))
 

@@ -17,9 +17,9 @@ from tvm_re2na.codegen.offload import rules
 from tvm_re2na.frontends.common.description import CLAMPS
 from tvm_re2na.frontends.common.marks import PREFIX, kind_of
 from tvm_re2na.frontends.common.moving import MOVING, Moving
-from tvm_re2na.frontends.common.pairs import PAIRS
+from tvm_re2na.frontends.common.pairs import PAIRS, Pair
 from tvm_re2na.frontends.common.qdq import is_form
-from tvm_re2na.frontends.relay.describe import describe, dtype_of, foldable_padding
+from tvm_re2na.frontends.relay.describe import describe, dtype_of, foldable_padding, is_pair
 from tvm_re2na.frontends.relay.reader import RelayReader
 
 Pattern = Any  # a tvm.relay.dataflow_pattern.DFPattern
@@ -41,7 +41,7 @@ def form_table(ops: Set[str] | None = None) -> list[Entry]:
         (["qnn.conv2d"], "conv2d", _linear("qnn.conv2d", wildcard()), quantised),
         (["qnn.conv2d_transpose"], "conv2d_transpose", _linear("qnn.conv2d_transpose", wildcard()), quantised),
         (["qnn.dense"], "dense", _linear("qnn.dense", wildcard()), quantised),
-        *(([pair.qnn], kind, _of_two(pair.qnn), quantised) for kind, pair in PAIRS.items()),
+        *(([pair.integers], kind, _of_two(pair), _checked(pair.integers)) for kind, pair in PAIRS.items()),
         (["take"], "lookup", _lookup(), lambda expr: is_form("lookup", expr, RelayReader())),
         (["concatenate"], "concat", is_op("concatenate")(is_tuple(None)), quantised),
         *(([*moving.relay], kind, _moving(moving), quantised) for kind, moving in MOVING.items()),
@@ -81,8 +81,13 @@ def _linear(op: str, data: Pattern) -> Pattern:
     return _clamped(is_op("qnn.requantize")(_clamped(out), *_constants(4)))
 
 
-def _of_two(op: str) -> Pattern:
-    return _clamped(is_op(op)(*[wildcard(), wildcard(), *_constants(6)]))
+def _of_two(pair: Pair) -> Pattern:
+    return _clamped(is_op(pair.integers)(*[wildcard(), wildcard(), *_constants(6 if pair.qnn else 0)]))
+
+
+def _checked(name: str) -> Callable[[relay.Expr], bool]:
+    """A maximum of a tensor and a constant is a clamp."""
+    return lambda expr: not dtype_of(expr).startswith("float") and is_pair(name, expr)
 
 
 def _moving(moving: Moving) -> Pattern:

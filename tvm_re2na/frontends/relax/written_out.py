@@ -1,4 +1,4 @@
-"""Blocks of pixels out of channels: what TVM's importer writes as Reshape, Transpose and Reshape is one operator of Relax.
+"""What TVM's importer writes in several operators, where Relax has one for it: blocks of pixels out of channels.
 
 TVM 0.27 has that operator, but asks its library for a function that is not there: what it computes is said here.
 """
@@ -11,34 +11,34 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from tvm_re2na.frontends.relax.walk import op_name, shape_of
+from tvm_re2na.frontends.relax.walk import bindings_of, op_name, shape_of
 
 # the axes of (N, channel, row of the block, column, H, W), or of (N, row, column, channel, H, W), in the order of the result
 _CRD, _DCR = [0, 1, 4, 2, 5, 3], [0, 3, 4, 1, 5, 2]
 
 
+_CANDIDATES = ("permute_dims",)
 _FIRST = 100  # of the functions that are registered for one purpose, which is taken: TVM's own has 10
 
 
-def with_blocks(mod: tvm.IRModule) -> tvm.IRModule:
-    """The module, `pixel_shuffle` in the place of such operators; what nobody reads any more is still there."""
-    if not any(op_name(value) == "permute_dims" for value in _values(mod["main"])):
+def as_one(mod: tvm.IRModule) -> tvm.IRModule:
+    """The module, one operator in the place of several."""
+    if not any(op_name(value) in _CANDIDATES for _, value in bindings_of(mod["main"])):
         return mod
     mod = mod.clone()
-    mod["main"] = _Blocks(mod).visit_expr(mod["main"])
+    mod["main"] = _Joined(mod).visit_expr(mod["main"])
     return relax.transform.DeadCodeElimination(["main"])(mod)
 
 
-def _values(main: relax.Function) -> list[Any]:
-    return [binding.value for block in main.body.blocks for binding in block.bindings]
-
-
 @relax.expr_functor.mutator
-class _Blocks(relax.PyExprMutator):  # type: ignore[misc]
+class _Joined(relax.PyExprMutator):  # type: ignore[misc]
     """`reshape(permute_dims(reshape(x)))` -> `pixel_shuffle(x)`, where the blocks' channels stand last behind a `take`."""
 
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         call = super().visit_call_(call)
+        return self._shuffled(call) if op_name(call) == "reshape" else call
+
+    def _shuffled(self, call: tvm.ir.Call) -> Any:
         transposed = self._made_by(call, "reshape", "permute_dims")
         apart = self._made_by(transposed, "permute_dims", "reshape")
         if apart is None:
