@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture, CutOverflow, Rounding
-from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
+from tvm_re2na.codegen.graph.channels import Concat, PartsMax, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import (
     Add,
@@ -79,6 +79,8 @@ def _evaluate(op: Op, args: list[Array], arch: Architecture) -> Array:
         return np.concatenate(args, 2 + op.axis)
     if isinstance(op, Concat):
         return np.concatenate(args, 1)
+    if isinstance(op, PartsMax):
+        return np.clip(np.max(np.split(args[0], op.parts, 1), 0), op.lo, op.hi)
     if isinstance(op, Select):
         return args[0][:, op.channels]
     raise TypeError(op.kind)

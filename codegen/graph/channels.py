@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.graph.ops import ChannelNumbers, Cut, Flags, GraphError, Op, Shape, check_cut, four_axes
+from tvm_re2na.codegen.graph.ops import ChannelNumbers, Cut, Flags, GraphError, Op, Shape, check_cut, clamp, four_axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +81,28 @@ class Select(Op):
         seen = np.zeros(counts[0], np.bool_)
         seen[self.channels[outputs]] = True
         return [seen]
+
+
+@dataclass(frozen=True, eq=False)
+class PartsMax(Op):
+    """Of `parts` equal parts of the channels, which lie one after the other, the largest of each channel; clamped to lo..hi."""
+
+    parts: int
+    lo: int = -128
+    hi: int = 127
+    kind: ClassVar[str] = "parts_max"
+
+    def infer(self, shapes: list[Shape]) -> Shape:
+        shape = shapes[0]
+        if self.parts < 1 or shape[1] % self.parts:
+            raise GraphError(f"{self.name}: {shape[1]} channels are no {self.parts} equal parts")
+        return shape[0], shape[1] // self.parts, *shape[2:]
+
+    def seen(self, axis: int, outputs: Flags, size: int) -> Flags:
+        return outputs
+
+    def channels_seen(self, outputs: Flags, counts: list[int]) -> list[Flags]:
+        return [np.tile(outputs, self.parts)]
+
+    def clamped(self, output: str, lo: int, hi: int) -> Op:
+        return replace(self, output=output, lo=clamp(self.lo, lo, hi), hi=clamp(self.hi, lo, hi))

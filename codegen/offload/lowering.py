@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import half, halves, inverting_bias
-from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
+from tvm_re2na.codegen.graph.channels import Concat, PartsMax, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
@@ -139,6 +139,21 @@ def _inverted(builder: GraphBuilder, source: OperatorNames, tensor: str, suffix:
     return builder.append(Reshape(source.name, (output,), made, shape)) if flat else output
 
 
+def _max(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    del arch
+    both = builder.append(Concat(source.name, source.inputs * (2 // len(source.inputs)), f"{source.name}:both"))
+    return builder.append(PartsMax(source.name, (both,), source.output, 2, *_after(op)))
+
+
+def _min(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
+    """Inverting turns the order of all bytes round: the smallest is the largest then."""
+    del arch
+    both = builder.append(Concat(source.name, source.inputs * (2 // len(source.inputs)), f"{source.name}:both"))
+    inverted = _inverted(builder, source, both, ":inverted", Cut(0))
+    largest = builder.append(PartsMax(source.name, (inverted,), f"{source.name}:largest", 2))
+    return _inverted(builder, source, largest, ":0", Cut(0, *_after(op)))
+
+
 def _concat(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     inputs = tuple(source.inputs[number] for number in op.operands)
@@ -222,6 +237,8 @@ _LOWER: dict[str, Callable[[GraphBuilder, OperatorNames, Operator, Architecture]
     add=_add,
     sub=_sub,
     mul=_mul,
+    max=_max,
+    min=_min,
     concat=_concat,
     take=_select,
     strided_slice=_select,

@@ -7,7 +7,7 @@ import numpy as np
 from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture
 from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES, aligned
 from tvm_re2na.codegen.graph.ops import four_axes
-from tvm_re2na.codegen.offload.operator import SELECTING, Operator
+from tvm_re2na.codegen.offload.operator import EXTREMA, SELECTING, Operator
 
 
 def sram_bytes(op: Operator, arch: Architecture) -> int:
@@ -20,6 +20,8 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
         return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
     if op.kind == "sub":
         return (len(op.inputs) * width + 2 * out_width) * outputs + _inverting(outputs, arch) + slack
+    if op.kind in EXTREMA:
+        return 4 * width * channels + 2 * out_width * outputs + _inverting(2 * outputs, arch) + slack
     if op.kind == "mul":
         return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     # of channels in another order: a convolution

@@ -18,6 +18,7 @@ EVERY_SUM = (int(INT32.min), int(INT32.max))
 LINEAR = ("conv2d", "conv2d_transpose", "dense")
 SUMS = ("add", "sub")  # of two tensors
 RESCALED = (*LINEAR, *SUMS, "mul")
+EXTREMA = ("max", "min")  # of two tensors
 SELECTING = ("take", "strided_slice")
 WINDOWED = ("conv2d", "conv2d_transpose", "max_pool2d")
 KINDS = (
@@ -30,6 +31,8 @@ KINDS = (
     "add",
     "sub",
     "mul",
+    "max",
+    "min",
     "concat",
     "take",
     "strided_slice",

@@ -27,7 +27,7 @@ from tvm_re2na.codegen.offload.constraint import (
     shape_text,
 )
 from tvm_re2na.codegen.offload.needs import sram_bytes
-from tvm_re2na.codegen.offload.operator import KINDS, LINEAR, RESCALED, SELECTING, SUMS, WINDOWED, Operator
+from tvm_re2na.codegen.offload.operator import EXTREMA, KINDS, LINEAR, RESCALED, SELECTING, SUMS, WINDOWED, Operator
 
 
 def check(op: Operator, arch: Architecture) -> Rejection | None:
@@ -181,7 +181,7 @@ def rounding_mode(op: Operator, arch: Architecture) -> Violation | None:
     return ("truncate", "half_up") if truncates else None
 
 
-@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", *SUMS, "mul", "clip")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", *SUMS, "mul", *EXTREMA, "clip")
 def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     """Bounds of a clip must be constant whole numbers of 32 bits, the same for all channels, the lower not above the upper."""
     del arch
@@ -193,7 +193,7 @@ def whole_bounds(op: Operator, arch: Architecture) -> Violation | None:
     return (text, "the same of all channels") if len(found) > 1 else None
 
 
-@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", *SUMS, "mul", "clip", "lookup")
+@constraint(*LINEAR, "max_pool2d", "resize2d", "depth_to_space", *SUMS, "mul", *EXTREMA, "clip", "lookup")
 def data_width(op: Operator, arch: Architecture) -> Violation | None:
     """Results and weights must stay within the machine's data width."""
     bounds = compose((-128, 127), op.after or (-128, 127))
@@ -231,9 +231,9 @@ def bias_fits(op: Operator, arch: Architecture) -> Violation | None:
     return (high if high > arch.acc_max else low, arch.acc_max if high > arch.acc_max else arch.acc_min)
 
 
-@constraint(*SUMS)
+@constraint(*SUMS, *EXTREMA)
 def equal_shapes(op: Operator, arch: Architecture) -> Violation | None:
-    """The operands of a sum or difference must have the same shape: nothing is broadcast."""
+    """The operands of a sum, difference, maximum or minimum must have the same shape: nothing is broadcast."""
     del arch
     return _two_shapes(op, "equal shapes") if op.inputs[0].shape != op.inputs[1].shape else None
 
@@ -256,11 +256,18 @@ def products_fit(op: Operator, arch: Architecture) -> Violation | None:
     return (largest, arch.acc_max) if largest > arch.acc_max else None
 
 
-@constraint("sub")
+@constraint(*EXTREMA)
+def side_by_side(op: Operator, arch: Architecture) -> Violation | None:
+    """The channels of both operands of a maximum or minimum, which lie side by side, must fit the instruction's field for a
+    stride."""
+    return field_violation(arch, "POOL", {"in_pixel_stride": 2 * op.output.sizes[1]})
+
+
+@constraint("sub", "min")
 def inverted_operand_fits(op: Operator, arch: Architecture) -> Violation | None:
-    """The first operand of a difference is inverted, -1 - x, by a weight; with what its shift needs that must fit the
-    accumulator."""
-    lowest = arch.data_min + inverting_bias(op.rescales[0].shift)
+    """The first operand of a difference, and both of a minimum, are inverted, -1 - x, by a weight; with what a shift needs that
+    must fit the accumulator."""
+    lowest = arch.data_min + inverting_bias(op.rescales[0].shift if op.rescales else 0)
     return (lowest, arch.acc_min) if lowest < arch.acc_min else None
 
 
@@ -338,9 +345,9 @@ def fits_sram(op: Operator, arch: Architecture) -> Violation | None:
 
 
 def worthwhile(kinds: Collection[str]) -> bool:
-    """A part of the model must hold a convolution, dense layer, pooling, addition or product: moving data to the machine only to
-    reshape, pad, clip or look it up costs more than it saves."""
-    return not {*RESCALED, "max_pool2d"}.isdisjoint(kinds)
+    """A part of the model must hold a convolution, dense layer, pooling, addition, product or maximum: moving data to the machine
+    only to reshape, pad, clip or look it up costs more than it saves."""
+    return not {*RESCALED, *EXTREMA, "max_pool2d"}.isdisjoint(kinds)
 
 
 def enough_work(computed: int, crossing_bytes: int) -> Violation | None:

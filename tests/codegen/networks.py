@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.graph.channels import Concat, ScaleChannels, Select
+from tvm_re2na.codegen.graph.channels import Concat, PartsMax, ScaleChannels, Select
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import (
     Add,
@@ -94,10 +94,11 @@ class Maker:
                 "concat",
                 "concat",
                 "concat_pixels",
+                "parts_max",
                 "select",
             ]
             if len(shape) == 4
-            else ["dense", "add", "scale", "clip", "unflatten", "concat", "select"]
+            else ["dense", "add", "scale", "clip", "unflatten", "concat", "select", "parts_max"]
         )
         kinds += self.more
         return self.append(kinds[int(self.rng.integers(len(kinds)))], source, tensors)
@@ -206,6 +207,17 @@ class Maker:
         return ConcatPixels(
             **names, axis=axis, sizes=tuple(self.builder.shape(name)[place] for name in names["inputs"])
         )
+
+    def _parts_max(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
+        """Of two tensors side by side, or of parts of one."""
+        parts = [count for count in (1, 2, 2, 3, 4) if shape[1] % count == 0]
+        count = parts[self._int(0, len(parts) - 1)]
+        others = [name for name in tensors if self.builder.shape(name) == shape]
+        if self._int(0, 1) and shape[1] <= 100:
+            count, other = 2, others[self._int(0, len(others) - 1)]
+            together = Concat(names["name"], (*names["inputs"], other), f"{names['output']}.both")
+            names["inputs"] = (self.builder.append(together),)
+        return PartsMax(**names, parts=count, lo=[-128, 0][self._int(0, 1)])
 
     def _select(self, names: dict, shape: tuple[int, ...], tensors: list[str]) -> Op:
         """A part of a split, a shuffle, or anything."""

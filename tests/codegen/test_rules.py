@@ -57,6 +57,8 @@ GOOD = {
     "add": Operator("add", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
     "sub": Operator("sub", (IMAGE, IMAGE), IMAGE, (*SCALES, *SCALES), (0, 0, 0)),
     "mul": Operator("mul", (IMAGE, PIXEL), IMAGE, SCALES, (0, 0, 0)),
+    "max": Operator("max", (IMAGE, IMAGE), IMAGE),
+    "min": Operator("min", (IMAGE, IMAGE), IMAGE),
     "concat": Operator("concat", (IMAGE, IMAGE), Tensor((1, 8, 8, 8)), operands=(0, 1)),
     "take": Operator("take", (IMAGE,), IMAGE, channels=np.array([3, 1, 2, 0])),
     "strided_slice": Operator(
@@ -130,6 +132,9 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("add", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
     (broken("sub", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
     (broken("sub", rescales=(Rescale((1.0,), (64.0,)),) * 2), Architecture(acc_bits=8), "inverted_operand_fits", -193, -128),
+    (broken("max", inputs=(IMAGE, Tensor((1, 4, 1, 1)))), ARCH, "equal_shapes", "1x4x8x8 and 1x4x1x1", "equal shapes"),
+    (broken("max", output=Tensor((1, 32768, 8, 8))), ARCH, "side_by_side", "in_pixel_stride 65536", 65535),
+    (GOOD["min"], Architecture(acc_bits=8), "inverted_operand_fits", -129, -128),
     (broken("mul", inputs=(IMAGE, IMAGE)), ARCH, "one_factor_for_each_channel", "1x4x8x8 and 1x4x8x8", TO_CHANNELS),
     (broken("mul", inputs=(IMAGE, Tensor((1, 1, 1, 1)))), ARCH, "one_factor_for_each_channel", "1x4x8x8 and 1x1x1x1", TO_CHANNELS),
     (broken("mul", inputs=(Tensor((1, 4)), PIXEL)), ARCH, "one_factor_for_each_channel", "1x4 and 1x4x1x1", TO_CHANNELS),

@@ -141,6 +141,10 @@ class QdqBuilder:
     def sub(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         return self._append("Sub", [left.name, right.name], left.shape, left, exponent, quantise)
 
+    def extremum(self, op: str, left: Tensor, right: Tensor, *, quantise: bool = True) -> Tensor:
+        """`op` is Max or Min."""
+        return self._append(op, [left.name, right.name], left.shape, left, None, quantise)
+
     def mul(self, left: Tensor, right: Tensor, exponent: int | None = None, *, quantise: bool = True) -> Tensor:
         shape = tuple(np.broadcast_shapes(left.shape, right.shape))
         return self._append("Mul", [left.name, right.name], shape, left, exponent, quantise)

@@ -1,4 +1,4 @@
-"""Differences of two tensors: on the machine, with the bits of TVM's CPU, where they saturate and round as well."""
+"""Differences, maxima and minima of two tensors: on the machine, with the bits of TVM's CPU, also where they saturate and round."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.models.topologies import quickly_quantized
 from tests.quantize.networks import FloatNet
 from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.arch import Architecture, Rounding
+from tvm_re2na.onnx_form import normalise
 
 pytestmark = pytest.mark.skipif(frontends.installed() is None, reason="needs the extra [relay] or [relax]")
 RNG = np.random.default_rng(41)
@@ -27,7 +28,7 @@ def every_pair(exponents: tuple[int, int, int], op: str) -> onnx.ModelProto:
     right = b.conv(
         np.ones((1, 1, 1, 1), np.int8), weight_exponent=exponents[1] - exponents[0], exponent=exponents[1], x=right
     )
-    getattr(b, op)(left, right, exponents[2])
+    b.sub(left, right, exponents[2]) if op == "Sub" else b.extremum(op, left, right)
     return b.build()
 
 
@@ -38,7 +39,7 @@ def bytes_of_pairs(exponent: int) -> np.ndarray:
 
 @pytest.mark.parametrize("exponents", [(-6, -6, -6), (-6, -5, -4), (-5, -6, -5), (-6, -6, 3)], ids=str)
 def test_every_difference_of_two_bytes(front_end: FrontEnd, exponents: tuple[int, int, int]) -> None:
-    model = every_pair(exponents, "sub")
+    model = every_pair(exponents, "Sub")
     module = front_end.load(model)
     partitioned = front_end.partition(module)
     assert "conv2d" in compare(front_end, partitioned, RNG)
@@ -78,6 +79,47 @@ def test_vectors_clamps_and_a_tensor_less_itself(front_end: FrontEnd) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_the_larger_and_the_smaller_of_every_two_bytes(front_end: FrontEnd, op: str) -> None:
+    module = front_end.load(every_pair((-6, -6, -6), op))
+    partitioned = front_end.partition(module)
+    assert "parts_max" in compare(front_end, partitioned, RNG)
+    x = bytes_of_pairs(-6)
+    (found,) = front_end.run_re2na(partitioned, [x])
+    (on_cpu,) = front_end.run_cpu(front_end.integers(module), [x])
+    np.testing.assert_array_equal(found, on_cpu)
+    np.testing.assert_array_equal(found[0, 0], (np.maximum if op == "Max" else np.minimum)(*x[0]))
+
+
+def test_extrema_between_others(front_end: FrontEnd) -> None:
+    """Of parts of one tensor, of vectors, clamped, beside clamps by a constant; of other scales they stay on the CPU."""
+    b = QdqBuilder((2, 4, 5, 5), -6)
+    x = b.current
+    y = b.conv(small_weights(RNG, 6, 4, 3, 3), pads=[1, 1, 1, 1], exponent=-6)
+    b.extremum("Max", b.slice(0, 3, x=y), b.slice(3, 6, x=y), quantise=False)  # as MFM, max feature map
+    b.clip(-0.5, 1.0)
+    z = b.conv(small_weights(RNG, 4, 3, 3, 3), pads=[1, 1, 1, 1], exponent=-6)
+    b.output()
+    b.extremum("Min", b.extremum("Max", x, z), b.slice(1, 5, x=y))
+    b.output()
+    flat = b.flatten()
+    b.extremum("Min", *(b.dense(small_weights(RNG, 9, 100), exponent=-4, x=flat) for _ in range(2)))
+    b.output()
+    coarser = b.conv(small_weights(RNG, 4, 4, 1, 1), exponent=-5, x=x)
+    b.extremum("Max", z, coarser)  # in floating point, where nothing is a tie
+    b.output()
+    module = front_end.load(b.build())
+    partitioned = front_end.partition(module)
+    kinds = compare(front_end, partitioned, RNG)
+    assert kinds.count("parts_max") == 4
+    rows = [row for row in front_end.explain(module) if row.op in ("max", "min", "maximum")]
+    assert sorted(row.offloaded for row in rows) == [False, True, True, True, True]
+    image = RNG.integers(-128, 128, (2, 4, 5, 5)).astype(np.float32) / 64
+    on_cpu = front_end.run_cpu(front_end.integers(module), [image])
+    for found, expected in zip(front_end.run_re2na(partitioned, [image]), on_cpu, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_machine_that_truncates_leaves_what_is_shifted(front_end: FrontEnd) -> None:
     b = QdqBuilder((1, 4, 6, 6), -6)
     first, second = (b.conv(small_weights(RNG, 4, 4, 1, 1), exponent=exponent) for exponent in (-5, -6))
@@ -86,21 +128,23 @@ def test_a_machine_that_truncates_leaves_what_is_shifted(front_end: FrontEnd) ->
     assert [row.rule for row in rows if row.op == "sub"] == ["rounding_mode"]
 
 
-def test_a_float_network_with_a_difference_becomes_one_region(front_end: FrontEnd) -> None:
+def test_a_float_network_of_pairs_becomes_one_region(front_end: FrontEnd) -> None:
     del front_end
     net = FloatNet(size=8, seed=5)
     x = net.conv("input", 3, 6, pads=[1, 1, 1, 1])
     y = net.add("Sub", net.add("Relu", net.conv(x, 6, 6, pads=[1, 1, 1, 1])), x)
-    model = net.build(net.conv(net.add("Relu", y), 6, 4))
+    y = net.add("Max", y, net.conv(x, 6, 6, 1), net.const(-1.0), net.add("Min", net.conv(x, 6, 6, 1), x))
+    model = normalise(net.build(net.conv(net.add("Relu", y), 6, 4)))
     samples = net.rng.normal(0, 1, (8, 3, 8, 8)).astype(np.float32)
     quantized = quickly_quantized(model, samples, Architecture())
     built = pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, 1), Architecture())
     assert len(built.programs) == 1 and built.offloaded_macs_share == 1
     rows = pipeline.explain(*pipeline.import_into_tvm(quantized, 1), Architecture())
     assert {row.rule for row in rows if not row.offloaded} <= {"host_boundary"}
-    assert [row.name for row in rows if row.op == "sub"] == [
-        at.name for at in quantized.graph.node if at.op_type == "Sub"
-    ]
+    for kind, op in (("sub", "Sub"), ("max", "Max"), ("min", "Min")):
+        assert [row.name for row in rows if row.op == kind] == [
+            at.name for at in quantized.graph.node if at.op_type == op
+        ]
     re2na, cpu = built.executor(), pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, 1)).executor()
     for image in samples[:2, None]:
         np.testing.assert_array_equal(re2na(image)[0], cpu(image)[0])

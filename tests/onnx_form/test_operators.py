@@ -33,6 +33,27 @@ def test_infinite_bounds_are_none(low: float, high: float, op: str | None) -> No
     assert operators(after(clip(low, high))) == ["Conv", *([op] if op else [])]
 
 
+@pytest.mark.parametrize(("op", "side"), [("Max", 1), ("Min", 2)])
+@pytest.mark.parametrize("first", [True, False])
+def test_an_extremum_beside_a_number_is_a_clip(op: str, side: int, first: bool) -> None:
+    net = FloatNet()
+    operands = [net.conv("input", 3, 4), net.const([0.25])]
+    made = after(net.build(net.add(op, *operands[:: -1 if first else 1])))
+    assert operators(made) == ["Conv", "Clip"] and len(made.graph.node[1].input) == side + 1
+
+
+def test_extrema_of_many_are_of_two() -> None:
+    net = FloatNet()
+    x, y, z = (net.conv("input", 3, 4) for _ in range(3))
+    made = after(net.build(net.add("Max", x, y, net.const(0.5), z)))
+    assert operators(made) == ["Conv"] * 3 + ["Max", "Clip", "Max"]
+    net = FloatNet()
+    made = after(net.build(net.add("Min", net.conv("input", 3, 4), net.random(1, 4, 1, 1))))
+    assert operators(made) == ["Conv", "Min"]
+    net = FloatNet()
+    assert operators(after(net.build(net.add("Min", net.conv("input", 3, 4))))) == ["Conv"]
+
+
 @pytest.mark.parametrize("axes", [[2, 3], [-1, -2]])
 @pytest.mark.parametrize("keep", [0, 1])
 def test_the_mean_of_rows_and_columns_is_the_pooling(axes: list[int], keep: int) -> None:

@@ -77,6 +77,8 @@ def _node_needs(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) ->
         return True
     if any(item.name == "kernel_shape" and len(item.ints) == 1 for item in node.attribute):
         return True
+    if node.op_type in ("Max", "Min"):
+        return len(node.input) != 2 or any(name in constants for name in node.input)
     if node.op_type == "Clip":
         return any(_infinite(constants[name]) for name in node.input[1:] if name in constants)
     if node.op_type == "Gemm" and len(node.input) > 2:

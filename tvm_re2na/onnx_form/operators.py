@@ -56,6 +56,37 @@ def _clip(node: ir.Node) -> None:
         turn_into(node, "Identity", inputs=1)
 
 
+def _extremum(node: ir.Node) -> None:
+    """Beside a number it is a Clip, of more than two the first two come first, of one it is nothing."""
+    if len(node.inputs) == 1:
+        turn_into(node, "Identity", inputs=1)
+        return
+    while len(node.inputs) > 2 and node.inputs[0] is not None:
+        first = insert_before(
+            node, node.op_type, f"{node.name}.of_{len(node.inputs) - 1}", node.inputs[0], sizes(node.outputs[0])
+        )
+        first.resize_inputs(2)
+        first.replace_input_with(1, node.inputs[1])
+        others = [first.outputs[0], *node.inputs[2:]]
+        node.resize_inputs(len(others))
+        for index, value in enumerate(others):
+            node.replace_input_with(index, value)
+        _clip_by_constant(first)
+    _clip_by_constant(node)
+
+
+def _clip_by_constant(node: ir.Node) -> None:
+    place = next((index for index in (0, 1) if constant(node, index) is not None), None)
+    bound, data = (None, None) if place is None else (constant(node, place), node.inputs[1 - place])
+    if bound is None or data is None or bound.size != 1 or bound.ndim > number_of_axes(data):
+        return
+    side = 1 if node.op_type == "Max" else 2
+    turn_into(node, "Clip", inputs=side + 1)
+    node.replace_input_with(0, data)
+    node.replace_input_with(1, None)
+    set_constant(node, side, bound.reshape(()))
+
+
 def _mean(node: ir.Node) -> None:
     """Over rows and columns, or over a sequence: the pooling, and what drops these axes."""
     value = node.inputs[0]
@@ -141,6 +172,8 @@ _MOVES: dict[str, Callable[[ir.Node], object]] = {
 }
 RULES: dict[str, Callable[[ir.Node], None]] = {
     "Clip": _clip,
+    "Max": _extremum,
+    "Min": _extremum,
     "ReduceMean": _mean,
     "Reshape": _reshape,
     "Split": split_into_slices,

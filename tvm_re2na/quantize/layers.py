@@ -21,7 +21,8 @@ MOVING = (
     *("MaxPool", "Flatten", "Reshape", "Transpose", "Pad", "Squeeze", "Unsqueeze", "Slice", "Gather"),
     *("DepthToSpace", "SpaceToDepth"),
 )
-SAME_EXPONENT = (*MOVING, "Concat", "Relu", "Clip")
+EXTREMA = ("Max", "Min")
+SAME_EXPONENT = (*MOVING, *EXTREMA, "Concat", "Relu", "Clip")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def find_layers(net: Net, keep_float: Collection[str] = ()) -> QuantisedLayers:
                 union.add(name)
         elif id(node) not in fused and _keeps_exponent(net, node):
             union.join([*data_inputs(net, node), node.output])
-            joined += [node.output] if node.op == "Concat" or bool(_filled(net, node)) else []
+            joined += [node.output] if node.op in ("Concat", *EXTREMA) or bool(_filled(net, node)) else []
     group_of = {tensor: union.find(tensor) for tensor in union.parents}
     padded = frozenset(node.output for node in net.nodes if node.output in group_of and _is_padded(net, node))
     groups = frozenset(group_of[name] for name in joined)
@@ -159,6 +160,8 @@ def _keeps_exponent(net: Net, node: Node) -> bool:
         return False
     if node.op == "Clip" and node.name not in net.bounds:
         return False
+    if node.op in EXTREMA and (len(node.inputs) != 2 or len({net.shapes.get(name) for name in node.inputs}) > 1):
+        return False
     if node.op == "Pad" and not _pads_maxima(net, node) and not is_number(padding_value(net, node)):
         return False
     return all(name not in net.constants for name in data_inputs(net, node))
@@ -178,7 +181,7 @@ def _pads_maxima(net: Net, node: Node) -> bool:
 
 
 def data_inputs(net: Net, node: Node) -> list[str]:
-    return node.inputs if node.op in ("Add", "Sub", "Concat", "Mul") else node.inputs[:1]
+    return node.inputs if node.op in ("Add", "Sub", "Concat", "Mul", *EXTREMA) else node.inputs[:1]
 
 
 def _reached(net: Net) -> set[str]:

@@ -36,6 +36,8 @@ PAIRS: Mapping[str, Pair] = {
     "add": Pair("add", "qnn.add", ("Add",)),
     "sub": Pair("subtract", "qnn.subtract", ("Sub",)),
     "mul": Pair("multiply", "qnn.mul", ("Mul",), multiplies=True),
+    "max": Pair("maximum", "", ("Max",)),
+    "min": Pair("minimum", "", ("Min",)),
 }
 
 

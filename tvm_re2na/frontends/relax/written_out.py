@@ -17,7 +17,8 @@ from tvm_re2na.frontends.relax.walk import bindings_of, op_name, shape_of
 _CRD, _DCR = [0, 1, 4, 2, 5, 3], [0, 3, 4, 1, 5, 2]
 
 
-_CANDIDATES = ("permute_dims",)
+_EXTREMA = {"max": relax.op.maximum, "min": relax.op.minimum}
+_CANDIDATES = ("permute_dims", *_EXTREMA)
 _FIRST = 100  # of the functions that are registered for one purpose, which is taken: TVM's own has 10
 
 
@@ -32,11 +33,34 @@ def as_one(mod: tvm.IRModule) -> tvm.IRModule:
 
 @relax.expr_functor.mutator
 class _Joined(relax.PyExprMutator):  # type: ignore[misc]
-    """`reshape(permute_dims(reshape(x)))` -> `pixel_shuffle(x)`, where the blocks' channels stand last behind a `take`."""
+    """`reshape(permute_dims(reshape(x)))` -> `pixel_shuffle(x)`, where the blocks' channels stand last behind a `take`;
+    `max(stack(x, y), axis=0)` -> `maximum(x, y)`, the same of `min`."""
 
     def visit_call_(self, call: tvm.ir.Call) -> Any:
         call = super().visit_call_(call)
+        if op_name(call) in _EXTREMA:
+            return self._extremum(call)
         return self._shuffled(call) if op_name(call) == "reshape" else call
+
+    def _extremum(self, call: tvm.ir.Call) -> Any:
+        """Operands are spread to one shape before they are stacked, which `maximum` does as well."""
+        stack = self._value(call.args[0])
+        axes = [int(axis) for axis in call.attrs.axis or ()]
+        if op_name(stack) != "stack" or int(stack.attrs.axis or 0) != 0 or axes != [0] or call.attrs.keepdims:
+            return call
+        fields = (self._value(field) for field in self._value(stack.args[0]).fields)
+        operands = [
+            field.args[0] if op_name(field) == "broadcast_to" else self.builder_.emit(field) for field in fields
+        ]
+        result = operands[0]
+        for operand in operands[1:]:
+            made = _EXTREMA[op_name(call)](result, operand)
+            result = self.builder_.emit(relax.Call(made.op, list(made.args), made.attrs, made.ty_args, call.span))
+        return result
+
+    def _value(self, expr: Any) -> Any:
+        bound = self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
+        return expr if bound is None else bound
 
     def _shuffled(self, call: tvm.ir.Call) -> Any:
         transposed = self._made_by(call, "reshape", "permute_dims")
@@ -63,9 +87,8 @@ class _Joined(relax.PyExprMutator):  # type: ignore[misc]
         """What makes the data of `call`, where both are of these operators; None otherwise."""
         if call is None or op_name(call) != op:
             return None
-        data = call.args[0]
-        made = self.lookup_binding(data) if isinstance(data, relax.Var) else data
-        return made if made is not None and op_name(made) == before else None
+        made = self._value(call.args[0])
+        return made if op_name(made) == before else None
 
 
 def _shuffled(x: te.Tensor, size: int) -> te.Tensor:

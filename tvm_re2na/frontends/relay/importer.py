@@ -25,7 +25,7 @@ from tvm_re2na.frontends.relay.describe import array_of
 LOCAL = {
     *("DequantizeLinear", "QuantizeLinear"),
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"),
-    *("Add", "Sub", "Mul", "Div", "Softmax"),
+    *("Add", "Sub", "Mul", "Div", "Max", "Min", "Softmax"),
     *("Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
     *(
