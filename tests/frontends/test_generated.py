@@ -9,6 +9,7 @@ functions of twenty cases for the CPU at once; everything else is each case's ow
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,9 @@ class Chain:
     def pick(self, *options: int) -> int:
         return options[self.int(0, len(options) - 1)]
 
+    def pick_one(self, options: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        return options[self.int(0, len(options) - 1)]
+
     def size(self) -> int:
         """Of a map: one row or column, two, three, or some."""
         return self.pick(1, 2, 3, *range(4, 12))
@@ -58,9 +62,10 @@ class Chain:
             if len(self.b.current.shape) == 2:
                 self.dense()
             else:
-                [self.conv, self.conv, self.pool, self.residual, self.scale, self.transposed, self.pad, self.flat][
-                    self.int(0, 7 if position else 5)
-                ]()
+                computing = [self.conv, self.conv, self.pool, self.residual, self.scale, self.transposed, self.blocks]
+                computing += [self.pair, self.pair, self.together]
+                moving = [self.pad, self.pad, self.part, self.flat]
+                self.pick_one([*computing, *moving] if position else computing)()
         self.b.output()
 
     def weight(self, *shape: int) -> np.ndarray:
@@ -149,8 +154,43 @@ class Chain:
         self.b.mul(*operands, round(np.log2(x.scale)) - 6 + self.int(0, 12))
         self.activation()
 
+    def pair(self) -> None:
+        """The difference, the larger or the smaller of the data and what is made of it."""
+        x = self.b.current
+        channels, exponent = x.shape[1], round(np.log2(x.scale))
+        weight, bias = self.weight(channels, channels, 1, 1), self.bias(channels)
+        op = self.pick(0, 1, 2)
+        y = self.b.conv(weight, bias, exponent=exponent + (0 if op else self.int(-2, 2)))
+        operands = (x, y) if self.rng.random() < 0.7 else (y, x)
+        if op:
+            self.b.extremum(("Max", "Min")[op - 1], *operands)
+        else:
+            self.b.sub(*operands, exponent + self.int(2, 3))
+        self.activation()
+
+    def blocks(self) -> None:
+        """Of pixels, out of channels."""
+        x, size = self.b.current, self.int(2, 3)
+        count = self.pick(1, 3, 8)
+        self.b.conv(self.weight(count * size**2, x.shape[1], 1, 1), self.bias(count * size**2), **self.exponents(x))
+        self.b.depth_to_space(size, ("DCR", "CRD")[self.int(0, 1)])
+
+    def part(self) -> None:
+        """Of channels, rows or columns every n-th."""
+        x, axis = self.b.current, self.int(1, 3)
+        start = self.int(0, x.shape[axis] - 1)
+        self.b.slice(start, self.int(start + 1, x.shape[axis]), self.int(1, 3), x, axis)
+
+    def together(self) -> None:
+        """Channels, rows or columns of the data and of what is made of it."""
+        x, axis = self.b.current, self.int(1, 3)
+        y = self.b.conv(self.weight(x.shape[1], x.shape[1], 1, 1), None, exponent=round(np.log2(x.scale)))
+        self.b.concat(*((x, y, x), (y, x), (y, y))[self.int(0, 2)], axis=axis)
+
     def pad(self) -> None:
-        self.b.pad(self.int(0, 2), self.int(0, 2), self.int(0, 2), self.int(0, 2))
+        value = self.pick(0, 0, self.int(-128, 127)) * self.b.current.scale
+        channels = (self.int(0, 2), self.int(0, 2)) if self.rng.random() < 0.3 else (0, 0)
+        self.b.pad(self.int(0, 2), self.int(0, 2), self.int(0, 2), self.int(0, 2), value, channels)
 
     def flat(self) -> None:
         self.b.flatten()

@@ -103,11 +103,34 @@ class RelaxQdqBuilder:
     def mul(self, left: Value, right: Value, exponent: int) -> Value:
         return self._append(self._emit(relax.op.multiply(left.expr, right.expr)), 2.0**exponent)
 
+    def sub(self, left: Value, right: Value, exponent: int) -> Value:
+        return self._append(self._emit(relax.op.subtract(left.expr, right.expr)), 2.0**exponent)
+
+    def extremum(self, op: str, left: Value, right: Value) -> Value:
+        return self._append(self._emit({"Max": relax.op.maximum, "Min": relax.op.minimum}[op](left.expr, right.expr)))
+
+    def concat(self, *tensors: Value, axis: int) -> Value:
+        return self._append(self._emit(relax.op.concat([tensor.expr for tensor in tensors], axis)))
+
+    def slice(self, start: int, stop: int, step: int, x: Value, axis: int) -> Value:
+        return self._append(self._emit(relax.op.strided_slice(x.expr, [axis], [start], [stop], [step])))
+
+    def depth_to_space(self, size: int, mode: str) -> Value:
+        """As the importer writes it."""
+        n, c, h, w = self.current.shape
+        count = c // size**2
+        blocks = (count, size, size) if mode == "CRD" else (size, size, count)
+        order = [0, 1, 4, 2, 5, 3] if mode == "CRD" else [0, 3, 4, 1, 5, 2]
+        apart = self._emit(relax.op.reshape(self.current.expr, (n, *blocks, h, w)))
+        turned = self._emit(relax.op.permute_dims(apart, order))
+        return self._append(self._emit(relax.op.reshape(turned, (n, count, h * size, w * size))))
+
     def flatten(self) -> Value:
         return self._append(self._emit(relax.op.reshape(self.current.expr, [self.current.shape[0], -1])))
 
-    def pad(self, top: int, left: int, bottom: int, right: int) -> Value:
-        return self._append(self._emit(relax.op.nn.pad(self.current.expr, [0, 0, 0, 0, top, bottom, left, right])))
+    def pad(self, top: int, left: int, bottom: int, right: int, value: float, channels: tuple[int, int]) -> Value:
+        widths = [0, 0, *channels, top, bottom, left, right]
+        return self._append(self._emit(relax.op.nn.pad(self.current.expr, widths, "constant", value)))
 
     def output(self) -> None:
         self._outputs.append(self.current.expr)

@@ -85,11 +85,26 @@ class RelayQdqBuilder:
     def mul(self, left: Value, right: Value, exponent: int) -> Value:
         return self._append(relay.multiply(left.expr, right.expr), 2.0**exponent)
 
+    def sub(self, left: Value, right: Value, exponent: int) -> Value:
+        return self._append(relay.subtract(left.expr, right.expr), 2.0**exponent)
+
+    def extremum(self, op: str, left: Value, right: Value) -> Value:
+        return self._append({"Max": relay.maximum, "Min": relay.minimum}[op](left.expr, right.expr))
+
+    def concat(self, *tensors: Value, axis: int) -> Value:
+        return self._append(relay.concatenate([tensor.expr for tensor in tensors], axis))
+
+    def slice(self, start: int, stop: int, step: int, x: Value, axis: int) -> Value:
+        return self._append(relay.strided_slice(x.expr, [start], [stop], [step], axes=[axis]))
+
+    def depth_to_space(self, size: int, mode: str) -> Value:
+        return self._append(relay.nn.depth_to_space(self.current.expr, size, mode=mode))
+
     def flatten(self) -> Value:
         return self._append(relay.nn.batch_flatten(self.current.expr))
 
-    def pad(self, top: int, left: int, bottom: int, right: int) -> Value:
-        return self._append(relay.nn.pad(self.current.expr, ((0, 0), (0, 0), (top, bottom), (left, right)), 0.0))
+    def pad(self, top: int, left: int, bottom: int, right: int, value: float, channels: tuple[int, int]) -> Value:
+        return self._append(relay.nn.pad(self.current.expr, ((0, 0), channels, (top, bottom), (left, right)), value))
 
     def output(self) -> None:
         self._outputs.append(self.current.expr)
