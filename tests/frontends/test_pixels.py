@@ -145,6 +145,21 @@ def test_a_float_network_of_blocks_becomes_one_region(front_end: FrontEnd) -> No
             np.testing.assert_array_equal(machine, exact)
 
 
+def test_quantised_blocks_become_one_region(front_end: FrontEnd) -> None:
+    """As another tool has them, each between a Q and a DQ."""
+    b = QdqBuilder((1, 3, 8, 8), -6)
+    b.node("SpaceToDepth", (1, 12, 4, 4), blocksize=2)
+    b.conv(small_weights(RNG, 8, 12, 3, 3), pads=[1, 1, 1, 1])
+    b.reshape((1, 2, 2, 2, 4, 4))
+    b.node("Transpose", (1, 2, 4, 2, 4, 2), perm=[0, 1, 4, 2, 5, 3])
+    b.reshape((1, 2, 8, 8))
+    b.conv(small_weights(RNG, 4, 2, 3, 3), pads=[1, 1, 1, 1])
+    b.depth_to_space(2)
+    model, x = normalise(onnx.shape_inference.infer_shapes(b.build())), images(1, 3, 8, 8)
+    assert {"depth_to_space", "pad"} <= set(kinds_in_one_region(front_end, model))
+    same_bits(front_end, model, x)
+
+
 def test_images_and_what_is_counted_backwards_stay_on_the_cpu(front_end: FrontEnd) -> None:
     b = QdqBuilder((2, 4, 6, 6), -6)
     x = b.conv(small_weights(RNG, 4, 4, 3, 3), pads=[1, 1, 1, 1])

@@ -105,6 +105,21 @@ def test_a_quantised_model_keeps_its_integers() -> None:
     np.testing.assert_array_equal(before[0], behind[0])
 
 
+@pytest.mark.parametrize("exponent, moved", [(-6, ["DepthToSpace"]), (-5, ["Reshape", "Transpose", "Reshape"])])
+def test_what_is_rounded_on_the_way_has_to_have_been_rounded_so(exponent: int, moved: list[str]) -> None:
+    """As quantisers write it, Q and DQ around each operator; a scale of its own would lose digits."""
+    b = QdqBuilder((1, 8, 2, 2), -6)
+    b.reshape((1, 2, 2, 2, 2, 2))
+    b.node("Transpose", (1, 2, 2, 2, 2, 2), exponent, perm=[0, 1, 4, 2, 5, 3])
+    b.reshape((1, 2, 4, 4))
+    model = onnx.shape_inference.infer_shapes(b.build())
+    made = normalise(model)
+    assert [op for op in operators(made) if not op.endswith("Linear")] == moved
+    x = np.random.default_rng(5).normal(0, 1, (1, 8, 2, 2)).astype(np.float32)
+    before, behind = (session(each.SerializeToString()).run(None, {"input": x}) for each in (model, made))
+    np.testing.assert_array_equal(before[0], behind[0])
+
+
 def test_a_block_that_does_not_divide_the_image_is_no_model() -> None:
     """ONNX Runtime refuses it; so it stays as it is, and whoever runs it says why."""
     node = helper.make_node("SpaceToDepth", ["x"], ["y"], blocksize=4)

@@ -39,9 +39,10 @@ def depth_to_space(node: ir.Node) -> None:
 
 def reshape_of_blocks(node: ir.Node) -> bool:
     """A Reshape that brings pixels or channels together, which another one has taken apart and a Transpose has reordered."""
-    transpose = producer_of(node, "Transpose")
-    apart = producer_of(transpose, "Reshape")
-    if transpose is None or apart is None:
+    roundings: list[ir.Node] = []
+    transpose = _made_by(node, "Transpose", roundings)
+    apart = _made_by(transpose, "Reshape", roundings)
+    if transpose is None or apart is None or not _change_nothing(roundings, apart.inputs[0]):
         return False
     order, given = tuple(attribute(transpose, "perm") or ()), apart.inputs[0]
     before, between, after = (_known(value) for value in (given, apart.outputs[0], node.outputs[0]))
@@ -57,6 +58,34 @@ def reshape_of_blocks(node: ir.Node) -> bool:
             _into_slices(node, given, size, mode)
             return True
     return False
+
+
+def _made_by(node: ir.Node | None, op: str, roundings: list[ir.Node]) -> ir.Node | None:
+    """The node of this operator that makes the first input, which may have been quantised and dequantised since: by `roundings`."""
+    dequantize = producer_of(node, "DequantizeLinear")
+    quantize = producer_of(dequantize, "QuantizeLinear")
+    if dequantize is not None and quantize is not None:
+        roundings += [dequantize, quantize]
+        node = quantize
+    return producer_of(node, op)
+
+
+def _change_nothing(roundings: Sequence[ir.Node], given: ir.Value | None) -> bool:
+    """Whether `given` has been rounded like that already: to integers of one scale, which all of them have."""
+    first = given.producer() if given is not None else None
+    if not roundings:
+        return True
+    if first is None or first.op_type != "DequantizeLinear":
+        return False
+    known = [[constant(node, index) for index in (1, 2)] for node in (first, *roundings)]
+    if any(array is None or array.size != 1 for arrays in known for array in arrays):
+        return False
+    return (
+        len(
+            {(scale.item(), zero.item(), zero.dtype) for scale, zero in known if scale is not None and zero is not None}
+        )
+        == 1
+    )
 
 
 def _known(value: ir.Value | None) -> tuple[int, ...]:
