@@ -43,9 +43,9 @@ def broadcast_add() -> onnx.ModelProto:
     return b.build()
 
 
-def wide_kernel() -> onnx.ModelProto:
+def wide_holes() -> onnx.ModelProto:
     b = QdqBuilder((1, 1, 2, 300), -6)
-    b.conv(weights(RNG, 1, 1, 1, 257), None, exponent=-2)
+    b.conv(weights(RNG, 1, 1, 1, 2), None, exponent=-2, dilations=[1, 256])
     return b.build()
 
 
@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, str, object]] = {
     "large shift": (lambda: conv(exponent=5), "conv2d", "shift_range", 17),
     "bias": (lambda: conv(bias=200_000), "conv2d", "bias_fits", None),
     "broadcast": (broadcast_add, "add", "equal_shapes", "1x3x1x1 and 1x3x1x8"),
-    "kernel": (wide_kernel, "conv2d", "window_fields", "kernel_w 257"),
+    "dilation": (wide_holes, "conv2d", "window_fields", "dilation_w 256"),
     "batch": (other_batch, "reshape", "batch_stays", 1),
     "size": (wide_rows, "conv2d", "size_fields", "in_w 65536"),
     "padding": (padding_of_images, "pad", "constant_padding", "padding of images, or negative"),
