@@ -216,3 +216,25 @@ def test_what_a_layer_reads_is_quantised_all_the_same() -> None:
     x = net.add("Concat", *halves, axis=1)
     made = quantize(net.build(net.conv(x, 8, 4)), net.images(32))
     assert kinds(made.model)["conv_5"] and made.report.layers[2].snr_db > 30
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 2])
+@pytest.mark.parametrize("first", ["the sequence", "all pixels"])
+def test_layers_whose_first_axis_is_not_the_images_stay_in_float(first: str, batch: int | str) -> None:
+    """As in transformers that project (L, N, C), or (N * L, C)."""
+    net = FloatNet(size=6, batch=batch)
+    x = net.add("Reshape", net.conv("input", 3, 8), net.const([0, 8, 16], np.int64))
+    if first == "the sequence":
+        x = net.add("MatMul", net.add("Transpose", x, perm=[2, 0, 1]), net.random(8, 12))
+        x = net.add("Transpose", x, perm=[1, 2, 0])
+    else:
+        x = net.add("Reshape", net.add("Transpose", x, perm=[0, 2, 1]), net.const([-1, 8], np.int64))
+        x = net.add("Reshape", net.gemm(x, 8, 12), net.const([-1, 16, 12], np.int64))
+        x = net.add("Transpose", x, perm=[0, 2, 1])
+    model, images = net.build(net.gemm(net.add("Flatten", x), 192, 5)), net.images(16)
+    if batch != "N":
+        images = net.rng.normal(0, 1, (16, 3, 6, 6)).astype(np.float32)
+    found = quantize(model, images)
+    assert [layer.name.split("_")[0] for layer in found.report.layers] == ["conv", "gemm"]
+    size = 16 if batch == "N" else int(batch)
+    assert snr(run(found.model, images[:size]), run(model, images[:size])) > 20

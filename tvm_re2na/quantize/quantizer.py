@@ -37,7 +37,7 @@ from tvm_re2na.quantize.report import QuantizationReport
 from tvm_re2na.quantize.samples import Samples
 from tvm_re2na.quantize.scales import is_sum, start_plan
 from tvm_re2na.quantize.search import WeightsTooFineError, search
-from tvm_re2na.quantize.skipped import behind, check_names, postprocessing
+from tvm_re2na.quantize.skipped import behind, check_names, postprocessing, without_images
 from tvm_re2na.quantize.split import CalibrationSplit, split
 
 ATTEMPTS = 8  # each one makes at least one layer or one group coarser by a factor of two
@@ -117,7 +117,7 @@ def _decide(
     names |= {node.name for node in net.nodes}  # before and after: a large average has become several operators
     for option in ("keep_float", "skip_from"):
         check_names(option, getattr(options, option), names)
-    skipped = _skipped(net, options)
+    skipped = _skipped(net, options, images)
     quantised = find_layers(net, skipped)
     if options.equalise:
         results = [layer.result for layer in candidates(net, quantised)]
@@ -138,9 +138,10 @@ def _decide(
         return Decision(net, plan, describe(net, plan, parts, few, held, kept, arch))
 
 
-def _skipped(net: Net, options: QuantizeOptions) -> set[str]:
-    """What stays in float whatever the images are."""
+def _skipped(net: Net, options: QuantizeOptions, images: Calibration) -> set[str]:
+    """What stays in float whatever is in the images."""
     asked = {*options.keep_float, *behind(net, options.skip_from)}
+    asked |= without_images(net, find_layers(net, asked).layers, images)
     return asked | postprocessing(net, find_layers(net, asked))
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
+from tvm_re2na.progress import silent
 from tvm_re2na.quantize.errors import QuantizeError
-from tvm_re2na.quantize.layers import QuantisedLayers, data_inputs, has_same_exponent, is_addition, is_product
+from tvm_re2na.quantize.layers import Layer, QuantisedLayers, data_inputs, has_same_exponent, is_addition, is_product
+from tvm_re2na.quantize.load import Calibration
 from tvm_re2na.quantize.net import Net
+from tvm_re2na.quantize.observe import observe
 
 
 def check_names(option: str, names: Collection[str], known: Collection[str]) -> None:
@@ -26,6 +29,15 @@ def behind(net: Net, names: Collection[str]) -> set[str]:
             found.add(node.name)
             tensors.update(name for name in node.outputs if name)
     return found
+
+
+def without_images(net: Net, layers: Collection[Layer], images: Calibration) -> set[str]:
+    """Layers whose first axis is not that of the images, as where a transformer has the sequence first: nothing says which of their
+    rows belong to which image."""
+    first = images[: net.batch or 2]
+    names = [layer.sums for layer in layers]
+    sizes = {name: len(sums) for name, sums in next(observe(net, names, first, silent, "")).items()} if names else {}
+    return {layer.name for layer in layers if sizes[layer.sums] != len(first)}
 
 
 def postprocessing(net: Net, quantised: QuantisedLayers) -> set[str]:
