@@ -29,6 +29,7 @@ OPTIONS: dict[str, Any] = {
     "rounding": quantiser.WeightRounding.NEAREST,
     "scales": quantiser.ScaleRule.LARGEST,
     "equalise": False,
+    "split_layers": False,
     "bias_correction": False,
     "channel_scales": False,
     "keep_float": frozenset({"a", "b"}),

@@ -59,7 +59,7 @@ def _knobs(options: argparse.Namespace) -> QuantizeOptions:
     from tvm_re2na.quantize import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
 
     enums: dict[str, Any] = {"guarantee": Guarantee, "rounding": WeightRounding, "scales": ScaleRule}
-    switches = ("equalise", "bias_correction", "channel_scales")
+    switches = ("equalise", "split_layers", "bias_correction", "channel_scales")
     names = ("headroom", "unseen_images", "weight_bits", "activation_bits", *enums, *switches)
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     known: dict[str, Any] = {name: enums[name](value) if name in enums else value for name, value in chosen.items()}

@@ -184,6 +184,7 @@ def _knobs(parser: argparse.ArgumentParser) -> None:
     )
     for name, what in (
         ("equalise", "move scales of channels between layers"),
+        ("split-layers", "channels whose steps must be far coarser than the others' in layers of their own"),
         ("bias-correction", "biases take back the mean error of each output"),
         ("channel-scales", "where the machine has channel_cuts, weights with a scale for each output channel"),
     ):

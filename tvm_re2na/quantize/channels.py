@@ -6,32 +6,37 @@ exponent and sums of one unit; the product is part of the cut, and in the file o
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping
 
+import numpy as np
+
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.quantize.importance import Channels
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net, Node
-from tvm_re2na.quantize.options import IntegerRange, ScaleRule
-from tvm_re2na.quantize.scales import is_average, is_sum, weight_exponent
+from tvm_re2na.quantize.options import QuantizeOptions
+from tvm_re2na.quantize.parts import NONE, Numbers, needed_exponents
+from tvm_re2na.quantize.scales import is_average, is_sum
 
 MOST = 6  # steps that a channel is finer than another at most: as many bits more are cut off its sums
 
 
-def scale_channels(net: Net, layers: tuple[Layer, ...], limits: IntegerRange, rule: ScaleRule) -> None:
-    """`limits`: the weights' integers. Notes in `net.finer` what the layers' channels were scaled by."""
+def scale_channels(
+    net: Net, layers: tuple[Layer, ...], largest: Mapping[str, Channels], arch: Architecture, options: QuantizeOptions
+) -> None:
+    """`largest`: see `needed_exponents`. Notes in `net.finer` what the layers' channels were scaled by."""
     for layer in layers:
         weight = net.constants[layer.node.inputs[1]]
         if layer.node.op == "Conv" and not (is_sum(weight) or is_average(weight)):
-            finer = _finer(weight, limits, rule)
+            finer = _finer(needed_exponents(net, layer, largest, arch, options))
             if any(finer):
                 _scale(net, layer.node, finer)
 
 
-def _finer(weight: npt.NDArray[np.floating], limits: IntegerRange, rule: ScaleRule) -> tuple[int, ...]:
+def _finer(needed: Numbers) -> tuple[int, ...]:
     """By how many steps each channel's own exponent is finer than that of the coarsest; 0 of a channel without weights."""
-    exponents = [weight_exponent(channel, limits, rule) if channel.any() else None for channel in weight]
-    top = max((exponent for exponent in exponents if exponent is not None), default=0)
-    return tuple(0 if exponent is None else min(top - exponent, MOST) for exponent in exponents)
+    top = int(needed.max())
+    return tuple(0 if own == NONE else min(top - int(own), MOST) for own in needed)
 
 
 def _scale(net: Net, node: Node, finer: tuple[int, ...]) -> None:

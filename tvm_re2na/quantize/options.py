@@ -55,6 +55,7 @@ class QuantizeOptions:
         from those, too.
     weight_bits, activation_bits: narrower than the machine's data; None is the machine's own width.
     equalise: move a channel's scale from one layer's weights to the next's where that makes both easier to round.
+    split_layers: compute channels whose steps must be far coarser than the others' in a layer of their own.
     bias_correction: biases that take back the mean error of a layer's output, and on a machine that truncates, its half.
     channel_scales: on a machine that cuts by channel (`Architecture.channel_cuts`) a convolution's weights have an exponent for
         each output channel.
@@ -71,6 +72,7 @@ class QuantizeOptions:
     rounding: WeightRounding = WeightRounding.AUTO
     scales: ScaleRule = ScaleRule.SEARCHED
     equalise: bool = True
+    split_layers: bool = True
     bias_correction: bool = True
     channel_scales: bool = True
     keep_float: frozenset[str] = frozenset()
@@ -83,6 +85,11 @@ class QuantizeOptions:
             raise QuantizeError(f"unseen_images = {self.unseen_images} is outside 0..{MOST_UNSEEN}")
         if self.search_images < 1:
             raise QuantizeError(f"search_images = {self.search_images}, at least 1 is needed")
+
+    @property
+    def searched(self) -> bool:
+        """Whether scales are chosen for the least error that the accumulator allows."""
+        return self.scales is ScaleRule.SEARCHED and self.guarantee is Guarantee.OBSERVED
 
     def ranges(self, arch: Architecture) -> tuple[IntegerRange, IntegerRange]:
         """The integers that weights and activations may take. Raises QuantizeError for a width the machine has not."""

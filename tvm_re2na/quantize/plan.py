@@ -25,7 +25,8 @@ class Integers(NamedTuple):
 @dataclass
 class QuantizationPlan:
     """Exponents by group of tensors and by name of a layer's node; `integers` and `seen_db` (see LayerReport) by layer, as
-    the search comes to them. `weights` and `data` are the ranges of the integers."""
+    the search comes to them. `weights` and `data` are the ranges of the integers. `balanced`: groups that are coarser than their
+    tensors need (`balance.py`)."""
 
     quantised: QuantisedLayers
     weights: IntegerRange
@@ -34,6 +35,7 @@ class QuantizationPlan:
     weight: dict[str, int]
     integers: dict[str, Integers] = field(default_factory=dict)
     seen_db: dict[str, float] = field(default_factory=dict)
+    balanced: set[str] = field(default_factory=set)
 
     def exponent(self, tensor: str) -> int:
         return self.group[self.quantised.group_of[tensor]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from tvm_re2na.onnx_form.inputs import InputShape
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.accumulators import longest_sum
+from tvm_re2na.quantize.balance import balance
 from tvm_re2na.quantize.channels import scale_channels
 from tvm_re2na.quantize.describe import describe
 from tvm_re2na.quantize.emit import emit
@@ -25,17 +26,19 @@ from tvm_re2na.quantize.equalise import candidates, equalise
 from tvm_re2na.quantize.errors import QuantizeError, SumsDoNotFitError
 from tvm_re2na.quantize.exponents import ExponentErrors
 from tvm_re2na.quantize.fold import fold
+from tvm_re2na.quantize.importance import Importance, moments
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers, find_layers
 from tvm_re2na.quantize.limits import check_layers
 from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
 from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
+from tvm_re2na.quantize.parts import split_layers, whole
 from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.pool import pools_to_convolutions
 from tvm_re2na.quantize.report import QuantizationReport
 from tvm_re2na.quantize.samples import Samples
-from tvm_re2na.quantize.scales import is_sum, start_plan
+from tvm_re2na.quantize.scales import error_at, is_sum, start_plan
 from tvm_re2na.quantize.search import WeightsTooFineError, search
 from tvm_re2na.quantize.skipped import behind, check_names, postprocessing, without_images
 from tvm_re2na.quantize.split import CalibrationSplit, split
@@ -115,6 +118,7 @@ def _decide(
     fold(net)
     pools_to_convolutions(net, longest_sum(arch, options))
     names |= {node.name for node in net.nodes}  # before and after: a large average has become several operators
+    options = replace(options, keep_float=whole(options.keep_float, names), skip_from=whole(options.skip_from, names))
     for option in ("keep_float", "skip_from"):
         check_names(option, getattr(options, option), names)
     skipped = _skipped(net, options, images)
@@ -123,8 +127,14 @@ def _decide(
         results = [layer.result for layer in candidates(net, quantised)]
         equalise(net, quantised, largest_by_channel(net, results, few, report, "observing channels"))
     check_layers(net, quantised)
+    if options.split_layers and options.searched:
+        layers = find_layers(net, skipped).layers
+        split_layers(
+            net, layers, _by_channel(net, layers, few, report), arch, options, Importance(net, moments(net, few))
+        )
     if arch.channel_cuts and options.channel_scales:
-        scale_channels(net, find_layers(net, skipped).layers, options.ranges(arch)[0], options.scales)
+        layers = find_layers(net, skipped).layers
+        scale_channels(net, layers, _by_channel(net, layers, few, report), arch, options)
     kept: list[str] = []
     while True:
         quantised = find_layers(net, {*skipped, *kept})
@@ -136,6 +146,14 @@ def _decide(
             kept += error.layers
             continue
         return Decision(net, plan, describe(net, plan, parts, few, held, kept, arch))
+
+
+def _by_channel(
+    net: Net, layers: tuple[Layer, ...], images: Calibration, report: Progress
+) -> dict[str, npt.NDArray[np.float64]]:
+    """How large what the layers read is, and their sums."""
+    names = list(dict.fromkeys(name for layer in layers for name in (layer.source, layer.sums)))
+    return largest_by_channel(net, names, images, report, "observing channels")
 
 
 def _skipped(net: Net, options: QuantizeOptions, images: Calibration) -> set[str]:
@@ -175,6 +193,9 @@ def _attempts(
     samples = Samples(net, quantised.layers, len(few))
     seen, errors = _observe(net, quantised, parts.search, samples, options.ranges(arch)[1], report)
     start = start_plan(net, quantised, seen, errors, arch, options)
+    if options.searched:
+        limits = options.ranges(arch)[1]
+        balance(net, start, lambda name, e: error_at(errors[name], seen.magnitude(name), e, limits))
     full: list[Layer] = []
     for _ in range(ATTEMPTS):
         plan = copy.deepcopy(start)

@@ -65,17 +65,17 @@ def _least_error(
     coarsest = max(coarsest_exponent(seen.magnitude(name), limits) for name in members)
     totals = np.zeros(FINEST)
     for index in range(FINEST):
-        for name in members:
-            own = coarsest_exponent(seen.magnitude(name), limits) - (coarsest - index)
-            totals[index] += (
-                errors[name][own] if 0 <= own < FINEST else (_coarser(errors[name][0], own) if own < 0 else np.inf)
-            )
+        totals[index] = sum(error_at(errors[name], seen.magnitude(name), coarsest - index, limits) for name in members)
     return coarsest - int(np.argmin(totals))
 
 
-def _coarser(error: float, steps: int) -> float:
-    """Rounding error grows fourfold with each step that the exponent is coarser than the tensor needs."""
-    return float(error * 4.0**-steps)
+def error_at(errors: npt.NDArray[np.float64], magnitude: float, exponent: int, limits: IntegerRange) -> float:
+    """A tensor's relative error with any exponent, from those that were observed (FINEST,), the coarsest exponent's first. Rounding
+    error grows fourfold with each step that the exponent is coarser than the tensor needs."""
+    finer = coarsest_exponent(magnitude, limits) - exponent
+    if finer < 0:
+        return float(errors[0] * 4.0**-finer)
+    return float(errors[finer]) if finer < FINEST else math.inf
 
 
 def weight_exponent(weight: npt.NDArray[np.floating], limits: IntegerRange, rule: ScaleRule) -> int:

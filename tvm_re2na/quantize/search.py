@@ -116,10 +116,12 @@ def _weight_exponents(plan: QuantizationPlan, layer: Layer, options: QuantizeOpt
 
 
 def _result_exponents(plan: QuantizationPlan, layer: Layer, options: QuantizeOptions) -> list[int]:
-    """A group that several layers write, or that additions join, keeps what all its members need."""
+    """A group that several layers write, or that additions join, keeps what all its members need; one that is coarser for the sake
+    of the layers behind it becomes no finer."""
     start = plan.exponent(layer.result)
     free = options.scales is ScaleRule.SEARCHED and plan.quantised.is_free(layer)
-    return [start + step for step in STEPS] if free else [start]
+    balanced = plan.quantised.group_of[layer.result] in plan.balanced
+    return [start + step for step in STEPS if step >= 0 or not balanced] if free else [start]
 
 
 def _rounds_together(trials: LayerTrials, nearest_best: Choice, options: QuantizeOptions) -> bool:

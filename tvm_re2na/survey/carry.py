@@ -90,7 +90,8 @@ def survey_carry(
     workers: Workers = HERE,
 ) -> CarrySurvey:
     """Carry bits of every layer on the calibration images, and overflows on `images` for each width of the accumulator."""
-    arch, options = arch or Architecture(), options or QuantizeOptions()
+    arch = arch or Architecture()
+    options = dataclasses.replace(options or QuantizeOptions(), split_layers=False)  # a layer is what the model has
     surveyed = open_surveyed_model(model, images, calibration, progress)
     unlimited = dataclasses.replace(arch, acc_bits=UNLIMITED)
     chosen = surveyed.quantize(arch, options)

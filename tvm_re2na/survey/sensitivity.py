@@ -57,7 +57,8 @@ def survey_sensitivity(
     workers: Workers = HERE,
 ) -> SensitivitySurvey:
     """Quantise `model` as a whole, then once with each layer alone and once with each left out."""
-    arch, options = arch or Architecture(), options or QuantizeOptions()
+    arch = arch or Architecture()
+    options = dataclasses.replace(options or QuantizeOptions(), split_layers=False)  # a layer is what the model has
     surveyed = open_surveyed_model(model, images, calibration, progress)
     whole = surveyed.quantize(arch, options)
     outputs = surveyed.on_cpu(whole.model, "all layers")
