@@ -14,8 +14,8 @@ from tvm_re2na.decibels import decibels
 from tvm_re2na.quantize import Guarantee, QuantizedModel, QuantizeOptions, quantize
 
 CUTS = Architecture(channel_cuts=1)
-PLAIN = QuantizeOptions(equalise=False)
-NARROW = QuantizeOptions(equalise=False, weight_bits=6)
+PLAIN = QuantizeOptions(equalise=False, split_layers=False)
+NARROW = QuantizeOptions(equalise=False, split_layers=False, weight_bits=6)
 
 
 def model() -> tuple[onnx.ModelProto, npt.NDArray[np.float32]]:

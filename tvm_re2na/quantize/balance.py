@@ -18,45 +18,42 @@ from tvm_re2na.quantize.options import IntegerRange, ScaleRule
 from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.scales import is_sum, rounded, weight_exponent
 
-MOST = 3  # steps of a tensor
+PAYS = 0.6  # of what is lost: what may be left, where inputs give up a step
 
 ErrorOf = Callable[[str, int], float]  # relative, of a tensor with an exponent
 
 
 def balance(net: Net, plan: QuantizationPlan, error_of: ErrorOf) -> None:
-    """Notes in `plan.balanced` which groups have become coarser. Images keep their bits: what their smooth parts lose adds up."""
+    """Notes in `plan.balanced` which groups have become coarser by a step. Only maps may: dense layers' weights gain more by being
+    rounded together. Images keep their bits: what their smooth parts lose adds up."""
     quantised = plan.quantised
     for group, members in quantised.groups.items():
         readers = [layer for layer in quantised.layers if quantised.group_of[layer.source] == group]
-        adds = any(is_sum(net.constants[layer.node.inputs[1]]) for layer in readers)
-        if readers and not adds and set(members).isdisjoint(net.input_names):
+        maps = all(layer.node.op != "Gemm" and not is_sum(net.constants[layer.node.inputs[1]]) for layer in readers)
+        if readers and maps and set(members).isdisjoint(net.input_names):
             _balance_group(net, plan, group, readers, error_of)
 
 
 def _balance_group(net: Net, plan: QuantizationPlan, group: str, readers: list[Layer], error_of: ErrorOf) -> None:
-    start, members = plan.group[group], plan.quantised.groups[group]
-    best, least = 0, np.inf
-    for step in range(MOST + 1):
-        exponents = [_finest(net, plan, layer, step) for layer in readers]
-        if any(plan.exponent(layer.result) < start + step + e_w for layer, e_w in zip(readers, exponents, strict=True)):
-            break
-        lost = float(np.mean([error_of(name, start + step) for name in members])) * len(readers)
-        for layer, e_w in zip(readers, exponents, strict=True):
-            lost += _relative_error(net.constants[layer.node.inputs[1]], e_w, plan.weights)
-        if lost < least:
-            best, least = step, lost
-    if best:
-        found = {layer.name: _finest(net, plan, layer, best) for layer in readers}
-        plan.group[group] = start + best
-        plan.weight.update(found)
+    coarser, members = plan.group[group] + 1, plan.quantised.groups[group]
+    finer = {layer.name: _finer(net, plan, layer) for layer in readers}
+    lost = [
+        sum(_relative_error(net.constants[layer.node.inputs[1]], weight[layer.name], plan.weights) for layer in readers)
+        + len(readers) * float(np.mean([error_of(name, exponent) for name in members]))
+        for exponent, weight in ((coarser - 1, plan.weight), (coarser, finer))
+    ]
+    cut = all(plan.exponent(layer.result) >= coarser + finer[layer.name] for layer in readers)
+    if cut and lost[1] < PAYS * lost[0]:
+        plan.group[group] = coarser
+        plan.weight.update(finer)
         plan.balanced.add(group)
 
 
-def _finest(net: Net, plan: QuantizationPlan, layer: Layer, step: int) -> int:
-    """Of the weights, with inputs so many steps coarser: what the sums leave them, but no finer than is good for them."""
+def _finer(net: Net, plan: QuantizationPlan, layer: Layer) -> int:
+    """Of the weights, where the sums leave them a step more that is good for them."""
     own = weight_exponent(net.constants[layer.node.inputs[1]], plan.weights, ScaleRule.SEARCHED)
     now = plan.weight[layer.name]
-    return min(now, max(own, now - step))
+    return now - 1 if own < now else now
 
 
 def _relative_error(weight: npt.NDArray[np.floating], exponent: int, limits: IntegerRange) -> float:

@@ -131,7 +131,7 @@ class Importance:
                 self._add(name, part)
         elif node.op == "Gather" and node.attributes.get("axis") == 1 and constant is not None and constant.ndim == 1:
             weights = np.zeros((2, channels))
-            np.add.at(weights, (slice(None), constant), behind)
+            np.add.at(weights.T, constant, behind.T)
             self._add(first, weights)
         elif node.op in ("Flatten", "Reshape") and behind.size and behind.shape[1] % channels == 0:
             self._add(first, behind.reshape(2, channels, -1).sum(2))
@@ -162,4 +162,5 @@ class Importance:
         alike = np.where(before > 0, after / np.maximum(before, TINY), 0)
         if node.output not in self.seen.unchanged:
             return behind * alike
-        return np.stack([alike, self.seen.unchanged[node.output]]) * behind[0]
+        passed: Weights = np.stack([alike, self.seen.unchanged[node.output]]) * behind[0]
+        return passed
