@@ -1,4 +1,4 @@
-"""Layers that the quantiser has computed in parts: their channels are brought together where they are made, and no border is drawn."""
+"""Layers that the quantiser has computed in parts: their channels come together where they are made, and no border is drawn."""
 
 from __future__ import annotations
 

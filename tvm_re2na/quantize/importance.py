@@ -59,7 +59,7 @@ def moments(net: Net, images: Calibration) -> Moments:
     names = [name for name in net.activations() if name not in net.integers]
     clamps = [node for node in net.nodes if node.name in net.bounds]
     mean, power, unchanged = _Mean(), _Mean(), _Mean()
-    for values in observe(net, names, images[:IMAGES], silent, ""):
+    for values in observe(net, names, images[:IMAGES], silent, "", fast=True):
         told = {name: value for name, value in values.items() if value.ndim > 1 and value.size}
         for name, value in told.items():
             mean.add(name, _by_channel(value).mean(2, dtype=np.float64))

@@ -118,7 +118,7 @@ def largest_by_channel(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Largest |value| of each channel (C,) of tensors (N, C, ...) over all images."""
     largest: dict[str, npt.NDArray[np.float64]] = {}
-    for values in observe(net, names, images, progress, stage) if names else ():
+    for values in observe(net, names, images, progress, stage, fast=True) if names else ():
         for name in names:
             others = (0, *range(2, values[name].ndim))
             most = np.maximum(values[name].max(others), -values[name].min(others)).astype(np.float64)

@@ -27,7 +27,7 @@ from tvm_re2na.quantize.transposed import groups_of
 Numbers = npt.NDArray[np.int64]
 
 MOST = 3  # parts
-AUDIBLE = 2e-3  # of noise over signal in the network's outputs: a layer that adds less stays whole
+AUDIBLE = 1e-3  # of noise over signal in the network's outputs: a layer that adds less stays whole
 PAYS = 0.5  # of the noise, for each part more
 ROOM = 2.0  # how much larger than those that were seen sums may be: about what headroom and images to come ask for
 NONE = -1000  # in the place of an exponent, of a channel without weights
