@@ -24,14 +24,19 @@ ErrorOf = Callable[[str, int], float]  # relative, of a tensor with an exponent
 
 
 def balance(net: Net, plan: QuantizationPlan, error_of: ErrorOf) -> None:
-    """Notes in `plan.balanced` which groups have become coarser by a step. Only maps may: dense layers' weights gain more by being
-    rounded together. Images keep their bits: what their smooth parts lose adds up."""
+    """Notes in `plan.balanced` which groups have become coarser by a step. Only maps may: the weights of dense layers gain more by
+    being rounded together. Images keep their bits: what their smooth parts lose adds up."""
     quantised = plan.quantised
     for group, members in quantised.groups.items():
         readers = [layer for layer in quantised.layers if quantised.group_of[layer.source] == group]
-        maps = all(layer.node.op != "Gemm" and not is_sum(net.constants[layer.node.inputs[1]]) for layer in readers)
-        if readers and maps and set(members).isdisjoint(net.input_names):
+        if readers and all(_reads_map(net, layer) for layer in readers) and set(members).isdisjoint(net.input_names):
             _balance_group(net, plan, group, readers, error_of)
+
+
+def _reads_map(net: Net, layer: Layer) -> bool:
+    """Of more than one pixel."""
+    pixels = (net.shapes.get(layer.source) or ())[2:]
+    return bool(pixels) and set(pixels) != {1} and not is_sum(net.constants[layer.node.inputs[1]])
 
 
 def _balance_group(net: Net, plan: QuantizationPlan, group: str, readers: list[Layer], error_of: ErrorOf) -> None:
