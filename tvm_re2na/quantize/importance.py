@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tvm_re2na.element_wise import OF_ONE, OF_TWO
 from tvm_re2na.progress import silent
 from tvm_re2na.quantize.fold import is_linear
 from tvm_re2na.quantize.load import Calibration
@@ -20,28 +21,11 @@ from tvm_re2na.quantize.observe import observe
 from tvm_re2na.quantize.transposed import groups_of, weight_of
 
 Channels = npt.NDArray[np.float64]  # (C,) of one tensor
-Weights = npt.NDArray[
-    np.float64
-]  # (2, C): of noise that comes from further up, of noise that the layer just before adds
+Weights = npt.NDArray[np.float64]  # (2, C): of noise from further up; of noise that the layer just before adds
 
 IMAGES = 16
 TINY = 1e-30
 PASSING = ("MaxPool", "Resize", "Pad")
-ELEMENTWISE = (
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Neg",
-    "Abs",
-    "Erf",
-    "Tanh",
-    "Gelu",
-    "Sigmoid",
-    "HardSigmoid",
-    "HardSwish",
-    "LeakyRelu",
-)
 
 
 @dataclass(frozen=True)
@@ -141,7 +125,7 @@ class Importance:
         elif same and node.op == "Mul" and len(data) == 2:
             for name, other in (data, data[::-1]):
                 self._add(name, behind * seen.power[other])
-        elif same and len(data) == 1 and (node.op in ELEMENTWISE or node.name in net.bounds):
+        elif same and len(data) == 1 and (node.op in OF_ONE | OF_TWO or node.name in net.bounds):
             self._add(first, self._through(node, first, behind))
         else:  # nothing is known of it: noise over signal is the same before it
             known = [name for name in node.outputs if name in self._found and name in seen.power]
