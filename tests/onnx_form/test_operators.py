@@ -54,6 +54,14 @@ def test_extrema_of_many_are_of_two() -> None:
     assert operators(after(net.build(net.add("Min", net.conv("input", 3, 4))))) == ["Conv"]
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_sum_of_several_is_additions(count: int) -> None:
+    """As Caffe2 wrote residual networks."""
+    net = FloatNet()
+    made = after(net.build(net.add("Sum", *(net.conv("input", 3, 4) for _ in range(count)))))
+    assert operators(made) == ["Conv"] * count + ["Add"] * (count - 1)
+
+
 @pytest.mark.parametrize("axes", [[2, 3], [-1, -2]])
 @pytest.mark.parametrize("keep", [0, 1])
 def test_the_mean_of_rows_and_columns_is_the_pooling(axes: list[int], keep: int) -> None:

@@ -13,7 +13,7 @@ LOWEST_OPSET, HIGHEST_OPSET = 13, 21  # what the quantiser and both TVMs read
 TELLING = (
     *("Shape", "Size", "ConstantOfShape", "Range", "EyeLike", "If", "Loop", "Scan"),
     *("Cast", "CastLike", "Expand", "ReduceMean", "Reshape", "Split", "Squeeze", "Unsqueeze", "Transpose"),
-    *("SpaceToDepth", "DepthToSpace"),
+    *("SpaceToDepth", "DepthToSpace", "Sum"),
 )
 PLAIN_CONSTANTS = ("value", "sparse_value")
 

@@ -57,22 +57,33 @@ def _clip(node: ir.Node) -> None:
 
 
 def _extremum(node: ir.Node) -> None:
-    """Beside a number it is a Clip, of more than two the first two come first, of one it is nothing."""
+    """Beside a number it is a Clip."""
+    for pair in _in_pairs(node):
+        _clip_by_constant(pair)
+
+
+def _sum(node: ir.Node) -> None:
+    for pair in _in_pairs(node):
+        turn_into(pair, "Add", inputs=2)
+
+
+def _in_pairs(node: ir.Node) -> list[ir.Node]:
+    """Nodes of two operands for one of several: the first two come first. One of a single operand changes nothing."""
     if len(node.inputs) == 1:
         turn_into(node, "Identity", inputs=1)
-        return
+        return []
+    pairs = []
     while len(node.inputs) > 2 and node.inputs[0] is not None:
-        first = insert_before(
-            node, node.op_type, f"{node.name}.of_{len(node.inputs) - 1}", node.inputs[0], sizes(node.outputs[0])
-        )
+        name = f"{node.name}.of_{len(node.inputs) - 1}"
+        first = insert_before(node, node.op_type, name, node.inputs[0], sizes(node.outputs[0]))
         first.resize_inputs(2)
         first.replace_input_with(1, node.inputs[1])
         others = [first.outputs[0], *node.inputs[2:]]
         node.resize_inputs(len(others))
         for index, value in enumerate(others):
             node.replace_input_with(index, value)
-        _clip_by_constant(first)
-    _clip_by_constant(node)
+        pairs.append(first)
+    return [*pairs, node]
 
 
 def _clip_by_constant(node: ir.Node) -> None:
@@ -174,6 +185,7 @@ RULES: dict[str, Callable[[ir.Node], None]] = {
     "Clip": _clip,
     "Max": _extremum,
     "Min": _extremum,
+    "Sum": _sum,
     "ReduceMean": _mean,
     "Reshape": _reshape,
     "Split": split_into_slices,
