@@ -209,6 +209,20 @@ def test_postprocessing_stays_in_float() -> None:
     assert snr(got[:, 4:], wanted[:, 4:]) > 30 and snr(got[:, :4], wanted[:, :4]) > 20
 
 
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_heads_of_unlike_ranges_keep_an_exponent_each(scale: float) -> None:
+    """Boxes in pixels and scores, as the last layers make them."""
+    net = FloatNet(size=8, seed=2)
+    x = net.add("Relu", net.conv("input", 3, 8))
+    boxes = net.add("Conv", x, net.random(4, 8, 1, 1, scale=scale * 8**-0.5), net.random(4, scale=0.1))
+    flat = [net.add("Reshape", head, net.const([0, 0, -1], np.int64)) for head in (boxes, net.conv(x, 8, 2, 1))]
+    model, images = net.build(net.add("Concat", *flat, axis=1)), net.images(32)
+    made = quantize(model, images)
+    assert made.model.graph.node[-1].op_type == ("Concat" if scale > 1 else "DequantizeLinear")
+    got, wanted = run(made.model, images), run(model, images)
+    assert min(snr(got[:, 4:], wanted[:, 4:]), snr(got[:, :4], wanted[:, :4])) > 25
+
+
 def test_what_a_layer_reads_is_quantised_all_the_same() -> None:
     """A concatenation of float results before a layer is none of it."""
     net = FloatNet(size=8, seed=2)

@@ -121,7 +121,7 @@ def _decide(
     options = replace(options, keep_float=whole(options.keep_float, names), skip_from=whole(options.skip_from, names))
     for option in ("keep_float", "skip_from"):
         check_names(option, getattr(options, option), names)
-    skipped = _skipped(net, options, images)
+    skipped = _skipped(net, options, few)
     quantised = find_layers(net, skipped)
     if options.equalise:
         results = [layer.result for layer in candidates(net, quantised)]
@@ -157,10 +157,10 @@ def _by_channel(
 
 
 def _skipped(net: Net, options: QuantizeOptions, images: Calibration) -> set[str]:
-    """What stays in float whatever is in the images."""
+    """What stays in float whatever the layers before it become."""
     asked = {*options.keep_float, *behind(net, options.skip_from)}
     asked |= without_images(net, find_layers(net, asked).layers, images)
-    return asked | postprocessing(net, find_layers(net, asked))
+    return asked | postprocessing(net, find_layers(net, asked), images)
 
 
 def _nothing_left(net: Net, kept: list[str], arch: Architecture) -> str:

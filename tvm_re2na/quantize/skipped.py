@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tvm_re2na.progress import silent
 from tvm_re2na.quantize.errors import QuantizeError
 from tvm_re2na.quantize.layers import Layer, QuantisedLayers, data_inputs, has_same_exponent, is_addition, is_product
 from tvm_re2na.quantize.load import Calibration
-from tvm_re2na.quantize.net import Net
-from tvm_re2na.quantize.observe import observe
+from tvm_re2na.quantize.net import Net, Node
+from tvm_re2na.quantize.observe import extremes, observe
+
+UNEVEN = 3  # times as large: at least one bit less for the smaller one
 
 
 def check_names(option: str, names: Collection[str], known: Collection[str]) -> None:
@@ -40,21 +42,35 @@ def without_images(net: Net, layers: Collection[Layer], images: Calibration) -> 
     return {layer.name for layer in layers if sizes[layer.sums] != len(first)}
 
 
-def postprocessing(net: Net, quantised: QuantisedLayers) -> set[str]:
+def postprocessing(net: Net, quantised: QuantisedLayers, images: Calibration) -> set[str]:
     """Operators behind the last linear layers that read what was computed in float: boxes that were decoded there are not quantised
-    once more to be concatenated with scores, all with one exponent."""
+    once more to be concatenated with scores, all with one exponent. Nor are boxes and scores as the last layers make them, where
+    one exponent would take bits from some of them."""
     linear = {layer.name for layer in quantised.layers}
     scaled = {layer.sums for layer in quantised.layers if layer.finer}
     ahead = _before(net, linear)
+    uneven = _uneven(net, [node for node in net.nodes if node.op == "Concat" and node.name not in ahead], images)
     integers, found = set(net.input_names), set[str]()
     for node in net.nodes:
         if node.name in linear or (node.inputs and node.inputs[0] in scaled):
             integers.update(node.outputs)
         elif has_same_exponent(node) or is_addition(net, node) or is_product(net, node):
-            if node.name in ahead or integers.issuperset(data_inputs(net, node)):
+            if node.name in ahead or (integers.issuperset(data_inputs(net, node)) and node.name not in uneven):
                 integers.update(node.outputs)
             else:
                 found.add(node.name)
+    return found
+
+
+def _uneven(net: Net, nodes: Sequence[Node], images: Calibration) -> set[str]:
+    """Of these, whose operands have ranges of very different sizes."""
+    names = sorted({name for node in nodes for name in node.inputs if name not in net.constants})
+    seen = extremes(net, names, images, silent, "")
+    found = set[str]()
+    for node in nodes:
+        sizes = [seen.magnitude(name) for name in node.inputs if name in seen.low]
+        if max(sizes, default=0.0) > UNEVEN * min(sizes, default=0.0):
+            found.add(node.name)
     return found
 
 
