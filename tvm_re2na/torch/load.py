@@ -82,6 +82,7 @@ class _Loader:
             "Flatten": self._flatten,
             "Reshape": self._flatten,
             "Concat": self._concat,
+            "Gather": self._gather,
         }
         if node.op not in handlers:
             raise LoadError(f"{node.name}: {node.op} is no operator of a Q-layer; known: {', '.join(handlers)}")
@@ -223,6 +224,17 @@ class _Loader:
         made = self.graph.call_function(torch.cat, ([source.node for source in sources], 1))
         self._passed(node, sources[0], made)
 
+    def _gather(self, node: Node) -> None:
+        source, numbers = self._quantised(node, node.inputs[0]), self.net.constant(node, 1)
+        if numbers is None or numbers.ndim != 1 or node.attributes.get("axis", 0) != 1:
+            raise LoadError(
+                f"{node.name}: gathers along axis {node.attributes.get('axis', 0)}, expected constant channels"
+            )
+        name = self._free(f"{node.name}.numbers")
+        self.root.register_buffer(name, torch.from_numpy(numbers.astype(np.int64)))
+        made = self.graph.call_function(torch.index_select, (source.node, 1, self.graph.get_attr(name)))
+        self._passed(node, source, made)
+
     # ---- helpers
 
     def _quantised(self, node: Node, name: str) -> _Value:
@@ -238,12 +250,17 @@ class _Loader:
     def _call(self, name: str, layer: QLayer, *inputs: fx.Node) -> fx.Node:
         layer.arch = self.arch
         layer.eval()
+        own = self._free(name)
+        self.root.add_module(own, layer)
+        return self.graph.call_module(own, inputs)
+
+    def _free(self, name: str) -> str:
+        """An attribute's, after an operator's."""
         own = re.sub(r"\W+", "_", name).strip("_") or "layer"
         own = own if own.isidentifier() else f"layer_{own}"
         while hasattr(self.root, own):
             own += "_"
-        self.root.add_module(own, layer)
-        return self.graph.call_module(own, inputs)
+        return own
 
     def _set(self, node: fx.Node, step: int) -> None:
         layer: Any = self.root.get_submodule(str(node.target))

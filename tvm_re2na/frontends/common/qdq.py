@@ -73,7 +73,8 @@ def data_of(kind: str, main: Expr, reader: ExpressionReader) -> list[Expr]:
 
 def has_integer_form(op: Operator) -> bool:
     """Whether everything that integer code needs is a constant, scales are one for the tensor, or of a linear operator one for
-    each channel, and tensors are laid out as that code expects."""
+    each channel, and tensors are laid out as that code expects. Of what the machine does not add, operands are not rounded each on
+    its own."""
     shapes = [tensor.shape for tensor in (*op.inputs, op.output)]
     known = op.before is not None and op.after is not None and None not in op.zero_points
     static = not any(None in shape for shape in shapes) and not any(tensor.constant for tensor in op.inputs)
@@ -85,6 +86,8 @@ def has_integer_form(op: Operator) -> bool:
         static &= op.factors is not None
     if op.kind in SELECTING:
         static &= op.channels is not None and (op.kind == "take" or op.window is not None)
+    if op.kind in PAIRS and len(op.rescales) == len(op.inputs):
+        static &= shapes[0] == shapes[1]
     usual = all(layout in ("NCHW", "OIHW", "") for layout in op.layouts)
     computable = all(is_computable(rescale, several=op.kind in LINEAR) for rescale in op.rescales)
     return known and static and usual and computable
