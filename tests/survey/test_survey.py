@@ -47,7 +47,7 @@ def command(small: Path, kind: str, *more: str) -> list[str]:
 def test_bits(lenet: tuple[Any, ...]) -> None:
     rows = survey_bits(*lenet, widths=(8, 3)).rows
     assert [row.bits for row in rows] == [8, 3]
-    assert abs(rows[0].top1 - rows[0].top1_float) <= 0.005 and rows[1].top1 > 0.9  # one image of 200
+    assert rows[0].top1 > rows[0].top1_float - 0.0075 and rows[1].top1 > 0.9  # at most one image of 200
     assert rows[0].snr_db > rows[1].snr_db + 10
     assert all(row.overflows == 0 and row.error is None for row in rows)
 
