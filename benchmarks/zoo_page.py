@@ -22,8 +22,8 @@ What becomes of networks from file to bits: quantised with 48 images, explained,
 compared with TVM's CPU in every bit, on images that nothing was calibrated with. `python benchmarks/zoo.py --page docs/zoo.md`
 makes this page, with each TVM; its first lines say what it needs. Of networks of your own:
 `python benchmarks/zoo.py --folder MODELS`, or `re2na explain` and `re2na compare` of one.
-There is a page of [the default machine](zoo.md), and one of a machine with [an activation table](zoo_activation_table.md), which functions
-like HardSwish, Sigmoid and SiLU need.
+There is a page of [the default machine](zoo.md), and one of a machine with [an activation table](zoo_activation_table.md), which
+functions like HardSwish, Sigmoid and SiLU need.
 
 {summary}
 
