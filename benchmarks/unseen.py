@@ -30,6 +30,7 @@ from tvm_re2na.batches import Batch
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.arithmetic import halves
 from tvm_re2na.data import load_dataset
+from tvm_re2na.onnx_form.inputs import with_input_shapes
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.progress import silent
 from tvm_re2na.quantize import QuantizeOptions, proof
@@ -46,7 +47,6 @@ UNTRAINED = slice(8000, 10_000)  # test images that these two networks were not 
 NETWORKS = [*TRAINED, "efficientnet", "ppocr", "ppocr_det"]
 FOLDS = 4
 CROP = (48, 192)  # what PP-OCR's text direction reads
-WHOLE = (224, 224)
 LINE = 48  # rows
 LETTERS = "ABCDEFGHIKLMNOPRSTUVWabcdefghiklmnoprstuvw0123456789"
 
@@ -89,26 +89,17 @@ def cases(name: str, folder: Path) -> Iterator[Case]:
         return
     photos = load_dataset(folder / "photos224.npz").x
     if name != "ppocr":
-        file = folder / "efficientnet_lite0_imagenet.onnx"
-        model = onnx.load(file) if name == "efficientnet" else _of_size(folder / "real" / "ppocr_det.onnx", WHOLE)
-        photos = photos if name == "efficientnet" else _written(photos)
+        file = "efficientnet_lite0_imagenet.onnx" if name == "efficientnet" else "real/ppocr_det.onnx"
+        model = onnx.load(folder / file)
+        if name == "ppocr_det":
+            model, photos = with_input_shapes(model, (None, 3, *photos.shape[2:])), _written(photos)
         for fold in range(FOLDS):
             unseen = np.arange(len(photos)) % FOLDS == fold
             yield Case(f"{name}, fold {fold + 1}", model, photos[~unseen], photos[unseen])
         return
-    model = _of_size(folder / "real" / "ppocr_cls.onnx", CROP)
+    model = with_input_shapes(onnx.load(folder / "real" / "ppocr_cls.onnx"), (None, 3, *CROP))
     for count in (16, 128):
         yield Case(name, model, _crops(photos, count, 1), _crops(photos, 128, 2))
-
-
-def _of_size(path: Path, image: tuple[int, int]) -> onnx.ModelProto:
-    """With an open batch of images of that size."""
-    model = onnx.load(path)
-    for axis, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (None, 3, *image), strict=True):
-        axis.dim_param = "N"
-        if size is not None:
-            axis.dim_value = size
-    return model
 
 
 def _written(photos: Batch) -> Batch:

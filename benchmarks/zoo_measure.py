@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("row", type=Path, help="the file that the row is written to")
-    parser.add_argument("--models", type=Path, required=True, help="where models lie that have been made or quantised")
+    parser.add_argument("--models", type=Path, required=True, help="where models lie that have been made")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--machine", action="append", default=[], metavar="FIELD=VALUE")
     options = parser.parse_args()
@@ -131,7 +131,6 @@ def explained(rows: list[Explanation]) -> dict[str, Any]:
         "operators": len(inner),
         "offloaded": sum(row.offloaded for row in inner),
         "on_cpu": {rule: dict(found.most_common()) for rule, found in kept.items()},
-        "rules": {row.rule: row.reason for row in inner if row.rule is not None},
     }
 
 

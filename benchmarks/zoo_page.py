@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
+
+from tvm_re2na.codegen.offload import rules
+from tvm_re2na.codegen.offload.constraint import reason
 
 Row: TypeAlias = Mapping[str, Any]
 Found: TypeAlias = Mapping[str, Mapping[str, Row]]  # rows by TVM and name
@@ -18,8 +21,8 @@ FAMILIES = {
 }
 HEAD = """# Does my network run?
 
-What becomes of networks from file to bits: quantised with 48 images, explained, compiled for {machine}, run, and
-compared with TVM's CPU in every bit, on images that nothing was calibrated with. `python benchmarks/zoo.py --page docs/zoo.md`
+What becomes of networks from file to bits: quantised with 48 images as a rule, explained, compiled for {machine}, run, and
+compared with TVM's CPU in every bit, on images that nothing was calibrated with. `{command}`
 makes this page, with each TVM; its first lines say what it needs. Of networks of your own:
 `python benchmarks/zoo.py --folder MODELS`, or `re2na explain` and `re2na compare` of one.
 There is a page of [the default machine](zoo.md), and one of a machine with [an activation table](zoo_activation_table.md), which
@@ -44,14 +47,15 @@ Where both TVMs were asked and differ, it is Relay / Relax.
 """
 
 
-def page(found: Found, machine: Iterable[str] = ()) -> str:
+def page(found: Found, machine: Collection[str] = ()) -> str:
     """All of it, with what is said of the columns."""
     told = ", ".join(machine)
-    head = HEAD.format(machine=f"a machine with {told}" if told else "the default machine", summary=_summary(found))
-    rules = {
-        rule: why for rows in found.values() for row in rows.values() for rule, why in row.get("rules", {}).items()
-    }
-    legend = [f"* `{rule}`: {why}" for rule, why in sorted(rules.items())]
+    command = " ".join(["python benchmarks/zoo.py", *(f"--machine {field}" for field in machine), "--page FILE.md"])
+    named = f"a machine with {told}" if told else "the default machine"
+    head = HEAD.format(machine=named, command=command, summary=_summary(found))
+    names = {rule for rows in found.values() for row in rows.values() for rule in row.get("on_cpu", {})}
+    # rows are kept until they are measured again: a rule may have gone
+    legend = [f"* `{rule}`: {reason(getattr(rules, rule))}" for rule in sorted(names) if hasattr(rules, rule)]
     return "\n".join([head, table(found, level="## "), "## Rules", "", *legend, ""])
 
 

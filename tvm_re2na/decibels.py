@@ -15,5 +15,5 @@ def decibels(signal: float, noise: float) -> float | None:
 
 
 def floored_decibels(signal: float, noise: float) -> float:
-    """To two decimals; energies below FLOOR count as FLOOR, so that results without a difference have a number too."""
-    return round(10 * math.log10(max(signal, FLOOR) / max(noise, FLOOR)), 2)
+    """Energies below FLOOR count as FLOOR, so that results without a difference have a number too."""
+    return 10 * math.log10(max(signal, FLOOR) / max(noise, FLOOR))

@@ -110,17 +110,21 @@ def _resize2d(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: 
     return builder.append(Upsample2d(*source, op.factors, *_after(op)))
 
 
+def _both(source: OperatorNames) -> tuple[str, ...]:
+    """The operands of an operator of two; one that is both of them is there once."""
+    return source.inputs * (2 // len(source.inputs))
+
+
 def _add(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
     shifts = op.rescales[0].shift, op.rescales[1].shift
-    inputs = source.inputs * (2 // len(source.inputs))  # a sum of a tensor with itself names it once
-    return builder.append(Add(source.name, inputs, source.output, shifts, *_after(op)))
+    return builder.append(Add(source.name, _both(source), source.output, shifts, *_after(op)))
 
 
 def _sub(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     """a - b is ~(~a + b): inverting, ~x = -1 - x, turns the order of all bytes round, so that what saturates does so alike."""
     del arch
-    first, second = source.inputs * (2 // len(source.inputs))
+    first, second = _both(source)
     shifts = [min(rescale.shift, _GONE) for rescale in op.rescales]
     inverted = _inverted(builder, source, first, ":inverted", Cut(shifts[0]))
     total = builder.append(Add(source.name, (inverted, second), f"{source.name}:sum", (0, shifts[1])))
@@ -141,14 +145,14 @@ def _inverted(builder: GraphBuilder, source: OperatorNames, tensor: str, suffix:
 
 def _max(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     del arch
-    both = builder.append(Concat(source.name, source.inputs * (2 // len(source.inputs)), f"{source.name}:both"))
+    both = builder.append(Concat(source.name, _both(source), f"{source.name}:both"))
     return builder.append(PartsMax(source.name, (both,), source.output, 2, *_after(op)))
 
 
 def _min(builder: GraphBuilder, source: OperatorNames, op: Operator, arch: Architecture) -> str:
     """Inverting turns the order of all bytes round: the smallest is the largest then."""
     del arch
-    both = builder.append(Concat(source.name, source.inputs * (2 // len(source.inputs)), f"{source.name}:both"))
+    both = builder.append(Concat(source.name, _both(source), f"{source.name}:both"))
     inverted = _inverted(builder, source, both, ":inverted", Cut(0))
     largest = builder.append(PartsMax(source.name, (inverted,), f"{source.name}:largest", 2))
     return _inverted(builder, source, largest, ":0", Cut(0, *_after(op)))

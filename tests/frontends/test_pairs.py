@@ -8,9 +8,10 @@ import pytest
 
 from tests.frontends.harness import FrontEnd, compare
 from tests.frontends.qdq import QdqBuilder, small_weights
+from tests.frontends.whole import run_whole
 from tests.models.topologies import quickly_quantized
 from tests.quantize.networks import FloatNet
-from tvm_re2na import frontends, pipeline
+from tvm_re2na import frontends
 from tvm_re2na.codegen.arch import Architecture, Rounding
 from tvm_re2na.onnx_form import normalise
 
@@ -137,14 +138,7 @@ def test_a_float_network_of_pairs_becomes_one_region(front_end: FrontEnd) -> Non
     model = normalise(net.build(net.conv(net.add("Relu", y), 6, 4)))
     samples = net.rng.normal(0, 1, (8, 3, 8, 8)).astype(np.float32)
     quantized = quickly_quantized(model, samples, Architecture())
-    built = pipeline.build_for_re2na(*pipeline.import_into_tvm(quantized, 1), Architecture())
-    assert len(built.programs) == 1 and built.offloaded_macs_share == 1
-    rows = pipeline.explain(*pipeline.import_into_tvm(quantized, 1), Architecture())
-    assert {row.rule for row in rows if not row.offloaded} <= {"host_boundary"}
+    rows, _ = run_whole(quantized, samples[:2])
     for kind, op in (("sub", "Sub"), ("max", "Max"), ("min", "Min")):
-        assert [row.name for row in rows if row.op == kind] == [
-            at.name for at in quantized.graph.node if at.op_type == op
-        ]
-    re2na, cpu = built.executor(), pipeline.build_for_cpu(*pipeline.import_into_tvm(quantized, 1)).executor()
-    for image in samples[:2, None]:
-        np.testing.assert_array_equal(re2na(image)[0], cpu(image)[0])
+        named = [node.name for node in quantized.graph.node if node.op_type == op]
+        assert [row.name for row in rows if row.op == kind] == named

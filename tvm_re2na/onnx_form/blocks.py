@@ -80,12 +80,8 @@ def _change_nothing(roundings: Sequence[ir.Node], given: ir.Value | None) -> boo
     known = [[constant(node, index) for index in (1, 2)] for node in (first, *roundings)]
     if any(array is None or array.size != 1 for arrays in known for array in arrays):
         return False
-    return (
-        len(
-            {(scale.item(), zero.item(), zero.dtype) for scale, zero in known if scale is not None and zero is not None}
-        )
-        == 1
-    )
+    found = {(scale.item(), zero.item(), zero.dtype) for scale, zero in known if scale is not None and zero is not None}
+    return len(found) == 1
 
 
 def _known(value: ir.Value | None) -> tuple[int, ...]:
@@ -125,10 +121,8 @@ def _into_shuffle(node: ir.Node, given: ir.Value | None, size: int, mode: str) -
         given = chosen.outputs[0]
     turn_into(node, "DepthToSpace", inputs=1)
     node.replace_input_with(0, given)
-    node.attributes["blocksize"], node.attributes["mode"] = (
-        ir.AttrInt64("blocksize", size),
-        ir.AttrString("mode", "CRD"),
-    )
+    node.attributes["blocksize"] = ir.AttrInt64("blocksize", size)
+    node.attributes["mode"] = ir.AttrString("mode", "CRD")
 
 
 def _into_slices(node: ir.Node, given: ir.Value | None, size: int, mode: str) -> None:
@@ -157,11 +151,14 @@ def _slices(node: ir.Node, given: ir.Value, size: int) -> Iterator[ir.Node]:
     for y, x in product(range(size), repeat=2):
         part = [sizes(given)[0], shape[1], shape[ROWS] // size, shape[COLUMNS] // size]
         made = insert_before(node, "Slice", f"{node.name}.pixel_{y}_{x}", given, part)
-        made.resize_inputs(5)
-        settings = {"start": [y, x], "end": list(shape[2:]), "axis": [ROWS, COLUMNS], "step": [size, size]}
-        for index, (what, numbers) in enumerate(settings.items(), 1):
-            made.replace_input_with(index, new_constant(made, f"{made.name}.{what}", np.array(numbers, np.int64)))
+        _set_slice(made, [y, x], list(shape[2:]), [ROWS, COLUMNS], [size, size])
         yield made
+
+
+def _set_slice(node: ir.Node, start: list[int], end: list[int], axes: list[int], steps: list[int]) -> None:
+    node.resize_inputs(5)
+    for index, (what, numbers) in enumerate({"start": start, "end": end, "axis": axes, "step": steps}.items(), 1):
+        node.replace_input_with(index, new_constant(node, f"{node.name}.{what}", np.array(numbers, np.int64)))
 
 
 def crop(node: ir.Node) -> bool:
@@ -178,18 +175,15 @@ def crop(node: ir.Node) -> bool:
         return False
     first = [max(-int(before[axis]), 0) for axis in cut]
     last = [int(shape[axis] or 0) + min(int(behind[axis]), 0) for axis in cut]
-    settings = {"start": first, "end": last, "axis": cut, "step": [1] * len(cut)}
     if (pads > 0).any():
         left = list(shape)
         for axis, start, stop in zip(cut, first, last, strict=True):
             left[axis] = stop - start
         made = insert_before(node, "Slice", f"{node.name}.left", given, left)
-        made.resize_inputs(5)
         node.replace_input_with(0, made.outputs[0])
         set_constant(node, 1, np.maximum(pads, 0))
     else:
         made = node
         turn_into(node, "Slice", inputs=5)
-    for index, (what, numbers) in enumerate(settings.items(), 1):
-        made.replace_input_with(index, new_constant(made, f"{made.name}.{what}", np.array(numbers, np.int64)))
+    _set_slice(made, first, last, cut, [1] * len(cut))
     return True

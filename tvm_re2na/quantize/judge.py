@@ -58,7 +58,10 @@ def judge(net: Net, plan: QuantizationPlan, images: Calibration) -> Verdict:
             ties[layer.name] += _ties(sums, layer, plan), sums.size
         for name, total in totals.items():
             total += _energy(wanted[name]), *(_difference(wanted[name], other[name]) for other in (found, even))
-    judged = {name: (floored_decibels(*noise[name]), round(ties[name][0] / max(ties[name][1], 1), 4)) for name in noise}
+    judged = {
+        name: (round(floored_decibels(*noise[name]), 2), round(ties[name][0] / max(ties[name][1], 1), 4))
+        for name in noise
+    }
     told = {name: (decibels(energy, up), decibels(energy, nearest)) for name, (energy, up, nearest) in totals.items()}
     return Verdict(judged, told)
 

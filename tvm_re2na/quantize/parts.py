@@ -50,7 +50,7 @@ def split_layers(
                 _replace(net, layer, parts)
 
 
-def whole(names: Collection[str], known: Collection[str]) -> frozenset[str]:
+def operators_of(names: Collection[str], known: Collection[str]) -> frozenset[str]:
     """Of parts, by which a report names them, the operators that they are parts of."""
     return frozenset(name if name in known else re.sub(r"\.part\d+$", "", name) for name in names)
 

@@ -33,7 +33,7 @@ from tvm_re2na.quantize.load import Calibration, check_calibration, load_net
 from tvm_re2na.quantize.net import Net, to_onnx
 from tvm_re2na.quantize.observe import Extremes, check_runs, extremes, largest_by_channel, observe
 from tvm_re2na.quantize.options import IntegerRange, QuantizeOptions
-from tvm_re2na.quantize.parts import split_layers, whole
+from tvm_re2na.quantize.parts import operators_of, split_layers
 from tvm_re2na.quantize.plan import QuantizationPlan
 from tvm_re2na.quantize.pool import pools_to_convolutions
 from tvm_re2na.quantize.report import QuantizationReport
@@ -118,7 +118,9 @@ def _decide(
     fold(net)
     pools_to_convolutions(net, longest_sum(arch, options))
     names |= {node.name for node in net.nodes}  # before and after: a large average has become several operators
-    options = replace(options, keep_float=whole(options.keep_float, names), skip_from=whole(options.skip_from, names))
+    options = replace(
+        options, keep_float=operators_of(options.keep_float, names), skip_from=operators_of(options.skip_from, names)
+    )
     for option in ("keep_float", "skip_from"):
         check_names(option, getattr(options, option), names)
     skipped = _skipped(net, options, few)

@@ -120,7 +120,8 @@ class LayerTrials:
 
     def snr_db(self, choice: Choice) -> float:
         """Energy of the float network's result over that of the difference."""
-        return floored_decibels(float(np.square(self.wanted, dtype=np.float64).sum()), choice.error)
+        signal = float(np.square(self.wanted, dtype=np.float64).sum())
+        return round(floored_decibels(signal, choice.error), 2)
 
     # ---- weights and biases
 

@@ -67,7 +67,7 @@ class SurveyedModel:
         """Energy of the float model's outputs over that of the difference."""
         noise = float(np.square(outputs - self.outputs, dtype=np.float64).sum())
         signal = float(np.square(self.outputs, dtype=np.float64).sum())
-        return floored_decibels(signal, noise)
+        return round(floored_decibels(signal, noise), 2)
 
     def quantize(self, arch: Architecture, options: QuantizeOptions | None = None) -> QuantizedModel:
         """Raises QuantizeError where a layer would stay in float: figures of the machine say nothing of it."""

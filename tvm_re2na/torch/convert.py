@@ -60,10 +60,8 @@ def calibrate(
     progress: Progress | None = None,
 ) -> QuantizationReport:
     """Give a model that is made of Q-layers its machine, exponents, weights and biases; returns the quantiser's report."""
-    arch, options = (
-        arch or Architecture(),
-        replace(options or QuantizeOptions(), channel_scales=False, split_layers=False),
-    )
+    arch = arch or Architecture()
+    options = replace(options or QuantizeOptions(), channel_scales=False, split_layers=False)
     images = np.asarray(calibration, np.float32)
     found = decide(load_net(float_onnx(model, images.shape[1:])), images, arch, options, progress)
     if found.report.kept_float:

@@ -20,7 +20,8 @@ Constants: TypeAlias = Sequence[npt.NDArray[Any] | None]
 ImageWidths: TypeAlias = tuple[int, int, int, int]  # top, left, bottom, right
 EVERYTHING: Bounds = (int(INT32.min), int(INT32.max))
 BYTE: Bounds = (-128, 127)
-CLAMPS = ("nn.relu", "clip", "maximum", "minimum")
+EXTREMA = ("maximum", "minimum")  # clamps beside a constant, otherwise of two tensors
+CLAMPS = ("nn.relu", "clip", *EXTREMA)
 
 
 class WindowGeometry(NamedTuple):

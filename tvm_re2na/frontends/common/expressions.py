@@ -13,7 +13,6 @@ from tvm_re2na.codegen.offload.operator import Tensor
 from tvm_re2na.frontends.common import description
 from tvm_re2na.frontends.common.description import Shape
 
-EXTREMA = ("maximum", "minimum")
 Expr: TypeAlias = Any  # of either TVM, which carry no types
 
 
@@ -83,7 +82,7 @@ class ExpressionReader(ABC):
     def is_clamp(self, expr: Expr) -> bool:
         """Of one tensor: a `maximum` may be of two."""
         name = self.op(expr)
-        bounded = name not in EXTREMA or self.array(self.value(expr.args[1])) is not None
+        bounded = name not in description.EXTREMA or self.array(self.value(expr.args[1])) is not None
         return name in description.CLAMPS and bounded
 
     @abstractmethod

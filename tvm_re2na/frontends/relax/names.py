@@ -18,9 +18,8 @@ from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.relax.walk import bindings_of, computed_from_input, op_name, reads
 from tvm_re2na.onnx_form.inputs import own_inputs
 
-OF_TWO = {
-    pair.name for pair in PAIRS.values()
-}  # TVM's importer makes some of its own, whose other operand is a constant
+# TVM's importer makes some of its own, whose other operand is a constant
+OF_TWO = {pair.name for pair in PAIRS.values()}
 
 
 def name_operators(mod: tvm.IRModule, model: onnx.ModelProto) -> tvm.IRModule:

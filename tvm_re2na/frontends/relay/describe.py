@@ -16,8 +16,7 @@ from tvm_re2na.codegen.graph.transposed import as_convolution
 from tvm_re2na.codegen.offload.attributes import Widths
 from tvm_re2na.codegen.offload.operator import Operator, Rescale, Tensor, by_kind
 from tvm_re2na.frontends.common import description
-from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, Bounds, WindowGeometry
-from tvm_re2na.frontends.common.expressions import EXTREMA
+from tvm_re2na.frontends.common.description import BYTE, CLAMPS, EVERYTHING, EXTREMA, Bounds, WindowGeometry
 from tvm_re2na.frontends.common.moving import Describe, describers
 from tvm_re2na.frontends.common.pairs import PAIRS, describe_pair
 from tvm_re2na.frontends.relay.walk import op_name
@@ -204,13 +203,13 @@ _DESCRIBERS: dict[str, Callable[[relay.Expr, Bindings], Operator]] = by_kind(
 def _take_clamps(expr: relay.Expr) -> tuple[tuple[relay.Call, ...], relay.Expr]:
     """The clamps at the end of a form, first to last, and what they clamp."""
     clamps: list[relay.Call] = []
-    while is_clamp(expr):
+    while _is_clamp(expr):
         clamps.insert(0, expr)
         expr = expr.args[0]
     return tuple(clamps), expr
 
 
-def is_clamp(expr: relay.Expr) -> bool:
+def _is_clamp(expr: relay.Expr) -> bool:
     """Of one tensor: a `maximum` may be of two."""
     name = op_name(expr)
     return name in CLAMPS and (name not in EXTREMA or array_of(expr.args[1]) is not None)

@@ -28,20 +28,8 @@ LOCAL = {
     *("Add", "Sub", "Mul", "Div", "Max", "Min", "Softmax"),
     *("Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
-    *(
-        "Concat",
-        "DepthToSpace",
-        "Flatten",
-        "Gather",
-        "Identity",
-        "Pad",
-        "Reshape",
-        "Resize",
-        "Shape",
-        "Slice",
-        "Split",
-        "Transpose",
-    ),
+    *("Concat", "DepthToSpace", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Resize", "Shape", "Slice"),
+    *("Split", "Transpose"),
 }
 
 

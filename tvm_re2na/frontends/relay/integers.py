@@ -24,7 +24,7 @@ from tvm_re2na.frontends.common.moving import MOVING
 from tvm_re2na.frontends.common.pairs import PAIRS
 from tvm_re2na.frontends.common.qdq import QdqParts
 from tvm_re2na.frontends.common.tables import ByteFunction, byte_function
-from tvm_re2na.frontends.relay.describe import array_of, dtype_of, is_clamp, shape_of
+from tvm_re2na.frontends.relay.describe import array_of, dtype_of, shape_of
 from tvm_re2na.frontends.relay.reader import RelayReader
 from tvm_re2na.frontends.relay.walk import all_of, attributes_of, op_name, operands_of
 
@@ -69,7 +69,7 @@ def _moved_in_integers(mod: tvm.IRModule) -> tvm.IRModule:
 
 def _is_followed(expr: Expr) -> bool:
     """Whether it belongs to what it reads."""
-    return is_clamp(expr) or op_name(expr) == "qnn.quantize"
+    return _READER.is_clamp(expr) or op_name(expr) == "qnn.quantize"
 
 
 def _moves(expr: Expr) -> bool:
