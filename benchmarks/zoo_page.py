@@ -50,7 +50,7 @@ Where both TVMs were asked and differ, it is Relay / Relax.
 def page(found: Found, machine: Collection[str] = ()) -> str:
     """All of it, with what is said of the columns."""
     told = ", ".join(machine)
-    command = " ".join(["python benchmarks/zoo.py", *(f"--machine {field}" for field in machine), "--page FILE.md"])
+    command = " ".join(["python benchmarks/zoo.py", *(f"--machine {field}" for field in machine), "--page PAGE"])
     named = f"a machine with {told}" if told else "the default machine"
     head = HEAD.format(machine=named, command=command, summary=_summary(found))
     names = {rule for rows in found.values() for row in rows.values() for rule in row.get("on_cpu", {})}
