@@ -1,4 +1,4 @@
-"""How many bytes of the SRAM hold something that is still needed, over the time of a run.
+"""Which bytes of the SRAM hold something that is still needed, over the time of a run: how many, and whose.
 
 Found from the instructions alone, so it holds for any program without hazards. A byte is live from the start of the instruction
 that writes it until the last one that reads it has finished, at the latest until it is written again. (Until a transfer into it
@@ -9,6 +9,7 @@ highest address in use, which is never less.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,17 +22,38 @@ from tvm_re2na.runtime.result import Span, Timing
 NEVER = -1  # no instruction has touched it yet
 
 
+@dataclass(frozen=True)
+class Lives:
+    """Arrays of one length: bytes `start`..`stop` live from cycle `since` to cycle `until`, written by instruction `writer` (or
+    read by it, where nobody has written them)."""
+
+    start: Ints
+    stop: Ints
+    since: Ints
+    until: Ints
+    writer: Ints
+
+
 def live_bytes(program: Program, timing: Timing) -> list[tuple[int, int]]:
     """(cycle, live bytes from then on) wherever the number changes; from cycle 0, and 0 after the last."""
+    found = lives(program, timing)
+    if not found.since.size:
+        return [(0, 0)]
+    sizes = found.stop - found.start
+    return list(_steps(np.concatenate([found.since, found.until]), np.concatenate([sizes, -sizes])))
+
+
+def lives(program: Program, timing: Timing) -> Lives:
+    """What lay in the SRAM and when, in the order in which it ended."""
     touched = [_in_sram(at) for at in program.instructions]
     edges = [edge for each in touched for access in each for edge in access.runs]
     if not edges:
-        return [(0, 0)]
-    lives = _Lives(np.unique(np.concatenate(edges)))
-    for each, span in zip(touched, timing.instructions, strict=True):
+        return Lives(*(np.zeros(0, np.int64) for _ in range(5)))
+    story = _Story(np.unique(np.concatenate(edges)))
+    for index, (each, span) in enumerate(zip(touched, timing.instructions, strict=True)):
         for access in each:
-            lives.touch(access, span)
-    return list(_steps(*lives.changes()))
+            story.touch(access, span, index)
+    return story.told()
 
 
 def _in_sram(at: Instruction) -> list[Access]:
@@ -39,40 +61,40 @@ def _in_sram(at: Instruction) -> list[Access]:
     return sorted((access for access in accesses(at) if access.memory == "SRAM"), key=lambda access: access.writes)
 
 
-class _Lives:
-    """The SRAM in pieces, cut at every edge of an access: since when each is live, and until when it is known to be."""
+class _Story:
+    """The SRAM in pieces, cut at every edge of an access: since when each is live, by whom, and until when it is known to be."""
 
     def __init__(self, borders: Ints) -> None:
-        self._borders, self._sizes = borders, np.diff(borders)
-        self._since = np.full(self._sizes.size, NEVER, np.int64)
-        self._until = np.full(self._sizes.size, NEVER, np.int64)
-        self._cycles: list[Ints] = []
-        self._deltas: list[Ints] = []
+        self._borders = borders
+        self._since, self._until, self._writer = (np.full(borders.size - 1, NEVER, np.int64) for _ in range(3))
+        self._ended: list[tuple[Ints, ...]] = []
 
-    def touch(self, access: Access, span: Span) -> None:
+    def touch(self, access: Access, span: Span, index: int) -> None:
         """In the order of the program."""
         starts, stops = (self._borders.searchsorted(edges) for edges in access.runs)
         counts = stops - starts
         pieces = np.repeat(starts - np.append(0, counts.cumsum()[:-1]), counts) + np.arange(counts.sum())
         if access.writes:
             self._end(pieces, span.start)
-            self._since[pieces] = span.start
-            self._until[pieces] = span.finish
+            self._begin(pieces, span, index)
         else:
-            self._since[pieces] = np.where(self._since[pieces] == NEVER, span.start, self._since[pieces])
+            self._begin(pieces[self._since[pieces] == NEVER], span, index)
             self._until[pieces] = np.maximum(self._until[pieces], span.finish)
 
-    def changes(self) -> tuple[Ints, Ints]:
-        """Cycles, and by how many bytes more or fewer are live from each on."""
-        self._end(np.arange(self._sizes.size), int(self._until.max()))
-        return np.concatenate(self._cycles), np.concatenate(self._deltas)
+    def told(self) -> Lives:
+        """Everything, once the program is over."""
+        self._end(np.arange(self._since.size), int(self._until.max()))
+        pieces, since, until, writer = map(np.concatenate, zip(*self._ended, strict=True))
+        return Lives(self._borders[pieces], self._borders[pieces + 1], since, until, writer)
+
+    def _begin(self, pieces: Ints, span: Span, index: int) -> None:
+        self._since[pieces], self._until[pieces], self._writer[pieces] = span.start, span.finish, index
 
     def _end(self, pieces: Ints, latest: int) -> None:
         pieces = pieces[self._since[pieces] != NEVER]
-        since, sizes = self._since[pieces], self._sizes[pieces]
+        since = self._since[pieces]
         until = np.maximum(np.minimum(self._until[pieces], latest), since)
-        self._cycles += [since, until]
-        self._deltas += [sizes, -sizes]
+        self._ended.append((pieces, since, until, self._writer[pieces]))
 
 
 def _steps(cycles: Ints, deltas: Ints) -> Iterator[tuple[int, int]]:

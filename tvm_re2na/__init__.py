@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tvm_re2na.pipeline import load_model
     from tvm_re2na.preprocessing import Preprocessing, PreprocessingError
     from tvm_re2na.quantize import QuantizedModel, QuantizeError, QuantizeOptions
+    from tvm_re2na.reporting import ReportError, RunReport, report
     from tvm_re2na.runtime.library import Simulator
     from tvm_re2na.simulation import Simulation, simulate
     from tvm_re2na.tally import Comparison
@@ -55,6 +56,8 @@ _HOMES = {
     "QuantizeError": "quantize",
     "QuantizeOptions": "quantize",
     "QuantizedModel": "quantize",
+    "ReportError": "reporting",
+    "RunReport": "reporting",
     "SecondOpinion": "opinion",
     "Simulation": "simulation",
     "Simulator": "runtime.library",
@@ -65,6 +68,7 @@ _HOMES = {
     "load_dataset": "data",
     "load_model": "pipeline",
     "partition_for_re2na": "frontends",
+    "report": "reporting",
     "second_opinion": "opinion",
     "simulate": "simulation",
     "target": "frontends",
@@ -89,6 +93,8 @@ __all__ = [
     "QuantizeError",
     "QuantizeOptions",
     "QuantizedModel",
+    "ReportError",
+    "RunReport",
     "SecondOpinion",
     "Simulation",
     "Simulator",
@@ -100,6 +106,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "partition_for_re2na",
+    "report",
     "second_opinion",
     "simulate",
     "target",

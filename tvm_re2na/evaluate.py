@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor
 
+import onnx
+
 from tvm_re2na import pipeline
 from tvm_re2na.artefacts import artefacts
 from tvm_re2na.codegen.arch import Architecture
@@ -41,6 +43,7 @@ def compare(
     shard: int | None = None,
     resume: str | os.PathLike[str] | None = None,
     opinion_images: int = IMAGES,
+    quantized: onnx.ModelProto | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Run one model in float and in int8 (ONNX Runtime), in int8 on the CPU (TVM, exact) and on Re²Na, image by image.
@@ -52,6 +55,7 @@ def compare(
     `if __name__ == "__main__":` then), `shard` at a time; the result is the same for any of them. What is finished is noted in the
     file `resume`, and not done again.
     ONNX Runtime judges TVM's integers operator by operator (`second_opinion`) on the first `opinion_images` images; 0: it does not.
+    `quantized`: the int8 model, where somebody has quantised the given one already; a given one that is int8 itself is its own.
     `progress(stage, done, total)` is called along the way; left out, it is a bar on stderr, if that is a terminal. `print` of the
     result is a table.
     `threads` of the simulator work on one run (default: RE2NA_THREADS, or 1).
@@ -76,7 +80,8 @@ def compare(
         shown(progress) as bar,
     ):
         pool.warm(load_front_end)
-        quantized = pipeline.quantized_model(proto, known, arch, bar)
+        if quantized is None:
+            quantized = pipeline.quantized_model(proto, known, arch, bar)
         cpu, re2na = artefacts(quantized, arch, batch, bar)
         runners = runners_for(pool, proto, quantized, (cpu, re2na), arch, batch, threads)
         tally = compare_images(pool, runners, images, shards, batch, journal, bar)

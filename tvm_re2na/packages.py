@@ -41,6 +41,7 @@ PACKAGES = (
     Package("apache-tvm-ffi", "tvm_ffi", "relax", part_of_tvm=True),
     Package("matplotlib", "matplotlib", purpose="figures (--plot)", extra="plot"),
     Package("perfetto", "perfetto", purpose="timelines for Perfetto (--trace)", extra="trace"),
+    Package("plotly", "plotly", purpose="pages (report)", extra="report"),
     Package("pillow", "PIL", purpose="folders of images as data", extra="images"),
     Package("torch", "torch", purpose="tvm_re2na.torch: fine-tuning, pruning", extra="torch"),
     Package("torchao", "torchao", "relax", purpose="PyTorch's PT2E models", extra="pt2e"),

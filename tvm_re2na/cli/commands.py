@@ -17,6 +17,7 @@ from tvm_re2na.cli import images, inputs, outputs, render
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render_opinion import judged_table, opinion_text
+from tvm_re2na.cli.viewers import check_viewers, write_viewers
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.errors import MISSING_PACKAGE, WORKERS_LOST, CompileError
@@ -157,18 +158,21 @@ def explain(options: argparse.Namespace) -> Result:
     for name in () if options.check else ("data", "check_images"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')}: is for --check, which is not given")
+    check_viewers(options)
     with progress_bar() as progress:
         model, mod, params = _imported(options, progress)
-        rows = [dataclasses.asdict(row) for row in pipeline.explain(mod, params, _arch(options))]
+        operators = pipeline.explain(mod, params, _arch(options))
+        files = write_viewers(options, model, (mod, params), operators, _arch(options))
         opinion = _second_opinion(options, model, progress) if options.check else None
+    rows = [dataclasses.asdict(row) for row in operators]
     table = render.explanation_table(rows)
     regions = render.regions_line(rows)
     step = _next_step(options, (row["rule"] for row in rows))
     if opinion is None:
-        return Result(rows, (table, regions, *step))
+        return Result(rows, (table, regions, *step, *files))
     judged = judged_table(opinion.operators, "TVM's integers held against ONNX Runtime")
     found = {"second_opinion": opinion.to_json(), "judged": [each.to_json() for each in opinion.operators]}
-    text = (table, regions, *step, judged, *opinion_text(opinion))
+    text = (table, regions, *step, judged, *opinion_text(opinion), *files)
     return Result({"operators": rows, **found}, text, code=0 if opinion.agrees else 1)
 
 

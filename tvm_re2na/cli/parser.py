@@ -45,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         add("check", help="prove, without data, that a .re2na program keeps the rules, has its cycles and no hazard")
     )
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
+    _report(add("report", help="one page of everything about a run, opened in a browser; or what differs between two"))
     _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
     _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
@@ -316,6 +317,25 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command="commands:compare")
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    _model(parser, "a float model, or a quantised one; or a report that --json printed")
+    parser.add_argument("other", nargs="?", type=arguments.path, metavar="B.json", help="a second report: what differs")
+    parser.add_argument("--data", type=arguments.path, metavar="DATA", help=f"{DATA_HELP}; a model needs them")
+    parser.add_argument(
+        "--survey", type=arguments.path, metavar="SURVEY.json", help="accuracy by width, from `survey bits --json`"
+    )
+    _limit(parser)
+    _arch(parser)
+    _batch(parser)
+    _threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    _check_images(parser)
+    _workers(parser)
+    _output(parser, "MODEL.report.html")
+    _cache(parser)
+    _json(parser)
+    parser.set_defaults(command="report:report")
+
+
 def _check_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check-images",
@@ -332,6 +352,18 @@ def _explain(parser: argparse.ArgumentParser) -> None:
         "--data", type=arguments.path, metavar="DATA", help="images for --check (the calibration images, or noise)"
     )
     _check_images(parser)
+    parser.add_argument(
+        "--model-explorer",
+        type=arguments.path,
+        metavar="OUT.json",
+        help="write where each operator runs as node data for Model Explorer, and its cycles to OUT.cycles.json (docs/report.md)",
+    )
+    parser.add_argument(
+        "--annotate",
+        type=arguments.path,
+        metavar="OUT.onnx",
+        help="write the quantised model with place, reason and cycles at each node, as Netron shows them (docs/report.md)",
+    )
     _arch(parser)
     _batch(parser)
     _cache(parser)

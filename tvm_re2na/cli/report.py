@@ -1,0 +1,95 @@
+"""`re2na report`: a page about one run, or about what differs between two."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tvm_re2na import pipeline, reporting
+from tvm_re2na.cli import images, inputs, render
+from tvm_re2na.cli.errors import UsageError
+from tvm_re2na.cli.output import Result, progress_bar
+from tvm_re2na.cli.outputs import output_path, written
+from tvm_re2na.cli.workers import workers
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.reporting import Differences, RunReport
+from tvm_re2na.reporting.differences import FIGURES, shown
+
+OF_A_RUN = ("data", "calibration", "survey", "arch", "limit", "check_images", "resume", "jobs", "dask", "threads")
+
+
+def report(options: argparse.Namespace) -> Result:
+    """Write the page; the document it is drawn from is what --json prints."""
+    reporting.check_library()
+    if options.model.suffix != ".json":
+        if options.other is not None:
+            raise UsageError(
+                f"{options.other}: a second report is held against a first one, {options.model} is a model"
+            )
+        output = output_path(options, f"{pipeline.model_stem(options.model)}.report.html")
+        return _of_one(_run(options), output)
+    _refuse_for_reports(options)
+    if options.other is None:
+        output = output_path(options, f"{options.model.stem}.html")
+        return _of_one(reporting.read_report(options.model), output)
+    output = output_path(options, f"{options.model.stem}-{options.other.stem}.html")
+    a, b = reporting.read_report(options.model), reporting.read_report(options.other)
+    names = options.model.stem, options.other.stem
+    reporting.save(reporting.comparison_page(a, b, names), output)
+    found = reporting.differences(a, b)
+    tables = (differences_table(found, names), *written(output))
+    return Result({"a": names[0], "b": names[1], **found.to_json()}, tables)
+
+
+def _refuse_for_reports(options: argparse.Namespace) -> None:
+    for name in OF_A_RUN:
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')}: is for a model, {options.model} is a report")
+
+
+def _run(options: argparse.Namespace) -> RunReport:
+    if options.data is None:
+        raise UsageError(f"{options.model}: a report needs test images (--data)")
+    model = inputs.load_model(options)
+    calibration = images.calibration(options, model)
+    test = images.labelled_images(options, options.data, model, calibration)
+    arch = Architecture.from_toml(options.arch) if options.arch else Architecture()
+    known: dict[str, Any] = {"batch": options.batch, "threads": options.threads, "survey": options.survey}
+    if options.check_images is not None:
+        known["opinion_images"] = options.check_images
+    with workers(options) as engine, progress_bar() as progress:
+        known |= {"title": options.model.name, "data_title": options.data.name, "progress": progress, **engine}
+        return reporting.report(model, test, calibration, arch, **known)
+
+
+def _of_one(report: RunReport, output: Path) -> Result:
+    report.save(output)
+    facts = {figure.name: shown(figure, figure.of(report)) for figure in FIGURES}
+    table = render.facts_table(f"{report.title} on {report.data}", facts)
+    return Result(report.to_json(), (table, *written(output)))
+
+
+def differences_table(found: Differences, names: tuple[str, str]) -> Table:
+    """Figures and fields of the machine that differ; a star marks the better side where one is."""
+    table = Table(title="What differs (* the better one)", title_justify="left")
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    show = {figure.name: figure for figure in FIGURES}
+    for item in found.figures:
+        one, other = (shown(show[item.name], value) for value in (item.a, item.b))
+        stars = {None: ("", ""), False: ("* ", ""), True: ("", "* ")}[item.better]
+        table.add_row(item.name, f"{stars[0]}{one}", f"{stars[1]}{other}")
+    table.add_section()
+    for item in (*found.machine, *found.versions):
+        table.add_row(item.name, *("-" if side is None else str(side) for side in (item.a, item.b)))
+    table.caption, table.caption_justify = _layers_line(found), "left"
+    return table
+
+
+def _layers_line(found: Differences) -> str:
+    changed = sum(bool(pair.changed) for pair in found.layers)
+    return f"layers that differ: {changed:,} of {len(found.layers):,}"

@@ -1,0 +1,205 @@
+"""The pictures of one run, each of the layers, the roof above them, or accuracy; those over time are in `time_charts.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_re2na.reporting.chart import BLUE, CAUSES, GREEN, LINE, VERMILION, Chart, axis, bars, integers, layout, text
+from tvm_re2na.reporting.differences import Differences
+from tvm_re2na.reporting.document import Costs, Layer, RunReport, WidthRow
+
+A_COLOR, B_COLOR = BLUE, VERMILION
+
+
+def _costed(report: RunReport) -> list[tuple[int, Layer, Costs]]:
+    """The layers that have cycles of their own."""
+    return [
+        (index, layer, layer.costs)
+        for index, layer in enumerate(report.layers)
+        if layer.costs is not None and layer.costs.cycles
+    ]
+
+
+def cycles_chart(report: RunReport) -> Chart:
+    """Cycles by cause, a bar for each layer."""
+    layers = _costed(report)
+    traces, base = [], {index: 0 for index, _, _ in layers}
+    for cause, (name, color) in CAUSES.items():
+        there = [(index, layer, costs) for index, layer, costs in layers if costs.causes.get(cause)]
+        if there:
+            traces.append(
+                bars(
+                    name,
+                    color,
+                    x=[index for index, _, _ in there],
+                    y=[costs.causes[cause] for _, _, costs in there],
+                    base=[base[index] for index, _, _ in there],
+                    width=[0.8] * len(there),
+                    customdata=[index for index, _, _ in there],
+                    hovertext=[_cycles_text(name, cause, layer, costs) for _, layer, costs in there],
+                )
+            )
+        for index, _, costs in there:
+            base[index] += costs.causes[cause]
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "no schedule is faster",
+            "x": [index for index, _, _ in layers],
+            "y": [costs.cycles_bound for _, _, costs in layers],
+            "marker": {"symbol": "line-ew", "size": 9, "line": {"width": 2, "color": LINE}},
+            "hoverinfo": "skip",
+        }
+    )
+    note = "Where the array's time goes. A bar that ends above its mark loses time; the table says to what."
+    axes = axis("layer, as numbered in the table", tickformat="d"), integers("cycles of one inference")
+    return Chart("cycles", "Cycles by layer and cause", note, traces, layout(*axes))
+
+
+def _cycles_text(name: str, cause: str, layer: Layer, costs: Costs) -> str:
+    loss = f"{costs.loss}: {costs.loss_cycles:,}" if costs.loss else ""
+    return text(
+        layer.name, f"{name}: {costs.causes[cause]:,} of {costs.cycles:,} cycles", f"bound {costs.cycles_bound:,}", loss
+    )
+
+
+def roofline(reports: tuple[RunReport, ...], names: tuple[str, ...] = (), pairs: Differences | None = None) -> Chart:
+    """Layers below the roof of their machine: peak of the array, bandwidth of the DRAM."""
+    traces = []
+    for number, (report, color) in enumerate(zip(reports, (A_COLOR, B_COLOR), strict=False)):
+        side = names[number] if names else ""
+        points = _points(report, _places(pairs, number) if pairs else None)
+        traces += [_roof(report, points, f"roof {side}".rstrip(), color if names else LINE)]
+        traces += _layers(points, f"layers {side}".rstrip(), color)
+    note = (
+        "A layer below the slope waits for the DRAM, one below the flat part for the multipliers; the nearer to the roof, the"
+        " better. A layer that moves no byte is a triangle at the right edge; layers without multiplications are not shown."
+    )
+    x = axis("multiply-accumulates for each byte over the DRAM bus", type="log", exponentformat="SI", dtick=1)
+    y = axis("multiply-accumulates a cycle", type="log", exponentformat="SI", dtick=1)
+    return Chart("roofline", "Roofline", note, traces, layout(x, y), 420)
+
+
+def _places(pairs: Differences, side: int) -> dict[int, int]:
+    """Of a run's layers in the list of pairs, by identity."""
+    return {id(pair.b if side else pair.a): index for index, pair in enumerate(pairs.layers)}
+
+
+def _points(report: RunReport, places: dict[int, int] | None) -> list[tuple[int, str, float | None, float, Costs]]:
+    """Place, name, MACs a byte (None without any bytes), MACs a cycle."""
+    return [
+        (
+            index if places is None else places[id(layer)],
+            layer.name,
+            costs.macs / costs.dram_bytes if costs.dram_bytes else None,
+            costs.macs / costs.cycles,
+            costs,
+        )
+        for index, layer, costs in _costed(report)
+        if costs.macs
+    ]
+
+
+def _roof(report: RunReport, points: list[Any], name: str, color: str) -> dict[str, Any]:
+    peak, bandwidth = report.peak_macs_per_cycle, report.number("dram_bytes_per_cycle")
+    ridge = peak / bandwidth
+    known = [x for _, _, x, _, _ in points if x] or [ridge]
+    xs = [min(*known, ridge) / 2, ridge, max(*known, ridge) * 3]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": xs,
+        "y": [xs[0] * bandwidth, peak, peak],
+        "line": {"color": color, "width": 2},
+        "hovertemplate": f"peak {peak:,.4g} MACs a cycle, DRAM {bandwidth:,} bytes a cycle<extra></extra>",
+    }
+
+
+def _layers(points: list[Any], name: str, color: str) -> list[dict[str, Any]]:
+    edge = max((x for _, _, x, _, _ in points if x), default=1.0) * 2
+    longest = max((costs.cycles for *_, costs in points), default=1)
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": [edge if x is None else x for _, _, x, _, _ in points],
+            "y": [y for _, _, _, y, _ in points],
+            "customdata": [index for index, *_ in points],
+            "hovertext": [
+                text(
+                    layer,
+                    f"{y:,.1f} MACs a cycle, " + ("no byte over the bus" if x is None else f"{x:,.2f} MACs a byte"),
+                    f"{costs.cycles:,} cycles, bound {costs.cycles_bound:,}",
+                )
+                for _, layer, x, y, costs in points
+            ],
+            "hovertemplate": "%{hovertext}<extra></extra>",
+            "marker": {
+                "color": color,
+                "opacity": 0.75,
+                "size": [7 + 15 * (costs.cycles / longest) ** 0.5 for *_, costs in points],
+                "symbol": ["circle" if x is not None else "triangle-right" for _, _, x, _, _ in points],
+            },
+        }
+    ]
+
+
+def widths_chart(rows: tuple[WidthRow, ...]) -> Chart:
+    """Top-1 against the width of weights and activations."""
+    known = sorted((row for row in rows if row.top1 is not None), key=lambda row: row.bits)
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "Re²Na",
+            "x": [row.bits for row in known],
+            "y": [row.top1 for row in known],
+            "line": {"color": GREEN, "width": 2},
+            "marker": {"size": 9},
+            "hovertext": [_width_text(row) for row in known],
+            "hovertemplate": "%{hovertext}<extra></extra>",
+        }
+    ]
+    in_float = next((row.top1_float for row in known if row.top1_float is not None), None)
+    if in_float is not None:
+        ends = [known[0].bits, known[-1].bits]
+        line = {"color": LINE, "width": 2, "dash": "dash"}
+        traces.append(
+            {"type": "scatter", "mode": "lines", "name": "float", "x": ends, "y": [in_float] * 2, "line": line}
+        )
+    note = "From the survey that was given: the whole network quantised anew at each width."
+    axes = axis("bits of weights and activations", dtick=1, tickformat="d"), axis("top-1 accuracy", tickformat=".1%")
+    return Chart("widths", "Accuracy by width", note, traces, layout(*axes), 320)
+
+
+def _width_text(row: WidthRow) -> str:
+    more = "" if row.snr_db is None else f"SNR {row.snr_db:.1f} dB"
+    return text(f"{row.bits} bits: {row.top1:.2%}", more, f"{row.overflows:,} overflows" if row.overflows else "")
+
+
+def pairs_chart(pairs: Differences, names: tuple[str, str]) -> Chart:
+    """Cycles of each layer in both runs."""
+    traces = []
+    for side, (name, color) in enumerate(zip(names, (A_COLOR, B_COLOR), strict=True)):
+        found = []
+        for index, pair in enumerate(pairs.layers):
+            layer = (pair.a, pair.b)[side]
+            if layer is not None and layer.costs is not None and layer.costs.cycles:
+                found.append((index, layer, layer.costs))
+        traces.append(
+            bars(
+                name,
+                color,
+                x=[index + 0.4 * side - 0.2 for index, _, _ in found],
+                y=[costs.cycles for _, _, costs in found],
+                width=[0.4] * len(found),
+                customdata=[index for index, _, _ in found],
+                hovertext=[text(layer.name, f"{name}: {costs.cycles:,} cycles") for _, layer, costs in found],
+            )
+        )
+    note = "Layers in the order of the table: those whose cycles differ most come first."
+    axes = axis("layer, as numbered in the table", tickformat="d"), integers("cycles of one inference")
+    return Chart("cycles", "Cycles of both", note, traces, layout(*axes))

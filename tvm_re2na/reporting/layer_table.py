@@ -1,0 +1,172 @@
+"""The table of layers: its columns are declared here, once, and header, cells and what they sort by follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from tvm_re2na.reporting.differences import Differences, LayerPair
+from tvm_re2na.reporting.document import Layer, Shape
+from tvm_re2na.runtime.timeline import CAUSES
+
+Cell = int | float | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """`of`: what a layer has there, and what the column is sorted by; `show`: how a number is written."""
+
+    title: str
+    of: Callable[[Layer], Cell]
+    show: Callable[[float], str] = "{:,.0f}".format
+    hint: str = ""
+
+
+CAUSE_TITLES = {
+    "mac": "MAC",
+    "overhead": "fill",
+    "reconfigure": "switch",
+    "alu": "ALU",
+    "wait_load": "load?",
+    "wait_store": "store?",
+}
+
+
+def _cost(name: str) -> Callable[[Layer], Cell]:
+    return lambda layer: None if layer.costs is None else getattr(layer.costs, name)
+
+
+def _number(name: str) -> Callable[[Layer], Cell]:
+    return lambda layer: None if layer.numbers is None else getattr(layer.numbers, name)
+
+
+def _cause(name: str) -> Callable[[Layer], Cell]:
+    return lambda layer: None if layer.costs is None else layer.costs.causes.get(name)
+
+
+def _energy(layer: Layer) -> Cell:
+    return None if layer.costs is None else sum(layer.costs.energy_pj.values()) / 1e6
+
+
+def _above_bound(layer: Layer) -> Cell:
+    costs = layer.costs
+    return None if costs is None or not costs.cycles_bound else costs.cycles / costs.cycles_bound
+
+
+def _loss(layer: Layer) -> Cell:
+    costs = layer.costs
+    return None if costs is None or costs.loss is None else f"{costs.loss} ({costs.loss_cycles:,})"
+
+
+def place(layer: Layer) -> str:
+    """Where it runs."""
+    if not layer.offloaded:
+        return "CPU"
+    return f"Re²Na/{layer.region}" if layer.region else "Re²Na"
+
+
+def why(layer: Layer) -> str:
+    """Why it is on the CPU; empty where it is not."""
+    if layer.offloaded:
+        return ""
+    found = [f"{name} {value}" for name, value in (("value", layer.value), ("limit", layer.limit)) if value is not None]
+    return f"{layer.reason} ({': '.join((str(layer.rule), ', '.join(found)))})"
+
+
+def shape_text(shape: Shape | None) -> str:
+    return "" if shape is None else "×".join(map(str, shape))
+
+
+COLUMNS = (
+    Column("kind", lambda layer: layer.op),
+    Column("runs on", place),
+    Column("why on the CPU", why),
+    Column("input", lambda layer: ", ".join(map(shape_text, layer.input_shapes))),
+    Column("weights", lambda layer: shape_text(layer.weight_shape)),
+    Column("output", lambda layer: shape_text(layer.output_shape)),
+    Column("MACs", _cost("macs")),
+    Column("cycles", _cost("cycles"), hint="its share of the array's time"),
+    Column("bound", _cost("cycles_bound"), hint="what no schedule can beat"),
+    Column("/ bound", _above_bound, "{:.2f}".format, "cycles / bound"),
+    *(Column(CAUSE_TITLES[name], _cause(name), hint=doc) for name, doc in CAUSES.items()),
+    Column("largest loss", _loss, hint="the largest cause beyond the bound, and its cycles"),
+    Column("use", _cost("utilisation"), "{:.1%}".format, "MACs / (cycles × peak)"),
+    Column("DRAM bytes", _cost("dram_bytes")),
+    Column(
+        "compulsory", _cost("dram_bytes_compulsory"), hint="each weight and bias, the network's input and output, once"
+    ),
+    Column("SRAM live", _cost("sram_peak_bytes"), hint="the most bytes of any layer that are live meanwhile"),
+    Column("energy uJ", _energy, "{:.3f}".format),
+    Column("e_x", _number("e_x"), hint="exponent of the input"),
+    Column("e_w", _number("e_w"), hint="exponent of the weights"),
+    Column("e_y", _number("e_y"), hint="exponent of the output"),
+    Column("lsb", _number("lsb"), hint="bits cut off"),
+    Column("headroom", _number("headroom"), "{:.2f}".format, "accumulator's limit / largest sum"),
+    Column("carry bits", _number("carry_bits"), hint="bits of the largest sum beyond those of a product"),
+    Column("SNR dB", _number("snr_db"), "{:.1f}".format, "of the layer's result on images held back"),
+)
+
+
+def layer_table(layers: Sequence[Layer]) -> str:
+    """HTML. A row has its layer's place in the list as its `data-layer`, a number what it is sorted by as `data-value`."""
+    used = [column for column in COLUMNS if any(column.of(layer) not in (None, "") for layer in layers)]
+    head = _head("#", "") + _head("layer", "") + "".join(_head(column.title, column.hint) for column in used)
+    rows = (
+        f'<tr data-layer="{index}" tabindex="0">{cell(index, "{:.0f}".format)}<th scope="row">{escape(layer.name)}</th>'
+        + "".join(cell(column.of(layer), column.show) for column in used)
+        + "</tr>"
+        for index, layer in enumerate(layers)
+    )
+    return _table(head, rows)
+
+
+def pair_table(found: Differences) -> str:
+    """The same of two runs: those of a figure that differ stand beside each other, with the difference in cycles first."""
+    chosen = [column for column in COLUMNS if column.title in PAIRED and _differs(column, found.layers)]
+    titles = [f"{column.title} {side}" for column in chosen for side in "AB"]
+    head = (
+        _head("#", "") + _head("layer", "") + _head("cycles B − A", "") + "".join(_head(title, "") for title in titles)
+    )
+    rows = (
+        f'<tr data-layer="{index}" tabindex="0"{"" if pair.changed else " class=same"}>{cell(index, "{:.0f}".format)}'
+        f'<th scope="row">{escape(pair.name)}</th>{cell(pair.more_cycles, "{:+,.0f}".format)}'
+        + "".join(
+            cell(None if side is None else column.of(side), column.show)
+            for column in chosen
+            for side in (pair.a, pair.b)
+        )
+        + "</tr>"
+        for index, pair in enumerate(found.layers)
+    )
+    return _table(head, rows)
+
+
+PAIRED = {
+    *("runs on", "why on the CPU", "cycles", "largest loss", "use", "DRAM bytes", "SRAM live", "energy uJ"),
+    *("e_x", "e_w", "e_y", "headroom", "carry bits", "SNR dB"),
+}
+
+
+def _differs(column: Column, pairs: Sequence[LayerPair]) -> bool:
+    sides = ((None if side is None else column.of(side) for side in (pair.a, pair.b)) for pair in pairs)
+    return any(one != other for one, other in sides)
+
+
+def _head(title: str, hint: str) -> str:
+    told = f' title="{escape(hint)}"' if hint else ""
+    return f'<th scope="col" aria-sort="none"{told}><button type="button">{escape(title)}</button></th>'
+
+
+def cell(value: Cell, show: Callable[[float], str]) -> str:
+    """Numbers to the right, and what they are to sort by."""
+    if isinstance(value, int | float):
+        return f'<td class="n" data-value="{value!r}">{escape(show(value))}</td>'
+    return f"<td>{escape(value)}</td>" if value else "<td></td>"
+
+
+def _table(head: str, rows: object) -> str:
+    body = "".join(rows)  # type: ignore[call-overload]
+    return (
+        f'<div class="scroll"><table class="layers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )

@@ -1,0 +1,142 @@
+"""The network as a graph: operators in ranks from left to right, coloured by where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm_re2na.reporting.chart import BLUE, GREY, ORANGE, Chart, layout, polyline, text
+from tvm_re2na.reporting.document import Layer, RunReport
+from tvm_re2na.reporting.layer_table import place, shape_text, why
+
+LABELS_BELOW = 14.0  # ranks in view
+BOW, STEPS = 0.35, 8  # how far an edge that passes ranks bends, and of how many pieces it is
+
+
+def network(report: RunReport) -> Chart:
+    """Positions follow from who reads whom."""
+    layers = report.layers
+    ranks = _ranks(layers)
+    rows = _rows(layers, ranks)
+    traces: list[dict[str, Any]] = [polyline("reads", _edges(layers, ranks, rows))]
+    for name, color, symbol, chosen in (
+        ("Re²Na", BLUE, "circle", lambda layer: layer.offloaded and layer.costs is not None),
+        ("Re²Na, folded into a neighbour", BLUE, "circle-open", lambda layer: layer.offloaded and layer.costs is None),
+        ("CPU, has to be there", GREY, "square", lambda layer: not layer.offloaded and layer.rule == "host_boundary"),
+        ("CPU, breaks a rule", ORANGE, "square", lambda layer: not layer.offloaded and layer.rule != "host_boundary"),
+    ):
+        there = [index for index, layer in enumerate(layers) if chosen(layer)]
+        if there:
+            traces.append(_nodes(name, color, symbol, there, layers, ranks, rows))
+    note = (
+        "An arrow's way is from left to right. Drag to move along, scroll to zoom; names appear where there is room."
+        " What is computed with another operator, like an activation behind a convolution, is part of that one."
+    )
+    hidden = {"visible": False, "showgrid": False, "zeroline": False}
+    low, high = min(rows, default=0.0), max(rows, default=0.0)
+    x = {**hidden, "range": [-1, max(ranks, default=0) + 1]}
+    y = {**hidden, "range": [low - 0.8, high + 1.2], "fixedrange": True}
+    form = layout(x, y, dragmode="pan") | {"margin": {"l": 8, "r": 8, "t": 34, "b": 8}}
+    return Chart(
+        "network", "The network, and where it runs", note, traces, form, int(110 + 50 * (high - low + 1)), LABELS_BELOW
+    )
+
+
+def _nodes(
+    name: str,
+    color: str,
+    symbol: str,
+    there: Sequence[int],
+    layers: Sequence[Layer],
+    ranks: list[int],
+    rows: list[float],
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [ranks[index] for index in there],
+        "y": [rows[index] for index in there],
+        "customdata": list(there),
+        "text": [text(_short(layers[index])) for index in there],
+        "textposition": ["top center" if index % 2 else "bottom center" for index in there],
+        "textfont": {"size": 11},
+        "hovertext": [_told(layers[index]) for index in there],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "marker": {
+            "color": color,
+            "size": 11,
+            "symbol": symbol,
+            "line": {"width": 2 if "open" in symbol else 0, "color": color},
+        },
+        "cliponaxis": False,
+    }
+
+
+def _short(layer: Layer) -> str:
+    """The end of a long name, which tells operators apart."""
+    tail = layer.name.strip("/")
+    return tail if len(tail) <= 22 else f"…{tail[-21:]}"
+
+
+def _told(layer: Layer) -> str:
+    shapes = f"{', '.join(map(shape_text, layer.input_shapes)) or '?'} → {shape_text(layer.output_shape) or '?'}"
+    cycles = "" if layer.costs is None else f"{layer.costs.cycles:,} cycles"
+    return text(layer.name, f"{layer.op} on {place(layer)}", shapes, cycles, *_wrapped(why(layer)))
+
+
+def _wrapped(words: str, width: int = 70) -> list[str]:
+    lines = [""]
+    for word in words.split():
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _ranks(layers: Sequence[Layer]) -> list[int]:
+    """One more than the highest of what each reads; operators stand in the order of execution."""
+    ranks: list[int] = []
+    for index, layer in enumerate(layers):
+        before = [ranks[place] for place in layer.reads if place < index]
+        ranks.append(max(before, default=-1) + 1)
+    return ranks
+
+
+def _rows(layers: Sequence[Layer], ranks: list[int]) -> list[float]:
+    """Beside what each reads, and one below the other where several are of one rank."""
+    wanted: list[float] = []
+    rows = [0.0] * len(layers)
+    taken: dict[int, list[float]] = {}
+    for index, layer in enumerate(layers):
+        before = [rows[place] for place in layer.reads if place < index]
+        row = round(sum(before) / len(before)) if before else 0
+        wanted.append(row)
+        used = taken.setdefault(ranks[index], [])
+        rows[index] = next(float(row + step) for step in _nearest() if float(row + step) not in used)
+        used.append(rows[index])
+    return rows
+
+
+def _nearest() -> Any:
+    """0, -1, 1, -2, 2, ..."""
+    yield 0
+    step = 1
+    while True:
+        yield from (-step, step)
+        step += 1
+
+
+def _edges(
+    layers: Sequence[Layer], ranks: list[int], rows: list[float]
+) -> list[tuple[list[float], list[float], list[int]]]:
+    found = []
+    for index, layer in enumerate(layers):
+        for before in layer.reads:
+            span = ranks[index] - ranks[before]
+            bow = BOW * min(span, 4) / 2 if span > 1 and rows[index] == rows[before] else 0.0
+            steps = [step / STEPS for step in range(STEPS + 1)] if bow else [0.0, 1.0]
+            xs = [ranks[before] + span * at for at in steps]
+            ys = [rows[before] + (rows[index] - rows[before]) * at + 4 * bow * at * (1 - at) for at in steps]
+            found.append((xs, ys, sorted({before, index})))
+    return found
