@@ -40,8 +40,8 @@ def report(options: argparse.Namespace) -> Result:
     names = options.model.stem, options.other.stem
     reporting.save(reporting.comparison_page(a, b, names), output)
     found = reporting.differences(a, b)
-    tables = (differences_table(found, names), *written(output))
-    return Result({"a": names[0], "b": names[1], **found.to_json()}, tables)
+    data = {"a": names[0], "b": names[1], **found.to_json()}
+    return Result(data, (differences_table(found, names), *written(output)))
 
 
 def _refuse_for_reports(options: argparse.Namespace) -> None:

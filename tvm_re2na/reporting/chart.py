@@ -2,7 +2,7 @@
 
 Every point that belongs to a layer carries the layer's place in `customdata`: by that alone the page links the pictures. Text on
 lines and backgrounds gets its colour from the page, light or dark. The colours are Okabe and Ito's, which the colour-blind tell
-apart, and keep their meaning in every picture.
+apart, with one of Tol's; each has one meaning in all pictures.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from html import escape
 from typing import Any
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#8C8C8C"
+PURPLE, SKY, YELLOW, WINE, GREY = "#CC79A7", "#56B4E9", "#E3D222", "#9E2A5B", "#8C8C8C"
 CAUSES = {
     "mac": ("multiply", BLUE),
-    "overhead": ("fill and drain", SKY),
+    "overhead": ("fill and drain", GREY),
     "reconfigure": ("reconfigure", PURPLE),
-    "alu": ("compare and add", GREEN),
-    "wait_load": ("waits for a LOAD", ORANGE),
+    "alu": ("compare and add", WINE),
+    "wait_load": ("waits for a LOAD", YELLOW),
     "wait_store": ("waits for a STORE", VERMILION),
 }
 CARRIED = {"weights": ("weights", ORANGE), "inputs": ("inputs", SKY), "results": ("results", GREEN)}
 SHADES = (1.0, 0.72, 0.5)
-LINE = "#8C8C8C"  # visible on light and on dark
+LINE = GREY  # visible on light and on dark
 
 
 @dataclass(frozen=True)
 class Chart:
     """A picture: `name` is its anchor; `note` says how to read it; `height` in pixels. `labels_below`: how many units of the x
-    axis are in view at most for its points' text to be shown."""
+    axis are in view at most for its points' text to be shown. `over_time`: its x axis moves with those of others like it."""
 
     name: str
     title: str
@@ -39,9 +39,11 @@ class Chart:
     layout: dict[str, Any]
     height: int = 380
     labels_below: float | None = None
+    over_time: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "data": self.traces, "layout": self.layout, "labelsBelow": self.labels_below}
+        how = {"labelsBelow": self.labels_below, "overTime": self.over_time}
+        return {"name": self.name, "data": self.traces, "layout": self.layout, **how}
 
 
 def layout(x: dict[str, Any], y: dict[str, Any], **more: Any) -> dict[str, Any]:

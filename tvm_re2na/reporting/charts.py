@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.reporting.chart import BLUE, CAUSES, GREEN, LINE, VERMILION, Chart, axis, bars, integers, layout, text
+from tvm_re2na.reporting.chart import BLUE, CAUSES, LINE, VERMILION, Chart, axis, bars, integers, layout, polyline, text
 from tvm_re2na.reporting.differences import Differences
 from tvm_re2na.reporting.document import Costs, Layer, RunReport, WidthRow
 
@@ -41,20 +41,19 @@ def cycles_chart(report: RunReport) -> Chart:
             )
         for index, _, costs in there:
             base[index] += costs.causes[cause]
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "no schedule is faster",
-            "x": [index for index, _, _ in layers],
-            "y": [costs.cycles_bound for _, _, costs in layers],
-            "marker": {"symbol": "line-ew", "size": 9, "line": {"width": 2, "color": LINE}},
-            "hoverinfo": "skip",
-        }
+    marks = (([index - 0.48, index + 0.48], [float(costs.cycles_bound)] * 2, [index]) for index, _, costs in layers)
+    line = {"color": LINE, "width": 2}
+    traces.append(polyline("no schedule is faster", marks, showlegend=True, line=line))
+    note = (
+        "Where the array's time goes. A bar that ends above its mark loses time, and the table says to what; one that ends below"
+        " had its transfers done while other layers worked."
     )
-    note = "Where the array's time goes. A bar that ends above its mark loses time; the table says to what."
-    axes = axis("layer, as numbered in the table", tickformat="d"), integers("cycles of one inference")
+    axes = _numbered(len(report.layers)), integers("cycles of one inference")
     return Chart("cycles", "Cycles by layer and cause", note, traces, layout(*axes))
+
+
+def _numbered(layers: int) -> dict[str, Any]:
+    return axis("layer, as numbered in the table", tickformat="d", range=[-0.7, layers - 0.3])
 
 
 def _cycles_text(name: str, cause: str, layer: Layer, costs: Costs) -> str:
@@ -76,8 +75,14 @@ def roofline(reports: tuple[RunReport, ...], names: tuple[str, ...] = (), pairs:
         "A layer below the slope waits for the DRAM, one below the flat part for the multipliers; the nearer to the roof, the"
         " better. A layer that moves no byte is a triangle at the right edge; layers without multiplications are not shown."
     )
-    x = axis("multiply-accumulates for each byte over the DRAM bus", type="log", exponentformat="SI", dtick=1)
-    y = axis("multiply-accumulates a cycle", type="log", exponentformat="SI", dtick=1)
+    x = axis(
+        "multiply-accumulates for each byte over the DRAM bus",
+        type="log",
+        exponentformat="SI",
+        tickmode="linear",
+        dtick=1,
+    )
+    y = axis("multiply-accumulates a cycle", type="log", exponentformat="SI", tickmode="linear", dtick=1)
     return Chart("roofline", "Roofline", note, traces, layout(x, y), 420)
 
 
@@ -157,7 +162,7 @@ def widths_chart(rows: tuple[WidthRow, ...]) -> Chart:
             "name": "Re²Na",
             "x": [row.bits for row in known],
             "y": [row.top1 for row in known],
-            "line": {"color": GREEN, "width": 2},
+            "line": {"color": BLUE, "width": 2},
             "marker": {"size": 9},
             "hovertext": [_width_text(row) for row in known],
             "hovertemplate": "%{hovertext}<extra></extra>",
@@ -201,5 +206,5 @@ def pairs_chart(pairs: Differences, names: tuple[str, str]) -> Chart:
             )
         )
     note = "Layers in the order of the table: those whose cycles differ most come first."
-    axes = axis("layer, as numbered in the table", tickformat="d"), integers("cycles of one inference")
+    axes = _numbered(len(pairs.layers)), integers("cycles of one inference")
     return Chart("cycles", "Cycles of both", note, traces, layout(*axes))

@@ -96,12 +96,14 @@ def report(
 
 def machine(arch: Architecture) -> tuple[MachineField, ...]:
     """Every number of a machine with what is known of it."""
-    found = []
+    found, own = [], Architecture()
     for field in dataclasses.fields(arch):
         value, meta = getattr(arch, field.name), field.metadata
         text = value.name.lower() if isinstance(value, enum.IntEnum) else f"{value:,}"
         found.append(
-            MachineField(field.name, int(value), text, meta["unit"], meta["kind"], meta["source"], int(field.default))
+            MachineField(
+                field.name, int(value), text, meta["unit"], meta["kind"], meta["source"], int(getattr(own, field.name))
+            )
         )
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""What a report knows of a run, as plain numbers and names: what `re2na report --json` prints, and what every view is drawn from."""
+"""What a report knows of a run, as plain numbers and names: what `report --json` prints, and what every view is drawn from."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -165,8 +165,8 @@ def cell(value: Cell, show: Callable[[float], str]) -> str:
     return f"<td>{escape(value)}</td>" if value else "<td></td>"
 
 
-def _table(head: str, rows: object) -> str:
-    body = "".join(rows)  # type: ignore[call-overload]
+def _table(head: str, rows: Iterable[str]) -> str:
+    body = "".join(rows)
     return (
         f'<div class="scroll"><table class="layers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )

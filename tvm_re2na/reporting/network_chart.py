@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tvm_re2na.reporting.chart import BLUE, GREY, ORANGE, Chart, layout, polyline, text
+from tvm_re2na.reporting.chart import BLUE, GREY, VERMILION, Chart, layout, polyline, text
 from tvm_re2na.reporting.document import Layer, RunReport
 from tvm_re2na.reporting.layer_table import place, shape_text, why
 
 LABELS_BELOW = 14.0  # ranks in view
 BOW, STEPS = 0.35, 8  # how far an edge that passes ranks bends, and of how many pieces it is
+
+
+HERE, FOLDED = "Re²Na", "Re²Na, folded into a neighbour"
+NEEDED, KEPT = "CPU, has to be there", "CPU, breaks a rule"
+SORTS = ((HERE, BLUE, "circle"), (FOLDED, BLUE, "circle-open"), (NEEDED, GREY, "square"), (KEPT, VERMILION, "square"))
 
 
 def network(report: RunReport) -> Chart:
@@ -19,13 +24,8 @@ def network(report: RunReport) -> Chart:
     ranks = _ranks(layers)
     rows = _rows(layers, ranks)
     traces: list[dict[str, Any]] = [polyline("reads", _edges(layers, ranks, rows))]
-    for name, color, symbol, chosen in (
-        ("Re²Na", BLUE, "circle", lambda layer: layer.offloaded and layer.costs is not None),
-        ("Re²Na, folded into a neighbour", BLUE, "circle-open", lambda layer: layer.offloaded and layer.costs is None),
-        ("CPU, has to be there", GREY, "square", lambda layer: not layer.offloaded and layer.rule == "host_boundary"),
-        ("CPU, breaks a rule", ORANGE, "square", lambda layer: not layer.offloaded and layer.rule != "host_boundary"),
-    ):
-        there = [index for index, layer in enumerate(layers) if chosen(layer)]
+    for name, color, symbol in SORTS:
+        there = [index for index, layer in enumerate(layers) if _sort(layer) == name]
         if there:
             traces.append(_nodes(name, color, symbol, there, layers, ranks, rows))
     note = (
@@ -71,6 +71,12 @@ def _nodes(
         },
         "cliponaxis": False,
     }
+
+
+def _sort(layer: Layer) -> str:
+    if layer.offloaded:
+        return HERE if layer.costs is not None else FOLDED
+    return NEEDED if layer.rule == "host_boundary" else KEPT
 
 
 def _short(layer: Layer) -> str:

@@ -20,6 +20,9 @@
       Object.assign(found, { [`${axis}.gridcolor`]: color("line"), [`${axis}.linecolor`]: color("line") });
     return found;
   }
+  function put(place, [name, ...rest], value) {
+    if (rest.length) put((place[name] ??= {}), rest, value); else place[name] = value;
+  }
   function theme(name) {
     root.dataset.theme = name;
     for (const view of views) Plotly.relayout(view, { ...look(view.layout), shapes: shapes(view) });
@@ -133,18 +136,27 @@
     const which = view.data.flatMap((trace, i) => (trace.text && trace.mode !== mode ? [i] : []));
     if (which.length) Plotly.restyle(view, { mode }, which);
   }
-  async function draw({ name, data, layout, labelsBelow }) {
+  function follow(view) { // zooming one picture over time zooms the others
+    const range = view._fullLayout.xaxis.range.map(Number);
+    for (const other of views.filter((other) => other !== view && other.overTime)) {
+      const now = other._fullLayout.xaxis.range.map(Number);
+      if (range.some((end, i) => Math.abs(end - now[i]) > 1)) Plotly.relayout(other, { "xaxis.range": range });
+    }
+  }
+  async function draw({ name, data, layout, labelsBelow, overTime }) {
     const view = document.getElementById(`chart-${name}`);
     view.marks = marksOf(data);
     view.borders = layout.shapes || [];
     const options = { responsive: true, displaylogo: false, scrollZoom: labelsBelow !== null, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    for (const [path, value] of Object.entries(look(layout))) put(layout, path.split("."), value);
     await Plotly.newPlot(view, data, layout, options);
-    await Plotly.relayout(view, look(layout));
     views.push(view);
     const layerAt = (event) => { const layer = event.points[0].customdata; return typeof layer === "number" ? layer : null; };
     view.on("plotly_click", (event) => { const layer = layerAt(event); if (layer !== null) choose(layer, true); });
     view.on("plotly_hover", (event) => hint(layerAt(event)));
     view.on("plotly_unhover", () => hint(null));
+    view.overTime = overTime;
+    if (overTime) view.on("plotly_relayout", () => follow(view));
     if (labelsBelow !== null) {
       labels(view, labelsBelow);
       view.on("plotly_relayout", () => labels(view, labelsBelow));

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.reporting.chart import CARRIED, CAUSES, LINE, PURPLE, Chart, axis, bars, layout, polyline, text
+from tvm_re2na.reporting.chart import CARRIED, CAUSES, LINE, Chart, axis, bars, layout, polyline, text
 from tvm_re2na.reporting.document import RunReport, Work
 
 ENGINES = {"STORE": 0, "ARRAY": 1, "LOAD": 2}  # from below
@@ -23,12 +23,12 @@ def timeline(report: RunReport) -> Chart:
                 traces.append(_works(name if engines[0] == "ARRAY" else f"bus: {name}", color, there, report))
     note = (
         "LOAD and STORE are shown while they have the DRAM bus; a line leads from what has finished to what waited for it, and its"
-        " delay is the DRAM's latency. Shades tell layers apart. Drag to zoom, double-click to come back."
-        + _regions_note(report)
+        " delay is the DRAM's latency. Shades tell layers apart. Drag to zoom, here or in the"
+        " SRAM's picture, double-click to come back." + _regions_note(report)
     )
     y = axis("", tickvals=list(ENGINES.values()), ticktext=list(ENGINES), range=[-0.6, 2.6], fixedrange=True)
-    form = layout(axis(_cycles(report), tickformat="~s"), y, shapes=_borders(report))
-    return Chart("timeline", "Timeline of the engines", note, traces, form, 340)
+    form = layout(axis(_cycles(report), tickformat="~s", range=[0, report.cycles * 1.01]), y, shapes=_borders(report))
+    return Chart("timeline", "Timeline of the engines", note, traces, form, 340, over_time=True)
 
 
 def _works(name: str, color: str, works: list[Work], report: RunReport) -> dict[str, Any]:
@@ -101,12 +101,12 @@ def sram(report: RunReport) -> Chart:
     )
     bytes_axis = {"tickformat": ".3~s", "ticksuffix": "B", "zeroline": False, "automargin": True}
     form = layout(
-        axis(_cycles(report), tickformat="~s", anchor="y2"),
+        axis(_cycles(report), tickformat="~s", anchor="y2", range=[0, report.cycles * 1.01]),
         {**bytes_axis, "domain": [0.36, 1], "title": {"text": "address", "standoff": 8}, "range": [0, peak * 1.02]},
         yaxis2={**bytes_axis, "domain": [0, 0.27], "title": {"text": "live", "standoff": 8}, "range": [0, size * 1.05]},
         shapes=_borders(report),
     )
-    return Chart("sram", "SRAM over time", note, traces, form, 560)
+    return Chart("sram", "SRAM over time", note, traces, form, 560, over_time=True)
 
 
 def _live(report: RunReport, size: int) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ def _live(report: RunReport, size: int) -> list[dict[str, Any]]:
             "name": "live",
             "x": [cycle for cycle, _ in steps],
             "y": [live for _, live in steps],
-            "line": {"color": PURPLE, "width": 1, "shape": "hv"},
+            "line": {"color": LINE, "width": 1, "shape": "hv"},
             "fill": "tozeroy",
             "hovertext": [f"cycle {cycle:,}: {live:,} bytes live, {size - live:,} free" for cycle, live in steps],
             "hovertemplate": "%{hovertext}<extra></extra>",

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.reporting.chart import BLUE, GREY, ORANGE
+from tvm_re2na.reporting.chart import BLUE, GREY, ORANGE, VERMILION
 from tvm_re2na.reporting.wiring import owners_of
 
 PREFIX = "re2na."  # of the keys in a model
@@ -89,4 +89,4 @@ def _place(operator: Explanation) -> str:
 def _color(operator: Explanation) -> str:
     if operator.offloaded:
         return BLUE
-    return GREY if operator.rule == "host_boundary" else ORANGE
+    return GREY if operator.rule == "host_boundary" else VERMILION
