@@ -65,12 +65,15 @@ def _cycles_text(name: str, cause: str, layer: Layer, costs: Costs) -> str:
 
 def roofline(reports: tuple[RunReport, ...], names: tuple[str, ...] = (), pairs: Differences | None = None) -> Chart:
     """Layers below the roof of their machine: peak of the array, bandwidth of the DRAM."""
-    traces = []
+    traces: list[dict[str, Any]] = []
+    roofs, everything = [], list[Any]()
     for number, (report, color) in enumerate(zip(reports, (A_COLOR, B_COLOR), strict=False)):
         side = names[number] if names else ""
         points = _points(report, _places(pairs, number) if pairs else None)
-        traces += [_roof(report, points, f"roof {side}".rstrip(), color if names else LINE)]
-        traces += _layers(points, f"layers {side}".rstrip(), color)
+        everything += points
+        roofs.append((report, f"roof {side}".rstrip(), color if names else LINE))
+        traces.append(_layers(points, f"layers {side}".rstrip(), color))
+    traces = [*(_roof(report, everything, name, color) for report, name, color in roofs), *traces]
     note = (
         "A layer below the slope waits for the DRAM, one below the flat part for the multipliers; the nearer to the roof, the"
         " better. A layer that moves no byte is a triangle at the right edge; layers without multiplications are not shown."
@@ -122,34 +125,32 @@ def _roof(report: RunReport, points: list[Any], name: str, color: str) -> dict[s
     }
 
 
-def _layers(points: list[Any], name: str, color: str) -> list[dict[str, Any]]:
+def _layers(points: list[Any], name: str, color: str) -> dict[str, Any]:
     edge = max((x for _, _, x, _, _ in points if x), default=1.0) * 2
     longest = max((costs.cycles for *_, costs in points), default=1)
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": name,
-            "x": [edge if x is None else x for _, _, x, _, _ in points],
-            "y": [y for _, _, _, y, _ in points],
-            "customdata": [index for index, *_ in points],
-            "hovertext": [
-                text(
-                    layer,
-                    f"{y:,.1f} MACs a cycle, " + ("no byte over the bus" if x is None else f"{x:,.2f} MACs a byte"),
-                    f"{costs.cycles:,} cycles, bound {costs.cycles_bound:,}",
-                )
-                for _, layer, x, y, costs in points
-            ],
-            "hovertemplate": "%{hovertext}<extra></extra>",
-            "marker": {
-                "color": color,
-                "opacity": 0.75,
-                "size": [7 + 15 * (costs.cycles / longest) ** 0.5 for *_, costs in points],
-                "symbol": ["circle" if x is not None else "triangle-right" for _, _, x, _, _ in points],
-            },
-        }
-    ]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [edge if x is None else x for _, _, x, _, _ in points],
+        "y": [y for _, _, _, y, _ in points],
+        "customdata": [index for index, *_ in points],
+        "hovertext": [
+            text(
+                layer,
+                f"{y:,.1f} MACs a cycle, " + ("no byte over the bus" if x is None else f"{x:,.2f} MACs a byte"),
+                f"{costs.cycles:,} cycles, bound {costs.cycles_bound:,}",
+            )
+            for _, layer, x, y, costs in points
+        ],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "marker": {
+            "color": color,
+            "opacity": 0.75,
+            "size": [7 + 15 * (costs.cycles / longest) ** 0.5 for *_, costs in points],
+            "symbol": ["circle" if x is not None else "triangle-right" for _, _, x, _, _ in points],
+        },
+    }
 
 
 def widths_chart(rows: tuple[WidthRow, ...]) -> Chart:

@@ -111,9 +111,16 @@ COLUMNS = (
 def layer_table(layers: Sequence[Layer]) -> str:
     """HTML. A row has its layer's place in the list as its `data-layer`, a number what it is sorted by as `data-value`."""
     used = [column for column in COLUMNS if any(column.of(layer) not in (None, "") for layer in layers)]
-    head = _head("#", "") + _head("layer", "") + "".join(_head(column.title, column.hint) for column in used)
+    head = (
+        _head("#", "", True)
+        + _head("layer")
+        + "".join(
+            _head(column.title, column.hint, any(isinstance(column.of(layer), int | float) for layer in layers))
+            for column in used
+        )
+    )
     rows = (
-        f'<tr data-layer="{index}" tabindex="0">{cell(index, "{:.0f}".format)}<th scope="row">{escape(layer.name)}</th>'
+        f'{_row(index, f"{layer.op}, {place(layer)}")}>{cell(index, "{:.0f}".format)}<th scope="row">{escape(layer.name)}</th>'
         + "".join(cell(column.of(layer), column.show) for column in used)
         + "</tr>"
         for index, layer in enumerate(layers)
@@ -126,11 +133,14 @@ def pair_table(found: Differences) -> str:
     chosen = [column for column in COLUMNS if column.title in PAIRED and _differs(column, found.layers)]
     titles = [f"{column.title} {side}" for column in chosen for side in "AB"]
     head = (
-        _head("#", "") + _head("layer", "") + _head("cycles B − A", "") + "".join(_head(title, "") for title in titles)
+        _head("#", "", True)
+        + _head("layer")
+        + _head("cycles B − A", "", True)
+        + "".join(_head(title) for title in titles)
     )
     rows = (
-        f'<tr data-layer="{index}" tabindex="0"{"" if pair.changed else " class=same"}>{cell(index, "{:.0f}".format)}'
-        f'<th scope="row">{escape(pair.name)}</th>{cell(pair.more_cycles, "{:+,.0f}".format)}'
+        f"{_row(index, f'B − A: {_apart(pair.more_cycles)} cycles')}{'' if pair.changed else ' class=same'}>{cell(index, '{:.0f}'.format)}"
+        f'<th scope="row">{escape(pair.name)}</th>{cell(pair.more_cycles, _apart)}'
         + "".join(
             cell(None if side is None else column.of(side), column.show)
             for column in chosen
@@ -153,8 +163,16 @@ def _differs(column: Column, pairs: Sequence[LayerPair]) -> bool:
     return any(one != other for one, other in sides)
 
 
-def _head(title: str, hint: str) -> str:
-    told = f' title="{escape(hint)}"' if hint else ""
+def _row(index: int, told: str) -> str:
+    return f'<tr data-layer="{index}" data-told="{escape(told)}" tabindex="0"'
+
+
+def _apart(cycles: float) -> str:
+    return f"{cycles:+,.0f}" if cycles else "0"
+
+
+def _head(title: str, hint: str = "", numbers: bool = False) -> str:
+    told = (f' title="{escape(hint)}"' if hint else "") + (" class=n" if numbers else "")
     return f'<th scope="col" aria-sort="none"{told}><button type="button">{escape(title)}</button></th>'
 
 

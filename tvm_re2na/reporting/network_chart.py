@@ -29,7 +29,7 @@ def network(report: RunReport) -> Chart:
         if there:
             traces.append(_nodes(name, color, symbol, there, layers, ranks, rows))
     note = (
-        "An arrow's way is from left to right. Drag to move along, scroll to zoom; names appear where there is room."
+        "Data flows from left to right. Drag to move along, scroll to zoom; names appear where there is room."
         " What is computed with another operator, like an activation behind a convolution, is part of that one."
     )
     hidden = {"visible": False, "showgrid": False, "zeroline": False}

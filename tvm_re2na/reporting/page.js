@@ -75,7 +75,7 @@
     chosen = layer === chosen ? null : layer;
     const row = rows.get(chosen);
     row?.classList.add("chosen");
-    told.textContent = row ? `marked: ${row.querySelector("th").textContent} (${row.cells[2].textContent}, ${row.cells[3].textContent}) ` : "";
+    told.textContent = row ? `marked: ${row.querySelector("th").textContent} (${row.dataset.told}) ` : "";
     clear.hidden = !row;
     if (row && scroll) { const box = row.closest(".scroll"); box.scrollTop = row.offsetTop - box.clientHeight / 2; }
     mark(true);

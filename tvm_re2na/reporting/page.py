@@ -152,7 +152,7 @@ def _machine(report: RunReport) -> str:
             for field in report.machine
             if field.kind == kind
         )
-        tables.append(_facts(title, ("field", "value", "unit", "source or reason"), rows))
+        tables.append(_facts(title, ("field", "value#", "unit", "source or reason"), rows))
     versions = (f"<li>{escape(version)}</li>" for version in report.versions)
     return "".join(tables) + f"<h3>Versions</h3><ul>{''.join(versions)}</ul>"
 
@@ -162,7 +162,7 @@ def _pair_figures(found: Differences, a: RunReport, b: RunReport) -> str:
     changed = {item.name: item for item in found.figures}
     ordered = sorted(FIGURES, key=lambda figure: figure.name not in changed)
     rows = (_pair_row(figure, changed.get(figure.name), a, b) for figure in ordered)
-    return _facts("Figures", ("figure", "A", "B", "B − A", "B / A"), rows)
+    return _facts("Figures", ("figure", "A#", "B#", "B − A#", "B / A#"), rows)
 
 
 def _pair_row(figure: Figure, item: Difference | None, a: RunReport, b: RunReport) -> str:
@@ -191,12 +191,15 @@ def _pair_facts(found: Differences) -> str:
             for item in items
         )
         same = f"<h3>{title}</h3><p>The same in both.</p>"
-        tables.append(_facts(title, ("field", "A", "B"), rows) if items else same)
+        tables.append(_facts(title, ("field", "A#", "B#"), rows) if items else same)
     return "".join(tables)
 
 
 def _facts(title: str, heads: Iterable[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    """A title that ends in # is that of numbers."""
+    head = "".join(
+        f'<th scope="col"{" class=n" if text.endswith("#") else ""}>{escape(text.rstrip("#"))}</th>' for text in heads
+    )
     return (
         f'<h3>{escape(title)}</h3><div class="scroll"><table class="facts"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
