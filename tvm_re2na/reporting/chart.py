@@ -2,7 +2,7 @@
 
 Every point that belongs to a layer carries the layer's place in `customdata`: by that alone the page links the pictures. Text on
 lines and backgrounds gets its colour from the page, light or dark. The colours are Okabe and Ito's, which the colour-blind tell
-apart, with one of Tol's; each has one meaning in all pictures.
+apart, and two calmer ones for what lies in the SRAM; a cause and a kind of bytes have one colour in all pictures.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from html import escape
 from typing import Any
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW, WINE, GREY = "#CC79A7", "#56B4E9", "#E3D222", "#9E2A5B", "#8C8C8C"
+PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#8C8C8C"
+SAND, TEAL = "#B08D57", "#44AA99"
 CAUSES = {
     "mac": ("multiply", BLUE),
-    "overhead": ("fill and drain", GREY),
+    "overhead": ("fill and drain", ORANGE),
     "reconfigure": ("reconfigure", PURPLE),
-    "alu": ("compare and add", WINE),
-    "wait_load": ("waits for a LOAD", YELLOW),
-    "wait_store": ("waits for a STORE", VERMILION),
+    "alu": ("compare and add", GREEN),
+    "wait_load": ("waits for a LOAD", VERMILION),
+    "wait_store": ("waits for a STORE", YELLOW),
 }
-CARRIED = {"weights": ("weights", ORANGE), "inputs": ("inputs", SKY), "results": ("results", GREEN)}
+CARRIED = {"weights": ("weights", SAND), "inputs": ("inputs", SKY), "results": ("results", TEAL)}
 SHADES = (1.0, 0.72, 0.5)
 LINE = GREY  # visible on light and on dark
 

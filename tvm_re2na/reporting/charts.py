@@ -73,7 +73,10 @@ def roofline(reports: tuple[RunReport, ...], names: tuple[str, ...] = (), pairs:
         everything += points
         roofs.append((report, f"roof {side}".rstrip(), color if names else LINE))
         traces.append(_layers(points, f"layers {side}".rstrip(), color))
-    traces = [*(_roof(report, everything, name, color) for report, name, color in roofs), *traces]
+    ridges = [report.peak_macs_per_cycle / report.number("dram_bytes_per_cycle") for report in reports]
+    known = [*(x for _, _, x, _, _ in everything if x), *ridges]
+    ends = min(known) / 2, max(known) * 3
+    traces = [*(_roof(report, ends, name, color) for report, name, color in roofs), *traces]
     note = (
         "A layer below the slope waits for the DRAM, one below the flat part for the multipliers; the nearer to the roof, the"
         " better. A layer that moves no byte is a triangle at the right edge; layers without multiplications are not shown."
@@ -109,11 +112,9 @@ def _points(report: RunReport, places: dict[int, int] | None) -> list[tuple[int,
     ]
 
 
-def _roof(report: RunReport, points: list[Any], name: str, color: str) -> dict[str, Any]:
+def _roof(report: RunReport, ends: tuple[float, float], name: str, color: str) -> dict[str, Any]:
     peak, bandwidth = report.peak_macs_per_cycle, report.number("dram_bytes_per_cycle")
-    ridge = peak / bandwidth
-    known = [x for _, _, x, _, _ in points if x] or [ridge]
-    xs = [min(*known, ridge) / 2, ridge, max(*known, ridge) * 3]
+    xs = [ends[0], peak / bandwidth, ends[1]]
     return {
         "type": "scatter",
         "mode": "lines",

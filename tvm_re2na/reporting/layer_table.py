@@ -139,7 +139,8 @@ def pair_table(found: Differences) -> str:
         + "".join(_head(title) for title in titles)
     )
     rows = (
-        f"{_row(index, f'B − A: {_apart(pair.more_cycles)} cycles')}{'' if pair.changed else ' class=same'}>{cell(index, '{:.0f}'.format)}"
+        _row(index, f"B − A: {_apart(pair.more_cycles)} cycles")
+        + f"{'' if pair.changed else ' class=same'}>{cell(index, '{:.0f}'.format)}"
         f'<th scope="row">{escape(pair.name)}</th>{cell(pair.more_cycles, _apart)}'
         + "".join(
             cell(None if side is None else column.of(side), column.show)

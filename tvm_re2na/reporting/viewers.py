@@ -9,13 +9,21 @@ from typing import Any
 import onnx
 
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.reporting.chart import BLUE, GREY, ORANGE, VERMILION
+from tvm_re2na.reporting.chart import BLUE, ORANGE, VERMILION
 from tvm_re2na.reporting.wiring import owners_of
 
 PREFIX = "re2na."  # of the keys in a model
 IR_VERSION = 10  # the first in which nodes have metadata
+NEEDED = "#5C5C5C"  # dark enough for white letters
 COLD, HOT = "#F7FBFF", ORANGE
-SHOWN = ("macs", "cycles", "cycles_bound", "dram_bytes", "utilisation", "loss")  # of a layer's costs
+SHOWN = {  # of a layer's costs; Netron has room for short names
+    "macs": "macs",
+    "cycles": "cycles",
+    "bound": "cycles_bound",
+    "dram_bytes": "dram_bytes",
+    "use": "utilisation",
+    "loss": "loss",
+}
 
 
 def node_data(
@@ -25,7 +33,7 @@ def node_data(
     its adapter for ONNX has them. `costs`: the layers of `compile_report`."""
     owners, by_name = owners_of(model, operators), {row["name"]: row for row in costs}
     places = {
-        name: {"value": _place(operators[at]), "bgColor": _color(operators[at]), "textColor": "#000000"}
+        name: {"value": _place(operators[at]), "bgColor": _color(operators[at]), "textColor": "#FFFFFF"}
         for name, at in (owners.by_node | owners.inner).items()
     }
     cycles = {
@@ -75,7 +83,7 @@ def _properties(
         known = {"reason": at.reason, "rule": at.rule, "value": at.value, "limit": at.limit}
         return found | {key: str(value) for key, value in known.items() if value is not None}
     row = costs.get(at.name, {})
-    return found | {key: _text(row[key]) for key in SHOWN if row.get(key) is not None}
+    return found | {key: _text(row[name]) for key, name in SHOWN.items() if row.get(name) is not None}
 
 
 def _text(value: Any) -> str:
@@ -89,4 +97,4 @@ def _place(operator: Explanation) -> str:
 def _color(operator: Explanation) -> str:
     if operator.offloaded:
         return BLUE
-    return GREY if operator.rule == "host_boundary" else VERMILION
+    return NEEDED if operator.rule == "host_boundary" else VERMILION
