@@ -66,7 +66,12 @@
     return found;
   }
   const visible = (view) => { const box = view.getBoundingClientRect(); return box.bottom > 0 && box.top < innerHeight; };
-  const mark = (all) => { for (const view of views) if (all || visible(view)) Plotly.relayout(view, { shapes: shapes(view) }); };
+  function mark(all) { // what is out of sight is drawn when a layer is chosen, or to take away what was only pointed at
+    for (const view of views.filter((view) => all || view.pointed || visible(view))) {
+      view.pointed = view.marks.has(hinted);
+      Plotly.relayout(view, { shapes: shapes(view) });
+    }
+  }
 
   // ---- choosing and pointing
   const told = document.querySelector("#chosen span"), clear = document.querySelector("#chosen button");
