@@ -23,7 +23,7 @@ SHORTEST = 2000  # no picture shows less than such a part of the run
 
 
 @dataclass(frozen=True)
-class Block:
+class MapBlock:
     """Bytes `start`..`stop` that are needed from cycle `since` to cycle `until`, brought or computed for the source operator of
     index `source`. `kind`: weights, inputs or results."""
 
@@ -35,7 +35,7 @@ class Block:
     until: int
 
 
-def sram_map(program: Program, timing: Timing) -> list[Block]:
+def sram_map(program: Program, timing: Timing) -> list[MapBlock]:
     """In the order of operators, kinds and addresses; two of them overlap where both have bytes in a line at the same time."""
     found = lives(program, timing)
     if not found.start.size:
@@ -46,7 +46,7 @@ def sram_map(program: Program, timing: Timing) -> list[Block]:
     rows = zip(*(column.tolist() for column in (owners, first, last, since, until)), strict=True)
     end = int(found.stop.max())
     return [
-        Block(owner // len(KINDS), KINDS[owner % len(KINDS)], low * line, min((high + 1) * line, end), start, finish)
+        MapBlock(owner // len(KINDS), KINDS[owner % len(KINDS)], low * line, min((high + 1) * line, end), start, finish)
         for owner, low, high, start, finish in rows
     ]
 

@@ -13,7 +13,7 @@ from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.offload.explanation import Explanation, foreign, offloaded
 from tvm_re2na.codegen.program import Program, SourceOperator
 from tvm_re2na.reporting.assemble import Findings, assemble
-from tvm_re2na.reporting.document import Layer, Numbers, RunReport, WidthRow
+from tvm_re2na.reporting.document import Numbers, ReportLayer, RunReport, WidthRow
 from tvm_re2na.reporting.wiring import Wires
 
 SCORES = {"top1": 0.9, "top5": 0.99}
@@ -93,7 +93,7 @@ def residual(size: int = 32, mac_interval: int = 5, *, twice: bool = False) -> R
 def on_the_cpu(report: RunReport) -> RunReport:
     """The same network where nothing is offloaded."""
     layers = tuple(
-        Layer(layer.name, layer.op, False, None, "int8_data", "int8 only.", "float32", "int8", layer.reads)
+        ReportLayer(layer.name, layer.op, False, None, "int8_data", "int8 only.", "float32", "int8", layer.reads)
         for layer in report.layers
     )
     return replace(report, layers=layers, regions=())

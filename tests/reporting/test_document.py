@@ -9,11 +9,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.reporting.made import renamed, residual
-from tvm_re2na.reporting import ReportError, RunReport, differences, read_report, read_survey, run_page
+from tests.codegen.networks import random_graph
+from tests.reporting.made import assembled, renamed, residual
+from tvm_re2na.reporting import (
+    ReportError,
+    RunReport,
+    comparison_page,
+    differences,
+    page,
+    read_report,
+    read_survey,
+    run_page,
+)
 from tvm_re2na.runtime.timeline import CAUSES
+
+RNG = np.random.default_rng(21)
+ODD: tuple[Any, ...] = (None, 0, -1, 3, 2**70, 0.5, float("nan"), float("inf"), "", "x", True, [], {}, [1], {"a": 1})
 
 
 def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -111,6 +125,39 @@ def test_a_damaged_report_is_told_by_file_and_place(change: Callable[[Any], Any]
     with pytest.raises(ReportError) as error:
         read_report(path)
     assert str(path) in str(error.value) and words in str(error.value)
+
+
+def test_whatever_is_read_can_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents with one odd thing somewhere: an error that names the file, or a page."""
+    monkeypatch.setattr(page, "check_library", lambda: "")
+    good, path = json.dumps(assembled(random_graph(RNG, 3)).to_json()), tmp_path / "odd.json"
+    refused = 0
+    for _ in range(400):
+        path.write_text(json.dumps(_odd(json.loads(good))))
+        try:
+            found = read_report(path)
+        except ReportError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            assert run_page(found) and comparison_page(found, found, ("a", "b"))
+    assert 40 < refused < 360
+
+
+def _odd(document: Any) -> Any:
+    """Something in it, at any depth, is gone or is something else."""
+    place = document
+    while True:
+        keys = list(place) if isinstance(place, dict) else range(len(place))
+        key = keys[int(RNG.integers(len(keys)))]
+        if isinstance(place[key], dict | list) and place[key] and RNG.random() < 0.9:
+            place = place[key]
+        elif RNG.random() < 0.2:
+            del place[key]
+            return document
+        else:
+            place[key] = ODD[int(RNG.integers(len(ODD)))]
+            return document
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{", b"[" * 100_000, b"12"])

@@ -15,7 +15,7 @@ from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.live_bytes import live_bytes, lives
 from tvm_re2na.runtime.result import Timing
-from tvm_re2na.runtime.sram_map import LINES, Block, sram_map
+from tvm_re2na.runtime.sram_map import LINES, MapBlock, sram_map
 from tvm_re2na.runtime.timeline import carries
 
 
@@ -27,7 +27,7 @@ def compiled(seed: int) -> Program:
 PROGRAMS = [random_program(0, length=6), *(compiled(seed) for seed in range(8)), compile_graph(resnet_graph(18, 64))]
 
 
-def told(program: Program) -> tuple[Timing, list[Block]]:
+def told(program: Program) -> tuple[Timing, list[MapBlock]]:
     timing = LoadedProgram(program).timing
     return timing, sram_map(program, timing)
 

@@ -22,7 +22,7 @@ OF_A_RUN = ("data", "calibration", "survey", "arch", "limit", "check_images", "r
 
 
 def report(options: argparse.Namespace) -> Result:
-    """Write the page; the document it is drawn from is what --json prints."""
+    """Write the page; the document it is drawn from is what --json prints. Exit code 1 as of `compare`."""
     reporting.check_library()
     if options.model.suffix != ".json":
         if options.other is not None:
@@ -30,7 +30,8 @@ def report(options: argparse.Namespace) -> Result:
                 f"{options.other}: a second report is held against a first one, {options.model} is a model"
             )
         output = output_path(options, f"{pipeline.model_stem(options.model)}.report.html")
-        return _of_one(_run(options), output)
+        made = _run(options)
+        return _of_one(made, output, code=0 if _is_well(made) else 1)
     _refuse_for_reports(options)
     if options.other is None:
         output = output_path(options, f"{options.model.stem}.html")
@@ -65,11 +66,17 @@ def _run(options: argparse.Namespace) -> RunReport:
         return reporting.report(model, test, calibration, arch, **known)
 
 
-def _of_one(report: RunReport, output: Path) -> Result:
+def _is_well(report: RunReport) -> bool:
+    """As `compare` sees it."""
+    opinion = report.comparison["second_opinion"]
+    return bool(report.comparison["bit_identical"] and (opinion is None or opinion["agrees"]))
+
+
+def _of_one(report: RunReport, output: Path, code: int = 0) -> Result:
     report.save(output)
     facts = {figure.name: shown(figure, figure.of(report)) for figure in FIGURES}
     table = render.facts_table(f"{report.title} on {report.data}", facts)
-    return Result(report.to_json(), (table, *written(output)))
+    return Result(report.to_json(), (table, *written(output)), code)
 
 
 def differences_table(found: Differences, names: tuple[str, str]) -> Table:

@@ -17,15 +17,15 @@ from tvm_re2na.codegen.program import Program
 from tvm_re2na.quantize.report import QuantizationReport
 from tvm_re2na.reporting.document import (
     Costs,
-    Layer,
+    EngineWork,
     MachineField,
     Numbers,
-    Region,
+    RegionRun,
+    ReportLayer,
     RunReport,
     SramBlock,
     Token,
     WidthRow,
-    Work,
 )
 from tvm_re2na.reporting.wiring import Wires
 from tvm_re2na.runtime.instructions import meaning
@@ -120,9 +120,9 @@ def _costs(row: dict[str, Any], sram_peak_bytes: int) -> Costs:
 
 def _layers(
     operators: Sequence[Explanation], wires: Sequence[Wires], costs: dict[int, Costs], numbers: dict[str, Numbers]
-) -> tuple[Layer, ...]:
+) -> tuple[ReportLayer, ...]:
     return tuple(
-        Layer(
+        ReportLayer(
             name=operator.name,
             op=operator.op,
             offloaded=operator.offloaded,
@@ -139,9 +139,9 @@ def _layers(
     )
 
 
-def _regions(programs: Sequence[Program], places: Sequence[Sequence[int]]) -> tuple[list[Region], list[int]]:
+def _regions(programs: Sequence[Program], places: Sequence[Sequence[int]]) -> tuple[list[RegionRun], list[int]]:
     """The run of each program, one after the other, and the most live bytes while each source operator has the array."""
-    regions: list[Region] = []
+    regions: list[RegionRun] = []
     peaks: list[int] = []
     start = 0
     for program, own in zip(programs, places, strict=True):
@@ -152,12 +152,12 @@ def _regions(programs: Sequence[Program], places: Sequence[Sequence[int]]) -> tu
     return regions, peaks
 
 
-def _region(program: Program, timing: Timing, places: Sequence[int], start: int) -> Region:
+def _region(program: Program, timing: Timing, places: Sequence[int], start: int) -> RegionRun:
     blocks = (
         SramBlock(places[at.source], at.kind, at.start, at.stop, start + at.since, start + at.until)
         for at in sram_map(program, timing)
     )
-    return Region(
+    return RegionRun(
         start,
         timing.cycles,
         tuple(_work(program, timing, places, start)),
@@ -167,10 +167,10 @@ def _region(program: Program, timing: Timing, places: Sequence[int], start: int)
     )
 
 
-def _work(program: Program, timing: Timing, places: Sequence[int], start: int) -> list[Work]:
+def _work(program: Program, timing: Timing, places: Sequence[int], start: int) -> list[EngineWork]:
     """Of the array every cycle by its cause; of transfers the time on the bus."""
     found = [
-        Work("ARRAY", places[piece.source], piece.cause, start + piece.start, start + piece.start + piece.cycles)
+        EngineWork("ARRAY", places[piece.source], piece.cause, start + piece.start, start + piece.start + piece.cycles)
         for piece in pieces(program, timing)
         if piece.cycles
     ]
@@ -178,7 +178,7 @@ def _work(program: Program, timing: Timing, places: Sequence[int], start: int) -
         if at.engine is not Engine.ARRAY:
             begin, over = start + span.start, start + span.finish - program.arch.dram_latency
             moved = meaning(at).operands(program.arch, at).dram
-            found.append(Work(at.engine.name, places[at.source], carries(program, at), begin, over, moved))
+            found.append(EngineWork(at.engine.name, places[at.source], carries(program, at), begin, over, moved))
     return found
 
 
@@ -193,7 +193,7 @@ def _tokens(program: Program, timing: Timing, places: Sequence[int], start: int)
     return found
 
 
-def _peaks(region: Region, places: Sequence[int]) -> list[int]:
+def _peaks(region: RegionRun, places: Sequence[int]) -> list[int]:
     """The most live bytes during the cycles that the array has for each operator; 0 for one that has none."""
     best = dict.fromkeys(places, 0)
     steps, index = region.live, 0

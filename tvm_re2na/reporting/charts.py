@@ -6,12 +6,12 @@ from typing import Any
 
 from tvm_re2na.reporting.chart import BLUE, CAUSES, LINE, VERMILION, Chart, axis, bars, integers, layout, polyline, text
 from tvm_re2na.reporting.differences import Differences
-from tvm_re2na.reporting.document import Costs, Layer, RunReport, WidthRow
+from tvm_re2na.reporting.document import Costs, ReportLayer, RunReport, WidthRow
 
 A_COLOR, B_COLOR = BLUE, VERMILION
 
 
-def _costed(report: RunReport) -> list[tuple[int, Layer, Costs]]:
+def _costed(report: RunReport) -> list[tuple[int, ReportLayer, Costs]]:
     """The layers that have cycles of their own."""
     return [
         (index, layer, layer.costs)
@@ -56,7 +56,7 @@ def _numbered(layers: int) -> dict[str, Any]:
     return axis("layer, as numbered in the table", tickformat="d", range=[-0.7, layers - 0.3])
 
 
-def _cycles_text(name: str, cause: str, layer: Layer, costs: Costs) -> str:
+def _cycles_text(name: str, cause: str, layer: ReportLayer, costs: Costs) -> str:
     loss = f"{costs.loss}: {costs.loss_cycles:,}" if costs.loss else ""
     return text(
         layer.name, f"{name}: {costs.causes[cause]:,} of {costs.cycles:,} cycles", f"bound {costs.cycles_bound:,}", loss

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from tvm_re2na.reporting.document import Layer, MachineField, RunReport
+from tvm_re2na.reporting.document import MachineField, ReportLayer, RunReport
 
 Value = int | float | bool | str | None
 
@@ -22,6 +22,11 @@ class Figure:
     show: Callable[[Any], str] = str
     more_is_better: bool | None = None
     hint: str = ""
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether it is yes or no."""
+        return self.show is yes_or_no
 
 
 def percent(share: float) -> str:
@@ -107,8 +112,8 @@ class LayerPair:
     """An operator of two runs, by name; None where a run has it not. `changed`: names of what differs."""
 
     name: str
-    a: Layer | None
-    b: Layer | None
+    a: ReportLayer | None
+    b: ReportLayer | None
     changed: tuple[str, ...]
 
     @property
@@ -176,7 +181,7 @@ def _versions(a: RunReport, b: RunReport) -> list[Difference]:
 
 def _pairs(a: RunReport, b: RunReport) -> list[LayerPair]:
     """By name, and operators of one name in their order."""
-    names: dict[str, tuple[list[Layer], list[Layer]]] = {}
+    names: dict[str, tuple[list[ReportLayer], list[ReportLayer]]] = {}
     for index, run in enumerate((a, b)):
         for layer in run.layers:
             names.setdefault(layer.name, ([], []))[index].append(layer)
@@ -187,7 +192,7 @@ def _pairs(a: RunReport, b: RunReport) -> list[LayerPair]:
     ]
 
 
-def _changed(a: Layer | None, b: Layer | None) -> tuple[str, ...]:
+def _changed(a: ReportLayer | None, b: ReportLayer | None) -> tuple[str, ...]:
     one, other = _figures_of(a), _figures_of(b)
     return (
         tuple(name for name in ({} if one is None else one) if other is None or one[name] != other[name])
@@ -196,7 +201,7 @@ def _changed(a: Layer | None, b: Layer | None) -> tuple[str, ...]:
     )
 
 
-def _figures_of(layer: Layer | None) -> dict[str, Value] | None:
+def _figures_of(layer: ReportLayer | None) -> dict[str, Value] | None:
     """What two runs are held against each other by."""
     if layer is None:
         return None
@@ -210,5 +215,5 @@ def _figures_of(layer: Layer | None) -> dict[str, Value] | None:
     return found
 
 
-def _cycles(layer: Layer | None) -> int:
+def _cycles(layer: ReportLayer | None) -> int:
     return 0 if layer is None or layer.costs is None else layer.costs.cycles

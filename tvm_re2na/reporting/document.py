@@ -54,7 +54,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Layer:
+class ReportLayer:
     """An operator, as in `explain --json`. `reads`: whose results it takes, as places in the list of layers. Shapes are None where
     the model does not tell. `costs` is None on the CPU, `numbers` where the quantiser did not say."""
 
@@ -75,7 +75,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Work:
+class EngineWork:
     """An engine is busy, or the array waits, from cycle `start` to `finish`, for a layer. `what` as in docs/trace.md: a cause, or
     what a transfer carries."""
 
@@ -112,13 +112,13 @@ class SramBlock:
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionRun:
     """One program's run. All cycles in it count from the start of the first region, as if the CPU took no time between them.
     `live`: (cycle, live bytes from then on)."""
 
     start: int
     cycles: int
-    work: tuple[Work, ...]
+    work: tuple[EngineWork, ...]
     tokens: tuple[Token, ...]
     blocks: tuple[SramBlock, ...]
     live: tuple[tuple[int, int], ...]
@@ -161,8 +161,8 @@ class RunReport:
     given_quantized: bool
     comparison: dict[str, Any]
     total: dict[str, Any]
-    layers: tuple[Layer, ...]
-    regions: tuple[Region, ...]
+    layers: tuple[ReportLayer, ...]
+    regions: tuple[RegionRun, ...]
     machine: tuple[MachineField, ...]
     versions: tuple[str, ...]
     kept_float: tuple[str, ...] = ()

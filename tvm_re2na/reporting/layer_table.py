@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from tvm_re2na.reporting.differences import Differences, LayerPair
-from tvm_re2na.reporting.document import Layer, Shape
+from tvm_re2na.reporting.document import ReportLayer, Shape
 from tvm_re2na.runtime.timeline import CAUSES
 
 Cell = int | float | str | None
@@ -18,7 +18,7 @@ class Column:
     """`of`: what a layer has there, and what the column is sorted by; `show`: how a number is written."""
 
     title: str
-    of: Callable[[Layer], Cell]
+    of: Callable[[ReportLayer], Cell]
     show: Callable[[float], str] = "{:,.0f}".format
     hint: str = ""
 
@@ -33,40 +33,40 @@ CAUSE_TITLES = {
 }
 
 
-def _cost(name: str) -> Callable[[Layer], Cell]:
+def _cost(name: str) -> Callable[[ReportLayer], Cell]:
     return lambda layer: None if layer.costs is None else getattr(layer.costs, name)
 
 
-def _number(name: str) -> Callable[[Layer], Cell]:
+def _number(name: str) -> Callable[[ReportLayer], Cell]:
     return lambda layer: None if layer.numbers is None else getattr(layer.numbers, name)
 
 
-def _cause(name: str) -> Callable[[Layer], Cell]:
+def _cause(name: str) -> Callable[[ReportLayer], Cell]:
     return lambda layer: None if layer.costs is None else layer.costs.causes.get(name)
 
 
-def _energy(layer: Layer) -> Cell:
+def _energy(layer: ReportLayer) -> Cell:
     return None if layer.costs is None else sum(layer.costs.energy_pj.values()) / 1e6
 
 
-def _above_bound(layer: Layer) -> Cell:
+def _above_bound(layer: ReportLayer) -> Cell:
     costs = layer.costs
     return None if costs is None or not costs.cycles_bound else costs.cycles / costs.cycles_bound
 
 
-def _loss(layer: Layer) -> Cell:
+def _loss(layer: ReportLayer) -> Cell:
     costs = layer.costs
     return None if costs is None or costs.loss is None else f"{costs.loss} ({costs.loss_cycles:,})"
 
 
-def place(layer: Layer) -> str:
+def place(layer: ReportLayer) -> str:
     """Where it runs."""
     if not layer.offloaded:
         return "CPU"
     return f"Re²Na/{layer.region}" if layer.region else "Re²Na"
 
 
-def why(layer: Layer) -> str:
+def why(layer: ReportLayer) -> str:
     """Why it is on the CPU; empty where it is not."""
     if layer.offloaded:
         return ""
@@ -108,7 +108,7 @@ COLUMNS = (
 )
 
 
-def layer_table(layers: Sequence[Layer]) -> str:
+def layer_table(layers: Sequence[ReportLayer]) -> str:
     """HTML. A row has its layer's place in the list as its `data-layer`, a number what it is sorted by as `data-value`."""
     used = [column for column in COLUMNS if any(column.of(layer) not in (None, "") for layer in layers)]
     head = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tvm_re2na.reporting.chart import BLUE, GREY, VERMILION, Chart, layout, polyline, text
-from tvm_re2na.reporting.document import Layer, RunReport
+from tvm_re2na.reporting.document import ReportLayer, RunReport
 from tvm_re2na.reporting.layer_table import place, shape_text, why
 
 LABELS_BELOW = 14.0  # ranks in view
@@ -47,7 +47,7 @@ def _nodes(
     color: str,
     symbol: str,
     there: Sequence[int],
-    layers: Sequence[Layer],
+    layers: Sequence[ReportLayer],
     ranks: list[int],
     rows: list[float],
 ) -> dict[str, Any]:
@@ -73,19 +73,19 @@ def _nodes(
     }
 
 
-def _sort(layer: Layer) -> str:
+def _sort(layer: ReportLayer) -> str:
     if layer.offloaded:
         return HERE if layer.costs is not None else FOLDED
     return NEEDED if layer.rule == "host_boundary" else KEPT
 
 
-def _short(layer: Layer) -> str:
+def _short(layer: ReportLayer) -> str:
     """The end of a long name, which tells operators apart."""
     tail = layer.name.strip("/")
     return tail if len(tail) <= 22 else f"…{tail[-21:]}"
 
 
-def _told(layer: Layer) -> str:
+def _told(layer: ReportLayer) -> str:
     shapes = f"{', '.join(map(shape_text, layer.input_shapes)) or '?'} → {shape_text(layer.output_shape) or '?'}"
     cycles = "" if layer.costs is None else f"{layer.costs.cycles:,} cycles"
     return text(layer.name, f"{layer.op} on {place(layer)}", shapes, cycles, *_wrapped(why(layer)))
@@ -100,7 +100,7 @@ def _wrapped(words: str, width: int = 70) -> list[str]:
     return lines
 
 
-def _ranks(layers: Sequence[Layer]) -> list[int]:
+def _ranks(layers: Sequence[ReportLayer]) -> list[int]:
     """One more than the highest of what each reads; operators stand in the order of execution."""
     ranks: list[int] = []
     for index, layer in enumerate(layers):
@@ -109,7 +109,7 @@ def _ranks(layers: Sequence[Layer]) -> list[int]:
     return ranks
 
 
-def _rows(layers: Sequence[Layer], ranks: list[int]) -> list[float]:
+def _rows(layers: Sequence[ReportLayer], ranks: list[int]) -> list[float]:
     """Beside what each reads, and one below the other where several are of one rank."""
     wanted: list[float] = []
     rows = [0.0] * len(layers)
@@ -134,7 +134,7 @@ def _nearest() -> Any:
 
 
 def _edges(
-    layers: Sequence[Layer], ranks: list[int], rows: list[float]
+    layers: Sequence[ReportLayer], ranks: list[int], rows: list[float]
 ) -> list[tuple[list[float], list[float], list[int]]]:
     found = []
     for index, layer in enumerate(layers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import types
 import typing
@@ -11,9 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from tvm_re2na.codegen.files import naming
-from tvm_re2na.reporting.document import VERSION, ReportError, RunReport, WidthRow
+from tvm_re2na.codegen.isa import ENGINES
+from tvm_re2na.reporting.differences import FIGURES
+from tvm_re2na.reporting.document import (
+    VERSION,
+    Costs,
+    EngineWork,
+    RegionRun,
+    ReportError,
+    RunReport,
+    SramBlock,
+    Token,
+    WidthRow,
+)
 
 SHOWN = 60  # characters of a value in a message
+DIGITS = 25  # of a whole number, at most
+COUNTS = (Costs, EngineWork, Token, SramBlock, RegionRun)  # whose numbers are bytes, cycles and places
+DRAWN = ("array_rows", "array_columns", "mac_interval", "dram_bytes_per_cycle", "sram_bytes")  # of the machine
 
 
 def read_report(path: str | os.PathLike[str]) -> RunReport:
@@ -25,10 +41,8 @@ def read_report(path: str | os.PathLike[str]) -> RunReport:
             f"{path}: report_version {_shown(version)}, expected {VERSION}, as `re2na report --json` prints"
         )
     report: RunReport = _checked(RunReport, value, f"{path}: report")
-    places = range(len(report.layers))
-    for index, place in _places(report):
-        if place not in places:
-            raise ReportError(f"{path}: {index} is of layer {place}, there are {len(places)}")
+    _check_names(report, path)
+    _check_figures(report, path)
     return report
 
 
@@ -47,9 +61,51 @@ def _json(path: str | os.PathLike[str]) -> Any:
     with naming(path):
         content = Path(path).read_bytes()
     try:
-        return json.loads(content)
+        return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path}: is no JSON ({error})") from error
+
+
+def _whole(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError(f"{text[:DIGITS]}... is no number of ours")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text[:DIGITS]} is no number of ours")
+    return float(text)
+
+
+def _check_names(report: RunReport, path: str | os.PathLike[str]) -> None:
+    """What names a layer, an engine or a field of the machine, names one that there is."""
+    places = range(len(report.layers))
+    for index, place in _places(report):
+        if place not in places:
+            raise ReportError(f"{path}: {index} is of layer {place}, there are {len(places)}")
+    work = (each.engine for region in report.regions for each in region.work)
+    tokens = (engine for region in report.regions for token in region.tokens for engine in (token.giver, token.taker))
+    for engine in {*work, *tokens} - {engine.name for engine in ENGINES}:
+        raise ReportError(f"{path}: there is no engine {_shown(engine)}")
+    known = {field.name: field.value for field in report.machine}
+    for name in DRAWN:
+        if known.get(name, 0) < 1:
+            raise ReportError(f"{path}: machine: {name} = {_shown(known.get(name))}, expected 1 at least")
+
+
+def _check_figures(report: RunReport, path: str | os.PathLike[str]) -> None:
+    """What is in a summary can be shown."""
+    for figure in FIGURES:
+        try:
+            value = figure.of(report)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ReportError(f"{path}: '{figure.name}' does not follow from the report ({error})") from error
+        fits = isinstance(value, bool) is figure.is_truth and isinstance(value, int | float)
+        if value is not None and not fits:
+            raise ReportError(
+                f"{path}: '{figure.name}' is {_shown(value)}, expected a {'truth' if figure.is_truth else 'number'}"
+            )
 
 
 def _places(report: RunReport) -> list[tuple[str, int]]:
@@ -107,7 +163,11 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     }
     for name in sorted((needed - value.keys()) | (value.keys() - hints.keys())):
         raise ReportError(f"{where}: {'no' if name in needed else 'unknown'} key '{name[:SHOWN]}'")
-    return kind(**{name: _checked(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    found = {name: _checked(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    for name, item in found.items() if kind in COUNTS else ():
+        if isinstance(item, int | float) and item < 0:
+            raise ReportError(f"{where}.{name} is {item}, expected 0 at least")
+    return kind(**found)
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tvm_re2na.reporting.chart import CARRIED, CAUSES, LINE, Chart, axis, bars, layout, polyline, text
-from tvm_re2na.reporting.document import RunReport, Work
+from tvm_re2na.reporting.document import EngineWork, RunReport
 
 ENGINES = {"STORE": 0, "ARRAY": 1, "LOAD": 2}  # from below
 HALF = 0.36  # of a bar's height
@@ -31,7 +31,7 @@ def timeline(report: RunReport) -> Chart:
     return Chart("timeline", "Timeline of the engines", note, traces, form, 340, over_time=True)
 
 
-def _works(name: str, color: str, works: list[Work], report: RunReport) -> dict[str, Any]:
+def _works(name: str, color: str, works: list[EngineWork], report: RunReport) -> dict[str, Any]:
     return bars(
         name,
         color,
@@ -92,7 +92,7 @@ def sram(report: RunReport) -> Chart:
                     ],
                 )
             )
-    size, peak = report.number("sram_bytes"), report.total["sram_peak_bytes"]
+    size, peak = report.number("sram_bytes"), report.total.get("sram_peak_bytes") or 0
     traces += _live(report, size)
     note = (
         f"Above, who lies where, from the first write to the last read; shades tell layers apart. Below, how many of the {size:,}"

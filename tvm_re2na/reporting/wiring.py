@@ -13,7 +13,7 @@ from tvm_re2na.reporting.document import Shape
 
 @dataclass(frozen=True)
 class Wires:
-    """Of one operator, as in `document.Layer`."""
+    """Of one operator, as in `document.ReportLayer`."""
 
     reads: tuple[int, ...] = ()
     input_shapes: tuple[Shape, ...] = ()
