@@ -76,6 +76,12 @@ def test_names_of_a_model_are_only_text(shown: Opened) -> None:
     assert shown.page.locator("main b, main img").count() == 0
 
 
+def test_no_button_sends_a_picture_away(shown: Opened) -> None:
+    titles = "[...document.querySelectorAll('.modebar-btn')].map(button => button.dataset.title)"
+    known = {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+    assert set(shown.ask(titles)) == known
+
+
 def test_a_layer_chosen_in_one_view_is_marked_in_all(shown: Opened) -> None:
     linked = [chart for chart in CHARTS if chart != "widths"]
     assert [shown.marks(chart) for chart in linked] == [0] * len(linked)

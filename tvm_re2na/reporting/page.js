@@ -4,6 +4,8 @@
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const root = document.documentElement, rows = new Map(), views = [];
   const MOST = 300; // marks of one layer in one view
+  // these buttons and no others: one of the library's own sends a picture's data to its makers
+  const ALONE = { showSendToCloud: false, plotlyServerURL: "", modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]] };
   let chosen = null, hinted = null;
 
   // ---- light and dark
@@ -152,7 +154,7 @@
     const view = document.getElementById(`chart-${name}`);
     view.marks = marksOf(data);
     view.borders = layout.shapes || [];
-    const options = { responsive: true, displaylogo: false, scrollZoom: labelsBelow !== null, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    const options = { responsive: true, displaylogo: false, scrollZoom: labelsBelow !== null, ...ALONE };
     for (const [path, value] of Object.entries(look(layout))) put(layout, path.split("."), value);
     await Plotly.newPlot(view, data, layout, options);
     views.push(view);
