@@ -106,12 +106,19 @@ def test_the_quantisers_numbers_are_with_their_layers(made: Made) -> None:
 def test_an_int8_model_has_a_report_without_them(made: Made, tmp_path: Path) -> None:
     onnx.save(made.quantized, tmp_path / "net.int8.onnx")
     np.savez(tmp_path / "images.npz", x=made.images)
-    found = report(tmp_path / "net.int8.onnx", tmp_path / "images.npz", limit=2, opinion_images=0, batch=2)
+    found = report(
+        tmp_path / "net.int8.onnx",
+        tmp_path / "images.npz",
+        limit=2,
+        opinion_images=0,
+        batch=2,
+        page=tmp_path / "net.html",
+    )
     assert found.given_quantized and not any(layer.numbers for layer in found.layers)
     assert found.comparison["bit_identical"] and found.batch == 2
     assert found.cycles == sum(region.cycles for region in found.regions) > found.total["cycles"], "of two images"
     assert found.layers[1].output_shape is not None and found.layers[1].output_shape[0] == 2
-    assert "int8 model" in run_page(found)
+    assert "int8 model" in run_page(found) == (tmp_path / "net.html").read_text(encoding="utf-8")
 
 
 def test_the_comparison_is_that_of_compare(made: Made) -> None:

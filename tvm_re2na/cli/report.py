@@ -73,7 +73,7 @@ def _is_well(report: RunReport) -> bool:
 
 
 def _of_one(report: RunReport, output: Path, code: int = 0) -> Result:
-    report.save(output)
+    reporting.save(reporting.run_page(report), output)
     facts = {figure.name: shown(figure, figure.of(report)) for figure in FIGURES}
     table = render.facts_table(f"{report.title} on {report.data}", facts)
     return Result(report.to_json(), (table, *written(output)), code)

@@ -16,6 +16,7 @@ from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.progress import Progress, shown
 from tvm_re2na.reporting.assemble import Findings, assemble
 from tvm_re2na.reporting.document import RunReport
+from tvm_re2na.reporting.page import check_library, run_page, save
 from tvm_re2na.reporting.reading import read_survey
 from tvm_re2na.reporting.wiring import wires_of
 
@@ -30,16 +31,20 @@ def report(
     preprocessing: Preprocessing | None = None,
     batch: int = 1,
     survey: str | os.PathLike[str] | None = None,
+    page: str | os.PathLike[str] | None = None,
     title: str | None = None,
     data_title: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> RunReport:
-    """Everything that is known of a model's run on Re²Na; `save("report.html")` of the result writes the page.
+    """Everything that is known of a model's run on Re²Na; `page`: the file of HTML to draw it in (docs/report.md).
 
     Arguments are those of `compare`, further ones (`limit`, `jobs`, ...) among them. `survey`: a file of `survey bits --json`.
-    `title`, `data_title`: by default the names of the files. Raises as `compare`, and ReportError where `survey` is no survey.
+    `title`, `data_title`: by default the names of the files. Raises as `compare`, ReportError where `survey` is no survey, and
+    MissingPackageError where plotly is, for `page`, not installed.
     """
+    if page is not None:
+        check_library()
     arch, widths = arch or Architecture(), () if survey is None else read_survey(survey)
     proto = pipeline.opened(model, input_shape)
     known = None
@@ -53,7 +58,7 @@ def report(
         mod, params = pipeline.import_into_tvm(quantized, batch)
         operators = pipeline.explain(mod, params, arch)
         compiled = pipeline.compile_for_re2na(mod, params, arch)
-    return assemble(
+    found = assemble(
         Findings(
             title=title or _name(model, proto.graph.name),
             data=data_title or _name(data, "images"),
@@ -71,6 +76,9 @@ def report(
             widths=widths,
         )
     )
+    if page is not None:
+        save(run_page(found), page)
+    return found
 
 
 def _name(source: Any, otherwise: str) -> str:

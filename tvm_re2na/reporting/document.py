@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,9 +184,3 @@ class RunReport:
     @property
     def peak_macs_per_cycle(self) -> float:
         return self.number("array_rows") * self.number("array_columns") / self.number("mac_interval")
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page, whole or not at all. Raises MissingPackageError without plotly, or OSError."""
-        from tvm_re2na.reporting.page import run_page, save
-
-        save(run_page(self), path)

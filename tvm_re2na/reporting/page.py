@@ -33,7 +33,7 @@ def check_library() -> str:
 
 
 def save(page: str, path: str | os.PathLike[str]) -> None:
-    """Write it, whole or not at all."""
+    """Write a page, whole or not at all."""
     write_atomically(path, page.encode())
 
 
