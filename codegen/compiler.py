@@ -8,7 +8,8 @@ layout  DRAM addresses                            listing the instructions with 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.tokens import Step, add_tokens
@@ -35,6 +36,21 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     `dump(name, text)` is called after each pass. Raises GraphError for a graph that breaks the graph's rules, and CompileError
     for one that does not fit the machine.
     """
+    return compile_in_passes(graph, arch, dump=dump).program
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A program and what the passes made on the way to it; `graph` is the folded one."""
+
+    graph: Graph
+    plan: Plan
+    layout: DramLayout
+    program: Program
+
+
+def compile_in_passes(graph: Graph, arch: Architecture | None = None, *, dump: Dump | None = None) -> Compilation:
+    """`compile_graph`, with all that is known of the program."""
     arch = arch or Architecture()
 
     def show(name: str, text: Callable[[], str]) -> None:
@@ -56,7 +72,7 @@ def compile_graph(graph: Graph, arch: Architecture | None = None, *, dump: Dump 
     instructions = _instructions(plan, layout, folded)
     program = _program(folded, plan, bounds, layout, instructions, time.perf_counter() - started)
     show("listing", lambda: "".join(f"{instruction}\n" for instruction in instructions))
-    return program
+    return Compilation(folded, plan, layout, program)
 
 
 def _plan(graph: Graph, arch: Architecture, goal: int) -> Plan:
@@ -87,9 +103,14 @@ def _fitting(graph: Graph, arch: Architecture, goal: int, parted: frozenset[int]
 
 def bind(plan: Plan, layout: DramLayout) -> list[Step]:
     """The plan's drafts with their addresses, without tokens; raises EncodeError where a field is out of range."""
-    addresses = {("sram", key): address for key, address in plan.addresses.items()}
-    addresses |= {("dram", key): address for key, address in layout.addresses.items()}
+    addresses = addresses_of(plan, layout)
     return [draft.bind(addresses) for draft in plan.drafts]
+
+
+def addresses_of(plan: Plan, layout: DramLayout) -> dict[tuple[str, Hashable], int]:
+    """Of every buffer and piece of DRAM, by memory and name."""
+    addresses = {("sram", key): address for key, address in plan.addresses.items()}
+    return addresses | {("dram", key): address for key, address in layout.addresses.items()}
 
 
 def _instructions(plan: Plan, layout: DramLayout, graph: Graph) -> list[Instruction]:

@@ -47,8 +47,25 @@ class Place:
 
 
 @dataclass(frozen=True)
+class FinishedRows:
+    """What a unit has finished: rows `rows` and channels `channels` (first, behind the last) of a stored tensor, of `images` images
+    from `first_image` on. It lies at `place` until another instruction writes there; strides in bytes."""
+
+    tensor: str
+    first_image: int
+    images: int
+    rows: tuple[int, int]
+    channels: tuple[int, int]
+    place: Place
+    pixel: int
+    row: int
+    image: int
+
+
+@dataclass(frozen=True)
 class Draft:
-    """One instruction. `values` are its plain fields, `places` its addresses by field name."""
+    """One instruction. `values` are its plain fields, `places` its addresses by field name. `finishes`: what it is the last
+    instruction of."""
 
     name: str
     source: int
@@ -56,6 +73,7 @@ class Draft:
     places: Mapping[str, Place] = field(default_factory=dict)
     reads: tuple[Touch, ...] = ()
     writes: tuple[Touch, ...] = ()
+    finishes: FinishedRows | None = None
 
     @property
     def touches(self) -> tuple[Touch, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, Schedule
+from tvm_re2na.codegen.emit.draft import Draft, FinishedRows, Schedule
 from tvm_re2na.codegen.isa import Mode
 
 Setting: TypeAlias = tuple[Mode, int]  # rows of the array's shape
@@ -23,6 +24,10 @@ class Writer:
     def append(self, draft: Draft) -> None:
         self.schedule.drafts.append(draft)
         self.schedule.stages.append(self.stage)
+
+    def finish(self, result: FinishedRows) -> None:
+        """The last draft has finished this."""
+        self.schedule.drafts[-1] = replace(self.schedule.drafts[-1], finishes=result)
 
     def configure(self, setting: Setting, source: int) -> None:
         """The array's connections for what comes next."""

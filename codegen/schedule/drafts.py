@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Place, Schedule, copy
+from tvm_re2na.codegen.emit.draft import Draft, FinishedRows, Loaded, Part, Place, Schedule, copy
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
@@ -116,6 +116,7 @@ class _StageWriter:
 
         strip_work = Work(work.strip.n0, work.strip.images, rows, tuple(sources), target, blocks, chosen.rows, record)
         unit.draft(strip_work, self.writer)
+        self.writer.finish(_finished(unit, strip_work))
 
     # -- where things lie
 
@@ -256,3 +257,13 @@ class _StageWriter:
             self._load_tensor(name)
         offset = (strip.n0 * height + strip.y0) * width * channels
         return dense_view(("tensor", self.homes[name]), height, width, channels, offset)
+
+
+def _finished(unit: Unit, work: Work) -> FinishedRows:
+    """What the unit has made once its drafts are there: all channels, or those of the blocks."""
+    ends = [(block.out_c0, block.out_c0 + block.out_c) for block in work.blocks] or [(0, unit.out_shape[1])]
+    first, last = min(start for start, _ in ends), max(stop for _, stop in ends)
+    view = work.target.at(first)
+    channels = unit.out_first + first, unit.out_first + last
+    strides = view.pixel, view.row, view.image
+    return FinishedRows(unit.output, work.first_image, work.images, work.rows, channels, view.place, *strides)

@@ -119,13 +119,15 @@ class Destination(NamedTuple):
 @dataclass(frozen=True)
 class UnitGraph:
     """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor).
-    `concats`: by the index of each concatenation, the stored tensor in which it is."""
+    `concats`: by the index of each concatenation, the stored tensor in which it is. `held`: where each tensor of the graph lies, but
+    for those that exist within a unit alone."""
 
     units: tuple[Unit, ...]
     stored: dict[str, Stored]
     inputs: tuple[tuple[str, Shape, str], ...]
     outputs: tuple[tuple[str, Shape, str], ...]
     concats: dict[int, str]
+    held: dict[str, Held]
 
     def __str__(self) -> str:
         lines = [f"input  {name} {shape} = {stored}" for name, shape, stored in self.inputs]
@@ -179,7 +181,8 @@ class _Lowering:
             for index, op in enumerate(graph.ops)
             if isinstance(op, Concat)
         }
-        return UnitGraph(tuple(self.units), self.stored, inputs, outputs, concats)
+        held = {name: self._made(name) for name in self.arrangement.choices}
+        return UnitGraph(tuple(self.units), self.stored, inputs, outputs, concats, held)
 
     def _place(self, bundle: tuple[int, ...]) -> None:
         members = [self.arrangement.members[number] for number in bundle]
@@ -214,8 +217,10 @@ class _Lowering:
     # -- operands
 
     def _held(self, tensor: str) -> Held:
-        if tensor in self.copied:
-            return self.copied[tensor]
+        return self.copied[tensor] if tensor in self.copied else self._made(tensor)
+
+    def _made(self, tensor: str) -> Held:
+        """Where it lies as it is made, whatever copies there are."""
         choice = self.arrangement.choices[tensor]
         stored, _ = self.places[int(choice.members[0])]
         channels = np.empty_like(choice.channels)

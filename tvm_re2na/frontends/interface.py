@@ -22,6 +22,7 @@ Module: TypeAlias = Any  # tvm.IRModule; TVM carries no types
 Params: TypeAlias = dict[str, Any]
 Dump: TypeAlias = Callable[[str, str], None]
 Runner: TypeAlias = Callable[[Batch], list[npt.NDArray[Any]]]
+Calls: TypeAlias = dict[str, list[npt.NDArray[Any]]]  # by the symbol of a program: what it was given, in its order
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,9 @@ class Session(Protocol):
 
     def load_library(self, path: str | os.PathLike[str]) -> Runner:
         """As `Built.executor`, of what `save_library` wrote."""
+
+    def watch(self, built: Built) -> Callable[[Batch], tuple[list[npt.NDArray[Any]], Calls]]:
+        """Runs a network that was built for Re²Na, and tells besides its outputs what each of its programs was called with."""
 
     def explain(self, mod: Module, params: Params | None = None, arch: Architecture | None = None) -> list[Explanation]:
         """Every operator in execution order, with the reason it is where it is."""

@@ -27,6 +27,7 @@ from tvm_re2na.frontends.relax.host import host_target
 from tvm_re2na.frontends.relax.jobs import JOBS
 from tvm_re2na.frontends.relax.names import name_operators
 from tvm_re2na.frontends.relax.partition import border_bytes, find, for_cpu, partition
+from tvm_re2na.frontends.relax.watch import watch as watch
 from tvm_re2na.frontends.relax.written_out import as_one
 
 compile_for_re2na = JOBS.compile_for_re2na

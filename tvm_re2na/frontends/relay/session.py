@@ -28,6 +28,7 @@ from tvm_re2na.frontends.relay.explain import offloaded_macs_share
 from tvm_re2na.frontends.relay.jobs import JOBS
 from tvm_re2na.frontends.relay.native import with_kernels
 from tvm_re2na.frontends.relay.partition import border_bytes, partition, prepare
+from tvm_re2na.frontends.relay.watch import watch as watch
 
 logging.getLogger("autotvm").setLevel(logging.ERROR)  # it would advise to tune the CPU's kernels
 
