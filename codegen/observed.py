@@ -1,5 +1,5 @@
-"""A program that shows what lies between its operators: the same instructions at the same addresses, and beside them STOREs that copy
-to DRAM what each unit has made, as soon as it is there and before anything overwrites it.
+"""A program that shows what lies between its operators: the same instructions at the same addresses, and beside them STOREs that
+copy to DRAM what each unit has made, as soon as it is there and before anything overwrites it.
 
 What an instruction computes does not depend on when it starts, so the bits are those of the program itself; its cycles and its DRAM
 traffic are not.
@@ -47,8 +47,8 @@ class ObservedTensor:
 
 @dataclass(frozen=True)
 class ObservedProgram:
-    """`program`: the outputs of `original`, and behind them everything that is observed. Tensors that exist within a unit alone (the
-    result of a convolution of which its output path keeps the maximum or to which it adds) are not among `tensors`."""
+    """`program`: the outputs of `original`, and behind them everything that is observed. Tensors that exist within a unit alone
+    (the result of a convolution of which its output path keeps the maximum or to which it adds) are not among `tensors`."""
 
     original: Program
     program: Program

@@ -119,8 +119,8 @@ class Destination(NamedTuple):
 @dataclass(frozen=True)
 class UnitGraph:
     """Units in execution order and the tensors between them. `inputs` and `outputs`: (name, caller's shape, stored tensor).
-    `concats`: by the index of each concatenation, the stored tensor in which it is. `held`: where each tensor of the graph lies, but
-    for those that exist within a unit alone."""
+    `concats`: by the index of each concatenation, the stored tensor in which it is. `held`: where each tensor of the graph lies,
+    but for those that exist within a unit alone."""
 
     units: tuple[Unit, ...]
     stored: dict[str, Stored]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -106,19 +106,24 @@ class CutModel:
                 model.graph.output.append(known.get(name, plain))
         return model
 
-    def apart(self) -> onnx.ModelProto:
-        """The model in which every tensor of integers is an input; what would write it writes `Section.written`.
+    def apart(self, given: Collection[str] | None = None) -> onnx.ModelProto:
+        """The model in which every tensor of integers is an input (or those that are `given`); what would write it writes
+        `Section.written`.
 
         Its outputs are these, what each QuantizeLinear reads, and the model's own that are no integers.
         """
         model = copy.deepcopy(self.model)
         graph = model.graph
         graph.ClearField("value_info")
+        kinds = {name: kind for name, kind in self.integers.items() if given is None or name in given}
         for node in graph.node:
-            node.output[:] = [written(name) if name in self.integers else name for name in node.output]
-        graph.input.extend(onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in self.integers.items())
+            node.output[:] = [written(name) if name in kinds else name for name in node.output]
+        graph.input.extend(onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items())
         reals = [section.quantiser.real for section in self.sections if section.quantiser is not None]
-        wanted = dict.fromkeys([*(section.written for section in self.sections), *reals])
+        writes = [
+            name for each in self.sections if (name := each.written) != written(each.tensor) or each.tensor in kinds
+        ]
+        wanted = dict.fromkeys([*writes, *reals])
         graph.ClearField("output")
         graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
         return model

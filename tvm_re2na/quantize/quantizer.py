@@ -20,6 +20,7 @@ from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.accumulators import longest_sum
 from tvm_re2na.quantize.balance import balance
 from tvm_re2na.quantize.channels import scale_channels
+from tvm_re2na.quantize.counterparts import copied, note_counterparts
 from tvm_re2na.quantize.describe import describe
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
@@ -76,9 +77,13 @@ def quantize(
     cannot run the model.
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
-    found = decide(load_net(model, input_shape), calibration, arch, options, progress)
+    net = load_net(model, input_shape)
+    given = copied(net)
+    found = decide(net, calibration, arch, options, progress)
     found.report.warn()
-    return QuantizedModel(to_onnx(emit(found.net, found.plan)), found.report)
+    made = to_onnx(emit(found.net, found.plan))
+    note_counterparts(made, given, found.net, found.plan, check_calibration(calibration, given))
+    return QuantizedModel(made, found.report)
 
 
 @dataclass(frozen=True)
