@@ -16,6 +16,7 @@ from tvm_re2na.cli.formats import text_of
 SPARED = (
     *("op", "kind", "e_x", "e_w", "e_y", "lsb", "worst case", "limit"),
     *("ALU", "switch", "fill", "MAC", "store?", "load?", "compulsory", "use", "bound", "MACs", "DRAM bytes"),
+    *("values", "cosine", "steps", "ties", "saturated", "overflowed", "ONNX Runtime dB", "output dB"),
     *("idle", "SRAM", "DRAM", "L1 norm", "additions", "us", "mm2", "uJ"),
     *("all but it: SNR dB", "alone: SNR dB", "all but it: top-1", "alone: top-1"),
     *("observed max", "headroom", "largest sum", "PyParch's rule", "free", "carry bits"),

@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _report(add("report", help="one page of everything about a run, opened in a browser; or what differs between two"))
     _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
     _explain(add("explain", help="every operator: offloaded, or why not"))
+    _debug(add("debug", help="float, ONNX Runtime, TVM and Re²Na operator by operator: where accuracy and bits go"))
     _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
     _disasm(add("disasm", help="list a program's instructions"))
     _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
@@ -369,6 +370,26 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:explain")
+
+
+def _debug(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
+    parser.add_argument(
+        "--float", type=arguments.path, metavar="FLOAT.onnx", help="the float model that a quantised one was made of"
+    )
+    parser.add_argument("--limit", type=arguments.positive, metavar="N", help="use at most N test images (8)")
+    parser.add_argument(
+        "--images", type=arguments.not_negative, default=0, metavar="N", help="name the N worst of them (0)"
+    )
+    parser.add_argument(
+        "--dump", type=arguments.path, metavar="FOLDER", help="write all tensors, an .npz for each operator"
+    )
+    _arch(parser)
+    _plot(parser, "signal over noise, operator by operator")
+    _cache(parser)
+    _json(parser)
+    parser.set_defaults(command="debug:run")
 
 
 def _explore(parser: argparse.ArgumentParser) -> None:

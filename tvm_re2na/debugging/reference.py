@@ -13,7 +13,7 @@ import onnx
 from tvm_re2na.batches import Batch, by_name
 from tvm_re2na.onnx_form.inputs import own_inputs
 from tvm_re2na.onnx_runtime import session
-from tvm_re2na.opinion.sections import CutModel, Section
+from tvm_re2na.opinion.sections import CutModel, Numbers, Section
 from tvm_re2na.quantize.counterparts import Counterpart, read_counterparts
 
 Floats = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ class Reference:
             found[len(self._seen) :],
         )
 
-    def disturbed(self, batch: Batch, tensor: str, noise: Floats) -> list[Floats]:
+    def disturbed(self, batch: Batch, tensor: str, noise: Numbers) -> list[Floats]:
         """The outputs where a section's tensor is off by `noise`, in the quantised network's scale, and nothing else is."""
         each = self.counterparts[tensor]
         given = (noise / each.along(noise.ndim)).astype(np.float32)

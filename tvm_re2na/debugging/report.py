@@ -110,7 +110,8 @@ class Debugging:
 
     @property
     def suspects(self) -> tuple[OperatorFigures, ...]:
-        """Where to look first: operators at which two sides part, in their order; then those that alone lose most of their signal."""
+        """Where to look first: operators at which two sides part, in their order; then those that alone lose most of their
+        signal."""
         parting = [row for row in self.operators if row.parts]
         noisy = sorted((row for row in self.operators if not row.parts), key=lambda row: row.alone_db)
         return tuple([*parting, *(row for row in noisy if row.alone_db < math.inf)][:SUSPECTS])

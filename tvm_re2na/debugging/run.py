@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 
 from tvm_re2na import pipeline
@@ -22,7 +24,7 @@ from tvm_re2na.model_error import ModelError
 from tvm_re2na.model_file import ModelSource, scores_of
 from tvm_re2na.npz import DataError
 from tvm_re2na.opinion.opinion import is_qdq
-from tvm_re2na.opinion.sections import CutModel
+from tvm_re2na.opinion.sections import CutModel, Numbers
 from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.progress import Progress, silent
 
@@ -128,8 +130,12 @@ class DebugJob:
                 if dump is not None:
                     dump.add(tally.section, sides)
             known = {"onnx_runtime": sides.onnx_runtime, "tvm": sides.tvm}
-            found = {side: [values[name] for name in names] for side, values in known.items() if values is not None}
-            scores.add(count, outputs, found if sides.machine is None else {**found, "re2na": sides.machine.outputs})
+            found: dict[str, Sequence[Numbers]] = {
+                side: [values[name] for name in names] for side, values in known.items() if values is not None
+            }
+            if sides.machine is not None:
+                found["re2na"] = sides.machine.outputs
+            scores.add(count, outputs, found)
             done += count
         progress("debug", done, len(images))
         return tallies, scores

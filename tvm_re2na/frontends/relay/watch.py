@@ -27,7 +27,7 @@ def watch(built: Built) -> Callable[[Batch], tuple[list[npt.NDArray[Any]], Calls
     def run(batch: Batch) -> tuple[list[npt.NDArray[Any]], Calls]:
         for index, array in enumerate(arrays_of(batch)):
             executor.set_input(index, array)
-        values = {}
+        values: dict[tuple[int, int], npt.NDArray[Any]] = {}
         with simulator_errors():
             for index in range(len(nodes)):
                 module["execute_node"](index)
