@@ -43,7 +43,10 @@ def _balance_group(net: Net, plan: QuantizationPlan, group: str, readers: list[L
     coarser, members = plan.group[group] + 1, plan.quantised.groups[group]
     finer = {layer.name: _finer(net, plan, layer) for layer in readers}
     lost = [
-        sum(_relative_error(net.constants[layer.node.inputs[1]], weight[layer.name], plan.weights) for layer in readers)
+        sum(
+            _relative_error(net.constants[layer.node.inputs[1]], weight[layer.name], plan.weights_of(layer))
+            for layer in readers
+        )
         + len(readers) * float(np.mean([error_of(name, exponent) for name in members]))
         for exponent, weight in ((coarser - 1, plan.weight), (coarser, finer))
     ]
@@ -56,7 +59,7 @@ def _balance_group(net: Net, plan: QuantizationPlan, group: str, readers: list[L
 
 def _finer(net: Net, plan: QuantizationPlan, layer: Layer) -> int:
     """Of the weights, where the sums leave them a step more that is good for them."""
-    own = weight_exponent(net.constants[layer.node.inputs[1]], plan.weights, ScaleRule.SEARCHED)
+    own = weight_exponent(net.constants[layer.node.inputs[1]], plan.weights_of(layer), ScaleRule.SEARCHED)
     now = plan.weight[layer.name]
     return now - 1 if own < now else now
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -61,6 +62,7 @@ class QuantizeOptions:
         each output channel.
     keep_float: names of operators (layers as the report lists them) that are left in float.
     skip_from: names of operators that are left in float with all that computes with their results.
+    full_width: names of layers whose weights have the machine's width, whatever `weight_bits` says.
     """
 
     headroom: float = 1.25
@@ -77,6 +79,7 @@ class QuantizeOptions:
     channel_scales: bool = True
     keep_float: frozenset[str] = frozenset()
     skip_from: frozenset[str] = frozenset()
+    full_width: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.headroom <= 64.0:
@@ -91,6 +94,11 @@ class QuantizeOptions:
         """Whether scales are chosen for the least error that the accumulator allows."""
         return self.scales is ScaleRule.SEARCHED and self.guarantee is Guarantee.OBSERVED
 
+    def weights_of(self, layer: str, arch: Architecture) -> IntegerRange:
+        """The integers that the weights of a layer, or of a part of one, may take. Raises as `ranges`."""
+        wide = not self.full_width.isdisjoint((layer, layer_of(layer)))
+        return _signed(arch.data_bits) if wide else self.ranges(arch)[0]
+
     def ranges(self, arch: Architecture) -> tuple[IntegerRange, IntegerRange]:
         """The integers that weights and activations may take. Raises QuantizeError for a width the machine has not."""
         widths = {"weight_bits": self.weight_bits, "activation_bits": self.activation_bits}
@@ -104,6 +112,11 @@ class QuantizeOptions:
 
 
 IntegerRange: TypeAlias = tuple[int, int]
+
+
+def layer_of(name: str) -> str:
+    """Of a part of a layer, by which a report names it, the layer."""
+    return re.sub(r"\.part\d+$", "", name)
 
 
 def _signed(bits: int) -> IntegerRange:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import re
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -20,7 +19,7 @@ from tvm_re2na.quantize.exponents import coarsest_exponent
 from tvm_re2na.quantize.importance import Channels, Importance
 from tvm_re2na.quantize.layers import Layer
 from tvm_re2na.quantize.net import Net, Node
-from tvm_re2na.quantize.options import Guarantee, QuantizeOptions
+from tvm_re2na.quantize.options import Guarantee, QuantizeOptions, layer_of
 from tvm_re2na.quantize.scales import is_average, is_sum, weight_exponent
 from tvm_re2na.quantize.transposed import groups_of
 
@@ -52,14 +51,14 @@ def split_layers(
 
 def operators_of(names: Collection[str], known: Collection[str]) -> frozenset[str]:
     """Of parts, by which a report names them, the operators that they are parts of."""
-    return frozenset(name if name in known else re.sub(r"\.part\d+$", "", name) for name in names)
+    return frozenset(name if name in known else layer_of(name) for name in names)
 
 
 def needed_exponents(
     net: Net, layer: Layer, largest: Mapping[str, Channels], arch: Architecture, options: QuantizeOptions
 ) -> Numbers:
     """The finest exponent that suits each channel's weights and under which its sums fit the accumulator, (O,)."""
-    weights, data = options.ranges(arch)
+    weights, data = options.weights_of(layer.name, arch), options.ranges(arch)[1]
     weight = net.constants[layer.node.inputs[1]]
     own = [weight_exponent(channel, weights, options.scales) if channel.any() else NONE for channel in weight]
     if options.guarantee is Guarantee.OFF:

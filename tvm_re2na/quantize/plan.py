@@ -26,7 +26,7 @@ class Integers(NamedTuple):
 class QuantizationPlan:
     """Exponents by group of tensors and by name of a layer's node; `integers` and `seen_db` (see LayerReport) by layer, as
     the search comes to them. `weights` and `data` are the ranges of the integers. `balanced`: groups that are coarser than their
-    tensors need (`balance.py`)."""
+    tensors need (`balance.py`). `wide`: layers whose weights have another range."""
 
     quantised: QuantisedLayers
     weights: IntegerRange
@@ -36,6 +36,10 @@ class QuantizationPlan:
     integers: dict[str, Integers] = field(default_factory=dict)
     seen_db: dict[str, float] = field(default_factory=dict)
     balanced: set[str] = field(default_factory=set)
+    wide: dict[str, IntegerRange] = field(default_factory=dict)
+
+    def weights_of(self, layer: Layer) -> IntegerRange:
+        return self.wide.get(layer.name, self.weights)
 
     def exponent(self, tensor: str) -> int:
         return self.group[self.quantised.group_of[tensor]]

@@ -123,11 +123,10 @@ def _decide(
     fold(net)
     pools_to_convolutions(net, longest_sum(arch, options))
     names |= {node.name for node in net.nodes}  # before and after: a large average has become several operators
-    options = replace(
-        options, keep_float=operators_of(options.keep_float, names), skip_from=operators_of(options.skip_from, names)
-    )
-    for option in ("keep_float", "skip_from"):
-        check_names(option, getattr(options, option), names)
+    named = {name: operators_of(getattr(options, name), names) for name in ("keep_float", "skip_from", "full_width")}
+    for option, operators in named.items():
+        check_names(option, operators, names)
+    options = replace(options, **named)  # type: ignore[arg-type]  # no more than these fields
     skipped = _skipped(net, options, few)
     quantised = find_layers(net, skipped)
     if options.equalise:

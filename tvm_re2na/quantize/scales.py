@@ -40,6 +40,7 @@ def start_plan(
 ) -> QuantizationPlan:
     """Exponents for all groups and weights. Raises SumsDoNotFitError where none will do."""
     weights, data = options.ranges(arch)
+    wide = {layer.name: options.weights_of(layer.name, arch) for layer in quantised.layers}
     if options.scales is ScaleRule.LARGEST:
         group = {
             name: largest_rule(max(map(seen.magnitude, members)), data) for name, members in quantised.groups.items()
@@ -47,10 +48,10 @@ def start_plan(
     else:
         group = {name: _least_error(members, seen, errors, data) for name, members in quantised.groups.items()}
     weight = {
-        layer.name: weight_exponent(net.constants[layer.node.inputs[1]], weights, options.scales)
+        layer.name: weight_exponent(net.constants[layer.node.inputs[1]], wide[layer.name], options.scales)
         for layer in quantised.layers
     }
-    plan = QuantizationPlan(quantised, weights, data, group, weight)
+    plan = QuantizationPlan(quantised, weights, data, group, weight, wide=wide)
     for _ in range(64):
         changed = [_fit_layer(net, layer, seen, plan, arch, options) for layer in quantised.layers]
         if not (plan.fit_products() or any(changed)):

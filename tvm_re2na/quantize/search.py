@@ -52,7 +52,7 @@ def search(
     layers = plan.quantised.layers
     for layer in layers:
         weight, bias = weight_of(net, layer.node), net.constants[layer.node.inputs[2]]
-        integers = rounded(weight, plan.weight[layer.name], plan.weights)
+        integers = rounded(weight, plan.weight[layer.name], plan.weights_of(layer))
         plan.integers[layer.name] = Integers(
             integers, whole_bias(bias, plan.unit(layer), plan.lsbs(layer), arch, options)
         )

@@ -87,6 +87,7 @@ class LayerTrials:
         self.arch = arch
         self.options = options
         self.groups = groups(layer)
+        self.limits = plan.weights_of(layer)
         self.e_x = plan.exponent(layer.source)
         self.weight = weight_of(net, layer.node).astype(np.float64)
         self.bias = net.constants[layer.node.inputs[2]].astype(np.float64)
@@ -108,7 +109,7 @@ class LayerTrials:
         allowed = [e_y for e_y in results if 0 <= e_y - unit < self.arch.acc_bits - self.finer.max()]
         if not allowed:
             return []
-        weight = self._rounded_together(e_w) if together else rounded(self.weight, e_w, self.plan.weights)
+        weight = self._rounded_together(e_w) if together else rounded(self.weight, e_w, self.limits)
         products = self._products(weight)
         found = []
         for e_y in allowed:
@@ -140,8 +141,8 @@ class LayerTrials:
 
     def _rounded_together(self, e_w: int) -> IntArray:
         scaled = self._matrix(np.ldexp(self.weight, -e_w))
-        start = self._matrix(nearest(self.weight, e_w, self.plan.weights))
-        found = self._weight_search.run(2.0**e_w, scaled, start, self.plan.weights)
+        start = self._matrix(nearest(self.weight, e_w, self.limits))
+        found = self._weight_search.run(2.0**e_w, scaled, start, self.limits)
         return np.rint(found.transpose(0, 2, 1)).astype(np.int64).reshape(self.weight.shape)
 
     def _with_bias(self, weight: IntArray, products: _Products, e_w: int, lsbs: IntArray) -> tuple[Integers, _Products]:
@@ -181,7 +182,7 @@ class LayerTrials:
             return weight
         rows = weight.reshape(len(weight), -1).copy()
         scaled = np.ldexp(self.weight, -e_w).reshape(rows.shape)[full]
-        scaled = np.clip(scaled, *self.plan.weights)
+        scaled = np.clip(scaled, *self.limits)
         rows[full] = shrink_to_fit(scaled, start[full], self.source, self.arch)
         return rows.reshape(weight.shape)
 
