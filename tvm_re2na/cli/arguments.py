@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from tvm_re2na.mixed.target import Target
+
 
 def path(text: str) -> Path:
     from pathlib import Path
@@ -53,6 +55,15 @@ def widths(text: str) -> tuple[int, ...]:
     if not numbers or not all(2 <= number <= 8 for number in numbers):
         raise argparse.ArgumentTypeError(f"'{text}' is no list of widths from 2 to 8, like 8,6,4")
     return numbers
+
+
+def target(text: str) -> Target:
+    from tvm_re2na.mixed.target import Target
+
+    try:
+        return Target.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def threads(text: str) -> int:

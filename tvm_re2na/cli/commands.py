@@ -15,8 +15,10 @@ import onnx
 from tvm_re2na import pipeline, plot
 from tvm_re2na.cli import images, inputs, outputs, render
 from tvm_re2na.cli.errors import UsageError
+from tvm_re2na.cli.knobs import chosen_knobs
 from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.render_opinion import judged_table, opinion_text
+from tvm_re2na.cli.render_widths import widths_lines, widths_table
 from tvm_re2na.cli.viewers import check_viewers, write_viewers
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
     from tvm_re2na.doctor import Finding
     from tvm_re2na.frontends.interface import Compiled
+    from tvm_re2na.mixed import WidthSearch
     from tvm_re2na.opinion import SecondOpinion
-    from tvm_re2na.quantize import QuantizeOptions
+    from tvm_re2na.quantize import QuantizedModel
 
 
 def quantize(options: argparse.Namespace) -> Result:
@@ -43,28 +46,33 @@ def quantize(options: argparse.Namespace) -> Result:
     if pipeline.is_quantized(model):
         raise UsageError(f"{options.model}: is quantised already")
     with progress_bar() as progress:
-        quantized = pipeline.quantize(
-            model, images.calibration(options, model), _arch(options), progress, _knobs(options)
-        )
+        if options.search_widths is None:
+            known = images.calibration(options, model)
+            quantized, widths = pipeline.quantize(model, known, _arch(options), progress, chosen_knobs(options)), None
+        else:
+            quantized, widths = _search_widths(options, model, progress)
     source = outputs.source_of(options.model, model)
     outputs.note_source(quantized.model, source)
     outputs.warn_of_another(options, output, source)
     write_atomically(output, quantized.model.SerializeToString())
     data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
     lines = (*render.output_lines(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)")
-    return Result(data, (render.accumulator_table(quantized.report), *lines))
+    data["widths"] = None if widths is None else widths.to_json()
+    front = () if widths is None else (widths_table(widths), *widths_lines(widths))
+    return Result(data, (render.accumulator_table(quantized.report), *front, *lines))
 
 
-def _knobs(options: argparse.Namespace) -> QuantizeOptions:
-    """What the user chose of the search; everything else is its default."""
-    from tvm_re2na.quantize import Guarantee, QuantizeOptions, ScaleRule, WeightRounding
+def _search_widths(
+    options: argparse.Namespace, model: onnx.ModelProto, progress: Progress
+) -> tuple[QuantizedModel, WidthSearch]:
+    from tvm_re2na.mixed import search_widths
+    from tvm_re2na.preprocessing import store
 
-    enums: dict[str, Any] = {"guarantee": Guarantee, "rounding": WeightRounding, "scales": ScaleRule}
-    switches = ("equalise", "split_layers", "bias_correction", "channel_scales")
-    names = ("headroom", "unseen_images", "weight_bits", "activation_bits", *enums, *switches)
-    chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    known: dict[str, Any] = {name: enums[name](value) if name in enums else value for name, value in chosen.items()}
-    return QuantizeOptions(**known, keep_float=frozenset(options.keep_float), skip_from=frozenset(options.skip_from))
+    known = images.needed_calibration(options, model, "a search for widths")
+    known.expect_shape(pipeline.sample_of(model))
+    made, found = search_widths(model, known, options.search_widths, _arch(options), chosen_knobs(options), progress)
+    store(made.model, known.preprocessing)
+    return made, found
 
 
 def compile_model(options: argparse.Namespace) -> Result:

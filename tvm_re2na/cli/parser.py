@@ -7,6 +7,7 @@ import argparse
 from tvm_re2na import __version__
 from tvm_re2na.cli import arguments
 from tvm_re2na.cli.input_options import add_input_options
+from tvm_re2na.cli.knobs import add_knobs
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.preprocessing_options import OPTIONS
 
@@ -146,63 +147,9 @@ def _dump(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _knobs(parser: argparse.ArgumentParser) -> None:
-    """Of the search for scales; left out, each is QuantizeOptions' default."""
-    group = parser.add_argument_group("the search (docs/quantisation.md)")
-    group.add_argument(
-        "--guarantee",
-        choices=["observed", "proven", "off"],
-        help="no accumulator overflows on the calibration images (observed, the default) or on any (proven); off: not looked at",
-    )
-    group.add_argument(
-        "--headroom",
-        type=float,
-        metavar="X",
-        help="how many times the largest sum on the calibration images the accumulator must hold (1.25)",
-    )
-    group.add_argument(
-        "--unseen-images",
-        type=arguments.not_negative,
-        metavar="N",
-        help="the accumulator must hold the largest sum of N images to come, too, as the calibration images tell it (10,000)",
-    )
-    for name in ("weight", "activation"):
-        group.add_argument(
-            f"--{name}-bits",
-            type=arguments.positive,
-            metavar="N",
-            help=f"width of {name}s, at least 2 (the machine's data_bits)",
-        )
-    group.add_argument(
-        "--rounding",
-        choices=["nearest", "searched", "auto"],
-        help="nearest: each weight to the nearest integer; searched: a layer's weights together, for least error;"
-        " auto (the default): searched where nearest leaves less than 30 dB of signal over noise",
-    )
-    group.add_argument(
-        "--scales",
-        choices=["searched", "largest"],
-        help="scales of least error, or from the largest value of each tensor (searched)",
-    )
-    for name, what in (
-        ("equalise", "move scales of channels between layers"),
-        ("split-layers", "channels whose steps must be far coarser than the others' in layers of their own"),
-        ("bias-correction", "biases take back the mean error of each output"),
-        ("channel-scales", "where the machine has channel_cuts, weights with a scale for each output channel"),
-    ):
-        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what} (on)")
-    for name, what in (
-        ("keep-float", "an operator that stays in float"),
-        ("skip-from", "an operator that stays in float, with all that computes with its results"),
-    ):
-        group.add_argument(
-            f"--{name}", action="append", default=[], metavar="NAME", help=f"{what}; again for the next one"
-        )
-
-
 def _quantize(parser: argparse.ArgumentParser) -> None:
     _model(parser, "a float model", "needed")
-    _knobs(parser)
+    add_knobs(parser)
     _arch(parser)
     _output(parser, "MODEL.int8.onnx")
     _cache(parser)
