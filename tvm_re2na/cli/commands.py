@@ -58,7 +58,7 @@ def quantize(options: argparse.Namespace) -> Result:
     data = {"model": str(output), "bytes": output.stat().st_size, **quantized.report.to_json()}
     lines = (*render.output_lines(quantized.report), f"wrote {output} ({data['bytes']:,} bytes)")
     data["widths"] = None if widths is None else widths.to_json()
-    front = () if widths is None else (widths_table(widths), *widths_lines(widths))
+    front: tuple[Table | str, ...] = () if widths is None else (widths_table(widths), *widths_lines(widths))
     return Result(data, (render.accumulator_table(quantized.report), *front, *lines))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,9 +52,10 @@ class Machine:
     def __init__(self, model: onnx.ModelProto, sections: Sequence[Section], arch: Architecture, batch: int) -> None:
         mod, params = pipeline.import_into_tvm(model, batch)
         built = pipeline.build_for_re2na(mod, params, arch)
-        graphs = {graph.name: graph for graph in pipeline.lower_for_each(mod, params, [arch])[0].graphs}
+        lowered = pipeline.lower_for_each(mod, params, [arch])[0]
+        graphs = {graph.name: graph for graph in lowered.graphs}
         self._run = frontends.session().watch(built)
-        self._regions = [_Region(symbol, graphs[symbol], sections, arch) for symbol, _ in built.programs]
+        self._regions = [_Region(symbol, graphs[symbol], lowered.ends, sections, arch) for symbol, _ in built.programs]
         for region, (symbol, program) in zip(self._regions, built.programs, strict=True):
             if region.observed.original != program:
                 raise ModelError(
@@ -79,8 +80,11 @@ class Machine:
 class _Region:
     """One program. Which tensor of its graph is which section's is known by the names of operators, which are the nodes'."""
 
-    def __init__(self, symbol: str, graph: Graph, sections: Sequence[Section], arch: Architecture) -> None:
+    def __init__(
+        self, symbol: str, graph: Graph, ends: Mapping[str, str], sections: Sequence[Section], arch: Architecture
+    ) -> None:
         self.symbol = symbol
+        self._ends = ends
         self.observed: ObservedProgram = observe(graph, arch)
         self._graph = graph
         self._of_node = {node.name: section.tensor for section in sections for node in section.nodes}
@@ -93,7 +97,7 @@ class _Region:
     @cached_property
     def _tensors(self) -> dict[str, str]:
         """By section's tensor the graph's: what the last of its operators makes."""
-        found = ((self._section(op.name), op.output) for op in self._graph.ops)
+        found = ((self._section(self._ends.get(op.name, op.name)), op.output) for op in self._graph.ops)
         return {section: tensor for section, tensor in found if section is not None}
 
     @cached_property
@@ -104,6 +108,10 @@ class _Region:
     def places(self) -> dict[str, str]:
         """By section's tensor "", or in which operator it is."""
         found = {}
+        for op in self._graph.ops:
+            own, end = self._section(op.name), self._ends.get(op.name)
+            if own is not None and end is not None and own not in self._tensors:
+                found[own] = f", within {end}"
         for section, tensor in self._tensors.items():
             readers = [op.name for op in self._graph.consumers(tensor)]
             found[section] = "" if section in self.shown else f", within {', '.join(readers)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -59,10 +59,12 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Lowered:
-    """What a machine takes of a network: the graphs of the offloaded regions, and their share of the network's MACs."""
+    """What a machine takes of a network: the graphs of the offloaded regions, and their share of the network's MACs. `ends`: the
+    last node of operators that are not made of one alone, by their names; empty where nothing tells."""
 
     graphs: tuple[Graph, ...]
     offloaded_macs_share: float
+    ends: Mapping[str, str] = field(default_factory=dict)
 
 
 class Session(Protocol):

@@ -12,8 +12,8 @@ from typing import Any
 class WidthTrial:
     """One network: the layers in float and those at full width, what both cost, and what it answers on the images held back.
 
-    `float_macs`: multiply-accumulates of an image that stay on the CPU; `weight_bits`: of all quantised weights. `snr_db`: None
-    where there is no noise. `lost_points`: of top-1, None without labels.
+    `float_macs`: multiply-accumulates of an image that stay on the CPU; `weight_bits`: of all weights, 32 each in float. `snr_db`:
+    of the scores, None where there is no noise. `lost_points`: of top-1, None without labels.
     """
 
     keep_float: tuple[str, ...]

@@ -40,6 +40,7 @@ EVERY = 4  # every fourth image is held back
 LEAST_IMAGES = 8
 LOOKED_AT = 16  # images on which layers are judged alone
 TAKEN_BACK = 16  # layers that are tried on the machine once more
+FLOAT_BITS = 32
 NONE = frozenset[str]()
 
 
@@ -224,8 +225,8 @@ class _Search:
 
     def _weight_bits(self, kept: frozenset[str], wide: frozenset[str]) -> int:
         full, narrow = self._arch.data_bits, self._options.weight_bits or self._arch.data_bits
-        left = [name for name in self.names if name not in kept]
-        return sum(self._cost(name).weights * (full if name in wide else narrow) for name in left)
+        bits = {**dict.fromkeys(self.names, narrow), **dict.fromkeys(wide, full), **dict.fromkeys(kept, FLOAT_BITS)}
+        return sum(self._cost(name).weights * count for name, count in bits.items())
 
     def _quantized(self, kept: frozenset[str], wide: frozenset[str]) -> QuantizedModel:
         given = self._options

@@ -22,10 +22,12 @@ Rejections: TypeAlias = dict[str, Rejection]
 
 @dataclass(frozen=True)
 class Found:
-    """A module whose operators are composite functions, each named, and what the rules want to know of each."""
+    """A module whose operators are composite functions, each named, and what the rules want to know of each. `ends`: the last
+    node of those that are not made of one alone, by the operators' names; empty where nothing tells."""
 
     module: Module
     operators: Operators
+    ends: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -87,4 +87,4 @@ class Jobs:
         mod = self.steps.partition_found(found, rejections, arch).module
         functions = self.steps.offloaded_functions(mod)
         graphs = tuple(self.lower(function, symbol, arch, found.operators) for symbol, function in functions)
-        return Lowered(graphs, self.offloaded_macs_share(mod))
+        return Lowered(graphs, self.offloaded_macs_share(mod), found.ends)

@@ -75,7 +75,10 @@ class _Operators(relax.PyExprMutator):  # type: ignore[misc]
             return call if padded is None else padded
         constant = self._number(operands[1]) if len(operands) == 2 else None
         op = None if constant is None else _extremum(function, operands)
-        return op(operands[0], constant) if op else call
+        if op is None:
+            return call
+        made = op(operands[0], constant)
+        return relax.Call(made.op, list(made.args), made.attrs, made.ty_args, call.span)
 
     def _quantised(self, moving: Any) -> Any:
         """With a scale of its own, that of its data, where it reads dequantised data: then it can be computed in integers,

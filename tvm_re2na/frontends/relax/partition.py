@@ -25,9 +25,10 @@ from tvm_re2na.frontends.relax.describe import describe
 from tvm_re2na.frontends.relax.integers import integer_function
 from tvm_re2na.frontends.relax.joining import with_joined_regions
 from tvm_re2na.frontends.relax.kernels import Kernels
+from tvm_re2na.frontends.relax.names import source_name
 from tvm_re2na.frontends.relax.normal import normalise
 from tvm_re2na.frontends.relax.patterns import SOURCE_ATTR, fusion_patterns, operands_of_concats
-from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, result_of, sizes_of, value_of
+from tvm_re2na.frontends.relax.walk import attribute, bindings_of, called, op_name, result_of, sizes_of, value_of
 from tvm_re2na.kernels.instructions import instructions_of
 
 KEPT_ATTR = "re2na_kept"  # on an integer function for the CPU: the explanation, as JSON
@@ -91,6 +92,7 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
     patterns = fusion_patterns(operands_of_concats(mod["main"]))
     mod = relax.transform.FuseOpsByPattern(patterns, bind_constants=True)(mod)
     operators: dict[str, Operator] = {}
+    ends: dict[str, str] = {}
     functions: dict[Any, Any] = {var: f for var, f in mod.functions.items() if not composite_kind(f)}
     names = UniqueNames()
 
@@ -101,12 +103,24 @@ def find(mod: tvm.IRModule, params: Params | None = None) -> Found:
             return variable
         name = names.take(kind, attribute(mod[variable], SOURCE_ATTR) or None)
         operators[name] = operator_of(mod[variable])
+        end = _end(mod[variable])
+        if end not in (name, None):
+            ends[name] = end
         new = _global_variable(f"{COMPILER}_{len(operators)}", mod[variable])
         functions[new] = mod[variable].with_attr(NAME_ATTR, name)
         return new
 
     functions[mod.get_global_var("main")] = _Recaller(mod, own).visit_expr(mod["main"])
-    return Found(tvm.IRModule(functions, attrs=mod.attrs), operators)
+    return Found(tvm.IRModule(functions, attrs=mod.attrs), operators, ends)
+
+
+def _end(function: relax.Function) -> str | None:
+    """The name of the last operator of a composite function. Where it has none: None of one between two tensors of integers alone,
+    empty of any other."""
+    values = [value for _, value in bindings_of(function)]
+    own = [value for value in values if op_name(value) not in ("quantize", "dequantize")]
+    name = source_name(own[-1]) if own else None
+    return name or (None if [op_name(value) for value in values].count("quantize") < 2 else "")
 
 
 def partition_found(

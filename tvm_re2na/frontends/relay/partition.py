@@ -108,7 +108,13 @@ def find(mod: tvm.IRModule, params: Params | None) -> Found:
     mod = relay.transform.MergeComposite(form_table(ops))(mod)
     mod["main"] = _Naming().visit(mod["main"])
     mod = relay.transform.InferType()(mod)
-    return Found(mod, {composite_name(call): operator_of(call) for call in composites(mod["main"])})
+    calls = list(composites(mod["main"]))
+    ends = {composite_name(call): span_name(call.op.body) for call in calls}
+    return Found(
+        mod,
+        {composite_name(call): operator_of(call) for call in calls},
+        {name: end for name, end in ends.items() if end is not None and end != name},
+    )
 
 
 def partition_found(found: Found, rejections: Rejections, arch: Architecture, mod_name: str = "default") -> Partitioned:
