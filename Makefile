@@ -18,10 +18,10 @@ PREQUANTIZED := $(VENV)/prequantized.stamp
 RELAX_VENV := .venv-relax
 RELAX  := $(RELAX_VENV)/installed.stamp
 # what depends on TVM; everything else is tested once, with Relay
-RELAX_TESTS := tests/frontends tests/relax tests/host tests/exploration/test_explore.py tests/models/test_models.py \
+RELAX_TESTS := tests/frontends tests/relax tests/debugging tests/host tests/exploration/test_explore.py tests/models/test_models.py \
     tests/models/test_full_size.py tests/fuzz tests/test_map_style.py \
     tests/reporting/test_report.py $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py report.py signals.py start_up.py)
-QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/cache tests/exploration \
+QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/mixed tests/cache tests/exploration \
     tests/docs tests/reporting/test_document.py tests/test_packages.py tests/test_class_names.py tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15

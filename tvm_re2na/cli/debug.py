@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> Result:
     if options.plot is not None:
         debug_figure(found, options.plot)
     tables = (debug_table(found), *((worst_table(found.worst),) if found.worst else ()))
-    hint = () if given is not None or not quantized else ("--float MODEL.onnx holds it against the float model",)
+    hint = () if given is not None or not quantized else ("--float FLOAT.onnx holds it against the float model",)
     written = () if dump is None else (f"wrote {len(found.operators)} files into {dump.folder}",)
     text = (*tables, *debug_lines(found), *hint, *written, *outputs.written(options.plot))
     return Result(found.to_json(), text, code=0 if found.agrees else 1)

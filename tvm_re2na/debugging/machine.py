@@ -42,7 +42,7 @@ class MachineRun:
     outputs: list[Numbers]
 
 
-class Machine:
+class ObservedMachine:
     """A quantised network that is built for Re²Na, with everything that its programs make visible.
 
     `places`: by section's tensor where it is: "Re²Na" or "Re²Na/2", "Re²Na, within NAME" of what exists only inside the unit that

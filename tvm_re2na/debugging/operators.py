@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tvm_re2na.debugging.machine import Machine, MachineRun
+from tvm_re2na.debugging.machine import MachineRun, ObservedMachine
 from tvm_re2na.debugging.measures import Counts, Distance, Reals, comparable, step_of
 from tvm_re2na.debugging.report import OperatorFigures, Parting
 from tvm_re2na.opinion.sections import Numbers, Section
@@ -90,7 +90,7 @@ class OperatorTally:
     def name(self) -> str:
         return OperatorOpinion(self._nodes, "", self.section.tensor, 0, 0, 0, None).name
 
-    def figures(self, number: int, machine: Machine | None) -> OperatorFigures:
+    def figures(self, number: int, machine: ObservedMachine | None) -> OperatorFigures:
         section, steps = self.section, self.section.quantiser is not None
         scale = section.quantiser.scale if section.quantiser is not None else np.zeros(2)
         sums = 0 if machine is None else machine.sums.get(section.tensor, 0) * self._images

@@ -13,11 +13,11 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataSource
 from tvm_re2na.dataset import Dataset
 from tvm_re2na.debugging.kept import Dump
-from tvm_re2na.debugging.machine import Machine
+from tvm_re2na.debugging.machine import ObservedMachine
 from tvm_re2na.debugging.operators import BatchSides, OperatorTally
 from tvm_re2na.debugging.reference import Floats, Reference, float_reference, unrounded_reference
 from tvm_re2na.debugging.report import Debugging
-from tvm_re2na.debugging.scores import Scores
+from tvm_re2na.debugging.scores import ScoreTally
 from tvm_re2na.debugging.sides import AloneRunner, QdqRunner
 from tvm_re2na.frontends.interface import Runner
 from tvm_re2na.model_error import ModelError
@@ -66,7 +66,7 @@ def debug(
     reference = unrounded_reference(cut) if given is None else _reference_of(cut, given)
     batch = pipeline.batch_of(quantized) or 1
     cpu = for_cpu(cut.exposed(), batch, progress).executor()
-    machine = Machine(cut.model, cut.sections, arch, batch)
+    machine = ObservedMachine(cut.model, cut.sections, arch, batch)
     job = DebugJob(cut, reference, cpu, machine, batch)
     tallies, scores = job.run(images, dump, progress)
     found = tuple(tally.figures(number, machine) for number, tally in enumerate(tallies))
@@ -107,17 +107,17 @@ class DebugJob:
     """The sides of one network, and what is counted of them. Without `cpu` and `machine`: float and ONNX Runtime alone."""
 
     def __init__(
-        self, cut: CutModel, reference: Reference, cpu: Runner | None, machine: Machine | None, batch: int
+        self, cut: CutModel, reference: Reference, cpu: Runner | None, machine: ObservedMachine | None, batch: int
     ) -> None:
         self._cut, self._reference, self._cpu, self._machine, self._batch = cut, reference, cpu, machine, batch
         self._qdq, self._alone = QdqRunner(cut), AloneRunner(cut, reference.counterparts)
 
     def run(
         self, images: Dataset, dump: Dump | None = None, progress: Progress = silent
-    ) -> tuple[list[OperatorTally], Scores]:
+    ) -> tuple[list[OperatorTally], ScoreTally]:
         tallies = [OperatorTally(section) for section in self._cut.sections]
         names = [value.name for value in self._cut.model.graph.output]
-        scores, done = Scores(names, scores_of(self._cut.model)), 0
+        scores, done = ScoreTally(names, scores_of(self._cut.model)), 0
         for count, batch in images.batches(self._batch):
             progress("debug", done, len(images))
             wanted, outputs = self._reference.values(batch)

@@ -14,7 +14,7 @@ from tvm_re2na.debugging.report import WorstImage
 from tvm_re2na.opinion.sections import Numbers
 
 
-class Scores:
+class ScoreTally:
     """`names` of the outputs; `chosen`: the number of that which tells the classes apart."""
 
     def __init__(self, names: Sequence[str], chosen: int) -> None:
