@@ -76,7 +76,9 @@ class ReferenceNames:
 
 def float_reference(cut: CutModel, model: onnx.ModelProto) -> Reference:
     """The float model that the quantised one was made of; tensors are found by their names, or as the quantiser has noted."""
-    known = {*own_inputs(model), *(name for node in model.graph.node for name in node.output if name)}
+    known = {*own_inputs(model), *(name for node in model.graph.node for name in node.output if name)} - _no_floats(
+        model
+    )
     names = ReferenceNames(frozenset(known), read_counterparts(cut.model))
     found = {section.tensor: names.of(section) for section in cut.sections}
     return Reference(model, {tensor: each for tensor, each in found.items() if each is not None and each.name in known})
@@ -95,7 +97,17 @@ def unrounded_reference(cut: CutModel) -> Reference:
     for value in model.graph.output:
         if value.name in moving:
             value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, None))
-    return Reference(model, {section.tensor: Counterpart(section.tensor, ONE) for section in cut.sections})
+    others = _no_floats(cut.model) - set(cut.integers)
+    found = (section.tensor for section in cut.sections if section.tensor not in others)
+    return Reference(model, {tensor: Counterpart(tensor, ONE) for tensor in found})
+
+
+def _no_floats(model: onnx.ModelProto) -> set[str]:
+    """Tensors that are known to be of another type than float32."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    known = (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
+    values = (*graph.value_info, *graph.input, *graph.output)
+    return {value.name for value in values if value.type.tensor_type.elem_type not in known}
 
 
 def _chain(section: Section, cut: CutModel) -> set[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,6 @@ ALIKE = 1e-6  # of a tensor's energy: float32 networks that add up in another or
 EXACT = 1e-4  # a factor so near to 1 is 1
 
 Factors = npt.NDArray[np.float32]
-Values = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,17 @@ def note_counterparts(
 
     What has the same name and the same values is not noted; `null`: a tensor that the float model has none for.
     """
-    inputs = set(given.input_names)
-    names = [name for name in made.activations() if name in plan.quantised.group_of and name not in inputs]
-    known = set(given.activations()) - inputs
+    names = [name for name in made.activations() if name in plan.quantised.group_of and name not in made.input_names]
+    known = {name for name in given.activations() if given.shapes.get(name)} - given.integers - {*given.input_names}
     candidates = {name: [other for other in _candidates(given, name) if other in known] for name in names}
-    before = _values(given, list(dict.fromkeys(other for others in candidates.values() for other in others)), images)
-    after = _values(made, names, images)
+    found = _measured(given, made, candidates, images)
     notes: dict[str, dict[str, str] | None] = {}
-    for name, others in candidates.items():
-        found = next((each for other in others if (each := _measured(other, before, after[name])) is not None), None)
-        if found is None:
+    for name in names:
+        each = found.get(name)
+        if each is None:
             notes[name] = None
-        elif found.name != name or (np.abs(found.factors - 1) > EXACT).any():
-            notes[name] = {"is": found.name, "times": base64.b64encode(found.factors.astype("<f4").tobytes()).decode()}
+        elif each.name != name or (np.abs(each.factors - 1) > EXACT).any():
+            notes[name] = {"is": each.name, "times": base64.b64encode(each.factors.astype("<f4").tobytes()).decode()}
     if notes:
         model.metadata_props.add(key=KEY, value=json.dumps(notes, sort_keys=True))
 
@@ -109,27 +106,60 @@ def _candidates(given: Net, name: str) -> Iterator[str]:
         name = node.output
 
 
-def _values(net: Net, names: list[str], images: Calibration) -> Values:
-    """On the first images, as many as a batch of the network's takes."""
-    (_, batch) = next(batches(net, images[: net.batch or IMAGES]))
-    running = session(to_onnx(net, names).SerializeToString())
-    return dict(zip(names, running.run(names, by_name(batch, net.input_names)), strict=True)) if names else {}
+def _measured(
+    given: Net, made: Net, candidates: Mapping[str, Sequence[str]], images: Calibration
+) -> dict[str, Counterpart]:
+    """For each name the first of its candidates that is it, but for factors."""
+    pairs = {(name, other): _Pair() for name, others in candidates.items() for other in others}
+    if not pairs:
+        return {}
+    wanted = [list(dict.fromkeys(pair[side] for pair in pairs)) for side in (0, 1)]
+    sessions = [
+        session(to_onnx(net, names).SerializeToString()) for net, names in zip((made, given), wanted, strict=True)
+    ]
+    for _, batch in batches(given, images[:IMAGES]):
+        fed = by_name(batch, given.input_names)
+        after, before = (
+            dict(zip(names, running.run(names, fed), strict=True))
+            for running, names in zip(sessions, wanted, strict=True)
+        )
+        for (name, other), pair in pairs.items():
+            pair.add(before[other], after[name])
+    found: dict[str, Counterpart] = {}
+    for (name, other), pair in pairs.items():
+        factors = pair.factors()
+        if factors is not None:
+            found.setdefault(name, Counterpart(other, factors))
+    return found
 
 
-def _measured(name: str, before: Values, made: npt.NDArray[np.float32]) -> Counterpart | None:
-    """None where no factors by channel make the one of the other."""
-    given = before[name].astype(np.float64)
-    if given.shape != made.shape or given.ndim < 1:
-        return None
-    axes = tuple(axis for axis in range(given.ndim) if axis != 1)
-    energy, common = np.square(given).sum(axes, keepdims=True), (given * made).sum(axes, keepdims=True)
-    factors = np.divide(common, energy, out=np.full_like(common, np.nan), where=energy > 0)
-    known = factors[np.isfinite(factors)]
-    factors[~np.isfinite(factors)] = (
-        np.median(known) if known.size else 1.0
-    )  # of a channel that is 0 on all of these images
-    left = np.square(made - factors * given).sum()
-    if not left <= ALIKE * np.square(made, dtype=np.float64).sum():
-        return None
-    flat = factors.reshape(-1).astype(np.float32)
-    return Counterpart(name, flat[:1] if np.allclose(flat, flat[0], rtol=EXACT, atol=0) else flat)
+class _Pair:
+    """Sums by channel over two tensors: energy of the given one, what they have in common, energy of the other."""
+
+    def __init__(self) -> None:
+        self._sums: npt.NDArray[np.float64] | None = None
+        self._alike = True
+
+    def add(self, given: npt.NDArray[np.float32], made: npt.NDArray[np.float32]) -> None:
+        self._alike = self._alike and given.shape == made.shape and given.ndim > 1
+        if self._alike:
+            axes = tuple(axis for axis in range(given.ndim) if axis != 1)
+            one, other = given.astype(np.float64), made.astype(np.float64)
+            sums = np.stack([(a * b).sum(axes) for a, b in ((one, one), (one, other), (other, other))])
+            self._sums = sums if self._sums is None else self._sums + sums
+
+    def factors(self) -> Factors | None:
+        """None where no factors by channel make the one of the other."""
+        if not self._alike or self._sums is None:
+            return None
+        energy, common, made = self._sums
+        factors = np.divide(common, energy, out=np.full_like(common, np.nan), where=energy > 0)
+        known = np.isfinite(factors)
+        factors[~known] = (
+            np.median(factors[known]) if known.any() else 1.0
+        )  # of a channel that is 0 on all of these images
+        left = (made - 2 * factors * common + np.square(factors) * energy).sum()
+        if not left <= ALIKE * made.sum():
+            return None
+        flat: Factors = factors.astype(np.float32)
+        return flat[:1] if np.allclose(flat, flat[0], rtol=EXACT, atol=0) else flat
