@@ -29,6 +29,7 @@ from tvm_re2na.preprocessing import Preprocessing
 from tvm_re2na.progress import Progress, silent
 
 IMAGES = 8  # that are looked at, unless told
+NAMED = 4  # operators in a note
 FLOAT, UNROUNDED = "the float model", "this model without its roundings; its weights are those of the file"
 
 
@@ -96,11 +97,12 @@ def _reference_of(cut: CutModel, given: onnx.ModelProto) -> Reference:
 
 
 def _without_counterpart(cut: CutModel, reference: Reference) -> tuple[str, ...]:
-    missing = [section.tensor for section in cut.sections if section.tensor not in reference.counterparts]
+    sections = [section for section in cut.sections if section.tensor not in reference.counterparts]
+    missing = [section.nodes[0].name if section.nodes else section.tensor for section in sections]
     if not missing:
         return ()
-    count = f"{len(missing)} of {len(cut.sections)}"
-    return (f"{count} operators have no tensor of their own in the float model: {', '.join(missing)}",)
+    count, more = f"{len(missing)} of {len(cut.sections)}", ", ..." if len(missing) > NAMED else ""
+    return (f"{count} operators have no tensor of their own in the float model: {', '.join(missing[:NAMED])}{more}",)
 
 
 class DebugJob:
