@@ -34,6 +34,7 @@ OPTIONS: dict[str, Any] = {
     "channel_scales": False,
     "keep_float": frozenset({"a", "b"}),
     "skip_from": frozenset({"c"}),
+    "full_width": frozenset({"c"}),
 }
 
 

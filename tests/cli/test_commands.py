@@ -131,7 +131,7 @@ def test_quantize_json(re2na: Command, demo_data: Path, tmp_path: Path) -> None:
     )
     assert found.code == 0, found.stderr
     lists = {"layers": list, "outputs": list, "kept_float": list}
-    check(found.json | {"layers": []}, {"model": str, "bytes": int, "images": dict, **lists})
+    check(found.json | {"layers": []}, {"model": str, "bytes": int, "images": dict, "widths": type(None), **lists})
     assert found.json["images"] == {"seen": 96, "held_back": 32, "synthetic": False}
     (output,) = found.json["outputs"]
     check(output, {"name": str, "snr_db": float, "onnxruntime_snr_db": float, "seen_snr_db": float})
