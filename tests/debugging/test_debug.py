@@ -13,6 +13,7 @@ import pytest
 from tests.frontends.qdq import QdqBuilder, small_weights
 from tests.quantize.networks import FloatNet
 from tvm_re2na import frontends, pipeline
+from tvm_re2na.batches import join_inputs
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import in_memory
 from tvm_re2na.debugging import Debugging, debug
@@ -221,3 +222,21 @@ def test_activations_with_integers_before_them() -> None:
     assert all(row.place.startswith("Re²Na") for row in found.operators[1:])
     seen = [row for row in found.operators if row.tvm_re2na is not None]
     assert {"MaxPool", "Flatten", "Gemm"} <= {row.op for row in seen} and len(seen) >= 5
+
+
+def test_several_inputs_and_an_output_of_classes() -> None:
+    """Records of two inputs; the number of a class is no float, and is not held against one."""
+    net = FloatNet(size=6)
+    x = net.add("Flatten", net.add("Relu", net.conv("input", 3, 4)))
+    scores = net.gemm(net.add("Concat", x, net.gemm("facts", 5, 7), axis=1), 4 * 16 + 7, 4)
+    model = net.build(scores)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("facts", onnx.TensorProto.FLOAT, ["N", 5]))
+    model.graph.node.append(onnx.helper.make_node("ArgMax", [scores], ["class"], name="class", axis=1))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("class", onnx.TensorProto.INT64, None))
+    model = onnx.shape_inference.infer_shapes(model)
+    data = {"input": net.images(16), "facts": net.rng.normal(0, 1, (16, 5)).astype(np.float32)}
+    quantized, images = quantize(model, data, options=QUICK).model, join_inputs(data)[:2]
+    found = debug(quantized, in_memory("data", images, None), float_model=model)
+    assert found.agrees and found.outputs[scores].keys() == {"onnx_runtime", "tvm", "re2na"}
+    assert found.outputs["class"] == {} and found.operators[-1].tvm is None
+    assert min(row.alone_db for row in found.operators) > 20
