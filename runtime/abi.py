@@ -20,6 +20,11 @@ def module_library_path() -> Path:
     return _built("libre2na_tvm.so", "install a C++ compiler, and then tvm_re2na again")
 
 
+def include_path() -> Path:
+    """The folder with re2na.h, for programs in C and C++; raises FileNotFoundError if the package lacks it."""
+    return _built("include/re2na.h", "install the package again").parent
+
+
 def archives() -> list[Path]:
     """What `library_path` and `module_library_path` have in them, to be linked statically: first libre2na's, then the module's.
 

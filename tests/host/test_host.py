@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import pytest
 from tests.frontends.harness import FrontEnd
 from tests.frontends.qdq import lenet
 
-HERE = Path(__file__).parent
 SHAPE = (2, 1, 12, 12)
 DIMENSIONS = [str(size) for size in SHAPE]
 RUN = {
@@ -58,22 +56,9 @@ class Exported:
     expected: bytes
 
 
-def compiler() -> list[str] | None:
-    commands = [shlex.split(command) for command in (os.environ.get("CXX", ""), "c++", "g++")]
-    return next((command for command in commands if command and shutil.which(command[0])), None)
-
-
 @pytest.fixture(scope="module")
-def cxx() -> list[str]:
-    command = compiler()
-    if command is None:
-        pytest.skip("needs a C++ compiler: CXX, c++ or g++")
-    return command
-
-
-@pytest.fixture(scope="module")
-def exported(front_end: FrontEnd, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """TVM links the library with the compiler."""
+def exported(front_end: FrontEnd, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """TVM links the library with a compiler, which is there if the host was built."""
     folder = tmp_path_factory.mktemp("exported")
     module = front_end.load(lenet(np.random.default_rng(0), batch=SHAPE[0]))
     image = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
@@ -105,32 +90,8 @@ def export(front_end: FrontEnd, partitioned: Any, path: Path, bundle: Path) -> b
 
 
 @pytest.fixture(scope="module")
-def host(front_end: FrontEnd, cxx: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("host") / f"{front_end.name}_host"
-    source = str(HERE / f"{front_end.name}_host.cc")
-    command = [*cxx, "-std=c++17", "-O1", "-Wall", "-Wextra", source, "-o", str(path), *build_options(front_end)]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert built.returncode == 0, built.stderr
-    return path
-
-
-def build_options(front_end: FrontEnd) -> list[str]:
-    import tvm
-
-    package = Path(tvm.__file__).parent
-    if front_end.name == "relay":
-        parties = package / "3rdparty"
-        headers = [package / "include", parties / "dlpack" / "include", parties / "dmlc-core" / "include"]
-        libraries = [package / "libtvm_runtime.so"]
-        options = ["-DDMLC_USE_LOGGING_LIBRARY=<tvm/runtime/logging.h>"]  # TVM was built so; else both define LOG
-    else:
-        from tvm_ffi import libinfo
-
-        headers = [Path(libinfo.find_include_path()), Path(libinfo.find_dlpack_include_path())]
-        libraries = [package / "lib" / "libtvm_runtime.so", Path(libinfo.find_libtvm_ffi())]
-        options = ["-Wl,--no-as-needed"]  # the host names nothing of the runtime, which registers the machine
-    includes = [word for folder in headers for word in ("-isystem", str(folder))]
-    return [*options, *includes, *map(str, libraries), *(f"-Wl,-rpath,{library.parent}" for library in libraries)]
+def host(built: Path) -> Path:
+    return built / "host"
 
 
 def test_in_a_fresh_python_with_the_runtime_alone(front_end: FrontEnd, exported: Exported, tmp_path: Path) -> None:
