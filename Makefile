@@ -3,6 +3,8 @@
 # make test   lint and all tests              make test-quick   lint and the tests without TVM, within two minutes
 # make fuzz-files FILES=5000   so many damaged files of each kind, through the command (docs/reliability.md)
 # make zoo-quick   eight small networks of docs/zoo.md, from file to bits, within two minutes
+# make wheel    dist/: the source distribution, and the wheel that every Python can use
+# make wheel-demo   that wheel and all it needs in a folder, from which an empty environment installs and runs the demo (EXTRA=relax)
 # make format   rewrite the Python, C and C++ files in the house style
 # make coverage   which branches of the simulator's C code compiled graphs reach
 # make fuzz MINUTES=n   fuzzing of the simulator (clang)   make test-sanitized   its tests under sanitizers (gcc)
@@ -22,17 +24,19 @@ RELAX_TESTS := tests/frontends tests/relax tests/debugging tests/host tests/expl
     tests/models/test_full_size.py tests/fuzz tests/test_map_style.py \
     tests/reporting/test_report.py $(addprefix tests/cli/test_,commands.py doctor.py explore.py failures.py report.py signals.py start_up.py)
 QUICK_TESTS := tests/isa tests/codegen tests/runtime tests/fuzz tests/quantize tests/mixed tests/cache tests/exploration \
-    tests/docs tests/reporting/test_document.py tests/test_packages.py tests/test_class_names.py tests/cli/test_data.py tests/cli/test_evaluate.py
+    tests/docs tests/packaging/test_files.py tests/reporting/test_document.py tests/test_packages.py tests/test_class_names.py \
+    tests/cli/test_data.py tests/cli/test_evaluate.py
 # a process that has nothing left takes over half of another's tests
 PYTEST := -m pytest -n $(JOBS) --dist worksteal --durations 15
 SOURCES := pyproject.toml CMakeLists.txt tvm_re2na/tvm_re2na.pth $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc)
 
-C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc tests/fuzz/*.h tests/fuzz/*.c tests/runtime/*.c)
+C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c runtime/tvm/*.cc tests/fuzz/*.h tests/fuzz/*.c tests/runtime/*.c \
+    tests/host/*.cc examples/*/*.h examples/*/*.c examples/*/*.cc)
 
 # damaged files of each kind
 FILES := 2000
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick lint types format generate clean
+.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick wheel wheels-manylinux wheel-demo lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -43,7 +47,7 @@ demo-relax: $(RELAX)
 
 # what keeps the network or one processor busy comes first, side by side
 test:
-	$(MAKE) -j3 $(PREQUANTIZED) $(RELAX) lint
+	$(MAKE) -j3 $(PREQUANTIZED) $(RELAX) $(WHEEL) lint
 	$(MAKE) test-relay
 	$(MAKE) test-relax
 
@@ -82,6 +86,34 @@ lint: $(STAMP) types
 	$(BIN)/python -m tvm_re2na.codegen.generate --check
 	$(BIN)/python docs/make_hardware.py --check
 
+# the wheel is built from the source distribution
+WHEEL := build/wheel.stamp
+wheel: $(WHEEL)
+$(WHEEL): $(STAMP) $(SOURCES) README.md $(shell find tvm_re2na codegen runtime -name '*.py')
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist/raw .
+	mv dist/raw/*.tar.gz dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/repair-wheel dist/raw/*.whl dist
+	rm -r dist/raw
+	mkdir -p build && touch $@
+
+# the same for machines with an older C library, built in Docker by cibuildwheel (pyproject.toml)
+wheels-manylinux:
+	test -x build/cibuildwheel/bin/python || $(PYTHON) -m venv build/cibuildwheel
+	build/cibuildwheel/bin/python -m pip install --quiet 'cibuildwheel>=3'
+	build/cibuildwheel/bin/cibuildwheel --platform linux --output-dir dist
+
+# nothing but the folder is asked for packages, and nothing that is installed is seen
+EXTRA ?= relay
+WHEELHOUSE := build/wheelhouse-$(EXTRA)
+wheel-demo: $(WHEEL)
+	rm -rf $(WHEELHOUSE)
+	$(BIN)/python -m pip wheel --quiet --wheel-dir $(WHEELHOUSE)/wheels "$$(echo dist/*.whl)[$(EXTRA)]"
+	$(PYTHON) -m venv $(WHEELHOUSE)/env
+	env -u PYTHONPATH PIP_CONFIG_FILE=/dev/null $(WHEELHOUSE)/env/bin/python -m pip install --quiet --no-index \
+	    --find-links $(WHEELHOUSE)/wheels 'tvm_re2na[$(EXTRA)]'
+	cd $(WHEELHOUSE) && env -u PYTHONPATH env/bin/re2na demo --no-cache
+
 # mypy reads files, not import hooks: show it the package as an installation lays it out
 types: $(STAMP)
 	@rm -rf build/types && mkdir -p build/types/tvm_re2na
@@ -99,10 +131,12 @@ generate: $(STAMP)
 
 # editable: changes of Python files count at once, a change of a C file or of the build re-runs this; each builds in a folder of its own
 $(STAMP): EXTRAS := relay,dev
+$(STAMP): NEWEST := 13
 $(RELAX): EXTRAS := relax,dev,pt2e
+$(RELAX): NEWEST := 14
 $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \
-	    || { echo "make: Python 3.10 to 3.13 is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $(NEWEST)))' \
+	    || { echo "make: Python 3.10 to 3.$(NEWEST) is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $*/bin/python || $(PYTHON) -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$*/bin/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$* -e '.[$(EXTRAS)]'

@@ -25,6 +25,7 @@ def is_path(word: str) -> bool:
         "benchmarks",
         "docs",
         "tutorials",
+        "examples",
     )
 
 
