@@ -7,6 +7,7 @@ layout  DRAM addresses                            listing the instructions with 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
 from tvm_re2na.codegen.schedule.units import make_units
 
 Dump = Callable[[str, str], None]
+LOGGER = logging.getLogger(__name__)
 
 __all__ = ["PASSES", "CompileError", "compile_graph"]
 
@@ -54,6 +56,7 @@ def compile_in_passes(graph: Graph, arch: Architecture | None = None, *, dump: D
     arch = arch or Architecture()
 
     def show(name: str, text: Callable[[], str]) -> None:
+        LOGGER.debug("%s: %s, %.3f s after the start", graph.name, name, time.perf_counter() - started)
         if dump is not None:
             dump(name, text())
 

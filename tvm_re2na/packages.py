@@ -42,6 +42,7 @@ PACKAGES = (
     Package("matplotlib", "matplotlib", purpose="figures (--plot)", extra="plot"),
     Package("perfetto", "perfetto", purpose="timelines for Perfetto (--trace)", extra="trace"),
     Package("plotly", "plotly", purpose="pages (report)", extra="report"),
+    Package("shtab", "shtab", purpose="completion in a shell", extra="completion"),
     Package("pillow", "PIL", purpose="folders of images as data", extra="images"),
     Package("torch", "torch", purpose="tvm_re2na.torch: fine-tuning, pruning", extra="torch"),
     Package("torchao", "torchao", "relax", purpose="PyTorch's PT2E models", extra="pt2e"),

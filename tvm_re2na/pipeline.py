@@ -24,6 +24,7 @@ from tvm_re2na.data import DataSource, load_dataset
 from tvm_re2na.dataset import Dataset
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.frontends.interface import Built, Compiled, Dump, Lowered, Module
+from tvm_re2na.logs import timed
 from tvm_re2na.model_error import ModelError
 from tvm_re2na.model_file import ModelSource, checked, dimensions, read_model, scores_of
 from tvm_re2na.onnx_form.inputs import Constants, InputShape, own_inputs
@@ -40,6 +41,7 @@ Array: TypeAlias = npt.NDArray[Any]
 # ---- load
 
 
+@timed("load the model", __name__)
 def load_model(
     path: str | os.PathLike[str], *, input_shape: InputShape | None = None, constants: Constants | None = None
 ) -> onnx.ModelProto:
@@ -191,6 +193,7 @@ def quantized_model(
     return model if is_quantized(model) else quantize(model, calibration, arch, progress).model
 
 
+@timed("quantise", __name__)
 def quantize(
     model: onnx.ModelProto,
     calibration: DataSource | None,
@@ -217,6 +220,7 @@ def quantize(
 # ---- import into TVM, build
 
 
+@timed("import into TVM", __name__)
 def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dict[str, Any]]:
     """ONNX -> the IR of the installed TVM, at a fixed batch.
 
@@ -238,6 +242,7 @@ def is_tflite(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix == ".tflite"
 
 
+@timed("import TFLite into TVM", __name__)
 def import_tflite(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]:
     """TFLite -> TVM in NCHW, with the model's own batch. Raises ModelError, MissingPackageError, or OSError."""
     content = Path(path).read_bytes()
@@ -262,12 +267,14 @@ def _tvm_errors(what: str) -> Iterator[None]:
         raise ModelError(f"TVM cannot {what} the model ({_last_line(error)})") from error
 
 
+@timed("build for the CPU", __name__)
 def build_for_cpu(mod: Module, params: dict[str, Any]) -> Built:
     """TVM's own integer execution on this processor's vector units; exact (docs/quantisation.md), for this process only."""
     with _tvm_errors("build"):
         return frontends.session().build_for_cpu(mod, params)
 
 
+@timed("build for Re²Na", __name__)
 def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Built:
     """The same network with every supported operator on Re²Na. Raises CompileError where the machine is too small.
 
@@ -277,18 +284,21 @@ def build_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dum
         return frontends.session().build_for_re2na(mod, params, arch, dump)
 
 
+@timed("compile for Re²Na", __name__)
 def compile_for_re2na(mod: Module, params: dict[str, Any], arch: Architecture, dump: Dump | None = None) -> Compiled:
     """The programs that `build_for_re2na` makes, alone: nothing is built for the CPU. Raises as that does."""
     with _tvm_errors("compile"):
         return frontends.session().compile_for_re2na(mod, params, arch, dump)
 
 
+@timed("find what each machine takes", __name__)
 def lower_for_each(mod: Module, params: dict[str, Any], archs: Sequence[Architecture]) -> list[Lowered]:
     """What each machine takes of the network, as graphs for the compiler, which needs no TVM."""
     with _tvm_errors("analyse"):
         return frontends.session().lower_for_each(mod, params, archs)
 
 
+@timed("explain the operators", __name__)
 def explain(mod: Module, params: dict[str, Any], arch: Architecture) -> list[Explanation]:
     """Every operator in execution order, with where it runs and why."""
     with _tvm_errors("analyse"):

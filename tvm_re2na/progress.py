@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage, done, total)
+LOGGER = logging.getLogger(__name__)
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -17,7 +20,13 @@ def silent(stage: str, done: int, total: int) -> None:
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr if that is a terminal, silence otherwise; yields `progress(stage, done, total)`."""
+    """A progress bar on stderr if that is a terminal, silence otherwise; yields `progress(stage, done, total)`.
+
+    Where somebody listens to the log, each stage is a line of it instead, once it is done.
+    """
+    if LOGGER.isEnabledFor(logging.INFO):
+        yield _logged()
+        return
     if not sys.stderr.isatty():
         yield silent
         return
@@ -39,6 +48,18 @@ def progress_bar() -> Iterator[Progress]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield progress
+
+
+def _logged() -> Progress:
+    begun: dict[str, float] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        started = begun.setdefault(stage, time.perf_counter())
+        if done >= total:
+            LOGGER.info("%s: %d of %d, %.2f s", stage, done, total, time.perf_counter() - started)
+            del begun[stage]
+
+    return progress
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import stat
@@ -43,8 +44,10 @@ class CacheStore:
         try:
             content = _read(path)
         except OSError:
+            _tell("not there", path)
             return None
         parts = unpack(content, key)
+        _tell("damaged" if parts is None else "taken", path)
         if parts is not None:
             with suppress(OSError):
                 os.utime(path)  # used last
@@ -97,6 +100,10 @@ class CacheStore:
                 return
             path.unlink(missing_ok=True)
             total -= old
+
+
+def _tell(what: str, path: Path) -> None:
+    logging.getLogger(__name__).debug("%s: %s", what, path.name)
 
 
 def refusal(folder: Path) -> str | None:

@@ -48,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from tvm_re2na import cache
     from tvm_re2na.cli.output import results_only, show, warnings_last
+    from tvm_re2na.logs import shown_on_stderr
 
-    with warnings_last(), results_only(), cache.off(when=getattr(options, "no_cache", False)):
+    no_cache = cache.off(when=getattr(options, "no_cache", False))
+    with shown_on_stderr(options.verbose), warnings_last(), results_only(), no_cache:
         module, function = options.command.split(":")
         result = getattr(import_module(f"tvm_re2na.cli.{module}"), function)(options)
     try:

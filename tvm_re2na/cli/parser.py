@@ -21,6 +21,7 @@ SURVEYS = {
     "rounding": "one half added before the low bits are cut off, against truncation",
     "sensitivity": "which layer costs the accuracy, and each one's signal over noise",
 }
+SHELLS = ("bash", "zsh", "fish", "tcsh")
 DATA_HELP = (
     "test images: an .npz with x (and mean, std, y), or with an array for each of several inputs, an .npy, or a folder with"
     " one sub-folder per class"
@@ -32,7 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
         prog="re2na", description="Quantise, compile and simulate CNNs for the Re²Na accelerator.", epilog=EPILOG
     )
     parser.add_argument("--version", action="version", version=f"re2na {__version__}")
-    add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add = commands.add_parser
     _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
     _requantize(
         add(
@@ -54,6 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
     _disasm(add("disasm", help="list a program's instructions"))
     _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
     _doctor(add("doctor", help="what is installed, what works, what is missing and the command that mends it"))
+    _completion(add("completion", help="a script with which a shell completes commands, options and files"))
+    for command in commands.choices.values():
+        _verbose(command)
     return parser
 
 
@@ -174,7 +179,7 @@ def _workers(parser: argparse.ArgumentParser, default: str = "1, which is this o
 
 def _survey(parser: argparse.ArgumentParser) -> None:
     kinds = "; ".join(f"{name}: {text}" for name, text in SURVEYS.items())
-    parser.add_argument("kind", choices=SURVEYS, metavar="KIND", help=kinds)
+    parser.add_argument("kind", choices=tuple(SURVEYS), metavar="KIND", help=kinds)
     _model(parser, "a float model", "needed")
     parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
     _limit(parser)
@@ -381,3 +386,20 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     )
     _json(parser)
     parser.set_defaults(command="commands:doctor")
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "shell", choices=SHELLS, metavar="SHELL", help=f"{', '.join(SHELLS)} (needs shtab; docs/cli.md)"
+    )
+    parser.set_defaults(command="completion:completion")
+
+
+def _verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verbose",
+        "-v",
+        action="count",
+        default=0,
+        help="tell on stderr the steps and how long they took; -vv: the compiler's passes and the cache as well",
+    )
