@@ -15,6 +15,7 @@ OPTIONAL = ("torch", "torchao", "torchvision", "matplotlib", "tvm", "tvm.relay",
 NEEDED = {
     "02_resnet18": ("--model", "m.onnx", "--data", "d.npz"),
     "03_alexnet": ("--model", "m.onnx", "--data", "d.npz"),
+    "09_distillation": ("--teacher", "m.onnx", "--data", "d.npz"),
 }
 
 

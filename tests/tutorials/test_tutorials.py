@@ -68,3 +68,13 @@ def test_pruning(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     printed = run("06_pruning", tmp_path, "--steps", 10, "--sparsities", 0, 0.5)
     assert printed.count("block") >= 2 and (tmp_path / "pruning.png").stat().st_size > 10_000
+
+
+def test_distillation(tmp_path: Path, demo_data: Path) -> None:
+    """With LeNet-5 as the teacher, and MNIST."""
+    pytest.importorskip("torch")
+    files = ("--teacher", demo_data / "lenet5_mnist.onnx", "--data", demo_data / "mnist_test1000.npz")
+    printed = run("09_distillation", tmp_path, *files, "--images", 128, "--steps", 8, "--tested", 100)
+    rows = [line.split() for line in printed.splitlines() if line.startswith(("labels alone  ", "with the teacher  "))]
+    assert [len([word for word in row if word.startswith("0.")]) for row in rows] == [4, 4]
+    assert "bit-identical to the CPU: True, overflows: 0" in printed

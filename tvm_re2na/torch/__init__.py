@@ -7,6 +7,7 @@ except ImportError as error:
 
 from tvm_re2na.torch.augment import Augment
 from tvm_re2na.torch.convert import calibrate, convert
+from tvm_re2na.torch.distill import Distillation, DistillError, distill
 from tvm_re2na.torch.export import ExportError, export, float_onnx
 from tvm_re2na.torch.finetune import FineTuneError, FineTuning, fine_tune
 from tvm_re2na.torch.functions import QFunction
@@ -31,6 +32,8 @@ from tvm_re2na.torch.transposed import QConvTranspose2d
 __all__ = [
     "Augment",
     "ConvertError",
+    "DistillError",
+    "Distillation",
     "ExportError",
     "FineTuneError",
     "FineTuning",
@@ -54,6 +57,7 @@ __all__ = [
     "QUpsample2d",
     "calibrate",
     "convert",
+    "distill",
     "export",
     "fine_tune",
     "float_onnx",
