@@ -95,7 +95,7 @@ $(PACKER)/installed.stamp:
 	touch $@
 
 wheel: $(WHEEL)
-$(WHEEL): $(PACKER)/installed.stamp $(SOURCES) README.md $(shell find tvm_re2na codegen runtime -name '*.py')
+$(WHEEL): $(PACKER)/installed.stamp $(SOURCES) README.md $(shell find tvm_re2na codegen runtime tutorials -name '*.py')
 	rm -rf dist
 	$(PACKER)/bin/python -m build --outdir dist/raw .
 	mv dist/raw/*.tar.gz dist
