@@ -11,7 +11,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels /source
 FROM python:3.13-slim-bookworm
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir "$(echo /wheels/*.whl)[relax,plot,trace,images,completion]"
+RUN pip install --no-cache-dir "$(echo /wheels/*.whl)[relax,plot,report,trace,images,completion]"
 RUN useradd --create-home re2na
 USER re2na
 WORKDIR /data
