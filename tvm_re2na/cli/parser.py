@@ -389,17 +389,11 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _completion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "shell", choices=SHELLS, metavar="SHELL", help=f"{', '.join(SHELLS)} (needs shtab; docs/cli.md)"
-    )
+    what = f"{', '.join(SHELLS)} (needs shtab; docs/cli.md)"
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=what)
     parser.set_defaults(command="completion:completion")
 
 
 def _verbose(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--verbose",
-        "-v",
-        action="count",
-        default=0,
-        help="tell on stderr the steps and how long they took; -vv: the compiler's passes and the cache as well",
-    )
+    what = "tell on stderr the steps and how long they took; -vv: the compiler's passes and the cache as well"
+    parser.add_argument("--verbose", "-v", action="count", default=0, help=what)
