@@ -20,7 +20,14 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     "Begin": ("README", "tutorials/index", "docs/cli", "docs/zoo", "docs/zoo_activation_table"),
     "Models": ("docs/onnx", "docs/quantisation", "docs/surveys", "docs/torch", "docs/prequantized", "docs/relax"),
     "The machine": ("docs/hardware", "docs/isa", "docs/timing", "docs/energy", "docs/bounds", "docs/explore"),
-    "Running it": ("docs/json", "docs/trace", "docs/simulator", "docs/many_machines", "docs/reliability"),
+    "Running it": (
+        "docs/report",
+        "docs/json",
+        "docs/trace",
+        "docs/simulator",
+        "docs/many_machines",
+        "docs/reliability",
+    ),
     "Reference": ("api/index", "glossary"),
     "The project": ("docs/architecture", "docs/decisions/README", "CONTRIBUTING", "CHANGELOG", "SECURITY"),
 }
