@@ -22,6 +22,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     "The machine": ("docs/hardware", "docs/isa", "docs/timing", "docs/energy", "docs/bounds", "docs/explore"),
     "Running it": (
         "docs/report",
+        "docs/debug",
         "docs/json",
         "docs/trace",
         "docs/simulator",
