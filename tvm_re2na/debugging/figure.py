@@ -52,6 +52,7 @@ def _errors(axes: Any, rows: Sequence[OperatorFigures]) -> None:
     )
     style.describe(axes, "how far its integers are off", "steps", grid="x")
     axes.tick_params(axis="x", labelsize=7)
+    axes.grid(visible=False)  # it would lie on the picture
     bar = axes.figure.colorbar(image, ax=axes, label="elements")
     ticks = (0, 0.01, 0.1, 0.5, 1)
     bar.set_ticks([tick**0.5 for tick in ticks], labels=[f"{tick:.0%}" for tick in ticks])
