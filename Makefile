@@ -5,6 +5,7 @@
 # make zoo-quick   eight small networks of docs/zoo.md, from file to bits, within two minutes
 # make wheel    dist/: the source distribution, and the wheel that every Python can use
 # make wheel-demo   that wheel and all it needs in a folder, from which an empty environment installs and runs the demo (EXTRA=relax)
+# make docs   the documentation's site, in build/site/html; ONLINE=1 links to other sites' documentation and checks the links to them
 # make format   rewrite the Python, C and C++ files in the house style
 # make coverage   which branches of the simulator's C code compiled graphs reach
 # make fuzz MINUTES=n   fuzzing of the simulator (clang)   make test-sanitized   its tests under sanitizers (gcc)
@@ -36,7 +37,7 @@ C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c ru
 # damaged files of each kind
 FILES := 2000
 
-.PHONY: demo demo-relax test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick wheel wheels-manylinux wheel-demo lint types format generate clean
+.PHONY: demo demo-relax docs test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick wheel wheels-manylinux wheel-demo lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -59,6 +60,11 @@ test-relay: $(PREQUANTIZED)
 
 test-relax: $(STAMP) $(RELAX)
 	RE2NA_RELAY_PYTHON=$(CURDIR)/$(BIN)/python $(RELAX_VENV)/bin/python $(PYTEST) $(RELAX_TESTS)
+
+# the site: tutorials run in the environment of their TVM; those that did not change are not run again
+docs: $(VENV)/docs.stamp $(RELAX_VENV)/docs.stamp
+	$(BIN)/python docs/site/build.py --relay $(CURDIR)/$(BIN)/python --relax $(CURDIR)/$(RELAX_VENV)/bin/python \
+	    --output build/site $(if $(filter 1,$(ONLINE)),--online)
 
 # which branches of the simulator graphs from the compiler reach
 coverage: $(STAMP)
@@ -123,7 +129,7 @@ wheel-demo: $(WHEEL)
 # mypy reads files, not import hooks: show it the package as an installation lays it out
 types: $(STAMP)
 	@rm -rf build/types && mkdir -p build/types/tvm_re2na
-	@ln -s $(CURDIR)/tvm_re2na/* $(CURDIR)/codegen $(CURDIR)/runtime build/types/tvm_re2na/
+	@ln -s $(CURDIR)/tvm_re2na/* $(CURDIR)/codegen $(CURDIR)/runtime $(CURDIR)/tutorials build/types/tvm_re2na/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p tvm_re2na
 
 format: $(STAMP)
@@ -151,6 +157,11 @@ $(STAMP) $(RELAX): %/installed.stamp: $(SOURCES)
 # PyTorch and the other tools whose pre-quantised models the tests read
 $(PREQUANTIZED): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$(VENV) -e '.[relay,dev,test-prequantized]'
+	touch $@
+
+# Sphinx and what the tutorials draw with
+%/docs.stamp: %/installed.stamp
+	$*/bin/python -m pip install --quiet --disable-pip-version-check -C build-dir=build/$* -e '.[docs]'
 	touch $@
 
 fuzz-files: $(PREQUANTIZED)

@@ -22,15 +22,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
-from lenet5_torch import trained
-
 from tvm_re2na import pipeline
 from tvm_re2na.cli.output import progress_bar
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import load_dataset
 from tvm_re2na.survey.measure import SurveyedModel, open_surveyed_model
 from tvm_re2na.torch import Augment, convert, export, fine_tune
+from tvm_re2na.tutorials.lenet5_torch import trained
 
 LIMITS = {3: 1.0, 2: 3.0}  # points of top-1 that may be lost
 STEPS = {3: 3000, 2: 3000}

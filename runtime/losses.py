@@ -83,22 +83,27 @@ def largest_loss(share: Share, usage: Usage, bound: dict[str, int], macs: int, e
     return found if found.cycles > 0 else Loss(0, None)
 
 
-def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, executed: int) -> Iterator[Loss]:
-    causes = share.causes
+def beyond_bound(causes: dict[str, int], bound: dict[str, int]) -> dict[str, int]:
+    """Of each cause the cycles that count as losses, as the table above says; `bound` as of `largest_loss`."""
     compute = bound.get("compute_bound", causes["mac"])
-    if causes["mac"] > compute:
-        excess = causes["mac"] - compute
+    unavoidable = {"mac": compute, "wait_load": max(0, bound.get("cycles_bound", 0) - compute)}
+    return {cause: max(0, cycles - unavoidable.get(cause, 0)) for cause, cycles in causes.items()}
+
+
+def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, executed: int) -> Iterator[Loss]:
+    causes, beyond = share.causes, beyond_bound(share.causes, bound)
+    if beyond["mac"]:
+        excess = beyond["mac"]
         twice = min(causes["mac"] * max(executed - macs, 0) // executed, excess)
         starved = min(usage.starved, excess - twice)
         yield Loss(twice, f"computes {executed / max(macs, 1) - 1:.1%} of its MACs twice")
         yield Loss(starved, "operands from the SRAM take longer than the multiplication")
         yield Loss(excess - twice - starved, f"rounding: {usage.words()}")
-    unavoidable = max(0, bound.get("cycles_bound", 0) - compute)
     longest = max(share.bus, key=lambda kind: share.bus[kind])
-    yield Loss(causes["wait_load"] - unavoidable, ON_THE_BUS[longest])
-    yield Loss(causes["wait_store"], "waits for results to be stored")
+    yield Loss(beyond["wait_load"], ON_THE_BUS[longest])
+    yield Loss(beyond["wait_store"], "waits for results to be stored")
     count = usage.instructions
     linear = count.get("CONV", 0) + count.get("DENSE", 0)
-    yield Loss(causes["overhead"], f"fill and drain: {linear}")
-    yield Loss(causes["reconfigure"], f"reconfigurations: {count.get('RECONFIGURE', 0)}")
-    yield Loss(causes["alu"], "pooling, addition and activation tables")
+    yield Loss(beyond["overhead"], f"fill and drain: {linear}")
+    yield Loss(beyond["reconfigure"], f"reconfigurations: {count.get('RECONFIGURE', 0)}")
+    yield Loss(beyond["alu"], "pooling, addition and activation tables")

@@ -13,7 +13,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime import energy
 from tvm_re2na.runtime.library import LoadedProgram
-from tvm_re2na.runtime.losses import largest_loss, usages
+from tvm_re2na.runtime.losses import beyond_bound, largest_loss, usages
 from tvm_re2na.runtime.network_traffic import network_traffic
 from tvm_re2na.runtime.timeline import CAUSES, shares
 
@@ -54,6 +54,9 @@ def layer_report(program: Program) -> list[dict[str, Any]]:
     }
     additive = {name: _per_inference(values, batch) for name, values in columns.items()}
     causes = _tables_per_inference([share.causes for share in timeline], batch)
+    beyond = _tables_per_inference(
+        [beyond_bound(share.causes, bound) for share, bound in zip(timeline, bounds, strict=True)], batch
+    )
     joules = _tables_per_inference(spent, batch)
     losses = [
         largest_loss(share, usage, bound, source.macs, count.macs)
@@ -66,7 +69,7 @@ def layer_report(program: Program) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"name": source.name, "op": source.op}
         row |= {name: values[index] for name, values in additive.items()}
         row["cycles"] = sum(causes[index].values())
-        row["causes"] = causes[index]
+        row["causes"], row["causes_beyond"] = causes[index], beyond[index]
         row["utilisation"] = _utilisation(program.arch, row["macs"], row["cycles"])
         row["overflow_bound"] = bounds[index].get("overflow_bound", 0)
         row["energy_pj"] = {part: fj / 1000 for part, fj in joules[index].items()}

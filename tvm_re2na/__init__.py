@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tvm_re2na.codegen.program import Program, ProgramError
     from tvm_re2na.data import load_dataset
     from tvm_re2na.dataset import Dataset
+    from tvm_re2na.debugging import Debugging, debug
     from tvm_re2na.evaluate import compare
     from tvm_re2na.exploration.run import Exploration, explore
     from tvm_re2na.exploration.sweep import SweepError

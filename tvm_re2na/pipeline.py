@@ -239,6 +239,7 @@ def import_into_tvm(model: onnx.ModelProto, batch: int = 1) -> tuple[Module, dic
 
 
 def is_tflite(path: str | os.PathLike[str]) -> bool:
+    """By its name."""
     return Path(path).suffix == ".tflite"
 
 

@@ -58,6 +58,7 @@ LAYER = {
     "utilisation": float,
     "overflow_bound": int,
     "causes": CAUSES,
+    "causes_beyond": CAUSES,
     "energy_pj": ENERGY,
     "loss": (str, type(None)),
     "loss_cycles": int,

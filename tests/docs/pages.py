@@ -10,7 +10,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tvm_re2na", "codegen", "runtime", "tests", "docs", "benchmarks", "tutorials", "examples", ".ci", ".github")
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tvm_re2na/**/README.md")]))
-PACKAGES = {"tvm_re2na.codegen": "codegen", "tvm_re2na.runtime": "runtime", "tests": "tests", "tvm_re2na": "tvm_re2na"}
+PACKAGES = {
+    "tvm_re2na.codegen": "codegen",
+    "tvm_re2na.runtime": "runtime",
+    "tvm_re2na.tutorials": "tutorials",
+    "tests": "tests",
+    "tvm_re2na": "tvm_re2na",
+}
 NEW = r"\(new\) ([\w./-]+)"  # of an example: a file that is not there
 
 

@@ -12,20 +12,14 @@ from typing import TYPE_CHECKING
 
 from tests.runtime.trace_reader import ReadSlice, ReadTrace, ReadTrack, read_file
 from tvm_re2na.plot import new_figure, write_figure
+from tvm_re2na.plot.style import BLUE, CAUSES, GREEN, RED, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROWS = ("layers", "causes", "ARRAY", "LOAD", "LOAD in flight", "STORE", "STORE in flight")
-# Okabe and Ito's colours, which the colour-blind tell apart
-COLOURS = {
-    "mac": "#0072B2",
-    "overhead": "#E69F00",
-    "reconfigure": "#CC79A7",
-    "alu": "#009E73",
-    "wait_load": "#D55E00",
-    "wait_store": "#F0E442",
-    "ARRAY": "#56B4E9",
+COLOURS = {cause: colour for cause, (colour, _) in CAUSES.items()} | {
+    "ARRAY": SKY,
     "LOAD": "#E0C080",
     "STORE": "#A8D5BA",
 }
@@ -42,8 +36,8 @@ def draw(trace: ReadTrace, path: Path) -> None:
     end = max(each.finish for track in trace.tracks for each in track.slices)
     _tracks(axes[0], trace, end)
     sram, *transfers = (track for track in trace.tracks if track.unit)
-    _counter(axes[1], sram, "#0072B2")
-    for track, colour in zip(transfers, ("#D55E00", "#009E73"), strict=True):
+    _counter(axes[1], sram, BLUE)
+    for track, colour in zip(transfers, (RED, GREEN), strict=True):
         _counter(axes[2], track, colour)
     axes[2].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     for each, name, unit in ((axes[1], sram.name, sram.unit), (axes[2], "DRAM bus", transfers[0].unit)):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tutorials"))
-from lenet5_torch import LeNet5, demo_images, top1, trained
 from onnx import numpy_helper
 from torch import nn
 
@@ -18,6 +13,7 @@ from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.runtime.report import compile_report
 from tvm_re2na.torch import Augment, FineTuneError, PruneError, convert, export, fine_tune, prune
+from tvm_re2na.tutorials.lenet5_torch import LeNet5, demo_images, top1, trained
 
 THREE = Architecture(data_bits=3)
 

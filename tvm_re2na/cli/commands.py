@@ -105,7 +105,7 @@ def compile_model(options: argparse.Namespace) -> Result:
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
     if options.plot is not None:
-        plot.report_figure(report, options.plot)
+        plot.report_figure(report, options.plot, pipeline.model_stem(options.model))
     tables: tuple[Table, ...] = (render.causes_table(data), render.energy_table(data)) if options.report else ()
     if options.report:
         facts |= render.cost_facts(report["total"])
@@ -229,7 +229,7 @@ def explore(options: argparse.Namespace) -> Result:
     if options.csv is not None:
         write_atomically(options.csv, found.to_csv().encode())
     if options.plot is not None:
-        plot.exploration_figure(found.rows, found.fields, options.plot)
+        plot.exploration_figure(found.rows, found.fields, options.plot, pipeline.model_stem(options.model))
     return Result(found.to_json(), (table, *outputs.written(options.csv, options.plot)))
 
 

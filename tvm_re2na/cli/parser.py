@@ -55,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
     _disasm(add("disasm", help="list a program's instructions"))
     _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
+    _tutorials(add("tutorials", help="copy the tutorials into a folder"))
     _doctor(add("doctor", help="what is installed, what works, what is missing and the command that mends it"))
     _completion(add("completion", help="a script with which a shell completes commands, options and files"))
     for command in commands.choices.values():
@@ -378,6 +379,19 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     _cache(parser)
     _json(parser)
     parser.set_defaults(command="commands:demo")
+
+
+def _tutorials(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        type=arguments.path,
+        nargs="?",
+        default="re2na_tutorials",
+        metavar="FOLDER",
+        help="where to (re2na_tutorials); what is there already is replaced",
+    )
+    _json(parser)
+    parser.set_defaults(command="tutorials:copy")
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,6 +12,9 @@ from tvm_re2na.comparison_rows import percent
 
 if TYPE_CHECKING:
     from tvm_re2na.mixed import WidthSearch, WidthTrial
+
+
+NAMED = 4  # layers: --json has them all
 
 
 def widths_table(found: WidthSearch) -> Table:
@@ -46,4 +49,9 @@ def _figures(trial: WidthTrial, macs: int) -> Iterable[str]:
 
 
 def _layers(trial: WidthTrial) -> Iterable[str]:
-    yield from (", ".join(names) or "-" for names in (trial.keep_float, trial.full_width))
+    yield from (_named(names) for names in (trial.keep_float, trial.full_width))
+
+
+def _named(names: Sequence[str]) -> str:
+    others = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {others:,} more" if others > 0 else "") if names else "-"

@@ -14,6 +14,7 @@ from tvm_re2na.cli.output import Result, progress_bar
 from tvm_re2na.cli.outputs import check_figure, written
 from tvm_re2na.cli.workers import workers
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.pipeline import model_stem
 from tvm_re2na.survey import Workers, figures, survey_bits, survey_carry, survey_rounding, survey_sensitivity
 
 SURVEYS: dict[str, Callable[..., Any]] = {
@@ -46,5 +47,5 @@ def survey(options: argparse.Namespace) -> Result:
         known |= {"progress": progress, "workers": Workers(**engine)}
         found = SURVEYS[options.kind](model, test, calibration, **known)
     if options.plot is not None:
-        figures.FIGURES[options.kind](found, options.plot)
+        figures.FIGURES[options.kind](found, options.plot, model_stem(options.model))
     return Result(found.to_json(), (*TABLES[options.kind](found), *written(options.plot)))

@@ -1,8 +1,8 @@
 """What the pictures share: colours, and the parts of Plotly's figures as plain dictionaries.
 
 Every point that belongs to a layer carries the layer's place in `customdata`: by that alone the page links the pictures. Text on
-lines and backgrounds gets its colour from the page, light or dark. The colours are Okabe and Ito's, which the colour-blind tell
-apart, and two calmer ones for what lies in the SRAM; a cause and a kind of bytes have one colour in all pictures.
+lines and backgrounds gets its colour from the page, light or dark. The colours are those of all figures (`plot/style.py`), and two
+calmer ones for what lies in the SRAM; a cause and a kind of bytes have one colour in all pictures.
 """
 
 from __future__ import annotations
@@ -12,17 +12,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#8C8C8C"
-SAND, TEAL = "#B08D57", "#44AA99"
-CAUSES = {
-    "mac": ("multiply", BLUE),
-    "overhead": ("fill and drain", ORANGE),
-    "reconfigure": ("reconfigure", PURPLE),
-    "alu": ("compare and add", GREEN),
-    "wait_load": ("waits for a LOAD", VERMILION),
-    "wait_store": ("waits for a STORE", YELLOW),
-}
+from tvm_re2na.plot import style
+from tvm_re2na.plot.style import SKY
+
+GREY, SAND, TEAL = "#8C8C8C", "#B08D57", "#44AA99"
+CAUSES = {name: (words, colour) for name, (colour, words) in style.CAUSES.items()}
 CARRIED = {"weights": ("weights", SAND), "inputs": ("inputs", SKY), "results": ("results", TEAL)}
 SHADES = (1.0, 0.72, 0.5)
 LINE = GREY  # visible on light and on dark

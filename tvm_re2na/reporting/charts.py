@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.reporting.chart import BLUE, CAUSES, LINE, VERMILION, Chart, axis, bars, integers, layout, polyline, text
+from tvm_re2na.plot.style import BLUE, RED
+from tvm_re2na.reporting.chart import CAUSES, LINE, Chart, axis, bars, integers, layout, polyline, text
 from tvm_re2na.reporting.differences import Differences
 from tvm_re2na.reporting.document import Costs, ReportLayer, RunReport, WidthRow
 
-A_COLOR, B_COLOR = BLUE, VERMILION
+A_COLOR, B_COLOR = BLUE, RED
 
 
 def _costed(report: RunReport) -> list[tuple[int, ReportLayer, Costs]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tvm_re2na.reporting.chart import BLUE, GREY, VERMILION, Chart, layout, polyline, text
+from tvm_re2na.plot.style import BLUE, RED
+from tvm_re2na.reporting.chart import GREY, Chart, layout, polyline, text
 from tvm_re2na.reporting.document import ReportLayer, RunReport
 from tvm_re2na.reporting.layer_table import place, shape_text, why
 
@@ -15,7 +16,7 @@ BOW, STEPS = 0.35, 8  # how far an edge that passes ranks bends, and of how many
 
 HERE, FOLDED = "Re²Na", "Re²Na, folded into a neighbour"
 NEEDED, KEPT = "CPU, has to be there", "CPU, breaks a rule"
-SORTS = ((HERE, BLUE, "circle"), (FOLDED, BLUE, "circle-open"), (NEEDED, GREY, "square"), (KEPT, VERMILION, "square"))
+SORTS = ((HERE, BLUE, "circle"), (FOLDED, BLUE, "circle-open"), (NEEDED, GREY, "square"), (KEPT, RED, "square"))
 
 
 def network(report: RunReport) -> Chart:

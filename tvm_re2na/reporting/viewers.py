@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from tvm_re2na.codegen.offload.explanation import Explanation
-from tvm_re2na.reporting.chart import BLUE, ORANGE, VERMILION
+from tvm_re2na.plot.style import BLUE, ORANGE, RED
 from tvm_re2na.reporting.wiring import owners_of
 
 PREFIX = "re2na."  # of the keys in a model
@@ -97,4 +97,4 @@ def _place(operator: Explanation) -> str:
 def _color(operator: Explanation) -> str:
     if operator.offloaded:
         return BLUE
-    return NEEDED if operator.rule == "host_boundary" else VERMILION
+    return NEEDED if operator.rule == "host_boundary" else RED

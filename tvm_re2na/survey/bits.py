@@ -33,6 +33,8 @@ class BitsRow:
 
 @dataclass(frozen=True)
 class BitsSurvey:
+    """One row for each width."""
+
     rows: tuple[BitsRow, ...]
 
     def to_json(self) -> dict[str, Any]:

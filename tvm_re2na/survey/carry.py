@@ -67,6 +67,8 @@ class AccumulatorRow:
 
 @dataclass(frozen=True)
 class CarrySurvey:
+    """One row for each linear layer, and one for each width of the accumulator."""
+
     rows: tuple[CarryRow, ...]
     accumulators: tuple[AccumulatorRow, ...]
 

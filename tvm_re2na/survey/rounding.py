@@ -43,6 +43,8 @@ class RoundingRow:
 
 @dataclass(frozen=True)
 class RoundingSurvey:
+    """One row for each rule for scales and width; `top1_float` is None without labels."""
+
     top1_float: float | None
     rows: tuple[RoundingRow, ...]
 

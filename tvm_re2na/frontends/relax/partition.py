@@ -71,6 +71,7 @@ def partition(
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
+    """Whether the module holds functions for Re²Na."""
     return any(True for _ in offloaded_functions(mod))
 
 

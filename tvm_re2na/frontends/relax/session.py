@@ -35,6 +35,7 @@ lower_for_each = JOBS.lower_for_each
 
 
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
+    """ONNX -> Relax with inputs of these shapes, by their names; weights become constants, so there are no parameters."""
     given = {name: list(sizes) for name, sizes in shape.items()}
     with io.StringIO() as chatter, redirect_stdout(chatter):  # where it fails, it prints before it raises
         try:

@@ -55,6 +55,7 @@ def partition(mod: tvm.IRModule, params: Params | None, arch: Architecture, mod_
 
 
 def is_partitioned(mod: tvm.IRModule) -> bool:
+    """Whether the module holds functions for Re²Na."""
     return any(True for _ in offloaded_functions(mod))
 
 

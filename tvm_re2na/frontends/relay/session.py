@@ -53,6 +53,7 @@ lower_for_each = _diagnostics_raised()(JOBS.lower_for_each)
 
 @_diagnostics_raised()
 def import_onnx(model: onnx.ModelProto, shape: dict[str, tuple[int, ...]]) -> tuple[tvm.IRModule, Params]:
+    """ONNX -> Relay with inputs of these shapes, by their names; weights become constants, so there are no parameters."""
     return importer.import_onnx(model, shape), {}
 
 

@@ -1,0 +1,160 @@
+"""Figures: no text lies on another, legends cover nothing, colours mean one thing, the same figure is the same bytes."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from tvm_re2na.plot import check_format, exploration_figure, new_figure, report_figure, style
+from tvm_re2na.runtime.losses import beyond_bound
+from tvm_re2na.runtime.timeline import CAUSES
+from tvm_re2na.survey import BitsSurvey, CarrySurvey, RoundingSurvey, SensitivitySurvey, figures
+from tvm_re2na.survey.bits import BitsRow
+from tvm_re2na.survey.carry import AccumulatorRow, CarryRow
+from tvm_re2na.survey.rounding import RULES, RoundingRow
+from tvm_re2na.survey.sensitivity import SensitivityRow
+
+LONG = "/backbone/stages/stages.3/blocks/blocks.{}/conv_pw_expand/Conv_1"
+INFINITE = float("inf")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """What would be written."""
+    found: list[Figure] = []
+    for place in (style, figures):
+        monkeypatch.setattr(place, "write_figure", lambda figure, path: found.append(figure))
+    return found
+
+
+def texts(figure: Figure) -> list[Text]:
+    """All that can be read, where it is drawn."""
+    figure.draw_without_rendering()
+    inside = figure.get_window_extent()
+    hidden = {text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in beyond_the_view(axis)}
+    found = [
+        text
+        for text in figure.findobj(Text)
+        if isinstance(text, Text) and text.get_visible() and text.get_text().strip() and text not in hidden
+    ]
+    return [text for text in found if text.get_window_extent().overlaps(inside)]
+
+
+def beyond_the_view(axis: Any) -> list[Text]:
+    """Labels of ticks that are not drawn."""
+    low, high = sorted(axis.get_view_interval())
+    return [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+
+
+def assert_tidy(figure: Figure) -> None:
+    shown = texts(figure)
+    boxes = {text: text.get_window_extent() for text in shown}
+    for one, other in combinations(shown, 2):
+        shared = boxes[one].intersection(boxes[one], boxes[other])
+        assert shared is None or min(shared.width, shared.height) < 1, (
+            f"'{one.get_text()}' lies on '{other.get_text()}'"
+        )
+    inside = figure.get_window_extent()
+    for text in shown:
+        assert boxes[text].x0 >= inside.x0 and boxes[text].x1 <= inside.x1, f"'{text.get_text()}' is cut off"
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    assert not [
+        1 for legend in legends for axes in figure.axes if legend.get_window_extent().overlaps(axes.get_window_extent())
+    ]
+    assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes)
+
+
+def layer(index: int, cycles: int) -> dict[str, Any]:
+    causes = dict.fromkeys(CAUSES, 0) | {"mac": cycles, "overhead": 20, "wait_load": index}
+    bound = {"compute_bound": cycles, "cycles_bound": cycles}
+    known = {"name": LONG.format(index), "cycles": sum(causes.values()), "cycles_bound": cycles}
+    return known | {"causes": causes, "causes_beyond": beyond_bound(causes, bound)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 60])
+def test_losses_have_a_scale_of_their_own(drawn: list[Figure], count: int) -> None:
+    layers = [layer(index, 1_000_000 + index) for index in range(count)]
+    total = {
+        "cycles": sum(each["cycles"] for each in layers),
+        "cycles_bound": sum(each["cycles_bound"] for each in layers),
+    }
+    total["causes"] = {cause: sum(each["causes"][cause] for each in layers) for cause in CAUSES}
+    report_figure({"layers": layers, "total": total}, "net.png", "net")
+    (figure,) = drawn
+    whole, beyond = figure.axes
+    assert whole.get_xlim()[1] > 1_000_000 and beyond.get_xlim()[1] < 200
+    widest = max(patch.get_x() + patch.get_width() for patch in beyond.patches)
+    assert widest == 20 + count - 1 and widest > 0.9 * beyond.get_xlim()[1]
+    assert_tidy(figure)
+
+
+def test_beyond_the_bound() -> None:
+    causes = dict.fromkeys(CAUSES, 0) | {"mac": 50, "wait_load": 29, "alu": 3}
+    assert beyond_bound(causes, {"compute_bound": 40, "cycles_bound": 60}) == causes | {"mac": 10, "wait_load": 9}
+    assert beyond_bound(causes, {"cycles_bound": 60}) == causes | {"mac": 0, "wait_load": 19}, (
+        "an older program does not tell"
+    )
+    assert beyond_bound(causes, {"compute_bound": 70, "cycles_bound": 70})["mac"] == 0
+
+
+def machine(area: float, cycles: int, dram: int, pareto: bool) -> dict[str, Any]:
+    known = {"sram_bytes": round(area * 1e6), "array_shapes": "32x128+16x256"}
+    return known | {"area_mm2": area, "cycles": cycles, "dram_bytes": dram, "pareto": pareto, "error": None}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 25])
+def test_the_front_is_joined_and_numbered(drawn: list[Figure], count: int) -> None:
+    front = [machine(1 + index / 8, 90_000 // (index + 1), 100 * index, True) for index in range(count)]
+    beaten = [machine(3.9, 95_000, 10, False), machine(4, 95_000, 0, False) | {"error": "too small", "cycles": None}]
+    exploration_figure([*front, *beaten], ["sram_bytes", "array_shapes"], "front.svg")
+    (figure,) = drawn
+    (axes,) = figure.axes
+    numbered = [text.get_text() for text in axes.texts if text.get_text().isdecimal()]
+    assert numbered == [str(index + 1) for index in range(count)]
+    assert len(axes.lines) == bool(count)
+    assert_tidy(figure)
+
+
+def test_surveys(drawn: list[Figure]) -> None:
+    names = [LONG.format(index) for index in range(22)]
+    bits = BitsSurvey((BitsRow(8, 0.99, 0.995, 0, 0.9, INFINITE), BitsRow(2, None, None, None, error="no")))
+    figures.bits_figure(bits, "x.png", "net")
+    rows = tuple(CarryRow(name, 1, 9, 9, 1.5, 9, 9, 3, 2, 9) for name in names)
+    accumulators = tuple(AccumulatorRow(width, 5, 0.1, 0.2, 1, None) for width in range(14, 21))
+    figures.carry_figure(CarrySurvey(rows, accumulators), "x.png")
+    widths = tuple(RoundingRow(width, rule, 0.9, 0.5, None, 0) for rule in RULES for width in range(2, 9))
+    figures.rounding_figure(RoundingSurvey(0.99, widths), "x.png")
+    layers = tuple(SensitivityRow(name, 30.0, 0.9, INFINITE, None, 31.5) for name in names)
+    figures.sensitivity_figure(SensitivitySurvey(0.99, 0.98, 29.5, layers), "x.png")
+    for figure in drawn:
+        assert_tidy(figure)
+    ticks = [text.get_text() for text in drawn[0].axes[0].get_xticklabels()]
+    assert ticks == ["2", "8"], "whole numbers, those that were measured"
+    shares = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]
+    assert "98%" in shares and all(share.endswith("%") for share in shares if share)
+
+
+def test_a_colour_means_one_thing() -> None:
+    assert list(style.CAUSES) == list(CAUSES)
+    colours = [colour for colour, _ in style.CAUSES.values()]
+    assert len(set(colours)) == len(colours)
+    assert len({mark for _, mark in style.SIDES}) == len({colour for colour, _ in style.SIDES}) == len(style.SIDES)
+
+
+@pytest.mark.parametrize("name", ["same.svg", "same.png"])
+def test_the_same_figure_is_the_same_bytes(tmp_path: Path, name: str) -> None:
+    assert check_format(name) == name.partition(".")[2]
+    contents = []
+    for _ in range(2):
+        figure = new_figure(4, 3, "title", "net")
+        figure.add_subplot().plot([1, 2])
+        style.write_figure(figure, tmp_path / name)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1]

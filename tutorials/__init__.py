@@ -1,0 +1,28 @@
+"""The tutorials: scripts for one TVM each (`relay`, `relax`) or either (`pytorch`), and what they share.
+
+They are part of the package, so that `re2na tutorials` can copy them from wherever it is installed. Each is a script, a page of the
+documentation's site and a notebook. The shared modules are imported as `tvm_re2na.tutorials...`, so that a copy needs none of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tvm_re2na.codegen.files import write_atomically
+
+FOLDER = Path(__file__).parent
+SECTIONS = ("relay", "relax", "pytorch")
+
+
+def scripts() -> list[Path]:
+    """Every tutorial, section by section, in the order in which they are meant to be read."""
+    return [path for section in SECTIONS for path in sorted((FOLDER / section).glob("[0-9]*.py"))]
+
+
+def copy_to(folder: Path) -> list[Path]:
+    """Copy them, with the introductions of their sections, over what is there already. Returns the scripts; raises OSError."""
+    for source in [*FOLDER.rglob("GALLERY_HEADER.rst"), *scripts()]:
+        copy = folder / source.relative_to(FOLDER)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(copy, source.read_bytes())
+    return [folder / path.relative_to(FOLDER) for path in scripts()]

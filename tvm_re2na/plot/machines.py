@@ -1,0 +1,107 @@
+"""Machines of an exploration: cycles over area, the front among them joined and numbered, its machines listed beside it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tvm_re2na.exploration.pareto import pareto_front
+from tvm_re2na.plot import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+SMALLEST, LARGEST = 50.0, 260.0  # of a mark, in square points
+AWAY = 9.0  # points between a mark and its number
+AROUND = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))  # where a number may stand
+
+
+def exploration_figure(
+    rows: Sequence[Row], fields: Sequence[str], path: str | os.PathLike[str], name: str = ""
+) -> None:
+    """Every machine that compiled: cycles over area, a mark's size its DRAM traffic; those on the front filled and numbered."""
+    good = [row for row in rows if row["error"] is None]
+    front = sorted((row for row in good if row["pareto"]), key=lambda row: (row["area_mm2"], row["cycles"]))
+    title = f"{len(good)} machines, {len(front)} of them on the Pareto front"
+    figure = style.new_figure(10, max(4.5, 2.0 + 0.16 * len(front)), title, name)
+    axes = figure.add_subplot()
+    sizes = _sizes(good)
+    for on_front, face in ((False, "none"), (True, style.SKY)):
+        chosen = [(row, size) for row, size in zip(good, sizes, strict=True) if row["pareto"] is on_front]
+        axes.scatter(
+            [row["area_mm2"] for row, _ in chosen],
+            [row["cycles"] for row, _ in chosen],
+            s=[size for _, size in chosen],
+            facecolors=face,
+            edgecolors=style.MACHINE,
+            zorder=3,
+            label="on the front of cycles, DRAM traffic and area" if on_front else "beaten, or offloads less",
+        )
+    _join(axes, front)
+    style.describe(axes, _traffic(good), "area in mm² (a proxy)", "cycles for one inference")
+    style.numbers(axes.yaxis)
+    axes.margins(0.08)
+    style.legend_below(figure, axes, columns=3)
+    _list(axes, front, fields)
+    figure.draw_without_rendering()  # only now is it known where a mark lies
+    _number(axes, front, good)
+    style.write_figure(figure, path)
+
+
+def _sizes(rows: Sequence[Row]) -> list[float]:
+    """In proportion to the DRAM bytes, from the fewest to the most."""
+    traffic = [row["dram_bytes"] for row in rows]
+    low, span = min(traffic, default=0), max(traffic, default=0) - min(traffic, default=0)
+    return [SMALLEST + (LARGEST - SMALLEST) * (bytes_ - low) / span if span else SMALLEST for bytes_ in traffic]
+
+
+def _traffic(rows: Sequence[Row]) -> str:
+    traffic = [row["dram_bytes"] for row in rows]
+    if not traffic:
+        return "no machine could be compiled for"
+    if min(traffic) == max(traffic):
+        return f"all of them move {traffic[0]:,} bytes from and to the DRAM"
+    return f"the size of a mark is its DRAM traffic: {min(traffic):,} to {max(traffic):,} bytes"
+
+
+def _join(axes: Axes, front: Sequence[Row]) -> None:
+    """A staircase through those that no machine beats in cycles and area alone: right and below of it there is none."""
+    places = [(row["area_mm2"], row["cycles"]) for row in front]
+    edge = sorted({place for place, kept in zip(places, pareto_front(places), strict=True) if kept})
+    if edge:
+        axes.step(*zip(*edge, strict=True), where="post", color=style.MACHINE, label="fewest cycles for an area")
+
+
+def _list(axes: Axes, front: Sequence[Row], fields: Sequence[str]) -> None:
+    """The machines behind the numbers."""
+    lines = [f"{index}  {', '.join(_value(row[name]) for name in fields)}" for index, row in enumerate(front, 1)]
+    heading = ",\n    ".join(fields)
+    axes.text(1.02, 1.0, "\n".join([f"    {heading}", *lines]), transform=axes.transAxes, fontsize=8, va="top")
+
+
+def _value(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _number(axes: Axes, front: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Each number beside its mark, on the side where it is farthest from what is there already."""
+    places = [(row["area_mm2"], row["cycles"]) for row in front]
+    marks, taken = (
+        [tuple(axes.transData.transform((row["area_mm2"], row["cycles"]))) for row in chosen]
+        for chosen in (front, rows)
+    )
+    away = AWAY * axes.figure.dpi / 72.0
+    for index, (x, y) in enumerate(marks):
+        others = [place for place in taken if place != (x, y)]
+        up, right = max(AROUND, key=lambda side: _room((x + away * side[1], y + away * side[0]), others))
+        taken.append((x + away * right, y + away * up))
+        at, offset = places[index], (AWAY * right, AWAY * up)
+        axes.annotate(str(index + 1), at, offset, textcoords="offset points", fontsize=8, ha="center", va="center")
+
+
+def _room(place: tuple[float, float], others: Sequence[tuple[float, float]]) -> float:
+    """The distance to the nearest of the others."""
+    return min((math.dist(place, other) for other in others), default=math.inf)
