@@ -69,8 +69,8 @@ def teacher(x: torch.Tensor) -> torch.Tensor:
 
 
 print(f"teacher: top-1 {top1(teacher):.4f} on {len(unseen):,} images that nobody trained with")
-with torch.no_grad():
-    answers = torch.cat([teacher(part) for part in images.split(256)])  # once for all trainings: the images stay as they are
+with torch.no_grad():  # once for all trainings: the images stay as they are
+    answers = torch.cat([teacher(part) for part in images.split(256)])
 
 
 # %%
