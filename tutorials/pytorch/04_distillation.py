@@ -140,13 +140,12 @@ figure = new_figure(9, 3.5, "a small network on Fashion-MNIST", "with and withou
 left, right = figure.subplots(1, 2)
 for name, color in zip(WAYS, (style.ORANGE, style.MACHINE), strict=True):
     left.plot(*zip(*reports[name].held_out, strict=True), "o-", color=color, label=name)
-    right.plot(columns, found[name], "o-", color=color, label=name)
-style.describe(left, "float, on images it does not train with", "steps", "share")
-style.describe(right, f"top-1 on {len(unseen):,} test images", y="share")
+    right.plot([column.replace(", ", ",\n") for column in columns], found[name], "o", color=color, label=name)
+style.describe(left, "float, on images it does not train with", "steps", "top-1")
+style.describe(right, f"{len(unseen):,} test images", y="top-1")
 for axes in (left, right):
     style.percentages(axes.yaxis)
 left.legend(loc="lower right")
-right.tick_params("x", labelsize=7)
 show(figure, "distillation.png")
 
 # %%
