@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,6 +50,45 @@ def _write(target: Path, data: bytes | bytearray, durable: bool) -> None:
 
 
 @contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder beside `path` to fill, which takes its name at the end; after any error nothing of it is left.
+
+    At `path` there is nothing, or an empty folder. What killed writers of the same folder have left behind is removed. An OSError
+    names `path`, or a file in it.
+    """
+    target = Path(path)
+    temporary = target
+    try:
+        _sweep(target)
+        handle, temporary = _begin_folder(target)
+        try:
+            yield temporary
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # nothing, where it has its name
+            os.close(handle)
+        _sync_folder(target.parent)
+    except OSError as error:
+        inside = error.filename is not None and Path(error.filename).is_relative_to(temporary)
+        error.filename = os.fspath(target / Path(error.filename).relative_to(temporary) if inside else target)
+        error.filename2 = None
+        raise
+
+
+def _begin_folder(target: Path) -> tuple[int, Path]:
+    """As `_begin`, of a folder."""
+    while True:
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(RANDOM)}.part")
+        with suppress(FileExistsError):
+            temporary.mkdir()
+            handle = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return handle, temporary
+            os.close(handle)
+
+
+@contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """An OSError within that names no file is about this one: a disk that is full, or fails, does not say where."""
     try:
@@ -76,12 +116,19 @@ def _sweep(target: Path) -> None:
     for name in os.listdir(target.parent):  # noqa: PTH208  names are enough
         if ours.fullmatch(name):
             with suppress(OSError):  # written by another process, or not ours to remove
-                handle = os.open(target.with_name(name), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    target.with_name(name).unlink()
-                finally:
-                    os.close(handle)
+                _sweep_one(target.with_name(name))
+
+
+def _sweep_one(left: Path) -> None:
+    handle = os.open(left, (os.O_RDONLY if left.is_dir() else os.O_WRONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

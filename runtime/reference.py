@@ -33,18 +33,23 @@ def run(program: Program, inputs: Sequence[Int8Array], *, check_hazards: bool = 
     """Run once; int8 inputs in program order and shape. Raises SimulationError or HazardError naming the instruction."""
     if check_hazards:
         hazards.check(program)
-    machine = Machine(program.arch, program.dram_bytes)
-    constants = np.frombuffer(program.constants, np.int8).astype(np.int64)
-    machine.dram.write(program.constants_address + np.arange(constants.size), constants)
-    for tensor, value in zip(program.inputs, check_inputs(program.inputs, inputs), strict=True):
-        stored = value.reshape(tensor.stored).transpose(0, 2, 3, 1).astype(np.int64)
-        machine.dram.write(tensor.address + np.arange(stored.size), stored)
-    counters = [_step(machine, index, at) for index, at in enumerate(program.instructions)]
+    machine = power_on(program, inputs)
+    counters = [step(machine, index, at) for index, at in enumerate(program.instructions)]
     outputs = [_fetch(machine, tensor) for tensor in program.outputs]
     return RunResult(outputs, _summed(program, counters))
 
 
-def _step(machine: Machine, index: int, at: Instruction) -> Counter:
+def power_on(program: Program, inputs: Sequence[Int8Array]) -> Machine:
+    """A machine before the program's first instruction: constants and inputs are in its DRAM."""
+    machine = Machine(program.arch, program.dram_bytes)
+    machine.dram.place(program.constants_address, np.frombuffer(program.constants, np.int8))
+    for tensor, value in zip(program.inputs, check_inputs(program.inputs, inputs), strict=True):
+        machine.dram.place(tensor.address, value.reshape(tensor.stored).transpose(0, 2, 3, 1).reshape(-1))
+    return machine
+
+
+def step(machine: Machine, index: int, at: Instruction) -> Counter:
+    """Instruction `at`, which is number `index` of its program. Raises SimulationError naming it."""
     machine.overflows = 0
     try:
         outside = find_outside(machine.arch, at)

@@ -105,7 +105,7 @@ def simulate_shard(
     loaded = handle.open(load_as_set)
     outputs: list[list[Int8Array]] = [[] for _ in loaded.outputs]
     overflows = 0
-    for index, result in enumerate(run_many(loaded, _batches(images, batch), threads)):
+    for index, result in enumerate(run_many(loaded, batches_of(images, batch), threads)):
         overflows += result.counters.total.overflows
         for kept, array in zip(outputs, result.outputs, strict=True):
             kept.append(array[: len(images) - index * batch])
@@ -124,7 +124,7 @@ def _joined(program: Program, cuts: Cuts, parts: list[list[bytes]]) -> dict[str,
     return found
 
 
-def _batches(images: Batch, batch: int) -> Iterator[list[Int8Array]]:
+def batches_of(images: Batch, batch: int) -> Iterator[list[Int8Array]]:
     """The inputs of every run; the last image is repeated where the last batch is not full."""
     for start in range(0, len(images), batch):
         part = images[start : start + batch]

@@ -53,6 +53,12 @@ class Memory:
         self.bytes[addresses.reshape(-1)] = values.reshape(-1)
         self.written[addresses.reshape(-1)] = True
 
+    def place(self, address: int, values: npt.NDArray[np.int8]) -> None:
+        """Bytes (n,) side by side, without an array of their addresses: constants can be large."""
+        self._check(np.array([address, address + values.size - 1][: values.size], np.int64))
+        self.bytes[address : address + values.size] = values
+        self.written[address : address + values.size] = True
+
     def _check(self, addresses: Ints) -> None:
         if addresses.size and (addresses.min() < 0 or addresses.max() >= self.bytes.size):
             worst = addresses.max() if addresses.max() >= self.bytes.size else addresses.min()

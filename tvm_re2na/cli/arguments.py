@@ -32,6 +32,14 @@ def not_negative(text: str) -> int:
     return int(text)
 
 
+def span_of_numbers(text: str) -> range:
+    """`12` or `12-15`, the last one included."""
+    first, dash, last = text.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() if dash else True)) or (dash and int(last) < int(first)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number and no span of numbers, like 12 or 12-15")
+    return range(int(first), int(last or first) + 1)
+
+
 def field_of_preprocessing(name: str) -> Callable[[str], Any]:
     """Reads one field of Preprocessing; an error of argparse for what it cannot be."""
 

@@ -235,7 +235,7 @@ def explore(options: argparse.Namespace) -> Result:
 
 def disasm(options: argparse.Namespace) -> Result:
     """A program's instructions as text, to stdout or into a file."""
-    from tvm_re2na.cli.listing import listing, rows
+    from tvm_re2na.listing import listing, rows
 
     outputs.check_writable(options.output)
     program = Program.open(options.program)

@@ -52,6 +52,15 @@ def _reason_not_to_write(path: Path) -> str | None:
         return f"its folder takes no file ({error.strerror})"
 
 
+def check_folder(path: Path) -> None:
+    """The same of a new folder, or an empty one."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path}: cannot be written: is there already, and is no empty folder")
+    reason = _reason_not_to_write(path.with_name(f".{path.name}.part"))
+    if reason is not None:
+        raise UsageError(f"{path}: cannot be written: {reason}")
+
+
 def check_figure(path: Path | None) -> None:
     """Before the work starts: where a figure goes, its format, and that matplotlib is there."""
     if path is not None:

@@ -47,6 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
     _check(
         add("check", help="prove, without data, that a .re2na program keeps the rules, has its cycles and no hazard")
     )
+    _vectors(
+        add("vectors", help="memories, instructions and cycles of a run for a hardware test bench: $readmemh files and JSON")
+    )
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _report(add("report", help="one page of everything about a run, opened in a browser; or what differs between two"))
     _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
@@ -90,6 +93,12 @@ def _pixels(parser: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{name}", action="store_const", const=True, help=text)
         else:
             group.add_argument(f"--{name}", type=arguments.field_of_preprocessing(name), metavar=metavar, help=text)
+
+
+def _program(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
+    )
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
@@ -228,9 +237,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
-    )
+    _program(parser)
     parser.add_argument(
         "--data", type=arguments.path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
     )
@@ -250,11 +257,36 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
-    )
+    _program(parser)
     _json(parser)
     parser.set_defaults(command="commands:check")
+
+
+def _vectors(parser: argparse.ArgumentParser) -> None:
+    _program(parser)
+    parser.add_argument(
+        "--data", type=arguments.path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
+    )
+    parser.add_argument(
+        "--image", type=arguments.not_negative, default=0, metavar="N", help="which of them; the first of a batch (0)"
+    )
+    _pixels(parser)
+    parser.add_argument(
+        "--layers", nargs="+", default=[], metavar="NAME", help="memories before and after all instructions of a layer"
+    )
+    parser.add_argument(
+        "--instructions",
+        type=arguments.span_of_numbers,
+        nargs="+",
+        default=[],
+        metavar="I",
+        help="the same of single instructions, as `re2na disasm --json` numbers them: 12, or 12-15",
+    )
+    parser.add_argument(
+        "--output", "-o", type=arguments.path, required=True, metavar="FOLDER", help="where to write it: a new folder"
+    )
+    _json(parser)
+    parser.set_defaults(command="vectors:vectors")
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
@@ -365,9 +397,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
 
 
 def _disasm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
-    )
+    _program(parser)
     _output(parser, "standard output")
     _json(parser)
     parser.set_defaults(command="commands:disasm")
