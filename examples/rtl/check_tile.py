@@ -1,0 +1,112 @@
+"""The cocotb test: drives `tile.v` with the tiles of one instruction, and compares what comes out with the vectors.
+
+Started by `replay.py`, which says by environment variables what to do: VECTORS, INSTRUCTION, TILES (0: all), FOUND.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+from tiles import Address, Result, Tile, tiles
+from vectors import Vectors
+
+ROWS, COLUMNS = cocotb.top.ROWS.value.to_unsigned(), cocotb.top.COLUMNS.value.to_unsigned()
+ACC_BITS = cocotb.top.ACC_BITS.value.to_unsigned()
+
+
+def packed(values: Iterable[int], bits: int) -> int:
+    mask = (1 << bits) - 1
+    return sum((value & mask) << bits * at for at, value in enumerate(values))
+
+
+def words(signal: Any, bits: int, count: int) -> list[str]:
+    """The lowest `count` words as bits; what is undefined shows."""
+    text = str(signal.value)
+    return [text[len(text) - bits * (at + 1) : len(text) - bits * at] for at in range(count)]
+
+
+def show(dut: Any, inputs: list[Address]) -> None:
+    dut.input_address.value = packed((address or 0 for address in inputs), 32)
+    dut.input_there.value = packed((address is not None for address in inputs), 1)
+
+
+async def compute(dut: Any, tile: Tile) -> int:
+    """All steps of a tile; the cycles from its first operands to its last sum."""
+    dut.start.value = packed(tile.start, ACC_BITS)
+    dut.begin_sum.value = 1
+    await FallingEdge(dut.clock)
+    dut.begin_sum.value = 0
+    cycles = 0
+    for weights, inputs in tile.steps:
+        while not dut.free.value:
+            await FallingEdge(dut.clock)
+            cycles += 1
+        dut.weight_address.value = weights
+        show(dut, inputs + [None] * (COLUMNS - len(inputs)))
+        dut.fetch.value = 1
+        await FallingEdge(dut.clock)
+        cycles += 1
+        dut.fetch.value = 0
+    while not dut.idle.value:
+        await FallingEdge(dut.clock)
+        cycles += 1
+    return cycles
+
+
+async def keep(dut: Any, tile: Tile, result: Result) -> None:
+    """The maximum of results of some columns, or of bytes of the SRAM."""
+    dut.from_memory.value = int(not result.columns)
+    dut.output_address.value = result.address
+    for at, shown in enumerate(result.columns or tile.windows):
+        if result.columns:
+            dut.column.value = shown
+        else:
+            show(dut, [shown] + [None] * (COLUMNS - 1))
+            dut.fetch.value = 1
+            await FallingEdge(dut.clock)
+            dut.fetch.value = 0
+        dut.first.value = int(at == 0)
+        dut.keep.value = 1
+        await FallingEdge(dut.clock)
+        dut.keep.value = 0
+
+
+@cocotb.test()
+async def replay(dut: Any) -> None:
+    """Every result of every tile is the byte that the vectors have."""
+    index, most = int(os.environ["INSTRUCTION"]), int(os.environ["TILES"])
+    (step,) = [step for step in Vectors.open(Path(os.environ["VECTORS"])) if step.index == index]
+    fields = step.instruction["fields"]
+    for name in ("begin_sum", "fetch", "keep", "first", "from_memory", "column", "weight_address", "output_address"):
+        getattr(dut, name).value = 0
+    show(dut, [None] * COLUMNS)
+    dut.dense.value = int(step.instruction["name"] == "DENSE")
+    dut.padding.value = fields.get("pad_value", 0) & 0xFF
+    dut.lo.value, dut.hi.value = fields["lo"] & 0xFF, fields["hi"] & 0xFF
+    cocotb.start_soon(Clock(dut.clock, 10, "ns").start())
+    await FallingEdge(dut.clock)
+
+    every = list(tiles(step, ROWS, COLUMNS))
+    chosen = every if not most else every[:: -(-len(every) // most)]
+    found = {"tiles": len(chosen), "of": len(every), "results": 0, "unequal": 0, "steps": 0, "cycles": 0}
+    for tile in chosen:
+        dut.lsb.value = packed(tile.lsb, 8)
+        if tile.start:
+            found["cycles"] += await compute(dut, tile)
+            found["steps"] += len(tile.steps)
+        pairs = list(zip(words(dut.sums, ACC_BITS, len(tile.sums)), tile.sums, strict=True))
+        told = [(word, f"{wanted:0{ACC_BITS}b}") for word, wanted in pairs]
+        for result in tile.results:
+            await keep(dut, tile, result)
+            told += zip(words(dut.result, 8, result.channels), words(dut.wanted, 8, result.channels), strict=True)
+        found["results"] += len(told)
+        found["unequal"] += sum(one != other or set(one) > {"0", "1"} for one, other in told)
+    Path(os.environ["FOUND"]).write_text(json.dumps(found))
+    assert found["results"] and not found["unequal"]
