@@ -82,7 +82,7 @@ async def keep(dut: Any, tile: Tile, result: Result) -> None:
 async def replay(dut: Any) -> None:
     """Every result of every tile is the byte that the vectors have."""
     index, most = int(os.environ["INSTRUCTION"]), int(os.environ["TILES"])
-    (step,) = [step for step in Vectors.open(Path(os.environ["VECTORS"])) if step.index == index]
+    (step,) = [step for step in Vectors.open(Path(os.environ["VECTORS"])).steps if step.index == index]
     fields = step.instruction["fields"]
     for name in ("begin_sum", "fetch", "keep", "first", "from_memory", "column", "weight_address", "output_address"):
         getattr(dut, name).value = 0
@@ -93,16 +93,17 @@ async def replay(dut: Any) -> None:
     cocotb.start_soon(Clock(dut.clock, 10, "ns").start())
     await FallingEdge(dut.clock)
 
-    every = list(tiles(step, ROWS, COLUMNS))
+    every = tiles(step, ROWS, COLUMNS)
     chosen = every if not most else every[:: -(-len(every) // most)]
     found = {"tiles": len(chosen), "of": len(every), "results": 0, "unequal": 0, "steps": 0, "cycles": 0}
-    for tile in chosen:
+    for make in chosen:
+        tile = make()
         dut.lsb.value = packed(tile.lsb, 8)
         if tile.start:
             found["cycles"] += await compute(dut, tile)
             found["steps"] += len(tile.steps)
-        pairs = list(zip(words(dut.sums, ACC_BITS, len(tile.sums)), tile.sums, strict=True))
-        told = [(word, f"{wanted:0{ACC_BITS}b}") for word, wanted in pairs]
+        sums = [f"{wanted:0{ACC_BITS}b}" for wanted in tile.sums]
+        told = list(zip(words(dut.sums, ACC_BITS, len(sums)), sums, strict=True))
         for result in tile.results:
             await keep(dut, tile, result)
             told += zip(words(dut.result, 8, result.channels), words(dut.wanted, 8, result.channels), strict=True)

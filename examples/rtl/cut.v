@@ -13,10 +13,11 @@ module cut #(
     input  wire signed [7:0]          hi,
     output wire signed [7:0]          y
 );
-    localparam signed [ACC_BITS-1:0] MOST = (1 <<< (DATA_BITS - 1)) - 1;
-    localparam signed [ACC_BITS-1:0] LEAST = -(1 <<< (DATA_BITS - 1));
+    localparam signed [31:0] MOST = (1 <<< (DATA_BITS - 1)) - 1;
+    localparam signed [31:0] LEAST = -(1 <<< (DATA_BITS - 1));
 
     wire signed [ACC_BITS-1:0] shifted = sum >>> lsb;
-    wire signed [7:0] fitting = shifted > MOST ? MOST[7:0] : shifted < LEAST ? LEAST[7:0] : shifted[7:0];
+    wire signed [31:0] wide = shifted;
+    wire signed [7:0] fitting = wide > MOST ? MOST[7:0] : wide < LEAST ? LEAST[7:0] : wide[7:0];
     assign y = fitting < lo ? lo : fitting > hi ? hi : fitting;
 endmodule

@@ -35,7 +35,8 @@ def main() -> int:
             print(f"replay: the machine has {name} = {vectors.machine[name]}, pe.v has {value}", file=sys.stderr)
             return 2
     with tempfile.TemporaryDirectory() as folder:
-        rows = [replay(vectors, step, Path(folder), options) for step in vectors]
+        runner = build(vectors, Path(folder), options)
+        rows = [replay(runner, vectors, step, Path(folder), options) for step in vectors.steps]
     show(rows, options.json)
     return int(any(row.get("unequal") or row.get("failed") for row in rows))
 
@@ -61,48 +62,42 @@ def missing() -> str:
     return ""
 
 
-def replay(vectors: Vectors, step: Step, work: Path, options: argparse.Namespace) -> dict[str, Any]:
+def build(vectors: Vectors, work: Path, options: argparse.Namespace) -> Any:
+    """The simulator of a corner of the array."""
+    from cocotb_tools.runner import get_runner
+
+    runner, machine = get_runner("icarus"), vectors.machine
+    sizes = {"ACC_BITS": machine["acc_bits"], "DATA_BITS": machine["data_bits"], "SRAM_BYTES": machine["sram_bytes"]}
+    runner.build(
+        sources=[HERE / name for name in ("pe.v", "cut.v", "tile.v")],
+        hdl_toplevel="tile",
+        parameters={"ROWS": options.rows, "COLUMNS": options.columns, **sizes},
+        timescale=("1ns", "1ns"),
+        build_dir=work,
+        log_file=work / "build.log",
+    )
+    return runner
+
+
+def replay(runner: Any, vectors: Vectors, step: Step, work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """What came of one instruction."""
     row = {name: step.instruction[name] for name in ("index", "name", "layer")}
     try:
-        next(tiles(step, options.rows, options.columns))
+        tiles(step, options.rows, options.columns)
     except NotReplayed as reason:
         return row | {"reason": str(reason)}
-    found = work / f"{step.index}.json"
-    log = run(vectors, step, work, found, options)
-    return row | (json.loads(found.read_text()) if found.exists() else {"failed": log})
-
-
-def run(vectors: Vectors, step: Step, work: Path, found: Path, options: argparse.Namespace) -> str:
-    """The simulator, which writes `found`; its log."""
-    from cocotb_tools.runner import get_runner
-
-    runner, log = get_runner("icarus"), work / "log"
-    machine = vectors.machine
-    sizes = {"ACC_BITS": machine["acc_bits"], "DATA_BITS": machine["data_bits"], "SRAM_BYTES": machine["sram_bytes"]}
-    parameters = {"ROWS": options.rows, "COLUMNS": options.columns, **sizes}
-    sources = [HERE / name for name in ("pe.v", "cut.v", "tile.v")]
-    runner.build(
-        sources=sources,
-        hdl_toplevel="tile",
-        parameters=parameters,
-        timescale=("1ns", "1ns"),
-        build_dir=work / "build",
-        log_file=log,
-    )
-    memories = [f"+{when}={step.path(when, 'sram')}" for when in ("before", "after")]
+    found, log = work / f"{step.index}.json", work / f"{step.index}.log"
     told = {"VECTORS": vectors.folder, "INSTRUCTION": step.index, "TILES": options.tiles, "FOUND": found}
-    environment = {name: str(value) for name, value in told.items()} | {"PYTHONPATH": str(HERE)}
     runner.test(
         test_module="check_tile",
         hdl_toplevel="tile",
-        plusargs=memories,
-        extra_env=environment,
+        plusargs=[f"+{when}={step.path(when, 'sram')}" for when in ("before", "after")],
+        extra_env={name: str(value) for name, value in told.items()} | {"PYTHONPATH": str(HERE)},
         test_dir=work,
         results_xml=str(work / f"{step.index}.xml"),
         log_file=log,
     )
-    return log.read_text()
+    return row | (json.loads(found.read_text()) if found.exists() else {"failed": log.read_text()})
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -34,13 +34,17 @@ module tile #(
     output wire [ROWS*8-1:0]                 result,
     output wire [ROWS*8-1:0]                 wanted           // what the SRAM holds there after the instruction; both with `keep`
 );
-    reg [7:0] sram[0:SRAM_BYTES-1];
-    reg [7:0] expected[0:SRAM_BYTES-1];
-    reg [8*1024-1:0] name;
-    initial begin
-        if ($value$plusargs("before=%s", name)) $readmemh(name, sram);
-        if ($value$plusargs("after=%s", name)) $readmemh(name, expected);
-    end
+    generate  // in a scope of their own: cocotb looks for names in this one, word by word
+        if (1) begin : memory
+            reg [7:0] sram[0:SRAM_BYTES-1];
+            reg [7:0] expected[0:SRAM_BYTES-1];
+            reg [8*1024-1:0] name;
+            initial begin
+                if ($value$plusargs("before=%s", name)) $readmemh(name, sram);
+                if ($value$plusargs("after=%s", name)) $readmemh(name, expected);
+            end
+        end
+    endgenerate
 
     reg put = 0;  // what was fetched goes into the PEs
     always @(posedge clock) put <= fetch && !from_memory;
@@ -56,12 +60,12 @@ module tile #(
     generate
         for (c = 0; c < COLUMNS; c = c + 1) begin : of_column
             always @(posedge clock)
-                if (fetch) inputs[c] <= input_there[c] ? sram[input_address[32*c +: 32]] : padding;
+                if (fetch) inputs[c] <= input_there[c] ? memory.sram[input_address[32*c +: 32]] : padding;
             for (r = 0; r < ROWS; r = r + 1) begin : block
                 localparam I = r + ROWS * c;
                 reg [7:0] weight;
                 always @(posedge clock)
-                    if (fetch) weight <= sram[weight_address + (dense ? I : r)];
+                    if (fetch) weight <= memory.sram[weight_address + (dense ? I : r)];
                 pe #(.ACC_BITS(ACC_BITS)) element (
                     .clock(clock), .begin_sum(begin_sum), .start(start[ACC_BITS*I +: ACC_BITS]),
                     .put(put), .x(dense ? inputs[0] : inputs[c]), .w(weight),
@@ -78,9 +82,9 @@ module tile #(
             wire signed [7:0] shown = from_memory ? fetched : outputs[r + ROWS * column];
             wire signed [7:0] least = lo, most = hi;
             always @(posedge clock) begin
-                if (fetch) fetched <= input_there[0] ? sram[input_address[31:0] + r] : padding;
+                if (fetch) fetched <= input_there[0] ? memory.sram[input_address[31:0] + r] : padding;
                 if (keep && (first || shown > kept)) kept <= shown;
-                if (keep) there <= expected[output_address + r];
+                if (keep) there <= memory.expected[output_address + r];
             end
             assign result[8*r +: 8] = kept < least ? least : kept > most ? most : kept;
             assign wanted[8*r +: 8] = there;

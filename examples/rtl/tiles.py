@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from vectors import Step, read_hex
 
 Address: TypeAlias = int | None  # None: padding
+Pixel: TypeAlias = tuple[int, int, int]  # image, row, column
 
 
 @dataclass(frozen=True)
@@ -39,74 +41,86 @@ class NotReplayed(Exception):
     """The array of this folder cannot do the instruction; the message says why."""
 
 
-def tiles(step: Step, rows: int, columns: int) -> Iterator[Tile]:
-    """All tiles of an instruction. Raises NotReplayed."""
+def tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
+    """All tiles of an instruction, each made when it is called. Raises NotReplayed."""
     kinds = {"CONV": conv_tiles, "DENSE": dense_tiles, "POOL": pool_tiles}
     if step.instruction["name"] not in kinds:
-        raise NotReplayed("nothing is computed by multiplying or comparing")
+        raise NotReplayed("it neither multiplies nor compares")
     return kinds[step.instruction["name"]](step, rows, columns)
 
 
-def conv_tiles(step: Step, rows: int, columns: int) -> Iterator[Tile]:
-    window = step["pool_h"] * step["pool_w"]
+def conv_tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
+    window, of_group = step["pool_h"] * step["pool_w"], step["out_c"] // step["groups"]
     if step["add"]:
         raise NotReplayed("it adds a second operand on its way out")
     if window > columns:
         raise NotReplayed(f"it keeps the maximum of {window} results, there are {columns} columns")
-    sram, of_group = step.sram(), step["out_c"] // step["groups"]
-    channels = step["in_c"] // step["groups"]
-    kernel = list(itertools.product(range(step["kernel_h"]), range(step["kernel_w"]), range(channels)))
-    lines = [kernel[k] for k in present(step, sram, len(kernel))]
-    for group, pixels in itertools.product(range(step["groups"]), chunks(outputs(step), columns // window)):
-        seen, first = list(windows_of(step, pixels)), group * channels
-        for c in range(group * of_group, (group + 1) * of_group, rows):
-            count = min(rows, (group + 1) * of_group - c)
-            biases = [bias(step, sram, c + row) if row < count else 0 for row in range(rows)]
-            tile = Tile(biases * columns, lsb=lsbs(step, sram, c, rows))
-            for line, (ky, kx, channel) in enumerate(lines):
-                inputs = [input_address(step, *pixel, ky, kx, first + channel) for pixel in seen]
-                tile.steps.append((step["weight_addr"] + line * step["out_c"] + c, inputs))
-            for at, pixel in enumerate(pixels):
-                mine = list(range(at * window, (at + 1) * window))
-                tile.results.append(Result(mine, out_address(step, *pixel) + c, count))
-            yield tile
+    firsts = [group * of_group + c for group in range(step["groups"]) for c in range(0, of_group, rows)]
+    pieces = itertools.product(firsts, chunks(outputs(step), columns // window))
+    return [partial(conv_tile, step, first, pixels, rows, columns) for first, pixels in pieces]
 
 
-def dense_tiles(step: Step, rows: int, columns: int) -> Iterator[Tile]:
-    sram, outs, pes = step.sram(), step["out_c"], rows * columns
-    going_on = {} if step["first"] else read_hex(step.path("before", "sums"))
-    left = {} if step["last"] else read_hex(step.path("after", "sums"))
-    lines = present(step, sram, step["in_c"])
-    for image, first in itertools.product(range(step["n"]), range(0, outs, pes)):
-        mine = range(first, min(first + pes, outs))
-        starts = [bias(step, sram, out) if step["first"] else going_on[image * outs + out] for out in mine]
-        base = step["in_addr"] + image * step["in_image_stride"]
-        steps: list[tuple[int, list[Address]]] = [
-            (step["weight_addr"] + line * outs + first, [base + k] * columns) for line, k in enumerate(lines)
-        ]
-        tile = Tile(starts + [0] * (pes - len(mine)), steps, lsb=[step["lsb"]] * rows)
-        if step["last"]:
-            target = step["out_addr"] + image * step["out_image_stride"] + first
-            for column, at in enumerate(range(0, len(mine), rows)):
-                tile.results.append(Result([column], target + at, min(rows, len(mine) - at)))
-        else:
-            tile.sums = [left[image * outs + out] for out in mine]
-        yield tile
+def conv_tile(step: Step, first: int, pixels: list[Pixel], rows: int, columns: int) -> Tile:
+    """Output channels from `first`, as far as rows and the group go, of some pixels of the output."""
+    in_group, of_group = step["in_c"] // step["groups"], step["out_c"] // step["groups"]
+    window, group = step["pool_h"] * step["pool_w"], first // of_group
+    count = min(rows, (group + 1) * of_group - first)
+    biases = [bias(step, first + row) if row < count else 0 for row in range(rows)]
+    tile = Tile(biases * columns, lsb=[lsb(step, first + row) if row < count else 0 for row in range(rows)])
+    kernel = list(itertools.product(range(step["kernel_h"]), range(step["kernel_w"]), range(in_group)))
+    seen = list(windows_of(step, pixels))
+    for line, k in enumerate(present(step, len(kernel))):
+        ky, kx, channel = kernel[k]
+        inputs = [input_address(step, *pixel, ky, kx, group * in_group + channel) for pixel in seen]
+        tile.steps.append((step["weight_addr"] + line * step["out_c"] + first, inputs))
+    for at, pixel in enumerate(pixels):
+        mine = list(range(at * window, (at + 1) * window))
+        tile.results.append(Result(mine, out_address(step, *pixel) + first, count))
+    return tile
 
 
-def pool_tiles(step: Step, rows: int, columns: int) -> Iterator[Tile]:
+def dense_tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
+    pieces = itertools.product(range(step["n"]), range(0, step["out_c"], rows * columns))
+    return [partial(dense_tile, step, image, first, rows, columns) for image, first in pieces]
+
+
+def dense_tile(step: Step, image: int, first: int, rows: int, columns: int) -> Tile:
+    """Outputs from `first`, one for each PE. Where the instruction is a part of a layer, sums come from the PEs or stay there."""
+    outs, pes = step["out_c"], rows * columns
+    mine = range(first, min(first + pes, outs))
+    if step["first"]:
+        starts = [bias(step, out) for out in mine]
+    else:
+        sums = read_hex(step.path("before", "sums"))
+        starts = [sums[image * outs + out] for out in mine]
+    base = step["in_addr"] + image * step["in_image_stride"]
+    tile = Tile(starts + [0] * (pes - len(mine)), lsb=[step["lsb"]] * rows)
+    for line, k in enumerate(present(step, step["in_c"])):
+        tile.steps.append((step["weight_addr"] + line * outs + first, [base + k] * columns))
+    if step["last"]:
+        target = step["out_addr"] + image * step["out_image_stride"] + first
+        for column, at in enumerate(range(0, len(mine), rows)):
+            tile.results.append(Result([column], target + at, min(rows, len(mine) - at)))
+    else:
+        sums = read_hex(step.path("after", "sums"))
+        tile.sums = [sums[image * outs + out] for out in mine]
+    return tile
+
+
+def pool_tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
     del columns
-    kernel = list(itertools.product(range(step["kernel_h"]), range(step["kernel_w"])))
-    for pixel, c in itertools.product(outputs(step), range(0, step["in_c"], rows)):
-        shown = [input_address(step, *pixel, ky, kx, c) for ky, kx in kernel]
-        result = Result([], out_address(step, *pixel) + c, min(rows, step["in_c"] - c))
-        yield Tile(windows=shown, lsb=[0] * rows, results=[result])
+    pieces = itertools.product(outputs(step), range(0, step["in_c"], rows))
+    return [partial(pool_tile, step, pixel, first, rows) for pixel, first in pieces]
+
+
+def pool_tile(step: Step, pixel: Pixel, first: int, rows: int) -> Tile:
+    kernel = itertools.product(range(step["kernel_h"]), range(step["kernel_w"]))
+    shown = [input_address(step, *pixel, ky, kx, first) for ky, kx in kernel]
+    result = Result([], out_address(step, *pixel) + first, min(rows, step["in_c"] - first))
+    return Tile(windows=shown, lsb=[0] * rows, results=[result])
 
 
 # ---- where operands and results lie
-
-Pixel: TypeAlias = tuple[int, int, int]  # image, row, column
-
 
 def outputs(step: Step) -> list[Pixel]:
     return list(itertools.product(range(step["n"]), range(step["out_h"]), range(step["out_w"])))
@@ -133,24 +147,21 @@ def out_address(step: Step, image: int, y: int, x: int) -> int:
     return step["out_addr"] + place
 
 
-def present(step: Step, sram: dict[int, int], k: int) -> list[int]:
+def present(step: Step, k: int) -> list[int]:
     """The steps that have a line of weights."""
     if step["steps"] == k:
         return list(range(k))
-    bits = (sram[step["mask_addr"] + at // 8] >> at % 8 & 1 for at in range(k))
+    bits = (step.sram[step["mask_addr"] + at // 8] >> at % 8 & 1 for at in range(k))
     return [at for at, bit in enumerate(bits) if bit][: step["steps"]]
 
 
-def bias(step: Step, sram: dict[int, int], channel: int) -> int:
-    raw = bytes(sram[step["bias_addr"] + 4 * channel + at] for at in range(4))
+def bias(step: Step, channel: int) -> int:
+    raw = bytes(step.sram[step["bias_addr"] + 4 * channel + at] for at in range(4))
     return int.from_bytes(raw, "little", signed=True)
 
 
-def lsbs(step: Step, sram: dict[int, int], channel: int, rows: int) -> list[int]:
-    if not step["cuts"]:
-        return [step["lsb"]] * rows
-    first = step["bias_addr"] + 4 * step["out_c"]
-    return [sram[first + channel + row] if channel + row < step["out_c"] else 0 for row in range(rows)]
+def lsb(step: Step, channel: int) -> int:
+    return step.sram[step["bias_addr"] + 4 * step["out_c"] + channel] if step["cuts"] else step["lsb"]
 
 
 def chunks(items: list[Pixel], size: int) -> list[list[Pixel]]:

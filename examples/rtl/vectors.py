@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ class Step:
     def path(self, when: str, memory: str) -> Path:
         return self.folder / getattr(self, when)[memory]
 
+    @cached_property
     def sram(self) -> dict[int, int]:
+        """Before it."""
         return read_hex(self.path("before", "sram"))
 
 
@@ -63,6 +65,3 @@ class Vectors:
             Step(folder, instructions[step["instruction"]], step["before"], step["after"]) for step in found["steps"]
         ]
         return cls(folder, found["machine"], steps)
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self.steps)

@@ -309,11 +309,20 @@ def random_tokens(rng: np.random.Generator, body: list[Instruction]) -> list[Ins
     """Any tokens with which the engines do not wait for each other for ever: many or few, in program order or another."""
     pairs = _any_tokens(rng, body) if rng.random() < 0.5 else _tokens_between_neighbours(body)
     dropped = rng.random() * rng.choice([0, 0, 0.1, 1])
+    return _with_tokens(body, [pair for pair in pairs if rng.random() >= dropped])
+
+
+def in_order(program: Program) -> Program:
+    """The same with tokens that leave no other order than the program's."""
+    body = list(program.instructions)
+    return dataclasses.replace(program, instructions=tuple(_with_tokens(body, _tokens_between_neighbours(body))))
+
+
+def _with_tokens(body: list[Instruction], pairs: list[tuple[int, int]]) -> list[Instruction]:
     waits, signals = [0] * len(body), [0] * len(body)
     for giver, taker in pairs:
-        if rng.random() >= dropped:
-            signals[giver] |= 1 << body[taker].engine
-            waits[taker] |= 1 << body[giver].engine
+        signals[giver] |= 1 << body[taker].engine
+        waits[taker] |= 1 << body[giver].engine
     return [at.with_tokens(waits[i], signals[i]) for i, at in enumerate(body)]
 
 
