@@ -2,13 +2,14 @@
 
     python examples/rtl/replay.py FOLDER [--rows 8] [--columns 8] [--tiles 4] [--json]
 
-prints a line for each instruction that computes; exit code 1 if any result differs, 2 if the machine is none that `pe.v` is, 3 if
-cocotb or Icarus Verilog is missing.
+prints a line for each instruction that computes; exit code 1 if any result differs, 2 if the folder has no
+vectors or those of a machine that `pe.v` is not, 3 if cocotb or Icarus Verilog is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -29,7 +30,11 @@ def main() -> int:
     if reason:
         print(f"replay: {reason}", file=sys.stderr)
         return 3
-    vectors = Vectors.open(options.folder.resolve())
+    try:
+        vectors = Vectors.open(options.folder.resolve())
+    except (OSError, ValueError, KeyError) as error:
+        print(f"replay: {options.folder}: no vectors: {error}", file=sys.stderr)
+        return 2
     for name, value in PE.items():
         if vectors.machine[name] != value:
             print(f"replay: the machine has {name} = {vectors.machine[name]}, pe.v has {value}", file=sys.stderr)
@@ -88,15 +93,16 @@ def replay(runner: Any, vectors: Vectors, step: Step, work: Path, options: argpa
         return row | {"reason": str(reason)}
     found, log = work / f"{step.index}.json", work / f"{step.index}.log"
     told = {"VECTORS": vectors.folder, "INSTRUCTION": step.index, "TILES": options.tiles, "FOUND": found}
-    runner.test(
-        test_module="check_tile",
-        hdl_toplevel="tile",
-        plusargs=[f"+{when}={step.path(when, 'sram')}" for when in ("before", "after")],
-        extra_env={name: str(value) for name, value in told.items()} | {"PYTHONPATH": str(HERE)},
-        test_dir=work,
-        results_xml=str(work / f"{step.index}.xml"),
-        log_file=log,
-    )
+    with contextlib.suppress(SystemExit):  # of a failed test, where pytest has started all this
+        runner.test(
+            test_module="check_tile",
+            hdl_toplevel="tile",
+            plusargs=[f"+{when}={step.path(when, 'sram')}" for when in ("before", "after")],
+            extra_env={name: str(value) for name, value in told.items()} | {"PYTHONPATH": str(HERE)},
+            test_dir=work,
+            results_xml=str(work / f"{step.index}.xml"),
+            log_file=log,
+        )
     return row | (json.loads(found.read_text()) if found.exists() else {"failed": log.read_text()})
 
 

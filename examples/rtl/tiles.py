@@ -1,4 +1,4 @@
-"""An instruction cut into tiles, as many results as a corner of the array computes at once; from docs/isa.md and docs/vectors.md."""
+"""An instruction cut into tiles, as many results as a corner of the array computes at once. Follows docs/isa.md."""
 
 from __future__ import annotations
 
@@ -121,6 +121,7 @@ def pool_tile(step: Step, pixel: Pixel, first: int, rows: int) -> Tile:
 
 
 # ---- where operands and results lie
+
 
 def outputs(step: Step) -> list[Pixel]:
     return list(itertools.product(range(step["n"]), range(step["out_h"]), range(step["out_w"])))

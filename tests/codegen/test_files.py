@@ -115,3 +115,50 @@ def test_modes_and_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         os.umask(before)
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o640
     assert synced == [0o100000, 0o040000], "the file, then its folder"
+
+
+FILLER = """
+import sys, time
+from tvm_re2na.codegen.files import whole_folder
+with whole_folder(sys.argv[1]) as folder:
+    (folder / "part").mkdir()
+    (folder / "part" / "file").write_bytes(b"x")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(RuntimeError), files.whole_folder(target) as folder:
+        (folder / "file").touch()
+        raise RuntimeError("in the middle")
+    assert not list(tmp_path.iterdir())
+    with subprocess.Popen([sys.executable, "-c", FILLER, target], stdout=subprocess.PIPE) as filler:
+        assert filler.stdout is not None
+        filler.stdout.readline()
+        with files.whole_folder(tmp_path / "other"):
+            pass
+        with files.whole_folder(target) as folder:
+            (folder / "mine").touch()
+        (left,) = [path for path in tmp_path.iterdir() if path.name.startswith(".out.")]
+        assert (left / "part" / "file").read_bytes() == b"x", "that of a living writer stays"
+        filler.kill()
+    (target / "mine").unlink()
+    with files.whole_folder(target) as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
+    assert [path.name for path in target.iterdir()] == ["new"]
+
+
+def test_errors_within_a_folder_name_its_files(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(FileNotFoundError) as raised, files.whole_folder(target) as folder:
+        (folder / "missing" / "file").touch()
+    assert raised.value.filename == str(target / "missing" / "file")
+    target.mkdir()
+    (target / "mine").touch()
+    with pytest.raises(OSError, match="not empty") as full, files.whole_folder(target):
+        pass
+    assert full.value.filename == str(target)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]

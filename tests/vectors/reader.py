@@ -1,4 +1,4 @@
-"""A reader of vectors, written from docs/vectors.md alone. It refuses whatever the page does not say; nothing of it is the writer's."""
+"""A reader of vectors, written from docs/vectors.md alone: it refuses what the page does not say. Nothing of it is the writer's."""
 
 from __future__ import annotations
 

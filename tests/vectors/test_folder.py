@@ -27,7 +27,9 @@ NOTHING = -1000  # where a memory was never written
 
 def touched(folder: Folder, step: dict[str, Any], memory: str, writes: bool) -> npt.NDArray[np.int64]:
     """Addresses."""
-    runs = [run for each in step["touches"] if (each["memory"], each["writes"]) == (memory, writes) for run in each["runs"]]
+    runs = [
+        run for each in step["touches"] if (each["memory"], each["writes"]) == (memory, writes) for run in each["runs"]
+    ]
     return np.array([at for start, size in runs for at in range(start, start + size)], np.int64)
 
 
@@ -143,7 +145,9 @@ def test_damage_is_noticed(lenet: Folder, tmp_path: Path, name: str, change: Cal
 
 
 def test_choices(program: Path, images: Path, tmp_path: Path) -> None:
-    found = write_vectors(program, images, tmp_path / "a", layers=["/fc1/Gemm"], instructions=[range(0, 1), range(13, 15)])
+    found = write_vectors(
+        program, images, tmp_path / "a", layers=["/fc1/Gemm"], instructions=[range(0, 1), range(13, 15)]
+    )
     chosen = [step["instruction"] for step in found["steps"]]
     of_layer = [at["index"] for at in found["instructions"] if at["layer"] == "/fc1/Gemm"]
     assert chosen == sorted({0, 13, 14, *of_layer})

@@ -86,7 +86,7 @@ def tidy(step: dict[str, Any], fields: dict[str, int]) -> bool:
 @needs_verilog
 @pytest.mark.parametrize(("name", "seeds"), [("CONV", range(40)), ("DENSE", range(30)), ("POOL", range(12))])
 def test_random_instructions(tmp_path: Path, name: str, seeds: range) -> None:
-    """Any width of accumulator and data, padding, strides, groups, steps without weights, LSBs by channel, parts of dense layers."""
+    """Any width of accumulator and data, padding, strides, groups, steps without weights, LSBs by channel, layers in parts."""
     replayed = 0
     for folder in random_vectors(tmp_path, name, seeds):
         found = replay(folder, "--tiles", "3", "--json")

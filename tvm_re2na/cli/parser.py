@@ -48,7 +48,10 @@ def make_parser() -> argparse.ArgumentParser:
         add("check", help="prove, without data, that a .re2na program keeps the rules, has its cycles and no hazard")
     )
     _vectors(
-        add("vectors", help="memories, instructions and cycles of a run for a hardware test bench: $readmemh files and JSON")
+        add(
+            "vectors",
+            help="memories, instructions and cycles of a run for a hardware test bench: $readmemh files and JSON",
+        )
     )
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _report(add("report", help="one page of everything about a run, opened in a browser; or what differs between two"))

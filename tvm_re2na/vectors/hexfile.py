@@ -18,10 +18,10 @@ def bytes_text(values: npt.NDArray[np.int8], written: npt.NDArray[np.bool_]) -> 
     return b"".join(runs) or NOTHING
 
 
-def _lines(content: bytes) -> bytearray:
+def _lines(content: bytes) -> bytes:
     text = bytearray(content.hex(" ").encode())
     text[3 * LINE - 1 :: 3 * LINE] = b"\n" * len(range(3 * LINE - 1, len(text), 3 * LINE))
-    return text
+    return bytes(text)
 
 
 def words_text(words: Iterable[int], width: int) -> bytes:

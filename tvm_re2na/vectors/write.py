@@ -59,9 +59,7 @@ def write_vectors(
     return found
 
 
-def _inputs(
-    program: Program, data: DataSource, image: int, preprocessing: Preprocessing | None
-) -> Sequence[Int8Array]:
+def _inputs(program: Program, data: DataSource, image: int, preprocessing: Preprocessing | None) -> Sequence[Int8Array]:
     batch = program.inputs[0].shape[0]
     images, _ = read_inputs(program, data, image + batch, preprocessing)
     if image >= len(images):
