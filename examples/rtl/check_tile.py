@@ -64,6 +64,8 @@ async def keep(dut: Any, tile: Tile, result: Result) -> None:
     """The maximum of results of some columns, or of bytes of the SRAM."""
     dut.from_memory.value = int(not result.columns)
     dut.output_address.value = result.address
+    dut.second_there.value = int(result.second is not None)
+    dut.second_address.value = result.second or 0
     for at, shown in enumerate(result.columns or tile.windows):
         if result.columns:
             dut.column.value = shown
@@ -78,6 +80,18 @@ async def keep(dut: Any, tile: Tile, result: Result) -> None:
         dut.keep.value = 0
 
 
+def set_path(dut: Any, name: str, fields: dict[str, int]) -> None:
+    """What an instruction says of the way of its results."""
+    lo, hi = fields["lo"], fields["hi"]
+    add_lo, add_hi = (lo, hi) if name == "ELTWISE" else (fields.get("add_lo", 0), fields.get("add_hi", 0))
+    if name == "ELTWISE":  # what is shown is the first operand as it is
+        lo, hi = -128, 127
+    dut.adds.value = int(name == "ELTWISE" or fields.get("add", 0) == 1)
+    dut.shift_a.value, dut.shift_b.value = fields.get("shift_a", 0), fields.get("shift_b", 0)
+    for signal, value in ((dut.lo, lo), (dut.hi, hi), (dut.add_lo, add_lo), (dut.add_hi, add_hi)):
+        signal.value = value & 0xFF
+
+
 @cocotb.test()
 async def replay(dut: Any) -> None:
     """Every result of every tile is the byte that the vectors have."""
@@ -89,7 +103,7 @@ async def replay(dut: Any) -> None:
     show(dut, [None] * COLUMNS)
     dut.dense.value = int(step.instruction["name"] == "DENSE")
     dut.padding.value = fields.get("pad_value", 0) & 0xFF
-    dut.lo.value, dut.hi.value = fields["lo"] & 0xFF, fields["hi"] & 0xFF
+    set_path(dut, step.instruction["name"], fields)
     cocotb.start_soon(Clock(dut.clock, 10, "ns").start())
     await FallingEdge(dut.clock)
 

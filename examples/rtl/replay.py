@@ -73,8 +73,9 @@ def build(vectors: Vectors, work: Path, options: argparse.Namespace) -> Any:
 
     runner, machine = get_runner("icarus"), vectors.machine
     sizes = {"ACC_BITS": machine["acc_bits"], "DATA_BITS": machine["data_bits"], "SRAM_BYTES": machine["sram_bytes"]}
+    sizes["HALF_UP"] = int(machine["rounding"] == "half_up")
     runner.build(
-        sources=[HERE / name for name in ("pe.v", "cut.v", "tile.v")],
+        sources=[HERE / name for name in ("pe.v", "cut.v", "add.v", "tile.v")],
         hdl_toplevel="tile",
         parameters={"ROWS": options.rows, "COLUMNS": options.columns, **sizes},
         timescale=("1ns", "1ns"),

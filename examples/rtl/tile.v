@@ -3,12 +3,13 @@
 // Published: convolutions and fully connected layers run on the same array, whose connections are switched (here by `dense`).
 // Assumed: all connections. Convolution: a weight for each row (output channel), an input for each column (pixel). Fully connected:
 // one input for all, a weight for each PE; PE number row + ROWS * column is an output. Behind the PEs each row keeps the maximum
-// of what it is shown, results or bytes of the SRAM, which is how pooling is done.
+// of what it is shown, results or bytes of the SRAM, which is how pooling is done, and may add a byte of the SRAM to it.
 module tile #(
     parameter ROWS = 8,
     parameter COLUMNS = 8,
     parameter ACC_BITS = 17,
     parameter DATA_BITS = 8,
+    parameter HALF_UP = 1,
     parameter SRAM_BYTES = 1572864
 ) (
     input  wire                              clock,
@@ -31,6 +32,13 @@ module tile #(
     input  wire                              from_memory,     // it is a byte for each row, fetched from input_address of column 0
     input  wire [7:0]                        column,          // otherwise the result of this column
     input  wire [31:0]                       output_address,
+    input  wire                              adds,            // add a byte of the SRAM, or zero, to what is kept
+    input  wire                              second_there,
+    input  wire [31:0]                       second_address,
+    input  wire [7:0]                        shift_a,
+    input  wire [7:0]                        shift_b,
+    input  wire [7:0]                        add_lo,
+    input  wire [7:0]                        add_hi,
     output wire [ROWS*8-1:0]                 result,
     output wire [ROWS*8-1:0]                 wanted           // what the SRAM holds there after the instruction; both with `keep`
 );
@@ -77,16 +85,22 @@ module tile #(
             end
         end
         for (r = 0; r < ROWS; r = r + 1) begin : of_row
-            reg  signed [7:0] fetched, kept;
+            reg  signed [7:0] fetched, kept, second;
             reg         [7:0] there;
             wire signed [7:0] shown = from_memory ? fetched : outputs[r + ROWS * column];
             wire signed [7:0] least = lo, most = hi;
             always @(posedge clock) begin
                 if (fetch) fetched <= input_there[0] ? memory.sram[input_address[31:0] + r] : padding;
                 if (keep && (first || shown > kept)) kept <= shown;
+                if (keep) second <= second_there ? memory.sram[second_address + r] : 8'd0;
                 if (keep) there <= memory.expected[output_address + r];
             end
-            assign result[8*r +: 8] = kept < least ? least : kept > most ? most : kept;
+            wire signed [7:0] clamped = kept < least ? least : kept > most ? most : kept;
+            wire signed [7:0] added;
+            add #(.DATA_BITS(DATA_BITS), .HALF_UP(HALF_UP)) adder (
+                .a(clamped), .b(second), .shift_a(shift_a), .shift_b(shift_b), .lo(add_lo), .hi(add_hi), .y(added)
+            );
+            assign result[8*r +: 8] = adds ? added : clamped;
             assign wanted[8*r +: 8] = there;
         end
     endgenerate

@@ -16,11 +16,13 @@ Pixel: TypeAlias = tuple[int, int, int]  # image, row, column
 
 @dataclass(frozen=True)
 class Result:
-    """`channels` results side by side from `address`, from `columns` of the array; of several the maximum."""
+    """`channels` results side by side from `address`, from `columns` of the array; of several the maximum. What lies side by side
+    from `second` is added."""
 
     columns: list[int]
     address: int
     channels: int
+    second: int | None = None
 
 
 @dataclass
@@ -43,16 +45,14 @@ class NotReplayed(Exception):
 
 def tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
     """All tiles of an instruction, each made when it is called. Raises NotReplayed."""
-    kinds = {"CONV": conv_tiles, "DENSE": dense_tiles, "POOL": pool_tiles}
+    kinds = {"CONV": conv_tiles, "DENSE": dense_tiles, "POOL": pool_tiles, "ELTWISE": eltwise_tiles}
     if step.instruction["name"] not in kinds:
-        raise NotReplayed("it neither multiplies nor compares")
+        raise NotReplayed("it computes nothing, or by a table")
     return kinds[step.instruction["name"]](step, rows, columns)
 
 
 def conv_tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
     window, of_group = step["pool_h"] * step["pool_w"], step["out_c"] // step["groups"]
-    if step["add"]:
-        raise NotReplayed("it adds a second operand on its way out")
     if window > columns:
         raise NotReplayed(f"it keeps the maximum of {window} results, there are {columns} columns")
     firsts = [group * of_group + c for group in range(step["groups"]) for c in range(0, of_group, rows)]
@@ -75,7 +75,8 @@ def conv_tile(step: Step, first: int, pixels: list[Pixel], rows: int, columns: i
         tile.steps.append((step["weight_addr"] + line * step["out_c"] + first, inputs))
     for at, pixel in enumerate(pixels):
         mine = list(range(at * window, (at + 1) * window))
-        tile.results.append(Result(mine, out_address(step, *pixel) + first, count))
+        second = out_address(step, *pixel, "add") + first if step["add"] else None
+        tile.results.append(Result(mine, out_address(step, *pixel) + first, count, second))
     return tile
 
 
@@ -120,6 +121,17 @@ def pool_tile(step: Step, pixel: Pixel, first: int, rows: int) -> Tile:
     return Tile(windows=shown, lsb=[0] * rows, results=[result])
 
 
+def eltwise_tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
+    del columns
+    return [partial(eltwise_tile, step, first, rows) for first in range(0, step["bytes"], rows)]
+
+
+def eltwise_tile(step: Step, first: int, rows: int) -> Tile:
+    second = None if step["unary"] else step["b_addr"] + first
+    result = Result([], step["out_addr"] + first, min(rows, step["bytes"] - first), second)
+    return Tile(windows=[step["a_addr"] + first], lsb=[0] * rows, results=[result])
+
+
 # ---- where operands and results lie
 
 
@@ -143,9 +155,10 @@ def input_address(step: Step, image: int, y: int, x: int, ky: int, kx: int, chan
     return step["in_addr"] + place + channel
 
 
-def out_address(step: Step, image: int, y: int, x: int) -> int:
-    place = image * step["out_image_stride"] + y * step["out_row_stride"] + x * step["out_pixel_stride"]
-    return step["out_addr"] + place
+def out_address(step: Step, image: int, y: int, x: int, side: str = "out") -> int:
+    """Of a pixel of the output; `side` = add: of the second operand, which has its shape."""
+    row, column = y * step[f"{side}_row_stride"], x * step[f"{side}_pixel_stride"]
+    return step[f"{side}_addr"] + image * step[f"{side}_image_stride"] + row + column
 
 
 def present(step: Step, k: int) -> list[int]:
