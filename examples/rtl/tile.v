@@ -95,7 +95,7 @@ module tile #(
                 if (keep) second <= second_there ? memory.sram[second_address + r] : 8'd0;
                 if (keep) there <= memory.expected[output_address + r];
             end
-            wire signed [7:0] clamped = kept < least ? least : kept > most ? most : kept;
+            wire signed [7:0] clamped = !from_memory ? kept : kept < least ? least : kept > most ? most : kept;
             wire signed [7:0] added;
             add #(.DATA_BITS(DATA_BITS), .HALF_UP(HALF_UP)) adder (
                 .a(clamped), .b(second), .shift_a(shift_a), .shift_b(shift_b), .lo(add_lo), .hi(add_hi), .y(added)

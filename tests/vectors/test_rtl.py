@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def test_a_tile_of_each_layer(lenet: Folder) -> None:
         assert 0 < row["cycles"] - 5 * row["steps"] <= 4 * row["tiles"]
 
 
-def random_vectors(path: Path, name: str, seeds: range) -> list[Path]:
+def random_vectors(path: Path, name: str, seeds: Iterable[int]) -> list[Path]:
     """Folders of random programs of one instruction, for machines as the Verilog's, whose results do not overlap."""
     found = []
     for seed in seeds:
@@ -89,6 +90,7 @@ def features(name: str, fields: dict[str, int]) -> set[str]:
     found = {word for word in ("add", "cuts") if fields.get(word)}
     found |= {word for word in ("n", "groups", "pool_h", "pool_w") if fields.get(word, 1) > 1}
     found |= {word for word in ("first", "last") if fields.get(word) == 0}
+    found |= {"lo"} if fields["lo"] > -128 else set()
     return found | ({"steps"} if fields.get("steps", k) < k else set()) | ({"b"} if fields.get("unary") == 0 else set())
 
 
@@ -97,21 +99,30 @@ def features(name: str, fields: dict[str, int]) -> set[str]:
     ("name", "seeds", "wanted"),
     [
         ("CONV", range(40), {"n", "groups", "steps", "cuts", "pool_h", "pool_w", "add"}),
-        ("DENSE", range(30), {"n", "steps", "first", "last"}),
-        ("POOL", range(12), {"n"}),
-        ("ELTWISE", range(20), {"b"}),
+        ("DENSE", range(14), {"n", "steps", "first", "last"}),
+        # of 59 many results are lo
+        ("POOL", (1, 11, 59), {"n", "lo"}),
+        ("ELTWISE", range(14), {"b", "lo"}),
     ],
 )
-def test_random_instructions(tmp_path: Path, name: str, seeds: range, wanted: set[str]) -> None:
+def test_random_instructions(tmp_path: Path, name: str, seeds: Iterable[int], wanted: set[str]) -> None:
     """Any width of accumulator and data, padding, strides, groups, steps without weights, LSBs by channel, layers in parts."""
     seen: set[str] = set()
     for folder in random_vectors(tmp_path, name, seeds):
-        found = replay(folder, "--tiles", "3", "--json")
+        found = replay(folder, "--tiles", "40", "--json")
         assert found.returncode == 0, (folder, found.stdout, found.stderr)
         replayed = {row["index"] for row in computed(found)}
         for at in Folder(folder).found["instructions"]:
             seen |= features(name, at["fields"]) if at["index"] in replayed else set()
     assert seen >= wanted
+
+
+@needs_verilog
+def test_every_product(tmp_path: Path) -> None:
+    sources = [REPLAY.parent / name for name in ("check_pe.v", "pe.v", "cut.v")]
+    subprocess.run(["iverilog", "-g2012", "-o", tmp_path / "check", *sources], check=True)
+    found = subprocess.run(["vvp", tmp_path / "check"], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1].startswith("65536 products, 0 wrong")
 
 
 @needs_verilog
