@@ -101,7 +101,7 @@ def features(name: str, fields: dict[str, int]) -> set[str]:
         ("CONV", range(40), {"n", "groups", "steps", "cuts", "pool_h", "pool_w", "add"}),
         ("DENSE", range(14), {"n", "steps", "first", "last"}),
         # of 59 many results are lo
-        ("POOL", (1, 11, 59), {"n", "lo"}),
+        ("POOL", (11, 13, 59), {"n", "lo"}),
         ("ELTWISE", range(14), {"b", "lo"}),
     ],
 )

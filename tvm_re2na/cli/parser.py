@@ -8,6 +8,7 @@ from tvm_re2na import __version__
 from tvm_re2na.cli import arguments
 from tvm_re2na.cli.input_options import add_input_options
 from tvm_re2na.cli.knobs import add_knobs
+from tvm_re2na.cli.vectors_options import add_vectors_options
 from tvm_re2na.codegen.passes import PASSES
 from tvm_re2na.preprocessing_options import OPTIONS
 
@@ -47,12 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _check(
         add("check", help="prove, without data, that a .re2na program keeps the rules, has its cycles and no hazard")
     )
-    _vectors(
-        add(
-            "vectors",
-            help="memories, instructions and cycles of a run for a hardware test bench: $readmemh files and JSON",
-        )
-    )
+    _vectors(add("vectors", help="golden vectors for a hardware test bench: memories around instructions, cycles"))
     _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
     _report(add("report", help="one page of everything about a run, opened in a browser; or what differs between two"))
     _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
@@ -102,6 +98,14 @@ def _program(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "program", type=arguments.path, metavar="PROGRAM.re2na", help="a program that `re2na compile` wrote"
     )
+
+
+def _program_and_data(parser: argparse.ArgumentParser) -> None:
+    _program(parser)
+    parser.add_argument(
+        "--data", type=arguments.path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
+    )
+    _pixels(parser)
 
 
 def _arch(parser: argparse.ArgumentParser) -> None:
@@ -240,11 +244,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    _program(parser)
-    parser.add_argument(
-        "--data", type=arguments.path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
-    )
-    _pixels(parser)
+    _program_and_data(parser)
     _limit(parser)
     _threads(parser, "images side by side in each process (one per processor)")
     _workers(parser)
@@ -266,28 +266,8 @@ def _check(parser: argparse.ArgumentParser) -> None:
 
 
 def _vectors(parser: argparse.ArgumentParser) -> None:
-    _program(parser)
-    parser.add_argument(
-        "--data", type=arguments.path, required=True, metavar="DATA", help=f"{DATA_HELP}; or x as int8, used as it is"
-    )
-    parser.add_argument(
-        "--image", type=arguments.not_negative, default=0, metavar="N", help="which of them; the first of a batch (0)"
-    )
-    _pixels(parser)
-    parser.add_argument(
-        "--layers", nargs="+", default=[], metavar="NAME", help="memories before and after all instructions of a layer"
-    )
-    parser.add_argument(
-        "--instructions",
-        type=arguments.span_of_numbers,
-        nargs="+",
-        default=[],
-        metavar="I",
-        help="the same of single instructions, as `re2na disasm --json` numbers them: 12, or 12-15",
-    )
-    parser.add_argument(
-        "--output", "-o", type=arguments.path, required=True, metavar="FOLDER", help="where to write it: a new folder"
-    )
+    _program_and_data(parser)
+    add_vectors_options(parser)
     _json(parser)
     parser.set_defaults(command="vectors:vectors")
 
