@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+NOT_FREE = "is there already, and is no empty folder"
 RANDOM = 4  # bytes in the name of a temporary
 
 
@@ -53,12 +54,14 @@ def _write(target: Path, data: bytes | bytearray, durable: bool) -> None:
 def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder beside `path` to fill, which takes its name at the end; after any error nothing of it is left.
 
-    At `path` there is nothing, or an empty folder. What killed writers of the same folder have left behind is removed. An OSError
-    names `path`, or a file in it.
+    At `path` there is nothing, or an empty folder: anything else is a FileExistsError. What killed writers of the same folder have
+    left behind is removed. An OSError names `path`, or a file in it.
     """
     target = Path(path)
     temporary = target
     try:
+        if not is_free(target):
+            raise FileExistsError(errno.EEXIST, NOT_FREE)
         _sweep(target)
         handle, temporary = _begin_folder(target)
         try:
@@ -73,6 +76,11 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         error.filename = os.fspath(target / Path(error.filename).relative_to(temporary) if inside else target)
         error.filename2 = None
         raise
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a new folder may take this name."""
+    return not os.path.lexists(folder) or (folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()))
 
 
 def _begin_folder(target: Path) -> tuple[int, Path]:

@@ -17,8 +17,8 @@ from cocotb.triggers import FallingEdge
 from tiles import Address, Result, Tile, tiles
 from vectors import Vectors
 
-ROWS, COLUMNS = cocotb.top.ROWS.value.to_unsigned(), cocotb.top.COLUMNS.value.to_unsigned()
-ACC_BITS = cocotb.top.ACC_BITS.value.to_unsigned()
+TOP: Any = cocotb.top
+ROWS, COLUMNS, ACC_BITS = (each.value.to_unsigned() for each in (TOP.ROWS, TOP.COLUMNS, TOP.ACC_BITS))
 
 
 def packed(values: Iterable[int], bits: int) -> int:

@@ -39,7 +39,7 @@ class Step:
         return int(self.instruction["index"])
 
     def path(self, when: str, memory: str) -> Path:
-        return self.folder / getattr(self, when)[memory]
+        return Path(self.folder, getattr(self, when)[memory])
 
     @cached_property
     def sram(self) -> dict[int, int]:

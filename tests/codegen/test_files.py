@@ -158,7 +158,7 @@ def test_errors_within_a_folder_name_its_files(tmp_path: Path) -> None:
     assert raised.value.filename == str(target / "missing" / "file")
     target.mkdir()
     (target / "mine").touch()
-    with pytest.raises(OSError, match="not empty") as full, files.whole_folder(target):
+    with pytest.raises(FileExistsError, match=files.NOT_FREE) as full, files.whole_folder(target):
         pass
     assert full.value.filename == str(target)
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]

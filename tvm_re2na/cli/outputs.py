@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from tvm_re2na import plot
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.codegen.errors import Re2naError
-from tvm_re2na.codegen.files import write_atomically
+from tvm_re2na.codegen.files import NOT_FREE, is_free, write_atomically
 from tvm_re2na.codegen.program import Program
 
 KEY = "re2na.source"  # in the metadata of a model
@@ -54,8 +54,8 @@ def _reason_not_to_write(path: Path) -> str | None:
 
 def check_folder(path: Path) -> None:
     """The same of a new folder, or an empty one."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path}: cannot be written: is there already, and is no empty folder")
+    if not is_free(path):
+        raise UsageError(f"{path}: cannot be written: {NOT_FREE}")
     reason = _reason_not_to_write(path.with_name(f".{path.name}.part"))
     if reason is not None:
         raise UsageError(f"{path}: cannot be written: {reason}")
