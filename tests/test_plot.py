@@ -95,6 +95,24 @@ def test_losses_have_a_scale_of_their_own(drawn: list[Figure], count: int) -> No
     assert_tidy(figure)
 
 
+def test_losses_end_at_the_cycles_beyond_the_bound(drawn: list[Figure]) -> None:
+    """LeNet-5's fc1: 2,078 cycles and a bound of 2,020, of which 20 are transfers under other layers: 78 lost, 58 beyond."""
+    causes = dict.fromkeys(CAUSES, 0) | {"mac": 2000, "overhead": 14, "reconfigure": 64}
+    bound = {"compute_bound": 2000, "cycles_bound": 2020}
+    fc1 = {"name": "fc1", "cycles": 2078, "cycles_bound": 2020, "causes": causes}
+    fc1["causes_beyond"] = beyond_bound(causes, bound)
+    early = fc1 | {"name": "early", "cycles_bound": 9000}
+    report_figure({"layers": [fc1, early], "total": fc1 | {"cycles_bound": 0}}, "net.png", "net", on_cpu=2)
+    (figure,) = drawn
+    opaque = [patch for patch in figure.axes[1].patches if patch.get_alpha() == 1.0]
+    assert max(patch.get_x() + patch.get_width() for patch in opaque if patch.get_y() < 0.5) == 58
+    assert not sum(patch.get_width() for patch in opaque if patch.get_y() > 0.5), "sooner than its bound"
+    assert max(patch.get_x() + patch.get_width() for patch in figure.axes[1].patches) == 78
+    assert "pale" in figure.legends[0].get_texts()[-1].get_text()
+    assert "2,078 cycles on Re²Na" in figure.get_suptitle() and "2 operators on the CPU" in figure.get_suptitle()
+    assert_tidy(figure)
+
+
 def test_beyond_the_bound() -> None:
     causes = dict.fromkeys(CAUSES, 0) | {"mac": 50, "wait_load": 29, "alu": 3}
     assert beyond_bound(causes, {"compute_bound": 40, "cycles_bound": 60}) == causes | {"mac": 10, "wait_load": 9}

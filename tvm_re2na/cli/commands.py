@@ -105,7 +105,8 @@ def compile_model(options: argparse.Namespace) -> Result:
         "compiled in": f"{report['total']['compile_seconds']:.2f} s",
     }
     if options.plot is not None:
-        plot.report_figure(report, options.plot, pipeline.model_stem(options.model))
+        on_cpu = sum(not row.offloaded for row in pipeline.explain(mod, params, _arch(options)))
+        plot.report_figure(report, options.plot, pipeline.model_stem(options.model), on_cpu)
     tables: tuple[Table, ...] = (render.causes_table(data), render.energy_table(data)) if options.report else ()
     if options.report:
         facts |= render.cost_facts(report["total"])
