@@ -19,13 +19,13 @@ from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.instructions import meaning
-from tvm_re2na.runtime.timeline import Share
+from tvm_re2na.runtime.timeline import CAUSE_NAMES, Share
 
 ON_THE_BUS = {
-    "weights": "waits for weights",
-    "inputs": "waits for inputs",
-    "results": "waits while the DRAM bus stores results",
-    "latency": "waits for the DRAM's latency",
+    "weights": "weights",
+    "inputs": "inputs",
+    "results": "the DRAM bus stores results",
+    "latency": "the DRAM's latency",
 }
 
 
@@ -92,6 +92,7 @@ def beyond_bound(causes: dict[str, int], bound: dict[str, int]) -> dict[str, int
 
 def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, executed: int) -> Iterator[Loss]:
     causes, beyond = share.causes, beyond_bound(share.causes, bound)
+    words = {cause: name for cause, (_, name) in CAUSE_NAMES.items()}
     if beyond["mac"]:
         excess = beyond["mac"]
         twice = min(causes["mac"] * max(executed - macs, 0) // executed, excess)
@@ -100,10 +101,10 @@ def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, execut
         yield Loss(starved, "operands from the SRAM take longer than the multiplication")
         yield Loss(excess - twice - starved, f"rounding: {usage.words()}")
     longest = max(share.bus, key=lambda kind: share.bus[kind])
-    yield Loss(beyond["wait_load"], ON_THE_BUS[longest])
-    yield Loss(beyond["wait_store"], "waits for results to be stored")
+    yield Loss(beyond["wait_load"], f"{words['wait_load']}: {ON_THE_BUS[longest]}")
+    yield Loss(beyond["wait_store"], words["wait_store"])
     count = usage.instructions
     linear = count.get("CONV", 0) + count.get("DENSE", 0)
-    yield Loss(beyond["overhead"], f"fill and drain: {linear}")
-    yield Loss(beyond["reconfigure"], f"reconfigurations: {count.get('RECONFIGURE', 0)}")
-    yield Loss(beyond["alu"], "pooling, addition and activation tables")
+    yield Loss(beyond["overhead"], f"{words['overhead']}: {linear}")
+    yield Loss(beyond["reconfigure"], f"{words['reconfigure']}: {count.get('RECONFIGURE', 0)}")
+    yield Loss(beyond["alu"], words["alu"])

@@ -26,6 +26,15 @@ CAUSES = {
     "wait_load": "the array is idle until a LOAD has finished",
     "wait_store": "the array is idle until a STORE has finished",
 }
+# each cause's column in tables, and its name in figures and sentences
+CAUSE_NAMES = {
+    "mac": ("MAC", "multiplications"),
+    "overhead": ("fill", "fill and drain"),
+    "reconfigure": ("switch", "switching the array"),
+    "alu": ("ALU", "pooling, additions, tables"),
+    "wait_load": ("load?", "waiting for loads"),
+    "wait_store": ("store?", "waiting for stores"),
+}
 WAITS = {Engine.LOAD: "wait_load", Engine.STORE: "wait_store"}
 # what the DRAM bus does until the LOAD is over that the array waits for
 BUS = ("weights", "inputs", "results", "latency")

@@ -176,3 +176,4 @@ def test_the_same_figure_is_the_same_bytes(tmp_path: Path, name: str) -> None:
         style.write_figure(figure, tmp_path / name)
         contents.append((tmp_path / name).read_bytes())
     assert contents[0] == contents[1]
+    assert name.endswith("png") or b">net: title</text>" in contents[0], "words can be searched"

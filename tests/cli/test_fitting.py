@@ -73,7 +73,8 @@ def test_reasons_stand_beneath_the_name(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_spared_column_is_one_of_ours() -> None:
     """One that is renamed would never go."""
     sources = "".join(path.read_text() for path in Path(render.__file__).parent.glob("render*.py"))
-    assert not [header for header in SPARED if f'"{header}"' not in sources]
+    causes = render.CAUSES.values()
+    assert not [header for header in SPARED if f'"{header}"' not in sources and header not in causes]
 
 
 def test_brackets_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:

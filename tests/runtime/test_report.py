@@ -221,12 +221,12 @@ def test_losses_in_words() -> None:
     assert loss_of(bound, mac=50) == ("rounding: 64 of 64 rows, 49 of 64 columns used", 10)
     assert loss_of(bound, mac=50, executed=125) == ("computes 25.0% of its MACs twice", 10)
     assert loss_of(bound, mac=40, wait_load=20) == (None, 0)  # what must be transferred takes 60 cycles
-    assert loss_of(bound, mac=40, wait_load=29) == ("waits for weights", 9)
-    assert loss_of(bound, mac=40, wait_load=29, bus="inputs") == ("waits for inputs", 9)
+    assert loss_of(bound, mac=40, wait_load=29) == ("waiting for loads: weights", 9)
+    assert loss_of(bound, mac=40, wait_load=29, bus="inputs") == ("waiting for loads: inputs", 9)
     assert loss_of(bound, mac=40, wait_load=29, overhead=12) == ("fill and drain: 3", 12)
-    assert loss_of(bound, mac=40, wait_store=8) == ("waits for results to be stored", 8)
-    assert loss_of(bound, mac=40, reconfigure=64, alu=63) == ("reconfigurations: 0", 64)
-    assert loss_of(bound, mac=40, alu=63) == ("pooling, addition and activation tables", 63)
+    assert loss_of(bound, mac=40, wait_store=8) == ("waiting for stores", 8)
+    assert loss_of(bound, mac=40, reconfigure=64, alu=63) == ("switching the array: 0", 64)
+    assert loss_of(bound, mac=40, alu=63) == ("pooling, additions, tables", 63)
     assert loss_of({}, mac=50) == (None, 0)  # an older program does not tell
 
 

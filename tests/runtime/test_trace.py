@@ -26,7 +26,7 @@ from tvm_re2na.runtime.energy import counted
 from tvm_re2na.runtime.instructions import meaning
 from tvm_re2na.runtime.library import LoadedProgram
 from tvm_re2na.runtime.live_bytes import live_bytes
-from tvm_re2na.runtime.timeline import shares
+from tvm_re2na.runtime.timeline import CAUSE_NAMES, shares
 from tvm_re2na.runtime.trace import trace
 from tvm_re2na.trace_file import nanoseconds, trace_bytes, write_trace
 
@@ -215,9 +215,7 @@ def test_the_picture_of_the_documentation_shows_every_track(tmp_path: Path) -> N
         write_trace(program, tmp_path / "a.pftrace", "net")
         found = read_file(tmp_path / "a.pftrace")
         draw(found, tmp_path / "a.svg")
-        texts = re.findall(
-            r"<!-- (.*?) -->", (tmp_path / "a.svg").read_text()
-        )  # matplotlib notes each beside its outlines
-        causes = {each.name for each in found.only("layers").slices if each.depth}
-        assert {track.name for track in found.tracks if not track.unit} | causes | {"cycles", "causes"} <= set(texts)
-        assert f"Re²Na: net, {found.labels[1]}" in texts
+        texts = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text(encoding="utf-8"))
+        causes = {CAUSE_NAMES[each.name][1] for each in found.only("layers").slices if each.depth}
+        assert {track.name for track in found.tracks if not track.unit} | causes | {"cycles"} <= set(texts)
+        assert f"Re²Na: net: {found.labels[1]}" in texts

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tvm_re2na.comparison_rows import percent, rows_of
+from tvm_re2na.runtime.timeline import CAUSE_NAMES
 
 if TYPE_CHECKING:
     from tvm_re2na.exploration.run import Exploration
@@ -103,20 +104,14 @@ def _figures(row: Mapping[str, Any]) -> Iterable[str]:
     return (f"{row[name]:,}" for name in ("macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory"))
 
 
-CAUSES = {
-    "mac": "MAC",
-    "overhead": "fill",
-    "reconfigure": "switch",
-    "alu": "ALU",
-    "wait_load": "load?",
-    "wait_store": "store?",
-}
+CAUSES = {cause: column for cause, (column, _) in CAUSE_NAMES.items()}
 ENERGY = {"mac": "MACs", "sram": "SRAM", "dram": "DRAM", "idle": "idle"}
 
 
 def causes_table(report: Mapping[str, Any]) -> Table:
     """Where the array's cycles go, layer by layer, beside the bound, and the largest loss against it."""
-    title = "Cycles of the array by cause (load?, store?: it waits for one)"
+    explained = "; ".join(f"{CAUSES[cause]}: {CAUSE_NAMES[cause][1]}" for cause in ("wait_load", "wait_store"))
+    title = f"Cycles of the array by cause ({explained})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
     for name in ("cycles", "bound", *CAUSES.values(), "use"):

@@ -45,7 +45,7 @@ def report_figure(report: Mapping[str, Any], path: str | os.PathLike[str], name:
 
 
 def _title(total: Mapping[str, Any], on_cpu: int) -> str:
-    over = f", {total['cycles'] / total['cycles_bound']:.4f} of their bound" if total["cycles_bound"] else ""
+    over = f", {total['cycles'] / total['cycles_bound']:.4f} of the network's bound" if total["cycles_bound"] else ""
     operators = "1 operator on the CPU is" if on_cpu == 1 else f"{on_cpu} operators on the CPU are"
     rest = f"\n({operators} not counted)" if on_cpu else ""
     return f"{total['cycles']:,} cycles on Re²Na for one inference{over}{rest}"

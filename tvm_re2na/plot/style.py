@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.frontends import MissingPackageError
+from tvm_re2na.runtime.timeline import CAUSE_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,15 +37,9 @@ BLUE, SKY, GREEN, YELLOW, ORANGE, RED, PINK = (
     "#CC79A7",
 )
 BLACK, GREY, PALE = "#000000", "#666666", "#DDDDDD"
-# the causes of cycles (runtime/timeline.py): their colours, and their names in words
-CAUSES = {
-    "mac": (BLUE, "multiplications"),
-    "overhead": (ORANGE, "fill and drain"),
-    "reconfigure": (PINK, "switching the array"),
-    "alu": (GREEN, "pooling, additions, tables"),
-    "wait_load": (RED, "waiting for loads"),
-    "wait_store": (YELLOW, "waiting for stores"),
-}
+# the causes of cycles: their colours, and their names in words
+COLOURS = {"mac": BLUE, "overhead": ORANGE, "reconfigure": PINK, "alu": GREEN, "wait_load": RED, "wait_store": YELLOW}
+CAUSES = {cause: (COLOURS[cause], words) for cause, (_, words) in CAUSE_NAMES.items()}
 # what is compared: the machine as it is, the float network, other sides and ways in the order in which they come
 MACHINE, FLOAT = BLUE, GREY
 SIZES = (8.0, 6.5, 5.0, 4.0, 3.0, 2.5)  # of their marks, in points: those that lie on each other are all seen
@@ -83,14 +78,14 @@ def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """As the name says, PNG or SVG, whole or not at all; the same figure is the same bytes."""
     kind = check_format(path)
     buffer = io.BytesIO()
-    with _same_bytes():
+    with _as_text():
         figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
     write_atomically(path, buffer.getvalue())
 
 
-def _same_bytes() -> Any:
-    """SVG names its parts at random otherwise."""
-    return importlib.import_module("matplotlib").rc_context({"svg.hashsalt": "tvm_re2na"})
+def _as_text() -> Any:
+    """Of an SVG: words can be searched, and parts are not named at random."""
+    return importlib.import_module("matplotlib").rc_context({"svg.hashsalt": "tvm_re2na", "svg.fonttype": "none"})
 
 
 def describe(axes: Axes, title: str = "", x: str = "", y: str = "", grid: str = "both") -> None:
