@@ -12,6 +12,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.plot import check_format, exploration_figure, new_figure, report_figure, style
 from tvm_re2na.runtime.losses import beyond_bound
 from tvm_re2na.runtime.timeline import CAUSES
@@ -140,6 +141,20 @@ def test_the_front_is_joined_and_numbered(drawn: list[Figure], count: int) -> No
     assert_tidy(figure)
 
 
+def test_units_and_re2na_among_the_machines(drawn: list[Figure]) -> None:
+    fields = ["sram_bytes", "mac_interval", "dram_bytes_per_cycle", "array_shapes"]
+    ours = {"sram_bytes": 3 * 2**19, "mac_interval": 5, "dram_bytes_per_cycle": 24, "array_shapes": "none"}
+    rows = [machine(3.6, 9_000, 10, True) | ours, machine(1.1, 19_000, 10, True) | ours | {"sram_bytes": 4096}]
+    for base in (None, Architecture(clock_mhz=100)):
+        exploration_figure(rows, fields, "front.png", "net", base)
+    shown = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert any("1.5 MiB, 5, 24, none" in text and "1  4 KiB" in text for text in shown)
+    assert any("mac_interval (cycles),\n    dram_bytes_per_cycle,\n    array_shapes\n" in text for text in shown)
+    named = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in drawn]
+    assert "Re²Na as it is" in named[0] and "Re²Na as it is" not in named[1]
+    assert_tidy(drawn[0])
+
+
 def test_surveys(drawn: list[Figure]) -> None:
     names = [LONG.format(index) for index in range(22)]
     bits = BitsSurvey((BitsRow(8, 0.99, 0.995, 0, 0.9, INFINITE), BitsRow(2, None, None, None, error="no")))
@@ -153,6 +168,8 @@ def test_surveys(drawn: list[Figure]) -> None:
     figures.sensitivity_figure(SensitivitySurvey(0.99, 0.98, 29.5, layers), "x.png")
     for figure in drawn:
         assert_tidy(figure)
+    carried = [type(handle).__name__ for handle in drawn[1].legends[0].legend_handles]
+    assert carried == ["Line2D", "Line2D", "Rectangle"], "marks where there are marks"
     ticks = [text.get_text() for text in drawn[0].axes[0].get_xticklabels()]
     assert ticks == ["2", "8"], "whole numbers, those that were measured"
     shares = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]

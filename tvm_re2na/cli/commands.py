@@ -230,7 +230,7 @@ def explore(options: argparse.Namespace) -> Result:
     if options.csv is not None:
         write_atomically(options.csv, found.to_csv().encode())
     if options.plot is not None:
-        plot.exploration_figure(found.rows, found.fields, options.plot, pipeline.model_stem(options.model))
+        plot.exploration_figure(found.rows, found.fields, options.plot, pipeline.model_stem(options.model), arch)
     return Result(found.to_json(), (table, *outputs.written(options.csv, options.plot)))
 
 

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> Result:
             progress=progress,
         )
     if options.plot is not None:
-        debug_figure(found, options.plot)
+        debug_figure(found, options.plot, pipeline.model_stem(options.model))
     tables = (debug_table(found), *((worst_table(found.worst),) if found.worst else ()))
     hint = () if given is not None or not quantized else ("--float FLOAT.onnx holds it against the float model",)
     written = () if dump is None else (f"wrote {len(found.operators)} files into {dump.folder}",)

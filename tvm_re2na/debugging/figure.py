@@ -10,16 +10,17 @@ from tvm_re2na.debugging.measures import SideFigures
 from tvm_re2na.debugging.report import Debugging, OperatorFigures
 from tvm_re2na.plot import new_figure, style, write_figure
 
-SERIES = ("result, all operators quantised", "result, this operator alone", "outputs, this operator alone")
 PARTING = style.RED
 
 
-def debug_figure(found: Debugging, path: str | os.PathLike[str]) -> None:
+def debug_figure(found: Debugging, path: str | os.PathLike[str], name: str = "") -> None:
     """Signal over noise of every operator, accumulated and alone, and what it alone leaves of the outputs; beside it how far its
-    integers are off. Operators at which two sides part are marked."""
-    rows = found.operators
+    integers are off. Operators at which two sides part are marked; of which nothing is known, left out and counted."""
+    rows = [row for row in found.operators if _is_known(row)]
     title = f"every operator against {found.reference} ({found.images} images)"
-    figure = new_figure(11, style.rows_height(len(rows)), title)
+    if missing := len(found.operators) - len(rows):
+        title += f"\n({missing} that have no tensor of their own in it are left out)"
+    figure = new_figure(11, style.rows_height(len(rows)), title, name)
     noise, errors = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     _noise(noise, rows)
     _errors(errors, rows)
@@ -29,14 +30,12 @@ def debug_figure(found: Debugging, path: str | os.PathLike[str]) -> None:
 
 def _noise(axes: Any, rows: Sequence[OperatorFigures]) -> None:
     last = [row.re2na or row.tvm or row.onnx_runtime for row in rows]
-    series = ([_db(side) for side in last], [_db(row.alone) for row in rows], [row.output_db for row in rows])
-    for label, values, (colour, mark), size in zip(SERIES, series, style.SIDES, style.SIZES, strict=False):
-        known = [(value, place) for place, value in enumerate(values) if value is not None]
-        places = [value for value, _ in known], [place for _, place in known]
-        axes.plot(*places, mark, label=label, color=colour, markersize=size)
-    for number, row in enumerate(row for row in rows if row.parts):
+    style.quantity(axes, "result_all", [_db(side) for side in last])
+    style.quantity(axes, "result_alone", [_db(row.alone) for row in rows])
+    style.quantity(axes, "output_alone", [row.output_db for row in rows])
+    for number, place in enumerate(place for place, row in enumerate(rows) if row.parts):
         label = "_" if number else "two sides part in bits"  # once in the legend
-        axes.axhspan(row.number - 0.5, row.number + 0.5, color=PARTING, alpha=0.25, zorder=0, label=label)
+        axes.axhspan(place - 0.5, place + 0.5, color=PARTING, alpha=0.25, zorder=0, label=label)
     style.named_rows(axes, [_name(row) for row in rows])
     style.describe(axes, "signal over noise: more is better", "dB")
     style.numbers(axes.xaxis)
@@ -53,9 +52,15 @@ def _errors(axes: Any, rows: Sequence[OperatorFigures]) -> None:
     style.describe(axes, "how far its integers are off", "steps", grid="x")
     axes.tick_params(axis="x", labelsize=7)
     axes.grid(visible=False)  # it would lie on the picture
-    bar = axes.figure.colorbar(image, ax=axes, label="elements")
+    bar = axes.figure.colorbar(image, ax=axes, label="share of elements (colours follow its square root)")
     ticks = (0, 0.01, 0.1, 0.5, 1)
     bar.set_ticks([tick**0.5 for tick in ticks], labels=[f"{tick:.0%}" for tick in ticks])
+
+
+def _is_known(row: OperatorFigures) -> bool:
+    """A part of an operator that was taken apart has nothing that it can be held against."""
+    sides = (row.re2na or row.tvm or row.onnx_runtime, row.alone)
+    return row.parts or any(row.errors) or row.output_db is not None or any(_db(side) is not None for side in sides)
 
 
 def _db(side: SideFigures | None) -> float | None:

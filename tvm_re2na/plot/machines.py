@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.exploration.pareto import pareto_front
+from tvm_re2na.exploration.sweep import NO_SHAPES
 from tvm_re2na.plot import style
 
 if TYPE_CHECKING:
@@ -16,13 +19,21 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 SMALLEST, LARGEST = 50.0, 260.0  # of a mark, in square points
 AWAY = 9.0  # points between a mark and its number
+UNITS = {field.name: field.metadata["unit"] for field in dataclasses.fields(Architecture)}
+NO_UNITS = ("", "mode", "0 or 1", "set of shapes")
 AROUND = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))  # where a number may stand
 
 
 def exploration_figure(
-    rows: Sequence[Row], fields: Sequence[str], path: str | os.PathLike[str], name: str = ""
+    rows: Sequence[Row],
+    fields: Sequence[str],
+    path: str | os.PathLike[str],
+    name: str = "",
+    base: Architecture | None = None,
 ) -> None:
-    """Every machine that compiled: cycles over area, a mark's size its DRAM traffic; those on the front filled and numbered."""
+    """Every machine that compiled: cycles over area, a mark's size its DRAM traffic; those on the front filled and numbered.
+
+    `base`: what the machines are but for the swept `fields`; Re²Na's own, if it is among them, has a cross."""
     good = [row for row in rows if row["error"] is None]
     front = sorted((row for row in good if row["pareto"]), key=lambda row: (row["area_mm2"], row["cycles"]))
     title = f"{len(good)} machines, {len(front)} of them on the Pareto front"
@@ -41,10 +52,11 @@ def exploration_figure(
             label="on the front of cycles, DRAM traffic and area" if on_front else "beaten, or offloads less",
         )
     _join(axes, front)
+    _cross(axes, [row for row in good if _is_re2na(row, fields, base or Architecture())])
     style.describe(axes, _traffic(good), "area in mm² (a proxy)", "cycles for one inference")
     style.numbers(axes.yaxis)
     axes.margins(0.08)
-    style.legend_below(figure, axes, columns=3)
+    style.legend_below(figure, axes)
     _list(axes, front, fields)
     figure.draw_without_rendering()  # only now is it known where a mark lies
     _number(axes, front, good)
@@ -75,15 +87,45 @@ def _join(axes: Axes, front: Sequence[Row]) -> None:
         axes.step(*zip(*edge, strict=True), where="post", color=style.MACHINE, label="fewest cycles for an area")
 
 
+def _is_re2na(row: Row, fields: Sequence[str], base: Architecture) -> bool:
+    """Whether every field is as of the machine that is published."""
+    ours = {name: int(getattr(Architecture(), name)) for name in UNITS}
+    machine = {name: int(getattr(base, name)) for name in UNITS}
+    machine |= {name: 0 if row[name] == NO_SHAPES else row[name] for name in fields}
+    return machine == ours
+
+
+def _cross(axes: Axes, rows: Sequence[Row]) -> None:
+    for row in rows:
+        axes.plot(
+            row["area_mm2"], row["cycles"], "x", color=style.BLACK, linestyle="", zorder=4, label="Re²Na as it is"
+        )
+
+
 def _list(axes: Axes, front: Sequence[Row], fields: Sequence[str]) -> None:
     """The machines behind the numbers."""
-    lines = [f"{index}  {', '.join(_value(row[name]) for name in fields)}" for index, row in enumerate(front, 1)]
-    heading = ",\n    ".join(fields)
+    lines = [f"{index}  {', '.join(_value(name, row[name]) for name in fields)}" for index, row in enumerate(front, 1)]
+    heading = ",\n    ".join(_heading(name) for name in fields)
     axes.text(1.02, 1.0, "\n".join([f"    {heading}", *lines]), transform=axes.transAxes, fontsize=8, va="top")
 
 
-def _value(value: object) -> str:
+def _heading(field: str) -> str:
+    """With its unit, where its name does not hold it."""
+    unit = UNITS.get(field, "")
+    return field if unit in NO_UNITS or unit.split("/")[0].lower() in field else f"{field} ({unit})"
+
+
+def _value(field: str, value: object) -> str:
+    if UNITS.get(field) == "bytes" and isinstance(value, int):
+        return _bytes(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _bytes(value: int) -> str:
+    for size, unit in ((2**20, "MiB"), (2**10, "KiB")):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:,} bytes"
 
 
 def _number(axes: Axes, front: Sequence[Row], rows: Sequence[Row]) -> None:

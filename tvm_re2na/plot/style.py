@@ -44,6 +44,14 @@ CAUSES = {cause: (COLOURS[cause], words) for cause, (_, words) in CAUSE_NAMES.it
 MACHINE, FLOAT = BLUE, GREY
 SIZES = (8.0, 6.5, 5.0, 4.0, 3.0, 2.5)  # of their marks, in points: those that lie on each other are all seen
 SIDES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"), (SKY, "v"), (RED, "P"))
+BELOW: dict[str, Any] = {"loc": "outside lower left", "fontsize": 8, "frameon": False}  # a figure's legend
+# signal over noise, by what is quantised and what is looked at: words, colour, mark and size
+QUANTITIES = {
+    "result_all": ("result, all operators quantised", BLUE, "o", SIZES[0]),
+    "result_alone": ("result, only this operator quantised", ORANGE, "s", SIZES[1]),
+    "output_alone": ("output, only this operator quantised", GREEN, "^", SIZES[2]),
+    "output_without": ("output, all but this operator quantised", PINK, "D", SIZES[3]),
+}
 
 
 class PlotError(Re2naError, ValueError):
@@ -143,6 +151,13 @@ def series(axes: Axes, x: Sequence[int], sides: Mapping[str, Sequence[float | No
     axes.margins(y=0.1)
 
 
+def quantity(axes: Axes, name: str, values: Sequence[float | None]) -> None:
+    """One of QUANTITIES, a mark in each row whose value is known."""
+    words, colour, mark, size = QUANTITIES[name]
+    kept = [(value, row) for row, value in enumerate(values) if value is not None and math.isfinite(value)]
+    axes.plot([value for value, _ in kept], [row for _, row in kept], mark, color=colour, markersize=size, label=words)
+
+
 def shortened(name: str, most: int = 48) -> str:
     """Names of ONNX nodes are paths: their end tells them apart."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
@@ -151,7 +166,7 @@ def shortened(name: str, most: int = 48) -> str:
 def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
     """Of the whole figure, under all of it: it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
+    figure.legend(handles, labels, ncols=columns, **BELOW)
 
 
 def legend_beside(axes: Axes, title: str = "") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tvm_re2na.plot import new_figure, write_figure
 from tvm_re2na.plot.style import (
+    BELOW,
     FLOAT,
     SIDES,
     describe,
@@ -18,6 +19,7 @@ from tvm_re2na.plot.style import (
     named_rows,
     numbers,
     percentages,
+    quantity,
     rows_height,
     series,
 )
@@ -41,7 +43,7 @@ def bits_figure(survey: BitsSurvey, path: Path, name: str = "") -> None:
     for value in known[:1]:
         top1.axhline(value, color=FLOAT, linestyle="--", label="float")
     series(snr, widths, {"Re²Na": [row.snr_db for row in survey.rows]})
-    for axes, title, unit in ((top1, f"{TOP1}: {IMAGES}", "share"), (snr, "the output's signal over noise", "dB")):
+    for axes, title, unit in ((top1, IMAGES, TOP1), (snr, "the output's signal over noise", "dB")):
         describe(axes, title, "bits", unit)
         every(axes.xaxis, widths)
     percentages(top1.yaxis)
@@ -79,11 +81,13 @@ def carry_figure(survey: CarrySurvey, path: Path, name: str = "") -> None:
         widths,
         {limited: [row.top1_chosen for row in survey.accumulators], free: [row.top1 for row in survey.accumulators]},
     )
-    for axes, title, unit in ((shares, "sums that overflow", "share"), (top1, f"{TOP1}: {IMAGES}", "share")):
+    for axes, title, unit in ((shares, "sums that overflow", "share"), (top1, IMAGES, TOP1)):
         describe(axes, title, "bits of the accumulator", unit)
         every(axes.xaxis, widths)
         percentages(axes.yaxis)
-    legend_below(figure, layers, columns=3)
+    marks, labels = shares.get_legend_handles_labels()
+    bars, words = layers.get_legend_handles_labels()
+    figure.legend([*marks, *bars[len(marks) :]], [*labels, *words[len(labels) :]], **BELOW, ncols=3)
     write_figure(figure, path)
 
 
@@ -110,16 +114,11 @@ def sensitivity_figure(survey: SensitivitySurvey, path: Path, name: str = "") ->
     """Signal over noise: of each layer's result, and of the output with the layer alone or left out."""
     figure = new_figure(10, rows_height(len(survey.rows)), "which layer costs the accuracy: signal over noise", name)
     axes = figure.add_subplot()
-    sides = {
-        "the layer's own result": [row.snr_db for row in survey.rows],
-        "output, only this layer quantised": [row.alone_snr_db for row in survey.rows],
-        "output, all but this layer quantised": [row.without_snr_db for row in survey.rows],
-    }
-    for (label, values), (colour, mark) in zip(sides.items(), SIDES, strict=False):
-        kept = [(value, row) for row, value in enumerate(values) if math.isfinite(value)]
-        axes.plot([value for value, _ in kept], [row for _, row in kept], mark, color=colour, label=label, alpha=0.9)
+    quantity(axes, "result_all", [row.snr_db for row in survey.rows])
+    quantity(axes, "output_alone", [row.alone_snr_db for row in survey.rows])
+    quantity(axes, "output_without", [row.without_snr_db for row in survey.rows])
     if math.isfinite(survey.snr_db):
-        axes.axvline(survey.snr_db, color=FLOAT, linestyle="--", label="output, all layers quantised")
+        axes.axvline(survey.snr_db, color=FLOAT, linestyle="--", label="output, all operators quantised")
     describe(axes, "more is better", "dB")
     named_rows(axes, [row.layer for row in survey.rows])
     numbers(axes.xaxis)
