@@ -13,6 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.debugging import figure as debugging
+from tvm_re2na.debugging.figure import debug_figure
+from tvm_re2na.debugging.measures import SideFigures
+from tvm_re2na.debugging.report import Debugging, OperatorFigures, Parting
 from tvm_re2na.plot import check_format, exploration_figure, new_figure, report_figure, style
 from tvm_re2na.runtime.losses import beyond_bound
 from tvm_re2na.runtime.timeline import CAUSES
@@ -30,8 +34,8 @@ INFINITE = float("inf")
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """What would be written."""
     found: list[Figure] = []
-    for place in (style, figures):
-        monkeypatch.setattr(place, "write_figure", lambda figure, path: found.append(figure))
+    for place in (style, figures, debugging):
+        monkeypatch.setattr(place, "write_figure", lambda drawn, path: found.append(drawn))
     return found
 
 
@@ -174,6 +178,41 @@ def test_surveys(drawn: list[Figure]) -> None:
     assert ticks == ["2", "8"], "whole numbers, those that were measured"
     shares = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]
     assert "98%" in shares and all(share.endswith("%") for share in shares if share)
+
+
+def operator(number: int, db: float | None, differing: int = 0) -> OperatorFigures:
+    side = None if db is None else SideFigures(db, 0.99, 1.0)
+    sides = {"onnx_runtime": side, "tvm": side, "re2na": side, "alone": side, "output_db": db}
+    rest = {"tensor": "t", "shape": (1,), "place": "CPU", "step": None, "saturated": None, "overflowed": None}
+    parting = {"onnx_runtime_tvm": None, "tvm_re2na": Parting(differing, 1) if differing else None}
+    name, errors = LONG.format(number), (0,) * 8 + (int(db is not None),) + (0,) * 8
+    return OperatorFigures(number, name, (name,), "Conv", values=(), errors=errors, **sides, **rest, **parting)
+
+
+def test_debug_leaves_out_what_nothing_is_known_of(drawn: list[Figure]) -> None:
+    """The parts of an operator that was taken apart; where two sides part, the row that is marked is the operator's."""
+    found = (operator(0, 30.0), operator(1, None), operator(2, None), operator(3, 20.0, differing=1))
+    debug_figure(Debugging(1, "the float model", ("re2na",), found, {}), "x.png", "net")
+    (figure,) = drawn
+    noise = figure.axes[0]
+    assert [text.get_text() for text in noise.get_yticklabels()] == [
+        style.shortened(found[place].name) for place in (0, 3)
+    ]
+    (band,) = [patch for patch in noise.patches if patch.get_label() == "two sides part in bits"]
+    assert (band.get_y(), band.get_height()) == (0.5, 1.0)
+    assert figure.get_suptitle().startswith("net: every operator") and "(2 that" in figure.get_suptitle()
+    assert_tidy(figure)
+
+
+def test_a_quantity_has_one_mark_in_all_figures(drawn: list[Figure]) -> None:
+    debug_figure(Debugging(1, "the float model", ("re2na",), (operator(0, 30.0),), {}), "x.png")
+    layers = (SensitivityRow("conv", 30.0, 0.9, 31.0, None, 31.5),)
+    figures.sensitivity_figure(SensitivitySurvey(0.99, 0.98, 29.5, layers), "x.png")
+    marks: dict[Any, Any] = {}
+    for line in (line for figure in drawn for line in figure.axes[0].lines):
+        look = line.get_color(), line.get_marker()
+        assert marks.setdefault(line.get_label(), look) == look
+    assert len(marks) == len(set(marks.values())) == 5
 
 
 def test_a_colour_means_one_thing() -> None:

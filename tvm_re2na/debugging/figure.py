@@ -11,6 +11,7 @@ from tvm_re2na.debugging.report import Debugging, OperatorFigures
 from tvm_re2na.plot import new_figure, style, write_figure
 
 PARTING = style.RED
+LEAST = 3.6  # inches, for the ticks of the shares
 
 
 def debug_figure(found: Debugging, path: str | os.PathLike[str], name: str = "") -> None:
@@ -20,7 +21,7 @@ def debug_figure(found: Debugging, path: str | os.PathLike[str], name: str = "")
     title = f"every operator against {found.reference} ({found.images} images)"
     if missing := len(found.operators) - len(rows):
         title += f"\n({missing} that have no tensor of their own in it are left out)"
-    figure = new_figure(11, style.rows_height(len(rows)), title, name)
+    figure = new_figure(11, max(LEAST, style.rows_height(len(rows))), title, name)
     noise, errors = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     _noise(noise, rows)
     _errors(errors, rows)
@@ -52,7 +53,7 @@ def _errors(axes: Any, rows: Sequence[OperatorFigures]) -> None:
     style.describe(axes, "how far its integers are off", "steps", grid="x")
     axes.tick_params(axis="x", labelsize=7)
     axes.grid(visible=False)  # it would lie on the picture
-    bar = axes.figure.colorbar(image, ax=axes, label="share of elements (colours follow its square root)")
+    bar = axes.figure.colorbar(image, ax=axes, label="share of elements\n(greys follow its square root)")
     ticks = (0, 0.01, 0.1, 0.5, 1)
     bar.set_ticks([tick**0.5 for tick in ticks], labels=[f"{tick:.0%}" for tick in ticks])
 
