@@ -175,7 +175,7 @@ def test_report_and_figure(re2na: Command, small: Path, tmp_path: Path) -> None:
     options = ("--output", tmp_path / "net.re2na", "--plot", tmp_path / "net.svg")
     found = re2na("compile", small, "--report", *options)
     assert found.code == 0, found.stderr
-    for word in ("Cycles of the array by cause", "Energy in uJ", "TOPS/W", "waits for"):
+    for word in ("Cycles of the array by cause", "Energy in uJ", "TOPS/W", "waiting for"):
         assert word in found.stdout
     assert (tmp_path / "net.svg").read_bytes().startswith(b"<?xml")
 

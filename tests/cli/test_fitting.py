@@ -21,7 +21,7 @@ from tvm_re2na.cli.output import Result, show
 STYLE = re.compile(r"\x1b\[[0-9;]*m")  # bold, dim and italic
 LONG = "/backbone/stages/stages.3/blocks/blocks.11/conv_pw_expand/Conv_1"
 LAYER = {"name": LONG, "op": "conv2d", "macs": 138549320, "cycles": 2559499, "cycles_bound": 699911, "utilisation": 0.5}
-LAYER |= {"dram_bytes": 11880776, "dram_bytes_compulsory": 61283400, "loss": "waits for the DRAM's latency"}
+LAYER |= {"dram_bytes": 11880776, "dram_bytes_compulsory": 61283400, "loss": "waiting for loads: the DRAM's latency"}
 LAYER |= {"loss_cycles": 75, "causes": dict.fromkeys(render.CAUSES, 1234567)}
 OPERATOR = {"name": LONG, "op": "nn.conv2d_transpose", "offloaded": False, "value": "nn.conv2d_transpose"}
 OPERATOR |= {"reason": "Re²Na has no such operator.", "rule": "known_operator", "limit": "conv2d, dense, max_pool2d"}
