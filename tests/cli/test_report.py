@@ -75,6 +75,19 @@ def test_without_plotly_the_command_names_the_extra(
     assert_failure(found, 4, "plotly is not installed: pip install 'tvm_re2na[report]'")
 
 
+def test_json_alone_writes_no_page(
+    re2na: Command, small: Path, small_float: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    found = re2na("report", small, "--data", small_float[1], "--limit", 2, "--check-images", 0, "--json")
+    assert found.code == 0, found.stderr
+    (tmp_path / "a.json").write_text(found.stdout)
+    for words in (("a.json",), ("a.json", "a.json")):
+        assert re2na("report", *words, "--format", "json").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_explain_writes_for_other_viewers(re2na: Command, small: Path, tmp_path: Path) -> None:
     explorer, netron = tmp_path / "small.json", tmp_path / "small.onnx"
     found = re2na("explain", small, "--model-explorer", explorer, "--annotate", netron)
