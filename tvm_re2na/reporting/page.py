@@ -13,7 +13,7 @@ from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.reporting.chart import Chart
 from tvm_re2na.reporting.charts import cycles_chart, pairs_chart, roofline, widths_chart
-from tvm_re2na.reporting.differences import FIGURES, Difference, Differences, Figure, differences, shown
+from tvm_re2na.reporting.differences import FIGURES, Difference, Differences, Figure, apart, differences, shown
 from tvm_re2na.reporting.document import RunReport
 from tvm_re2na.reporting.layer_table import layer_table, pair_table
 from tvm_re2na.reporting.network_chart import network
@@ -162,20 +162,22 @@ def _pair_figures(found: Differences, a: RunReport, b: RunReport) -> str:
     changed = {item.name: item for item in found.figures}
     ordered = sorted(FIGURES, key=lambda figure: figure.name not in changed)
     rows = (_pair_row(figure, changed.get(figure.name), a, b) for figure in ordered)
-    return _facts("Figures", ("figure", "A#", "B#", "B − A#", "B / A#"), rows)
+    legend = '<p>B − A: <span class="good">green: B is better</span>, <span class="bad">red: A is better</span>.</p>'
+    return _facts("Figures", ("figure", "A#", "B#", "B − A#", "B / A#"), rows) + legend
 
 
 def _pair_row(figure: Figure, item: Difference | None, a: RunReport, b: RunReport) -> str:
     one, other = figure.of(a), figure.of(b)
     grade = "same" if item is None else {True: "better", False: "worse", None: "changed"}[item.better]
-    apart = ratio = ""
+    more = ratio = ""
     if isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool) and item:
-        apart = ("+" if other > one else "−") + figure.show(abs(other - one))
+        more = apart(figure, one, other)
         ratio = f"{other / one:.3f}" if one else ""
-    cells = (shown(figure, one), shown(figure, other), apart, ratio)
+    cells = (shown(figure, one), shown(figure, other), more or ("differs" if item else ""), ratio)
+    kinds = ("n", "n", "n apart", "n")
     return (
         f'<tr class="{grade}"><th scope=row>{escape(figure.name)}</th>'
-        + "".join(f'<td class="n">{escape(cell)}</td>' for cell in cells)
+        + "".join(f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds, cells, strict=True))
         + "</tr>"
     )
 
