@@ -197,13 +197,13 @@ def test_two_runs_beside_each_other(chromium: Any, tmp_path: Path) -> None:
     with opened(chromium, tmp_path / "two.html") as found:
         assert (found.told, found.charts) == ([], ["cycles", "roofline"])
         rows = found.page.locator("#summary tbody tr")
-        assert rows.first.get_attribute("class") in ("better", "worse", "changed")
+        assert rows.first.get_attribute("class") in ("better", "worse", "neither")
         assert found.page.locator("#summary").text_content().count("mac_interval") == 1
         first, slow, fast = found.page.locator(".layers tbody tr").first, residual(), residual(mac_interval=1)
         number, name = first.locator("td").first.text_content(), first.locator("th").text_content()
         assert slow.layers[int(number)].name == fast.layers[int(number)].name == name, "the network's own number"
         use = found.page.locator("#summary tr", has_text="array utilisation")
-        assert use.get_attribute("class") == "changed" and use.locator(".apart").text_content().endswith(" points")
+        assert use.get_attribute("class") == "neither" and use.locator(".apart").text_content().endswith(" points")
         found.page.locator(".layers tbody tr").first.locator("th").click()
         assert all(found.marks(chart) for chart in found.charts)
 

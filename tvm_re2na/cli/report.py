@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def _run(options: argparse.Namespace) -> RunReport:
         known["opinion_images"] = options.check_images
     with workers(options) as engine, progress_bar() as progress:
         known |= {"title": options.model.name, "data_title": options.data.name, "progress": progress, **engine}
+        known["command"] = shlex.join(["re2na", *options.words])
         return reporting.report(model, test, calibration, arch, **known)
 
 
@@ -105,7 +107,7 @@ def differences_table(found: Differences, names: tuple[str, str]) -> Table:
         stars = {None: ("", ""), False: ("* ", ""), True: ("", "* ")}[item.better]
         table.add_row(item.name, f"{stars[0]}{one}", f"{stars[1]}{other}")
     table.add_section()
-    for item in (*found.machine, *found.versions):
+    for item in (*found.machine, *found.versions, *found.made):
         table.add_row(item.name, *("-" if side is None else str(side) for side in (item.a, item.b)))
     table.caption, table.caption_justify = _layers_line(found), "left"
     return table

@@ -95,7 +95,7 @@ FIGURES = (
     Figure("SRAM peak, bytes", MEMORY, _of("total", "sram_peak_bytes"), whole, False, "the highest address in use"),
     Figure("energy (estimate), uJ", ENERGY, _microjoules, "{:,.2f}".format, False, "an estimate from exact counts"),
     Figure("average power (estimate), mW", ENERGY, _of("total", "milliwatts"), "{:,.2f}".format),
-    Figure("TOPS/W (estimate)", ENERGY, _of("total", "tops_per_watt"), "{:.3f}".format, True),
+    Figure("TOPS/W (estimate)", ENERGY, _of("total", "tops_per_watt"), "{:.4f}".format, True),
 )  # fmt: skip
 
 
@@ -143,11 +143,13 @@ class LayerPair:
 
 @dataclass(frozen=True)
 class Differences:
-    """Of two runs: what differs in figures, machines and versions, and all layers, those that differ most in cycles first."""
+    """Of two runs: what differs in figures, machines, versions and how they were made, and all layers, those that differ most in
+    cycles first."""
 
     figures: tuple[Difference, ...]
     machine: tuple[Difference, ...]
     versions: tuple[Difference, ...]
+    made: tuple[Difference, ...]
     layers: tuple[LayerPair, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -157,15 +159,17 @@ class Differences:
             for pair in self.layers
             if pair.changed
         ]
-        return {name: [vars(item) for item in getattr(self, name)] for name in ("figures", "machine", "versions")} | {
-            "layers": layers
-        }
+        return {
+            name: [vars(item) for item in getattr(self, name)] for name in ("figures", "machine", "versions", "made")
+        } | {"layers": layers}
 
 
 def differences(a: RunReport, b: RunReport) -> Differences:
     """What differs from the first to the second."""
     pairs = sorted(_pairs(a, b), key=lambda pair: (-abs(pair.more_cycles), not pair.changed))
-    return Differences(tuple(_figures(a, b)), tuple(_machine(a, b)), tuple(_versions(a, b)), tuple(pairs))
+    return Differences(
+        tuple(_figures(a, b)), tuple(_machine(a, b)), tuple(_versions(a, b)), tuple(_made(a, b)), tuple(pairs)
+    )
 
 
 def _figures(a: RunReport, b: RunReport) -> list[Difference]:
@@ -196,6 +200,11 @@ def _versions(a: RunReport, b: RunReport) -> list[Difference]:
     names = dict.fromkeys(text.rpartition(" ")[0] for text in (*a.versions, *b.versions))
     one, other = (dict(text.rpartition(" ")[::2] for text in run.versions) for run in (a, b))
     return [Difference(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
+
+
+def _made(a: RunReport, b: RunReport) -> list[Difference]:
+    both = ((name, a.made.get(name), b.made.get(name)) for name in dict.fromkeys((*a.made, *b.made)))
+    return [Difference(name, one, other) for name, one, other in both if one != other]
 
 
 def _pairs(a: RunReport, b: RunReport) -> list[LayerPair]:

@@ -45,7 +45,7 @@ def run_page(report: RunReport) -> str:
     if report.widths:
         charts.append(widths_chart(report.widths))
     table = ("layers", "Layers", _search(len(report.layers)) + layer_table(report.layers))
-    facts = ("machine", "Machine and versions", _machine(report))
+    facts = ("machine", "Machine and versions", _machine(report) + _made(report))
     return _page(
         f"{report.title} on Re²Na",
         f"{report.title} on {report.data}",
@@ -157,6 +157,11 @@ def _machine(report: RunReport) -> str:
     return "".join(tables) + f"<h3>Versions</h3><ul>{''.join(versions)}</ul>"
 
 
+def _made(report: RunReport) -> str:
+    rows = (f"<tr><th scope=row>{escape(name)}</th><td>{escape(told)}</td></tr>" for name, told in report.made.items())
+    return _facts("How this was made", ("", ""), rows) if report.made else ""
+
+
 def _pair_figures(found: Differences, a: RunReport, b: RunReport) -> str:
     """Those that differ, then the others."""
     changed = {item.name: item for item in found.figures}
@@ -168,7 +173,7 @@ def _pair_figures(found: Differences, a: RunReport, b: RunReport) -> str:
 
 def _pair_row(figure: Figure, item: Difference | None, a: RunReport, b: RunReport) -> str:
     one, other = figure.of(a), figure.of(b)
-    grade = "same" if item is None else {True: "better", False: "worse", None: "changed"}[item.better]
+    grade = "same" if item is None else {True: "better", False: "worse", None: "neither"}[item.better]
     more = ratio = ""
     if isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool) and item:
         more = apart(figure, one, other)
@@ -185,7 +190,7 @@ def _pair_row(figure: Figure, item: Difference | None, a: RunReport, b: RunRepor
 def _pair_facts(found: Differences) -> str:
     """Machines and versions, where they differ."""
     tables = []
-    for title, items in (("Machine", found.machine), ("Versions", found.versions)):
+    for title, items in (("Machine", found.machine), ("Versions", found.versions), ("How they were made", found.made)):
         rows = (
             f"<tr><th scope=row>{escape(item.name)}</th>"
             + "".join(f'<td class="n">{escape("-" if side is None else str(side))}</td>' for side in (item.a, item.b))
