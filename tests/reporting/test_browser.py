@@ -163,7 +163,7 @@ def test_paper_is_light_whatever_the_screen_is(chromium: Any, page: Path) -> Non
         found.page.emulate_media(media="print")
         found.page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
         assert not set(found.ask(ink)) & set(dark)
-        wraps = "getComputedStyle(document.querySelector('.layers tbody td')).whiteSpace"
+        wraps = "getComputedStyle(document.querySelector('.layers tbody td:last-child')).whiteSpace"
         assert found.ask(wraps) == "normal"
         found.page.emulate_media(media="screen")
         found.page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
