@@ -97,7 +97,7 @@ def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, execut
         excess = beyond["mac"]
         twice = min(causes["mac"] * max(executed - macs, 0) // executed, excess)
         starved = min(usage.starved, excess - twice)
-        yield Loss(twice, f"computes {executed / max(macs, 1) - 1:.1%} of its MACs twice")
+        yield Loss(twice, _repeated(macs, executed))
         yield Loss(starved, "operands from the SRAM take longer than the multiplication")
         yield Loss(excess - twice - starved, f"rounding: {usage.words()}")
     longest = max(share.bus, key=lambda kind: share.bus[kind])
@@ -108,3 +108,11 @@ def _losses(share: Share, usage: Usage, bound: dict[str, int], macs: int, execut
     yield Loss(beyond["overhead"], f"{words['overhead']}: {linear}")
     yield Loss(beyond["reconfigure"], f"{words['reconfigure']}: {count.get('RECONFIGURE', 0)}")
     yield Loss(beyond["alu"], words["alu"])
+
+
+def _repeated(macs: int, executed: int) -> str:
+    """An addition or a pooling on the array has no MACs of its own to take a share of."""
+    if not macs:
+        return "multiplications, of which the operator itself has none"
+    again = executed / macs - 1
+    return f"computes {again:.1%} of its MACs twice" if again <= 1 else f"computes its MACs {again + 1:.1f} times"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import sys
 from pathlib import Path
@@ -26,7 +27,11 @@ def test_a_model_gives_a_page_and_its_document(
     (tmp_path / "a.json").write_text(found.stdout)
     document = read_report(tmp_path / "a.json")
     assert (document.title, document.data, document.given_quantized) == (small.name, data.name, True)
-    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert document.made["command"].startswith("re2na report ") and document.made["command"].endswith("--json")
+    assert document.made["opinion images"] == "1" and document.made["date"].endswith(" UTC")
+    assert f"<td>{html.escape(document.made['command'])}</td>" in text
     drawn = re2na("report", tmp_path / "a.json", "--output", tmp_path / "again.html")
     assert drawn.code == 0, drawn.stderr
     assert "bit-identical to the CPU" in drawn.stdout and drawn.stdout.endswith(f"wrote {tmp_path / 'again.html'}\n")
@@ -73,6 +78,19 @@ def test_without_plotly_the_command_names_the_extra(
     monkeypatch.setitem(sys.modules, "plotly", None)
     found = re2na("report", small, "--data", small)
     assert_failure(found, 4, "plotly is not installed: pip install 'tvm_re2na[report]'")
+
+
+def test_json_alone_writes_no_page(
+    re2na: Command, small: Path, small_float: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    found = re2na("report", small, "--data", small_float[1], "--limit", 2, "--check-images", 0, "--json")
+    assert found.code == 0, found.stderr
+    (tmp_path / "a.json").write_text(found.stdout)
+    for words in (("a.json",), ("a.json", "a.json")):
+        assert re2na("report", *words, "--format", "json").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_explain_writes_for_other_viewers(re2na: Command, small: Path, tmp_path: Path) -> None:

@@ -128,13 +128,46 @@ def test_the_table_sorts_and_searches(shown: Opened) -> None:
         "[...document.querySelectorAll('.layers thead th')].findIndex(th => th.textContent === 'cycles')"
     )
     shown.page.locator(".layers thead button").nth(column).click()
-    shown.page.locator(".layers thead button").nth(column).click()
     cells = f"[...document.querySelectorAll('.layers tbody tr')].map(row => row.cells[{column}].dataset.value)"
     values = [int(value) for value in shown.ask(cells) if value is not None]
     assert len(values) > 20 and values == sorted(values, reverse=True)
     shown.page.locator("#search").fill("ADD again")
     left = shown.ask("[...document.querySelectorAll('.layers tbody tr')].filter(row => !row.hidden).length")
     assert left == 8 and shown.page.locator("#found").text_content().startswith("8 of ")
+
+
+def test_the_search_knows_what_a_keyboard_has(shown: Opened) -> None:
+    rows = "[...document.querySelectorAll('.layers tbody tr')].filter(row => !row.hidden).length"
+    everything = shown.ask(rows)
+    shown.page.locator("#search").fill("re2na/1")
+    assert 0 < shown.ask(rows) < everything, "Re²Na/1"
+    assert not shown.page.locator(".layers tfoot").is_visible()
+    shown.page.locator("#search").fill("re2na/1 cpu/7")
+    assert shown.ask(rows) == 0 and shown.page.locator(".layers tfoot").inner_text() == "nothing matches"
+
+
+def test_figures_stand_first_and_the_edge_tells_of_more(shown: Opened) -> None:
+    titles = shown.page.locator(".layers thead th").all_inner_texts()
+    first = ["#", "layer", "runs on", "cycles", "bound", "cycles/bound", "largest loss", "use", "DRAM bytes", "MACs"]
+    assert titles[: len(first)] == first and titles[-1] == "why on the CPU"
+    wide = shown.page.locator(".wide")
+    assert "more" in wide.get_attribute("class").split()
+    shown.ask("(box => { box.scrollLeft = box.scrollWidth; })(document.querySelector('.wide .scroll'))")
+    shown.page.wait_for_function("() => !document.querySelector('.wide').classList.contains('more')")
+
+
+def test_paper_is_light_whatever_the_screen_is(chromium: Any, page: Path) -> None:
+    with opened(chromium, page, scheme="dark") as found:
+        ink = "[getComputedStyle(document.body).color, document.getElementById('chart-sram').layout.font.color]"
+        dark = found.ask(ink)
+        found.page.emulate_media(media="print")
+        found.page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
+        assert not set(found.ask(ink)) & set(dark)
+        wraps = "getComputedStyle(document.querySelector('.layers tbody td:last-child')).whiteSpace"
+        assert found.ask(wraps) == "normal"
+        found.page.emulate_media(media="screen")
+        found.page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+        assert found.ask(ink) == dark and found.told == []
 
 
 def test_the_theme_is_a_switch(shown: Opened) -> None:
@@ -148,7 +181,7 @@ def test_the_theme_is_a_switch(shown: Opened) -> None:
 
 def test_pictures_over_time_zoom_together(shown: Opened) -> None:
     shown.ask("Plotly.relayout('chart-timeline', {'xaxis.range': [1000, 3000]}).then(() => 0)")
-    shown.page.wait_for_function("document.getElementById('chart-sram').layout.xaxis.range[1] === 3000")
+    shown.page.wait_for_function("() => document.getElementById('chart-sram').layout.xaxis.range[1] === 3000")
 
 
 def test_a_network_that_stays_on_the_cpu_has_a_page(chromium: Any, tmp_path: Path) -> None:
@@ -164,8 +197,13 @@ def test_two_runs_beside_each_other(chromium: Any, tmp_path: Path) -> None:
     with opened(chromium, tmp_path / "two.html") as found:
         assert (found.told, found.charts) == ([], ["cycles", "roofline"])
         rows = found.page.locator("#summary tbody tr")
-        assert rows.first.get_attribute("class") in ("better", "worse", "changed")
+        assert rows.first.get_attribute("class") in ("better", "worse", "neither")
         assert found.page.locator("#summary").text_content().count("mac_interval") == 1
+        first, slow, fast = found.page.locator(".layers tbody tr").first, residual(), residual(mac_interval=1)
+        number, name = first.locator("td").first.text_content(), first.locator("th").text_content()
+        assert slow.layers[int(number)].name == fast.layers[int(number)].name == name, "the network's own number"
+        use = found.page.locator("#summary tr", has_text="array utilisation")
+        assert use.get_attribute("class") == "neither" and use.locator(".apart").text_content().endswith(" points")
         found.page.locator(".layers tbody tr").first.locator("th").click()
         assert all(found.marks(chart) for chart in found.charts)
 

@@ -24,6 +24,7 @@ from tvm_re2na.reporting import (
     read_survey,
     run_page,
 )
+from tvm_re2na.reporting.time_charts import sram
 from tvm_re2na.runtime.timeline import CAUSES
 
 RNG = np.random.default_rng(21)
@@ -194,6 +195,15 @@ def test_another_machine_differs_in_what_it_costs() -> None:
     apart = [abs(pair.more_cycles) for pair in found.layers]
     assert apart == sorted(apart, reverse=True) and apart[0] > 0
     assert sum(pair.more_cycles for pair in found.layers) == fast.total["cycles"] - slow.total["cycles"]
+
+
+def test_axes_of_bytes_have_steps_of_powers_of_two() -> None:
+    form = sram(residual()).layout
+    for axis, most in (("yaxis", residual().total["sram_peak_bytes"]), ("yaxis2", residual().number("sram_bytes"))):
+        places = form[axis]["tickvals"]
+        step = places[1]
+        assert step & (step - 1) == 0 and places == list(range(0, most + 1, step)) and len(places) >= 3
+    assert form["yaxis2"]["ticktext"][1].endswith((" KiB", " MiB"))
 
 
 def test_layers_that_one_run_lacks_are_kept() -> None:

@@ -121,6 +121,12 @@ def test_an_int8_model_has_a_report_without_them(made: Made, tmp_path: Path) -> 
     assert "int8 model" in run_page(found) == (tmp_path / "net.html").read_text(encoding="utf-8")
 
 
+def test_the_document_says_how_it_was_made(made: Made) -> None:
+    told = made.report.made
+    assert told["call"].startswith("tvm_re2na.report(") and told["limit"] == "5" and told["opinion images"] == "1"
+    assert told["calibration"] == "images.npz, 24 images"
+
+
 def test_the_comparison_is_that_of_compare(made: Made) -> None:
     found = made.report.comparison
     assert found["bit_identical"] is True and found["images"] == 5

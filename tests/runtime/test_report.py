@@ -220,6 +220,9 @@ def test_losses_in_words() -> None:
     bound = {"compute_bound": 40, "cycles_bound": 60}
     assert loss_of(bound, mac=50) == ("rounding: 64 of 64 rows, 49 of 64 columns used", 10)
     assert loss_of(bound, mac=50, executed=125) == ("computes 25.0% of its MACs twice", 10)
+    assert loss_of(bound, mac=50, executed=450) == ("computes its MACs 4.5 times", 10)
+    none = ("multiplications, of which the operator itself has none", 50)
+    assert loss_of({"compute_bound": 0, "cycles_bound": 9}, macs=0, mac=50) == none
     assert loss_of(bound, mac=40, wait_load=20) == (None, 0)  # what must be transferred takes 60 cycles
     assert loss_of(bound, mac=40, wait_load=29) == ("waiting for loads: weights", 9)
     assert loss_of(bound, mac=40, wait_load=29, bus="inputs") == ("waiting for loads: inputs", 9)

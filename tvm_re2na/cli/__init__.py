@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # no command uses PyTorch, which today's TVM loads wherever it is installed: half of the time of `compile`
         sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
     options = make_parser().parse_args(arguments)
+    options.words = tuple(sys.argv[1:] if arguments is None else arguments)
     with stop_signals() as stopped:
         try:
             return _run(options)

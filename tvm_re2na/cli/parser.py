@@ -191,7 +191,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     add_threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
     add_check_images(parser)
     add_workers(parser)
-    add_output(parser, "MODEL.report.html")
+    add_output(parser, "MODEL.report.html; with --json none")
     add_cache(parser)
     add_json(parser)
     parser.set_defaults(command="report:report")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +23,40 @@ OF_A_RUN = ("data", "calibration", "survey", "arch", "limit", "check_images", "r
 
 
 def report(options: argparse.Namespace) -> Result:
-    """Write the page; the document it is drawn from is what --json prints. Exit code 1 as of `compare`."""
-    reporting.check_library()
+    """Write the page. With --json print the document it is drawn from, and write a page only where -o names one.
+
+    Exit code 1 as of `compare`.
+    """
+    if _draws(options):
+        reporting.check_library()
     if options.model.suffix != ".json":
         if options.other is not None:
             raise UsageError(
                 f"{options.other}: a second report is held against a first one, {options.model} is a model"
             )
-        output = output_path(options, f"{pipeline.model_stem(options.model)}.report.html")
+        output = _page_path(options, f"{pipeline.model_stem(options.model)}.report.html")
         made = _run(options)
         return _of_one(made, output, code=0 if _is_well(made) else 1)
     _refuse_for_reports(options)
     if options.other is None:
-        output = output_path(options, f"{options.model.stem}.html")
+        output = _page_path(options, f"{options.model.stem}.html")
         return _of_one(reporting.read_report(options.model), output)
-    output = output_path(options, f"{options.model.stem}-{options.other.stem}.html")
+    output = _page_path(options, f"{options.model.stem}-{options.other.stem}.html")
     a, b = reporting.read_report(options.model), reporting.read_report(options.other)
     names = options.model.stem, options.other.stem
-    reporting.save(reporting.comparison_page(a, b, names), output)
+    if output is not None:
+        reporting.save(reporting.comparison_page(a, b, names), output)
     found = reporting.differences(a, b)
     data = {"a": names[0], "b": names[1], **found.to_json()}
     return Result(data, (differences_table(found, names), *written(output)))
+
+
+def _draws(options: argparse.Namespace) -> bool:
+    return options.format != "json" or options.output is not None
+
+
+def _page_path(options: argparse.Namespace, default: str) -> Path | None:
+    return output_path(options, default) if _draws(options) else None
 
 
 def _refuse_for_reports(options: argparse.Namespace) -> None:
@@ -63,6 +77,7 @@ def _run(options: argparse.Namespace) -> RunReport:
         known["opinion_images"] = options.check_images
     with workers(options) as engine, progress_bar() as progress:
         known |= {"title": options.model.name, "data_title": options.data.name, "progress": progress, **engine}
+        known["command"] = shlex.join(["re2na", *options.words])
         return reporting.report(model, test, calibration, arch, **known)
 
 
@@ -72,8 +87,9 @@ def _is_well(report: RunReport) -> bool:
     return bool(report.comparison["bit_identical"] and (opinion is None or opinion["agrees"]))
 
 
-def _of_one(report: RunReport, output: Path, code: int = 0) -> Result:
-    reporting.save(reporting.run_page(report), output)
+def _of_one(report: RunReport, output: Path | None, code: int = 0) -> Result:
+    if output is not None:
+        reporting.save(reporting.run_page(report), output)
     facts = {figure.name: shown(figure, figure.of(report)) for figure in FIGURES}
     table = render.facts_table(f"{report.title} on {report.data}", facts)
     return Result(report.to_json(), (table, *written(output)), code)
@@ -91,7 +107,7 @@ def differences_table(found: Differences, names: tuple[str, str]) -> Table:
         stars = {None: ("", ""), False: ("* ", ""), True: ("", "* ")}[item.better]
         table.add_row(item.name, f"{stars[0]}{one}", f"{stars[1]}{other}")
     table.add_section()
-    for item in (*found.machine, *found.versions):
+    for item in (*found.machine, *found.versions, *found.made):
         table.add_row(item.name, *("-" if side is None else str(side) for side in (item.a, item.b)))
     table.caption, table.caption_justify = _layers_line(found), "left"
     return table

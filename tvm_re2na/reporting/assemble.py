@@ -56,6 +56,7 @@ class Findings:
     versions: Sequence[str]
     quantisation: QuantizationReport | None = None
     widths: tuple[WidthRow, ...] = ()
+    made: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def assemble(found: Findings) -> RunReport:
@@ -77,6 +78,7 @@ def assemble(found: Findings) -> RunReport:
         versions=tuple(found.versions),
         kept_float=() if chosen is None else chosen.kept_float,
         widths=found.widths,
+        made=found.made,
     )
 
 

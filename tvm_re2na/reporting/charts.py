@@ -6,10 +6,11 @@ from typing import Any
 
 from tvm_re2na.plot.style import BLUE, RED
 from tvm_re2na.reporting.chart import CAUSES, LINE, Chart, axis, bars, integers, layout, polyline, text
-from tvm_re2na.reporting.differences import Differences
+from tvm_re2na.reporting.differences import Differences, LayerPair
 from tvm_re2na.reporting.document import Costs, ReportLayer, RunReport, WidthRow
 
 A_COLOR, B_COLOR = BLUE, RED
+TICKS = 40  # of layers on an axis, at most
 
 
 def _costed(report: RunReport) -> list[tuple[int, ReportLayer, Costs]]:
@@ -79,8 +80,10 @@ def roofline(reports: tuple[RunReport, ...], names: tuple[str, ...] = (), pairs:
     ends = min(known) / 2, max(known) * 3
     traces = [*(_roof(report, ends, name, color) for report, name, color in roofs), *traces]
     note = (
-        "A layer below the slope waits for the DRAM, one below the flat part for the multipliers; the nearer to the roof, the"
-        " better. A layer that moves no byte is a triangle at the right edge; layers without multiplications are not shown."
+        "The slope is what the DRAM's bandwidth allows, the flat part the multipliers. The nearer to the roof, the better; what"
+        " keeps a layer below it may also be its mapping or a wait, and the table of layers names the largest loss. A point above"
+        " the slope is a layer whose bytes came while other layers worked. One that moves no byte is a"
+        " triangle at the right edge; layers without multiplications are not shown."
     )
     x = axis(
         "multiply-accumulates for each byte over the DRAM bus",
@@ -189,25 +192,34 @@ def _width_text(row: WidthRow) -> str:
 
 
 def pairs_chart(pairs: Differences, names: tuple[str, str]) -> Chart:
-    """Cycles of each layer in both runs."""
-    traces = []
-    for side, (name, color) in enumerate(zip(names, (A_COLOR, B_COLOR), strict=True)):
-        found = []
-        for index, pair in enumerate(pairs.layers):
-            layer = (pair.a, pair.b)[side]
-            if layer is not None and layer.costs is not None and layer.costs.cycles:
-                found.append((index, layer, layer.costs))
-        traces.append(
-            bars(
-                name,
-                color,
-                x=[index + 0.4 * side - 0.2 for index, _, _ in found],
-                y=[costs.cycles for _, _, costs in found],
-                width=[0.4] * len(found),
-                customdata=[index for index, _, _ in found],
-                hovertext=[text(layer.name, f"{name}: {costs.cycles:,} cycles") for _, layer, costs in found],
-            )
-        )
-    note = "Layers in the order of the table: those whose cycles differ most come first."
-    axes = _numbered(len(pairs.layers)), integers("cycles of one inference")
-    return Chart("cycles", "Cycles of both", note, traces, layout(*axes))
+    """Cycles of each layer in both runs, in the network's order."""
+    costed = [
+        (index, pair)
+        for index, pair in enumerate(pairs.layers)
+        if any(side is not None and side.costs is not None and side.costs.cycles for side in (pair.a, pair.b))
+    ]
+    ordered = sorted(costed, key=lambda item: (item[1].number, item[1].a is None))
+    traces = [_side(ordered, side, name) for side, name in enumerate(names)]
+    step = -(-len(ordered) // TICKS) or 1
+    places = range(0, len(ordered), step)
+    ticks = {"tickvals": list(places), "ticktext": [ordered[place][1].label for place in places], "tickangle": 0}
+    x = axis("layer, by its # in the table", range=[-0.7, len(ordered) - 0.3], **ticks)
+    note = "Layers in the network's order; those that have no cycles in either run are left out."
+    return Chart("cycles", "Cycles of both", note, traces, layout(x, integers("cycles of one inference")))
+
+
+def _side(ordered: list[tuple[int, LayerPair]], side: int, name: str) -> dict[str, Any]:
+    found = []
+    for place, (index, pair) in enumerate(ordered):
+        layer = (pair.a, pair.b)[side]
+        if layer is not None and layer.costs is not None and layer.costs.cycles:
+            found.append((place, index, layer, layer.costs))
+    return bars(
+        name,
+        (A_COLOR, B_COLOR)[side],
+        x=[place + 0.4 * side - 0.2 for place, *_ in found],
+        y=[costs.cycles for *_, costs in found],
+        width=[0.4] * len(found),
+        customdata=[index for _, index, *_ in found],
+        hovertext=[text(layer.name, f"{name}: {costs.cycles:,} cycles") for *_, layer, costs in found],
+    )

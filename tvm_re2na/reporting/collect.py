@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from tvm_re2na import evaluate, pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataSource
+from tvm_re2na.dataset import Dataset
 from tvm_re2na.identity import versions
 from tvm_re2na.model_file import ModelSource
 from tvm_re2na.onnx_form.inputs import InputShape
-from tvm_re2na.preprocessing import Preprocessing
+from tvm_re2na.preprocessing import Preprocessing, show
 from tvm_re2na.progress import Progress, shown
 from tvm_re2na.reporting.assemble import Findings, assemble
 from tvm_re2na.reporting.document import RunReport
@@ -34,14 +36,16 @@ def report(
     page: str | os.PathLike[str] | None = None,
     title: str | None = None,
     data_title: str | None = None,
+    command: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> RunReport:
     """Everything that is known of a model's run on Re²Na; `page`: the file of HTML to draw it in (docs/report.md).
 
     Arguments are those of `compare`, further ones (`limit`, `jobs`, ...) among them. `survey`: a file of `survey bits --json`.
-    `title`, `data_title`: by default the names of the files. Raises as `compare`, ReportError where `survey` is no survey, and
-    MissingPackageError where plotly is, for `page`, not installed.
+    `title`, `data_title`: by default the names of the files. `command`: what somebody typed, for the page to tell; by
+    default it tells of this call. Raises as `compare`, ReportError where `survey` is no survey, and MissingPackageError where
+    plotly is, for `page`, not installed.
     """
     if page is not None:
         check_library()
@@ -74,11 +78,29 @@ def report(
             versions=versions().split(", "),
             quantisation=None if chosen is None else chosen.report,
             widths=widths,
+            made=_made(command, known, {"batch": batch, "survey": survey} | _pixels(preprocessing) | options),
         )
     )
     if page is not None:
         save(run_page(found), page)
     return found
+
+
+def _made(command: str | None, calibration: Dataset | None, options: dict[str, Any]) -> dict[str, str]:
+    """In words, for whoever gets the page; options that say nothing are left out."""
+    told = {"call": "tvm_re2na.report(...)"} if command is None else {"command": command}
+    told["date"] = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    if calibration is not None:
+        told["calibration"] = f"{_name(calibration.source, 'images')}, {len(calibration):,} images"
+    known = {
+        name: value for name, value in options.items() if isinstance(value, str | int | float | tuple | os.PathLike)
+    }
+    return told | {name.replace("_", " "): str(value) for name, value in known.items()}
+
+
+def _pixels(preprocessing: Preprocessing | None) -> dict[str, str]:
+    fields = {} if preprocessing is None else vars(preprocessing)
+    return {name: show(value) for name, value in fields.items() if value is not None}
 
 
 def _name(source: Any, otherwise: str) -> str:

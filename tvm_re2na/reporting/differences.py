@@ -10,6 +10,7 @@ from typing import Any
 from tvm_re2na.reporting.document import MachineField, ReportLayer, RunReport
 
 Value = int | float | bool | str | None
+Numbered = tuple[int, ReportLayer]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ def _microjoules(report: RunReport) -> float:
     return float(sum(report.total["energy_pj"].values())) / 1e6
 
 
+def _on_the_cpu(report: RunReport) -> int:
+    return sum(not layer.offloaded for layer in report.layers)
+
+
 def _milliseconds(report: RunReport) -> float:
     return float(report.total["microseconds"]) / 1e3
 
@@ -78,19 +83,26 @@ FIGURES = (
     Figure("accumulator overflows", TRUST, _of("comparison", "re2na", "overflows"), whole, False, "over all images"),
     Figure("ONNX Runtime agrees", TRUST, _of("comparison", "second_opinion", "agrees"), yes_or_no, True, "but for ties"),
     Figure("MACs offloaded", SPEED, _of("comparison", "offloaded_macs_share"), percent, True),
+    Figure("operators on the CPU (their time is not counted)", SPEED, _on_the_cpu, whole, False),
     Figure("cycles", SPEED, _of("total", "cycles"), whole, False, "of one inference"),
     Figure("cycles at best", SPEED, _of("total", "cycles_bound"), whole, False, "what no schedule can beat"),
-    Figure("milliseconds", SPEED, _milliseconds, "{:,.3f}".format, False, "at the machine's clock"),
-    Figure("array utilisation", SPEED, _of("total", "utilisation"), percent, True),
+    Figure("milliseconds (assumed clock)", SPEED, _milliseconds, "{:,.3f}".format, False, "at the machine's clock"),
+    Figure("array utilisation", SPEED, _of("total", "utilisation"), percent),
     Figure("regions on Re²Na", SPEED, _of("total", "regions"), whole, False),
     Figure("DRAM bytes", MEMORY, _of("total", "dram_bytes"), whole, False),
     Figure("DRAM bytes / compulsory", MEMORY, _of("total", "network_dram_ratio"), "{:.3f}".format, False, RATIO),
     Figure("bytes in and out of regions", MEMORY, _of("total", "crossing_bytes"), whole, False),
     Figure("SRAM peak, bytes", MEMORY, _of("total", "sram_peak_bytes"), whole, False, "the highest address in use"),
-    Figure("energy, uJ", ENERGY, _microjoules, "{:,.2f}".format, False, "an estimate from exact counts"),
-    Figure("average power, mW", ENERGY, _of("total", "milliwatts"), "{:,.2f}".format, False),
-    Figure("TOPS/W", ENERGY, _of("total", "tops_per_watt"), "{:.3f}".format, True),
+    Figure("energy (estimate), uJ", ENERGY, _microjoules, "{:,.2f}".format, False, "an estimate from exact counts"),
+    Figure("average power (estimate), mW", ENERGY, _of("total", "milliwatts"), "{:,.2f}".format),
+    Figure("TOPS/W (estimate)", ENERGY, _of("total", "tops_per_watt"), "{:.4f}".format, True),
 )  # fmt: skip
+
+
+def apart(figure: Figure, one: float, other: float) -> str:
+    """From one to the other: a share of a share would be read as that, so shares differ by points."""
+    sign, by = "+" if other > one else "−", abs(other - one)
+    return f"{sign}{by * 100:.2f} points" if figure.show is percent else f"{sign}{figure.show(by)}"
 
 
 def shown(figure: Figure, value: Value) -> str:
@@ -109,12 +121,19 @@ class Difference:
 
 @dataclass(frozen=True)
 class LayerPair:
-    """An operator of two runs, by name; None where a run has it not. `changed`: names of what differs."""
+    """An operator of two runs, by name; None where a run has it not. `changed`: names of what differs. `number`: its place in the
+    first run's list of layers, or in the second's where only that has it."""
 
     name: str
     a: ReportLayer | None
     b: ReportLayer | None
     changed: tuple[str, ...]
+    number: int
+
+    @property
+    def label(self) -> str:
+        """The number, which is of the second run where that is said."""
+        return f"{self.number} (B)" if self.a is None else str(self.number)
 
     @property
     def more_cycles(self) -> int:
@@ -124,11 +143,13 @@ class LayerPair:
 
 @dataclass(frozen=True)
 class Differences:
-    """Of two runs: what differs in figures, machines and versions, and all layers, those that differ most in cycles first."""
+    """Of two runs: what differs in figures, machines, versions and how they were made, and all layers, those that differ most in
+    cycles first."""
 
     figures: tuple[Difference, ...]
     machine: tuple[Difference, ...]
     versions: tuple[Difference, ...]
+    made: tuple[Difference, ...]
     layers: tuple[LayerPair, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -138,15 +159,17 @@ class Differences:
             for pair in self.layers
             if pair.changed
         ]
-        return {name: [vars(item) for item in getattr(self, name)] for name in ("figures", "machine", "versions")} | {
-            "layers": layers
-        }
+        return {
+            name: [vars(item) for item in getattr(self, name)] for name in ("figures", "machine", "versions", "made")
+        } | {"layers": layers}
 
 
 def differences(a: RunReport, b: RunReport) -> Differences:
     """What differs from the first to the second."""
     pairs = sorted(_pairs(a, b), key=lambda pair: (-abs(pair.more_cycles), not pair.changed))
-    return Differences(tuple(_figures(a, b)), tuple(_machine(a, b)), tuple(_versions(a, b)), tuple(pairs))
+    return Differences(
+        tuple(_figures(a, b)), tuple(_machine(a, b)), tuple(_versions(a, b)), tuple(_made(a, b)), tuple(pairs)
+    )
 
 
 def _figures(a: RunReport, b: RunReport) -> list[Difference]:
@@ -179,17 +202,24 @@ def _versions(a: RunReport, b: RunReport) -> list[Difference]:
     return [Difference(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
 
 
+def _made(a: RunReport, b: RunReport) -> list[Difference]:
+    both = ((name, a.made.get(name), b.made.get(name)) for name in dict.fromkeys((*a.made, *b.made)))
+    return [Difference(name, one, other) for name, one, other in both if one != other]
+
+
 def _pairs(a: RunReport, b: RunReport) -> list[LayerPair]:
     """By name, and operators of one name in their order."""
-    names: dict[str, tuple[list[ReportLayer], list[ReportLayer]]] = {}
+    names: dict[str, tuple[list[Numbered], list[Numbered]]] = {}
     for index, run in enumerate((a, b)):
-        for layer in run.layers:
-            names.setdefault(layer.name, ([], []))[index].append(layer)
-    return [
-        LayerPair(name, one, other, _changed(one, other))
-        for name, both in names.items()
-        for one, other in zip_longest(*both)
-    ]
+        for number, layer in enumerate(run.layers):
+            names.setdefault(layer.name, ([], []))[index].append((number, layer))
+    return [_pair(name, one, other) for name, both in names.items() for one, other in zip_longest(*both)]
+
+
+def _pair(name: str, one: Numbered | None, other: Numbered | None) -> LayerPair:
+    a, b = (None if side is None else side[1] for side in (one, other))
+    number = next(side[0] for side in (one, other) if side is not None)
+    return LayerPair(name, a, b, _changed(a, b), number)
 
 
 def _changed(a: ReportLayer | None, b: ReportLayer | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tvm_re2na.codegen.errors import Re2naError
@@ -152,7 +152,8 @@ class WidthRow:
 class RunReport:
     """Of one model on one machine. `comparison` is that of `compare --json`, `total` that of `compile --json`; `batch`: images of
     one run, which `regions` show over time, while all other figures are for one inference. `given_quantized`: the model was int8.
-    `kept_float`: layers whose sums did not fit the accumulator. `widths`: of a survey, where there is one."""
+    `kept_float`: layers whose sums did not fit the accumulator. `widths`: of a survey, where there is one. `made`: the command or
+    call, the date, images and options, in words."""
 
     title: str
     data: str
@@ -166,6 +167,7 @@ class RunReport:
     versions: tuple[str, ...]
     kept_float: tuple[str, ...] = ()
     widths: tuple[WidthRow, ...] = ()
+    made: dict[str, str] = field(default_factory=dict)
     report_version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +176,7 @@ class RunReport:
 
     def number(self, name: str) -> int:
         """A field of the machine."""
-        return next(field.value for field in self.machine if field.name == name)
+        return next(known.value for known in self.machine if known.name == name)
 
     @property
     def cycles(self) -> int:

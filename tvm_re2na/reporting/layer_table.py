@@ -8,29 +8,26 @@ from html import escape
 
 from tvm_re2na.reporting.differences import Differences, LayerPair
 from tvm_re2na.reporting.document import ReportLayer, Shape
-from tvm_re2na.runtime.timeline import CAUSES
+from tvm_re2na.runtime.timeline import CAUSE_NAMES, CAUSES
 
 Cell = int | float | str | None
+TAIL = 16  # characters of a name that are always shown
 
 
 @dataclass(frozen=True)
 class Column:
-    """`of`: what a layer has there, and what the column is sorted by; `show`: how a number is written."""
+    """`of`: what a layer has there; `show`: how a number is written; `by`: what the column is sorted by, where not by that."""
 
     title: str
     of: Callable[[ReportLayer], Cell]
     show: Callable[[float], str] = "{:,.0f}".format
     hint: str = ""
+    by: Callable[[ReportLayer], Cell] | None = None
 
-
-CAUSE_TITLES = {
-    "mac": "MAC",
-    "overhead": "fill",
-    "reconfigure": "switch",
-    "alu": "ALU",
-    "wait_load": "load?",
-    "wait_store": "store?",
-}
+    def cell(self, layer: ReportLayer | None) -> str:
+        if layer is None:
+            return cell(None, self.show)
+        return cell(self.of(layer), self.show, None if self.by is None else self.by(layer))
 
 
 def _cost(name: str) -> Callable[[ReportLayer], Cell]:
@@ -56,7 +53,7 @@ def _above_bound(layer: ReportLayer) -> Cell:
 
 def _loss(layer: ReportLayer) -> Cell:
     costs = layer.costs
-    return None if costs is None or costs.loss is None else f"{costs.loss} ({costs.loss_cycles:,})"
+    return None if costs is None or costs.loss is None else f"{costs.loss_cycles:,}: {costs.loss}"
 
 
 def place(layer: ReportLayer) -> str:
@@ -79,20 +76,19 @@ def shape_text(shape: Shape | None) -> str:
 
 
 COLUMNS = (
-    Column("kind", lambda layer: layer.op),
     Column("runs on", place),
-    Column("why on the CPU", why),
+    Column("cycles", _cost("cycles"), hint="its share of the array's time"),
+    Column("bound", _cost("cycles_bound"), hint="what no schedule can beat"),
+    Column("cycles/bound", _above_bound, "{:.2f}".format),
+    Column("largest loss", _loss, hint="cycles of the largest cause beyond the bound", by=_cost("loss_cycles")),
+    Column("use", _cost("utilisation"), "{:.1%}".format, "MACs / (cycles × peak)"),
+    Column("DRAM bytes", _cost("dram_bytes")),
+    Column("MACs", _cost("macs")),
+    Column("kind", lambda layer: layer.op),
     Column("input", lambda layer: ", ".join(map(shape_text, layer.input_shapes))),
     Column("weights", lambda layer: shape_text(layer.weight_shape)),
     Column("output", lambda layer: shape_text(layer.output_shape)),
-    Column("MACs", _cost("macs")),
-    Column("cycles", _cost("cycles"), hint="its share of the array's time"),
-    Column("bound", _cost("cycles_bound"), hint="what no schedule can beat"),
-    Column("/ bound", _above_bound, "{:.2f}".format, "cycles / bound"),
-    *(Column(CAUSE_TITLES[name], _cause(name), hint=doc) for name, doc in CAUSES.items()),
-    Column("largest loss", _loss, hint="the largest cause beyond the bound, and its cycles"),
-    Column("use", _cost("utilisation"), "{:.1%}".format, "MACs / (cycles × peak)"),
-    Column("DRAM bytes", _cost("dram_bytes")),
+    *(Column(CAUSE_NAMES[name][0], _cause(name), hint=doc) for name, doc in CAUSES.items()),
     Column(
         "compulsory", _cost("dram_bytes_compulsory"), hint="each weight and bias, the network's input and output, once"
     ),
@@ -105,6 +101,7 @@ COLUMNS = (
     Column("headroom", _number("headroom"), "{:.2f}".format, "accumulator's limit / largest sum"),
     Column("carry bits", _number("carry_bits"), hint="bits of the largest sum beyond those of a product"),
     Column("SNR dB", _number("snr_db"), "{:.1f}".format, "of the layer's result on images held back"),
+    Column("why on the CPU", why),
 )
 
 
@@ -120,8 +117,8 @@ def layer_table(layers: Sequence[ReportLayer]) -> str:
         )
     )
     rows = (
-        f'{_row(index, f"{layer.op}, {place(layer)}")}>{cell(index, "{:.0f}".format)}<th scope="row">{escape(layer.name)}</th>'
-        + "".join(cell(column.of(layer), column.show) for column in used)
+        f"{_row(index, f'{layer.op}, {place(layer)}')}>{cell(index, '{:.0f}'.format)}{_name(layer.name)}"
+        + "".join(column.cell(layer) for column in used)
         + "</tr>"
         for index, layer in enumerate(layers)
     )
@@ -140,13 +137,9 @@ def pair_table(found: Differences) -> str:
     )
     rows = (
         _row(index, f"B − A: {_apart(pair.more_cycles)} cycles")
-        + f"{'' if pair.changed else ' class=same'}>{cell(index, '{:.0f}'.format)}"
-        f'<th scope="row">{escape(pair.name)}</th>{cell(pair.more_cycles, _apart)}'
-        + "".join(
-            cell(None if side is None else column.of(side), column.show)
-            for column in chosen
-            for side in (pair.a, pair.b)
-        )
+        + f"{'' if pair.changed else ' class=same'}>{cell(pair.label, str, pair.number)}"
+        f"{_name(pair.name)}{cell(pair.more_cycles, _apart)}"
+        + "".join(column.cell(side) for column in chosen for side in (pair.a, pair.b))
         + "</tr>"
         for index, pair in enumerate(found.layers)
     )
@@ -177,15 +170,25 @@ def _head(title: str, hint: str = "", numbers: bool = False) -> str:
     return f'<th scope="col" aria-sort="none"{told}><button type="button">{escape(title)}</button></th>'
 
 
-def cell(value: Cell, show: Callable[[float], str]) -> str:
-    """Numbers to the right, and what they are to sort by."""
+def cell(value: Cell, show: Callable[[float], str], by: Cell = None) -> str:
+    """Numbers to the right, and what they, or `by` in their place, are to sort by."""
+    by = value if by is None else by
+    key = f' data-value="{by!r}"' if isinstance(by, int | float) else ""
     if isinstance(value, int | float):
-        return f'<td class="n" data-value="{value!r}">{escape(show(value))}</td>'
-    return f"<td>{escape(value)}</td>" if value else "<td></td>"
+        return f'<td class="n"{key}>{escape(show(value))}</td>'
+    return f"<td{key}>{escape(value)}</td>" if value else "<td></td>"
+
+
+def _name(name: str) -> str:
+    """In two parts: where there is no room for all of it the middle goes, as both ends tell operators apart."""
+    head, tail = name[:-TAIL], name[-TAIL:]
+    return f'<th scope="row"><span class="name"><span>{escape(head)}</span><span>{escape(tail)}</span></span></th>'
 
 
 def _table(head: str, rows: Iterable[str]) -> str:
     body = "".join(rows)
+    nothing = f'<tfoot hidden><tr><td colspan="{head.count("<th ")}">nothing matches</td></tr></tfoot>'
     return (
-        f'<div class="scroll"><table class="layers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        '<div class="wide"><div class="scroll"><table class="layers">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{nothing}</table></div></div>"
     )

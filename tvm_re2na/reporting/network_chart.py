@@ -81,9 +81,9 @@ def _sort(layer: ReportLayer) -> str:
 
 
 def _short(layer: ReportLayer) -> str:
-    """The end of a long name, which tells operators apart."""
-    tail = layer.name.strip("/")
-    return tail if len(tail) <= 22 else f"…{tail[-21:]}"
+    """Both ends of a long name, which tell operators apart."""
+    name = layer.name.strip("/")
+    return name if len(name) <= 22 else f"{name[:8]}…{name[-13:]}"
 
 
 def _told(layer: ReportLayer) -> str:

@@ -31,6 +31,12 @@
   }
   root.dataset.theme = kept() || (dark.matches ? "dark" : "light");
   dark.addEventListener("change", (event) => { if (!kept()) theme(event.matches ? "dark" : "light"); });
+  let before = null; // paper is light, and as wide as it is
+  matchMedia("print").addEventListener("change", ({ matches }) => {
+    if (matches) before = root.dataset.theme;
+    theme(matches ? "light" : before);
+    for (const view of views) Plotly.relayout(view, matches ? { width: 980 } : { width: null, autosize: true });
+  });
   document.getElementById("theme").addEventListener("click", () => theme(kept(root.dataset.theme === "dark" ? "light" : "dark") || (root.dataset.theme === "dark" ? "light" : "dark")));
 
   // ---- marks: a layer's bars, points and lines, outlined
@@ -112,9 +118,16 @@
     row.addEventListener("mouseleave", () => hint(null));
     for (const cell of row.cells) if (!cell.title) cell.title = cell.classList.contains("n") ? "" : cell.textContent;
   }
+  const box = table.closest(".scroll");
+  const edge = () => box.parentElement.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  box.addEventListener("scroll", edge, { passive: true });
+  addEventListener("resize", edge);
+  edge();
   const value = (row, column) => { const cell = row.cells[column]; return "value" in cell.dataset ? Number(cell.dataset.value) : cell.textContent; };
   table.tHead.querySelectorAll("button").forEach((button, column) => button.addEventListener("click", () => {
-    const head = button.parentElement, down = head.getAttribute("aria-sort") === "ascending";
+    const head = button.parentElement, now = head.getAttribute("aria-sort");
+    const numbers = [...body.rows].some((row) => "value" in row.cells[column].dataset); // of which the largest matter
+    const down = now === "none" ? numbers : now === "ascending";
     for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const sign = down ? -1 : 1;
@@ -125,15 +138,17 @@
     });
     body.append(...order);
   }));
+  const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase(); // re2na finds Re²Na
   const search = document.getElementById("search"), count = document.getElementById("found");
   search.addEventListener("input", () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = plain(search.value).split(/\s+/).filter(Boolean);
     let left = 0;
     for (const row of body.rows) {
-      const text = row.textContent.toLowerCase();
+      const text = plain([...row.cells].map((cell) => cell.textContent).join(" "));
       row.hidden = !words.every((word) => text.includes(word));
       left += !row.hidden;
     }
+    table.tFoot.hidden = left > 0;
     count.textContent = `${left} of ${body.rows.length}`;
   });
 

@@ -13,7 +13,7 @@ from tvm_re2na.codegen.files import write_atomically
 from tvm_re2na.frontends import MissingPackageError
 from tvm_re2na.reporting.chart import Chart
 from tvm_re2na.reporting.charts import cycles_chart, pairs_chart, roofline, widths_chart
-from tvm_re2na.reporting.differences import FIGURES, Difference, Differences, Figure, differences, shown
+from tvm_re2na.reporting.differences import FIGURES, Difference, Differences, Figure, apart, differences, shown
 from tvm_re2na.reporting.document import RunReport
 from tvm_re2na.reporting.layer_table import layer_table, pair_table
 from tvm_re2na.reporting.network_chart import network
@@ -45,7 +45,7 @@ def run_page(report: RunReport) -> str:
     if report.widths:
         charts.append(widths_chart(report.widths))
     table = ("layers", "Layers", _search(len(report.layers)) + layer_table(report.layers))
-    facts = ("machine", "Machine and versions", _machine(report))
+    facts = ("machine", "Machine and versions", _machine(report) + _made(report))
     return _page(
         f"{report.title} on Re²Na",
         f"{report.title} on {report.data}",
@@ -157,25 +157,32 @@ def _machine(report: RunReport) -> str:
     return "".join(tables) + f"<h3>Versions</h3><ul>{''.join(versions)}</ul>"
 
 
+def _made(report: RunReport) -> str:
+    rows = (f"<tr><th scope=row>{escape(name)}</th><td>{escape(told)}</td></tr>" for name, told in report.made.items())
+    return _facts("How this was made", ("", ""), rows) if report.made else ""
+
+
 def _pair_figures(found: Differences, a: RunReport, b: RunReport) -> str:
     """Those that differ, then the others."""
     changed = {item.name: item for item in found.figures}
     ordered = sorted(FIGURES, key=lambda figure: figure.name not in changed)
     rows = (_pair_row(figure, changed.get(figure.name), a, b) for figure in ordered)
-    return _facts("Figures", ("figure", "A#", "B#", "B − A#", "B / A#"), rows)
+    legend = '<p>B − A: <span class="good">green: B is better</span>, <span class="bad">red: A is better</span>.</p>'
+    return _facts("Figures", ("figure", "A#", "B#", "B − A#", "B / A#"), rows) + legend
 
 
 def _pair_row(figure: Figure, item: Difference | None, a: RunReport, b: RunReport) -> str:
     one, other = figure.of(a), figure.of(b)
-    grade = "same" if item is None else {True: "better", False: "worse", None: "changed"}[item.better]
-    apart = ratio = ""
+    grade = "same" if item is None else {True: "better", False: "worse", None: "neither"}[item.better]
+    more = ratio = ""
     if isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool) and item:
-        apart = ("+" if other > one else "−") + figure.show(abs(other - one))
+        more = apart(figure, one, other)
         ratio = f"{other / one:.3f}" if one else ""
-    cells = (shown(figure, one), shown(figure, other), apart, ratio)
+    cells = (shown(figure, one), shown(figure, other), more or ("differs" if item else ""), ratio)
+    kinds = ("n", "n", "n apart", "n")
     return (
         f'<tr class="{grade}"><th scope=row>{escape(figure.name)}</th>'
-        + "".join(f'<td class="n">{escape(cell)}</td>' for cell in cells)
+        + "".join(f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds, cells, strict=True))
         + "</tr>"
     )
 
@@ -183,7 +190,7 @@ def _pair_row(figure: Figure, item: Difference | None, a: RunReport, b: RunRepor
 def _pair_facts(found: Differences) -> str:
     """Machines and versions, where they differ."""
     tables = []
-    for title, items in (("Machine", found.machine), ("Versions", found.versions)):
+    for title, items in (("Machine", found.machine), ("Versions", found.versions), ("How they were made", found.made)):
         rows = (
             f"<tr><th scope=row>{escape(item.name)}</th>"
             + "".join(f'<td class="n">{escape("-" if side is None else str(side))}</td>' for side in (item.a, item.b))

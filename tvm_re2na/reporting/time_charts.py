@@ -99,14 +99,40 @@ def sram(report: RunReport) -> Chart:
         f" bytes are needed; what is above the line is free. The highest address in use is {peak:,} ({peak / size:.0%})."
         + _regions_note(report)
     )
-    bytes_axis = {"tickformat": ".3~s", "ticksuffix": "B", "zeroline": False, "automargin": True}
+    bytes_axis = {"zeroline": False, "automargin": True}
     form = layout(
         axis(_cycles(report), tickformat="~s", anchor="y2", range=[0, report.cycles * 1.01]),
-        {**bytes_axis, "domain": [0.36, 1], "title": {"text": "address", "standoff": 8}, "range": [0, peak * 1.02]},
-        yaxis2={**bytes_axis, "domain": [0, 0.27], "title": {"text": "live", "standoff": 8}, "range": [0, size * 1.05]},
+        {
+            **bytes_axis,
+            **_ticks(peak, 8),
+            "domain": [0.36, 1],
+            "title": {"text": "address", "standoff": 8},
+            "range": [0, peak * 1.02],
+        },
+        yaxis2={
+            **bytes_axis,
+            **_ticks(size, 4),
+            "domain": [0, 0.27],
+            "title": {"text": "live", "standoff": 8},
+            "range": [0, size * 1.05],
+        },
         shapes=_borders(report),
     )
     return Chart("sram", "SRAM over time", note, traces, form, 560, over_time=True)
+
+
+def _ticks(most: int, count: int) -> dict[str, Any]:
+    """At most `count` steps of a power of two bytes from 0 to `most`."""
+    step = 1 << max(0, (-(-max(most, 1) // count) - 1).bit_length())
+    places = list(range(0, most + 1, step))
+    return {"tickvals": places, "ticktext": [_bytes(place) for place in places]}
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:g} {unit}"
+    return f"{count} B" if count else "0"
 
 
 def _live(report: RunReport, size: int) -> list[dict[str, Any]]:
