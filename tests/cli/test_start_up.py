@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -43,6 +44,9 @@ def test_help_and_version_load_nothing_large() -> None:
 
 def test_every_command_is_described() -> None:
     assert list(OPTIONS) == list(COMMANDS)
+    for page, form in (("README.md", r"^\| `re2na (\w+)"), ("docs/cli.md", r"^\| `(\w+)")):
+        named = re.findall(form, (ROOT / page).read_text(encoding="utf-8"), re.M)
+        assert set(OPTIONS) <= set(named), page
 
 
 def test_a_quantised_model_needs_no_quantiser(quantized: Path) -> None:
