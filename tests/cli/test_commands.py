@@ -14,9 +14,9 @@ from tests.counting import counted
 from tests.runtime import oracle
 from tests.runtime.trace_reader import read_file, read_trace
 from tvm_re2na import __version__
+from tvm_re2na.cli.outputs import first_and_last
 from tvm_re2na.codegen import compiler
 from tvm_re2na.codegen.compiler import PASSES
-from tvm_re2na.cli.outputs import first_and_last
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import LoadedProgram, Simulator
 
