@@ -53,7 +53,7 @@ or in an environment of yours:
     re2na demo
     re2na compile MODEL.onnx --calibration IMAGES.npz --report
 
-[More](README.md#try-it), [wheels and containers](docs/installing.md), [tutorials](tutorials/index.rst), [the command](docs/cli.md)."""
+[More](README.md#try-it), [wheels](docs/installing.md), [tutorials](tutorials/index.rst), [the command](docs/cli.md)."""
 # the modules that users import; a module's names are those of its `__all__`, or else its public functions and classes
 MODULES = (
     "tvm_re2na",
