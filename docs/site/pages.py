@@ -43,13 +43,13 @@ START = """## Start
 
 In a checkout, with Python 3.10 to 3.13 and a C compiler:
 
-    make demo                               # TVM 0.19 in an environment of its own: quantise, compile and run LeNet-5
-    make demo-relax                         # the same with today's TVM
+    make demo             # LeNet-5 quantised, compiled and run, with TVM 0.19 in .venv
+    make demo-relax       # the same with today's TVM in .venv-relax
 
 or in an environment of yours:
 
-    pip install '.[relax]'                  # TVM 0.27; '.[relay]' for TVM 0.19
-    re2na doctor                            # what works, and what mends the rest
+    pip install '.[relax]'    # TVM 0.27; '.[relay]' for TVM 0.19
+    re2na doctor              # what works, and what mends the rest
     re2na demo
     re2na compile MODEL.onnx --calibration IMAGES.npz --report
 
