@@ -12,6 +12,7 @@ from tvm_re2na.codegen.files import write_atomically
 
 FOLDER = Path(__file__).parent
 SECTIONS = ("relay", "relax", "pytorch")
+FIRST = "{0}/03_{0}_lenet5.py"
 
 
 def scripts() -> list[Path]:
@@ -19,9 +20,14 @@ def scripts() -> list[Path]:
     return [path for section in SECTIONS for path in sorted((FOLDER / section).glob("[0-9]*.py"))]
 
 
+def first(front_end: str) -> Path:
+    """The one to begin with beside this TVM (`relay`, `relax`): seconds, with a network and images of the package."""
+    return FOLDER / FIRST.format(front_end)
+
+
 def copy_to(folder: Path) -> list[Path]:
-    """Copy them, with the introductions of their sections, over what is there already. Returns the scripts; raises OSError."""
-    for source in [*FOLDER.rglob("GALLERY_HEADER.rst"), *scripts()]:
+    """Copy them over what is there already. Returns the scripts; raises OSError."""
+    for source in scripts():
         copy = folder / source.relative_to(FOLDER)
         copy.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(copy, source.read_bytes())

@@ -22,6 +22,23 @@ EXTRAS = {
 }
 
 
+# what the settings of tutorials are; one without a default takes its file from the folder that RE2NA_DATA names
+MEANINGS = {
+    "model": "an ONNX file; for ResNet-18 and AlexNet also `pretrained`, which is torchvision's with ImageNet weights",
+    "data": "test images: an .npz, or a folder with a sub-folder per class",
+    "calibration": "images to calibrate with, in the same form; where --data is given, some of those",
+    "limit": "at most so many test images",
+    "teacher": "an ONNX file of the network to learn from",
+    "images": "the images to learn from",
+    "tested": "the images to test on, the last ones",
+    "steps": "steps of training",
+    "seed": "of the random numbers",
+    "bits": "width of weights and activations",
+    "sparsities": "shares of the weights that are pruned away",
+}
+HOME = "from the folder that RE2NA_DATA names"
+
+
 def need(*alternatives: str) -> None:
     """Ends the script unless one of these extras is installed."""
     for extra in alternatives:
@@ -43,8 +60,14 @@ def settings(text: str | None, **defaults: Any) -> argparse.Namespace:
     for name, value in defaults.items():
         many = isinstance(value, list)
         kind = Path if value is None else type(value[0] if many else value)
-        parser.add_argument(f"--{name}", type=kind, default=value, nargs="*" if many else None, help=f"({value})")
+        parser.add_argument(f"--{name}", type=kind, default=value, nargs="*" if many else None, help=_help(name, value))
     return parser.parse_args([] if "ipykernel" in sys.modules else None)
+
+
+def _help(name: str, value: Any) -> str:
+    """What a setting is, and its default."""
+    default = HOME if value is None else " ".join(map(str, value)) if isinstance(value, list) else value
+    return f"{MEANINGS[name]} ({default})"
 
 
 def show(figure: Figure, name: str) -> None:

@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -208,7 +209,8 @@ def _end_to_end() -> Finding:
     from tvm_re2na.data import load_dataset
     from tvm_re2na.evaluate import compare
 
-    with resources.as_file(resources.files("tvm_re2na") / "demo") as folder, cache.off():
+    with resources.as_file(resources.files("tvm_re2na") / "demo") as folder, cache.off(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eight images are few: whether all works, not how well, is asked
         calibration = load_dataset(folder / "mnist_calibration128.npz", 8)
         result = compare(folder / "lenet5_mnist.onnx", folder / "mnist_test1000.npz", calibration, limit=1)
     if not result.bit_identical:

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from pages import assemble
+from pages import ROOT, assemble
 
 HERE = Path(__file__).parent
 RELAY_SECTIONS, OTHER_SECTIONS = "relay", "relax,pytorch"
@@ -39,6 +39,7 @@ def main() -> int:
     scripts = source.parent / "scripts"
     shutil.rmtree(scripts, ignore_errors=True)
     run(options.relay, "-m", "tvm_re2na.cli", "tutorials", scripts)
+    add_headers(scripts)
     forget_removed(source / "tutorials", scripts)
     run(options.relay, HERE / "relay_api.py", source / "api")
     run(options.relay, HERE / "gallery.py", source, sections=RELAY_SECTIONS)
@@ -65,6 +66,13 @@ def main() -> int:
     run(options.relax, HERE / "links.py", site, *(["--online"] if options.online else []))
     print(f"{site / 'index.html'}: built in {time.monotonic() - begin:.0f} s")
     return 0
+
+
+def add_headers(scripts: Path) -> None:
+    """The introductions of the gallery and its sections, which a copy of the tutorials does not need."""
+    folder = ROOT / "tutorials"
+    for header in folder.rglob("GALLERY_HEADER.rst"):
+        shutil.copy2(header, scripts / header.relative_to(folder))
 
 
 def forget_removed(pages: Path, scripts: Path) -> None:

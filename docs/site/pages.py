@@ -38,6 +38,22 @@ TITLES = {"README": "Read me", "docs/zoo_activation_table": "The same with an ac
 # pages that others link to, beside those of the contents
 HIDDEN = ("tvm_re2na/demo/README",)
 DECISIONS = "docs/decisions/README"
+UNSEARCHED = "CHANGELOG"  # it has every word, and would come first wherever one looks for what holds today
+START = """## Start
+
+In a checkout, with Python 3.10 to 3.13 and a C compiler:
+
+    make demo             # LeNet-5 quantised, compiled and run, with TVM 0.19 in .venv
+    make demo-relax       # the same with today's TVM in .venv-relax
+
+or in an environment of yours:
+
+    pip install '.[relax]'    # TVM 0.27; '.[relay]' for TVM 0.19
+    re2na doctor              # what works, and what mends the rest
+    re2na demo
+    re2na compile MODEL.onnx --calibration IMAGES.npz --report
+
+[More](README.md#try-it), [wheels](docs/installing.md), [tutorials](tutorials/index.rst), [the command](docs/cli.md)."""
 # the modules that users import; a module's names are those of its `__all__`, or else its public functions and classes
 MODULES = (
     "tvm_re2na",
@@ -110,6 +126,8 @@ def assemble(folder: Path) -> None:
         text = for_the_site((ROOT / f"{page}.md").read_text(encoding="utf-8"))
         if page in HIDDEN:
             text = f"---\norphan: true\n---\n\n{text}"
+        if page == UNSEARCHED:
+            text = f"---\nno-search: true\n---\n\n{text}"
         if page == DECISIONS:
             text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(f"/{each}" for each in decisions()) + "\n```\n"
         _write(folder / f"{page}.md", text)
@@ -161,7 +179,7 @@ def _index() -> str:
         for caption, pages in CONTENTS.items()
     ]
     picture = re.findall(r"^!\[.*$", readme, re.M)
-    return "\n\n".join([introduction.strip(), *picture, *trees]) + "\n"
+    return "\n\n".join([introduction.strip(), START, *picture, *trees]) + "\n"
 
 
 def _entries(pages: tuple[str, ...]) -> list[str]:
@@ -170,16 +188,27 @@ def _entries(pages: tuple[str, ...]) -> list[str]:
 
 def _api_index() -> str:
     listed = "\n".join(MODULES)
+    rows = "\n".join(f"| [`{module}`]({module}.md) | {purpose(module)} |" for module in MODULES)
     return f"""# Python API
 
 What users import. Names begin at `tvm_re2na`; the modules after it are what they come from, and more.
 
+| module | what it is |
+|---|---|
+{rows}
+
 ```{{toctree}}
-:maxdepth: 1
+:hidden:
 
 {listed}
 ```
 """
+
+
+def purpose(module: str) -> str:
+    """The first line of its docstring."""
+    docstring = ast.get_docstring(ast.parse(source_of(module).read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
 
 
 def own_and_shared(module: str) -> tuple[list[str], dict[str, str]]:

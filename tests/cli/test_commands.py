@@ -14,6 +14,7 @@ from tests.counting import counted
 from tests.runtime import oracle
 from tests.runtime.trace_reader import read_file, read_trace
 from tvm_re2na import __version__
+from tvm_re2na.cli.outputs import first_and_last
 from tvm_re2na.codegen import compiler
 from tvm_re2na.codegen.compiler import PASSES
 from tvm_re2na.codegen.program import Program
@@ -228,6 +229,9 @@ def test_a_tiny_machine_takes_what_fits(re2na: Command, quantized: Path, tmp_pat
     assert len(written) > 1
     assert found.json["total"]["regions"] == len(written)
     assert found.json["total"]["network_dram_ratio"] > 1
+    cell = first_and_last(written)
+    assert cell == f"{written[0]} ... net.{len(written) - 1}.re2na ({len(written)} files)"
+    assert first_and_last(written[:1]) == written[0]
     table = re2na("explain", quantized, "--arch", arch).stdout
     assert "Re²Na/0" in table and f"regions on Re²Na: {len(written)}" in table
     assert 0 < found.json["offloaded_macs_share"] < 1

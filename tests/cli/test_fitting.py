@@ -103,3 +103,18 @@ def test_a_dumb_terminal_gets_no_escapes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Console(file=stream).is_dumb_terminal
     show(Result(None, (TABLES["layers"](),)))
     assert "\x1b" not in stream.getvalue() and LONG in stream.getvalue()
+
+
+def test_a_layer_without_cycles_of_its_own_has_no_bound_either() -> None:
+    """It is computed with another one; that it takes 0 cycles, fewer than a bound of 32, would be no news but a riddle."""
+    within = LAYER | {"name": "add", "cycles": 0, "cycles_bound": 32, "utilisation": 0.0, "loss": None}
+    within |= {"causes": dict.fromkeys(render.CAUSES, 0)}
+    report = {"layers": [LAYER, within], "total": LAYER}
+    for made in (render.layer_table(report), render.causes_table(report)):
+        rows = {
+            name: [list(column.cells)[index] for column in made.columns] for index, name in enumerate((LONG, "add"))
+        }
+        headers = [column.header for column in made.columns]
+        empty = {"cycles", "bound", "use", *render.CAUSES.values()}.intersection(headers)
+        assert {name for name, cell in zip(headers, rows["add"], strict=True) if cell == ""} >= empty
+        assert "" not in rows[LONG]

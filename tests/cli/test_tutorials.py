@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
 from pathlib import Path
@@ -10,23 +11,31 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.test_failures import assert_failure
-from tvm_re2na.tutorials import FOLDER, SECTIONS, scripts
-from tvm_re2na.tutorials.support import settings, show_file
+from tests.docs.pages import ROOT
+from tvm_re2na import frontends
+from tvm_re2na.tutorials import FOLDER, SECTIONS, first, scripts
+from tvm_re2na.tutorials.support import MEANINGS, settings, show_file
 
 
-def test_they_are_copied(re2na: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("front_end", ["relay", "relax"])
+def test_they_are_copied(re2na: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, front_end: str) -> None:
+    monkeypatch.setattr(frontends, "installed", lambda: front_end)
     folder = tmp_path / "new" / "copies"
     found = re2na("tutorials", folder, "--json")
     assert found.code == 0, found.stderr
-    assert found.json == {"scripts": [str(folder / path.relative_to(FOLDER)) for path in scripts()]}
+    first_one = folder / first(front_end).relative_to(FOLDER)
+    assert found.json == {
+        "scripts": [str(folder / path.relative_to(FOLDER)) for path in scripts()],
+        "first": str(first_one),
+    }
     for path in scripts():
         assert (folder / path.relative_to(FOLDER)).read_bytes() == path.read_bytes()
     there = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
-    assert there == {"GALLERY_HEADER.rst", *SECTIONS}, "what they share is imported from the package"
+    assert there == set(SECTIONS), "what they share is imported from the package"
     changed = folder / scripts()[0].relative_to(FOLDER)
     changed.write_text("mine")
     again = re2na("tutorials", folder)
-    assert again.code == 0 and f"begin with: python {changed} --help" in " ".join(again.stdout.split())
+    assert again.code == 0 and f"begin with: python {first_one}" in " ".join(again.stdout.split())
     assert changed.read_bytes() == scripts()[0].read_bytes()
 
 
@@ -42,7 +51,8 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setattr(sys, "argv", ["x.py", "--help"])
     with pytest.raises(SystemExit):
         settings("\nTitle\n=====\n", **given)
-    assert "\nTitle\n" in (shown := capsys.readouterr().out) and "(100)" in shown
+    assert "\nTitle\n" in (shown := capsys.readouterr().out) and "test images (100)" in " ".join(shown.split())
+    assert "an ONNX file" in shown and "None" not in shown
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
     assert vars(settings(None, **given)) == given
@@ -59,3 +69,16 @@ def test_pictures_are_shown_where_there_is_a_notebook(
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     show_file("a.png")
     assert shown == ["a.png"]
+
+
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_setting_has_a_meaning(path: Path) -> None:
+    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    (call,) = (node for node in calls if getattr(node.func, "id", "") == "settings")
+    assert {keyword.arg for keyword in call.keywords} <= set(MEANINGS)
+
+
+def test_the_site_and_the_readme_begin_with_the_same() -> None:
+    for page in (FOLDER / "GALLERY_HEADER.rst", ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        assert all(first(name).relative_to(FOLDER).with_suffix("").as_posix() in text for name in ("relay", "relax"))

@@ -28,11 +28,18 @@ from pages import (
     glossary,
     own_and_shared,
     public_names,
+    purpose,
     repository_pages,
     source_of,
 )
 
 GENERATED = {"tutorials/index", "api/index", "glossary"}  # while it is built
+
+
+def test_every_module_has_its_purpose_in_one_line() -> None:
+    for module in MODULES:
+        assert purpose(module).endswith("."), module
+        assert "|" not in purpose(module), "it stands in a table"
 
 
 def test_every_page_is_in_the_contents() -> None:

@@ -98,7 +98,7 @@ def compile_model(options: argparse.Namespace) -> Result:
     data = {"program": names[0] if len(names) == 1 else names, **report}
     data["offloaded_macs_share"] = compiled.offloaded_macs_share
     facts = {
-        "written": ", ".join(names),
+        "written": outputs.first_and_last(names),
         "MACs offloaded": percent(compiled.offloaded_macs_share),
         **traffic_facts(network_traffic(programs, compiled.border_bytes), report["total"]["dram_bytes"]),
         "SRAM peak": f"{report['total']['sram_peak_bytes']:,} bytes",

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -124,6 +124,11 @@ def numbered(path: Path, count: int) -> list[Path]:
     if count == 1:
         return [path]
     return [path.with_name(f"{path.stem}.{index}{path.suffix}") for index in range(count)]
+
+
+def first_and_last(names: Sequence[str]) -> str:
+    """Those that `numbered` made, in a cell of a table."""
+    return names[0] if len(names) == 1 else f"{names[0]} ... {Path(names[-1]).name} ({len(names)} files)"
 
 
 def write_all(files: dict[Path, bytes]) -> None:

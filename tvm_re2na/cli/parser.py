@@ -6,6 +6,7 @@ import argparse
 
 from tvm_re2na import __version__
 from tvm_re2na.cli import arguments
+from tvm_re2na.cli.commands_described import add_command
 from tvm_re2na.cli.knobs import add_knobs
 from tvm_re2na.cli.shared_options import (
     DATA_HELP,
@@ -46,32 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"re2na {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    add = commands.add_parser
-    _quantize(add("quantize", help="float ONNX + calibration images -> power-of-two int8 ONNX (QDQ)"))
-    _requantize(
-        add(
-            "requantize",
-            help="a model that another tool has quantised -> one with power-of-two scales, and what that costs",
-        )
-    )
-    _compile(add("compile", help="ONNX -> .re2na program, with a table of its layers"))
-    _run(add("run", help="run a .re2na program on the simulator"))
-    _check(
-        add("check", help="prove, without data, that a .re2na program keeps the rules, has its cycles and no hazard")
-    )
-    _vectors(add("vectors", help="golden vectors for a hardware test bench: memories around instructions, cycles"))
-    _compare(add("compare", help="accuracy and speed: float CPU, int8 CPU (TVM) and Re²Na"))
-    _report(add("report", help="one page of everything about a run, opened in a browser; or what differs between two"))
-    _survey(add("survey", help="accuracy against width, carry bits, rounding, sensitivity of layers"))
-    _explain(add("explain", help="every operator: offloaded, or why not"))
-    _debug(add("debug", help="float, ONNX Runtime, TVM and Re²Na operator by operator: where accuracy and bits go"))
-    _explore(add("explore", help="compile and time a model for a grid of machines: table, CSV, Pareto front"))
-    _disasm(add("disasm", help="list a program's instructions"))
-    _demo(add("demo", help="the whole job on LeNet-5 and MNIST images that come with the package"))
-    _tutorials(add("tutorials", help="copy the tutorials into a folder"))
-    _doctor(add("doctor", help="what is installed, what works, what is missing and the command that mends it"))
-    _completion(add("completion", help="a script with which a shell completes commands, options and files"))
-    for command in commands.choices.values():
+    for name, add_options in OPTIONS.items():
+        command = add_command(commands, name)
+        add_options(command)
         add_verbose(command)
     return parser
 
@@ -302,3 +280,24 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     what = f"{', '.join(SHELLS)} (needs shtab; docs/cli.md)"
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=what)
     parser.set_defaults(command="completion:completion")
+
+
+OPTIONS = {  # in the order of `re2na --help`
+    "quantize": _quantize,
+    "requantize": _requantize,
+    "compile": _compile,
+    "run": _run,
+    "check": _check,
+    "vectors": _vectors,
+    "compare": _compare,
+    "report": _report,
+    "survey": _survey,
+    "explain": _explain,
+    "debug": _debug,
+    "explore": _explore,
+    "disasm": _disasm,
+    "demo": _demo,
+    "tutorials": _tutorials,
+    "doctor": _doctor,
+    "completion": _completion,
+}

@@ -94,14 +94,23 @@ def layer_table(report: Mapping[str, Any]) -> Table:
     for name in ("MACs", "cycles", "bound", "DRAM bytes", "compulsory", "use"):
         table.add_column(name, justify="right")
     for layer in report["layers"]:
-        table.add_row(layer["name"], layer["op"], *_figures(layer), percent(layer["utilisation"]))
+        table.add_row(layer["name"], layer["op"], *_figures(layer), _use(layer))
     table.add_section()
     table.add_row("total", "", *_figures(report["total"]), "")
     return table
 
 
 def _figures(row: Mapping[str, Any]) -> Iterable[str]:
-    return (f"{row[name]:,}" for name in ("macs", "cycles", "cycles_bound", "dram_bytes", "dram_bytes_compulsory"))
+    return (f"{row['macs']:,}", *_time(row), *(f"{row[name]:,}" for name in ("dram_bytes", "dram_bytes_compulsory")))
+
+
+def _time(row: Mapping[str, Any]) -> Iterable[str]:
+    """Cycles and their bound; empty where another layer's unit does the work of this one, or none is left to do."""
+    return (f"{row[name]:,}" if row["cycles"] else "" for name in ("cycles", "cycles_bound"))
+
+
+def _use(row: Mapping[str, Any]) -> str:
+    return percent(row["utilisation"]) if row["cycles"] else ""
 
 
 CAUSES = {cause: column for cause, (column, _) in CAUSE_NAMES.items()}
@@ -126,9 +135,9 @@ def causes_table(report: Mapping[str, Any]) -> Table:
 
 
 def _cycles(row: Mapping[str, Any]) -> Iterable[str]:
-    yield from (f"{row[name]:,}" for name in ("cycles", "cycles_bound"))
-    yield from (f"{row['causes'][cause]:,}" for cause in CAUSES)
-    yield percent(row["utilisation"])
+    yield from _time(row)
+    yield from (f"{row['causes'][cause]:,}" if row["cycles"] else "" for cause in CAUSES)
+    yield _use(row)
 
 
 def energy_table(report: Mapping[str, Any]) -> Table:

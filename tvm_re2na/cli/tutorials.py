@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from tvm_re2na import tutorials
+from tvm_re2na import frontends, tutorials
 from tvm_re2na.cli.errors import UsageError
 from tvm_re2na.cli.output import Result
+
+NEWEST = "relax"  # the TVM that one would install, where there is none
 
 
 def copy(options: argparse.Namespace) -> Result:
@@ -15,4 +17,5 @@ def copy(options: argparse.Namespace) -> Result:
         scripts = [str(path) for path in tutorials.copy_to(options.folder)]
     except OSError as error:
         raise UsageError(f"{options.folder}: cannot be written: {error.strerror}") from error
-    return Result({"scripts": scripts}, (*scripts, f"begin with: python {scripts[0]} --help"))
+    first = str(options.folder / tutorials.first(frontends.installed() or NEWEST).relative_to(tutorials.FOLDER))
+    return Result({"scripts": scripts, "first": first}, (*scripts, f"begin with: python {first}"))

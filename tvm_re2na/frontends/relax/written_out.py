@@ -79,7 +79,7 @@ class _Joined(relax.PyExprMutator):  # type: ignore[misc]
         data = apart.args[0]
         if order == _DCR:
             numbers = np.arange(given[1] or 0).reshape(-1, channels or 0).T.ravel()
-            data = self.builder_.emit(relax.op.take(data, relax.const(numbers, "int64"), 1))
+            data = self.builder_.emit(relax.op.take(data, relax.const(numbers, "int64"), 1, mode="clip"))
         shuffled = relax.op.nn.pixel_shuffle(data, down)
         return relax.Call(shuffled.op, list(shuffled.args), shuffled.attrs, shuffled.ty_args, call.span)
 
