@@ -63,9 +63,7 @@ def compare(
     """
     arch = arch or Architecture()
     proto = pipeline.opened(model, input_shape)
-    known = None
-    if calibration is not None:
-        known = pipeline.calibration_images(calibration, proto, preprocessing=preprocessing)
+    known = pipeline.calibration_if_any(calibration, proto, None, preprocessing)
     images = pipeline.images_for(data, proto, known, limit, preprocessing)
     shards = cut(len(images), images.bytes_of_one, batch, shard)
 

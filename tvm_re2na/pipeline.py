@@ -178,6 +178,16 @@ def calibration_images(
     return load_dataset(source, limit, sample_of(model), preprocessing, calibrated=preprocessing_of(model))
 
 
+def calibration_if_any(
+    source: DataSource | None,
+    model: onnx.ModelProto,
+    limit: int | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Dataset | None:
+    """The same where there may be none."""
+    return None if source is None else calibration_images(source, model, limit, preprocessing)
+
+
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether the model holds quantised operators already."""
     return any(node.op_type.startswith(("QLinear", "QuantizeLinear", "DequantizeLinear")) for node in model.graph.node)

@@ -20,9 +20,7 @@ def preprocessing(options: argparse.Namespace) -> Preprocessing:
 
 
 def calibration(options: argparse.Namespace, model: onnx.ModelProto) -> Dataset | None:
-    if options.calibration is None:
-        return None
-    return pipeline.calibration_images(options.calibration, model, options.calibration_limit, preprocessing(options))
+    return pipeline.calibration_if_any(options.calibration, model, options.calibration_limit, preprocessing(options))
 
 
 def needed_calibration(options: argparse.Namespace, model: onnx.ModelProto, who: str) -> Dataset:

@@ -14,6 +14,8 @@ from tvm_re2na.cli.shared_options import (
     add_batch,
     add_cache,
     add_check_images,
+    add_comparison,
+    add_data,
     add_dump,
     add_json,
     add_limit,
@@ -68,7 +70,7 @@ def _survey(parser: argparse.ArgumentParser) -> None:
     kinds = "; ".join(f"{name}: {text}" for name, text in SURVEYS.items())
     parser.add_argument("kind", choices=tuple(SURVEYS), metavar="KIND", help=kinds)
     add_model(parser, "a float model", "needed")
-    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
+    add_data(parser)
     add_limit(parser)
     parser.add_argument(
         "--bits", type=arguments.widths, metavar="LIST", help="widths for bits and rounding (8,7,6,5,4,3,2)"
@@ -144,13 +146,8 @@ def _vectors(parser: argparse.ArgumentParser) -> None:
 
 def _compare(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
-    add_limit(parser)
-    add_arch(parser)
-    add_batch(parser)
-    add_threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
-    add_check_images(parser)
-    add_workers(parser)
+    add_data(parser)
+    add_comparison(parser)
     add_cache(parser)
     add_json(parser)
     parser.set_defaults(command="commands:compare")
@@ -163,12 +160,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--survey", type=arguments.path, metavar="SURVEY.json", help="accuracy by width, from `survey bits --json`"
     )
-    add_limit(parser)
-    add_arch(parser)
-    add_batch(parser)
-    add_threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
-    add_check_images(parser)
-    add_workers(parser)
+    add_comparison(parser)
     add_output(parser, "MODEL.report.html; with --json none")
     add_cache(parser)
     add_json(parser)
@@ -203,7 +195,7 @@ def _explain(parser: argparse.ArgumentParser) -> None:
 
 def _debug(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
+    add_data(parser)
     parser.add_argument(
         "--float", type=arguments.path, metavar="FLOAT.onnx", help="the float model that a quantised one was made of"
     )

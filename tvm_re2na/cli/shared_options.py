@@ -32,6 +32,20 @@ def add_model(
     add_pixels(parser)
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=arguments.path, required=True, metavar="DATA", help=DATA_HELP)
+
+
+def add_comparison(parser: argparse.ArgumentParser) -> None:
+    """How a model is run on both sides."""
+    add_limit(parser)
+    add_arch(parser)
+    add_batch(parser)
+    add_threads(parser, "threads that the simulator uses for an image (RE2NA_THREADS, or 1)")
+    add_check_images(parser)
+    add_workers(parser)
+
+
 def add_pixels(parser: argparse.ArgumentParser) -> None:
     """What is done to the pixels of images."""
     group = parser.add_argument_group(

@@ -15,6 +15,7 @@ from tvm_re2na.onnx_form.inputs import own_inputs
 from tvm_re2na.onnx_runtime import session
 from tvm_re2na.opinion.sections import CutModel, Numbers, Section
 from tvm_re2na.quantize.counterparts import Counterpart, read_counterparts
+from tvm_re2na.quantize.net import FLOAT_OR_UNKNOWN
 
 Floats = npt.NDArray[np.float32]
 ONE = np.ones(1, np.float32)
@@ -105,9 +106,8 @@ def unrounded_reference(cut: CutModel) -> Reference:
 def _no_floats(model: onnx.ModelProto) -> set[str]:
     """Tensors that are known to be of another type than float32."""
     graph = onnx.shape_inference.infer_shapes(model).graph
-    known = (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
     values = (*graph.value_info, *graph.input, *graph.output)
-    return {value.name for value in values if value.type.tensor_type.elem_type not in known}
+    return {value.name for value in values if value.type.tensor_type.elem_type not in FLOAT_OR_UNKNOWN}
 
 
 def _chain(section: Section, cut: CutModel) -> set[str]:

@@ -63,8 +63,8 @@ class OperatorFigures:
     @property
     def alone_db(self) -> float:
         """Infinite where there is no noise, or nobody knows."""
-        known = self.alone is not None and self.alone.snr_db is not None
-        return self.alone.snr_db if known and self.alone is not None and self.alone.snr_db is not None else math.inf
+        found = None if self.alone is None else self.alone.snr_db
+        return math.inf if found is None else found
 
 
 @dataclass(frozen=True)

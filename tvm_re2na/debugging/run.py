@@ -55,7 +55,7 @@ def debug(
     Raises ModelError, DataError, QuantizeError or CompileError.
     """
     arch, proto = arch or Architecture(), pipeline.opened(model)
-    known = None if calibration is None else pipeline.calibration_images(calibration, proto, None, preprocessing)
+    known = pipeline.calibration_if_any(calibration, proto, None, preprocessing)
     quantized = pipeline.quantized_model(proto, known, arch, progress)
     if not is_qdq(quantized):
         raise ModelError(f"model '{proto.graph.name}': debug takes QuantizeLinear and DequantizeLinear alone")

@@ -211,11 +211,7 @@ class _Search:
         found = scores(precise_runner(made.model), known.model, known.held)
         snr_db, top1, before = known.snr_db(found), known.share(found), known.share(known.wanted)
         lost = None if top1 is None or before is None else round(100 * (before - top1), 4)
-        meets = (
-            snr_db is None or snr_db >= target.value
-            if not target.in_points
-            else lost is not None and lost <= target.value
-        )
+        meets = target.is_met(snr_db, lost)
         macs = sum(self._cost(name).macs for name in kept)
         named = tuple(sorted(kept)), tuple(sorted(wide))
         trial = WidthTrial(*named, macs, self._weight_bits(kept, wide), snr_db, top1, lost, meets)

@@ -28,5 +28,11 @@ class Target:
             )
         return cls(value, unit == "pt")
 
+    def is_met(self, snr_db: float | None, lost_points: float | None) -> bool:
+        """By what `WidthTrial` has of these: no noise meets any dB, points that nobody knows meet none."""
+        if self.in_points:
+            return lost_points is not None and lost_points <= self.value
+        return snr_db is None or snr_db >= self.value
+
     def __str__(self) -> str:
         return f"at most {self.value:g} points of top-1 lost" if self.in_points else f"{self.value:g} dB"

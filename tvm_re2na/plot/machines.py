@@ -117,15 +117,8 @@ def _heading(field: str) -> str:
 
 def _value(field: str, value: object) -> str:
     if UNITS.get(field) == "bytes" and isinstance(value, int):
-        return _bytes(value)
+        return style.binary_bytes(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _bytes(value: int) -> str:
-    for size, unit in ((2**20, "MiB"), (2**10, "KiB")):
-        if value >= size:
-            return f"{value / size:.4g} {unit}"
-    return f"{value:,} bytes"
 
 
 def _number(axes: Axes, front: Sequence[Row], rows: Sequence[Row]) -> None:

@@ -119,6 +119,14 @@ def percentages(axis: Axis) -> None:
     axis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%" if share < 1 + 1e-9 else "")
 
 
+def binary_bytes(count: int) -> str:
+    """In MiB or KiB, as memories are built."""
+    for size, unit in ((2**20, "MiB"), (2**10, "KiB")):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count} B"
+
+
 def every(axis: Axis, values: Sequence[int]) -> None:
     """A tick at each of these whole numbers and nowhere else."""
     axis.set_ticks(sorted(set(values)), [f"{value:,}" for value in sorted(set(values))])

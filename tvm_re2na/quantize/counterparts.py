@@ -9,7 +9,6 @@ quantised, and the factors are measured, not inferred from what was done. The no
 from __future__ import annotations
 
 import base64
-import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,16 +47,6 @@ class Counterpart:
     def along(self, axes: int) -> Factors:
         """The factors, to be multiplied with data of so many axes."""
         return self.factors.reshape(-1) if axes < 2 else self.factors.reshape(1, -1, *[1] * (axes - 2))
-
-
-def copied(net: Net) -> Net:
-    """A Net of its own that shares the constants' values."""
-    made = copy.copy(net)
-    made.constants, made.bounds, made.outputs = dict(net.constants), dict(net.bounds), list(net.outputs)
-    made.nodes = [copy.copy(node) for node in net.nodes]
-    for node in made.nodes:
-        node.inputs, node.outputs, node.attributes = list(node.inputs), list(node.outputs), dict(node.attributes)
-    return made
 
 
 def note_counterparts(
@@ -155,9 +144,8 @@ class _Pair:
         energy, common, made = self._sums
         factors = np.divide(common, energy, out=np.full_like(common, np.nan), where=energy > 0)
         known = np.isfinite(factors)
-        factors[~known] = (
-            np.median(factors[known]) if known.any() else 1.0
-        )  # of a channel that is 0 on all of these images
+        # of a channel that is 0 on all of these images nothing is known
+        factors[~known] = np.median(factors[known]) if known.any() else 1.0
         left = (made - 2 * factors * common + np.square(factors) * energy).sum()
         if not left <= ALIKE * made.sum():
             return None

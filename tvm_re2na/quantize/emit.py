@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import numpy as np
@@ -23,15 +22,7 @@ def emit(net: Net, plan: QuantizationPlan, *, half_up: bool = False) -> Net:
     `half_up` makes ONNX Runtime round the layers' results as the machine does, halves upward, by biases that are no integers: for
     our own runs of the network, not for a file.
     """
-    nodes = [copy.copy(node) for node in net.nodes]
-    return _Emitter(_copy(net, nodes), plan, half_up).run()
-
-
-def _copy(net: Net, nodes: list[Node]) -> Net:
-    """A Net of its own that shares the constants' values."""
-    copied = copy.copy(net)
-    copied.nodes, copied.constants, copied.bounds = nodes, dict(net.constants), dict(net.bounds)
-    return copied
+    return _Emitter(net.copied(), plan, half_up).run()
 
 
 class _Emitter:

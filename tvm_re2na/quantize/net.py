@@ -73,6 +73,15 @@ class Net:
         """What the file fixes; None where it is open."""
         return next((size for name in self.input_names if (size := self.shapes[name][0]) is not None), None)
 
+    def copied(self) -> Net:
+        """A Net of its own that shares the constants' values."""
+        made = copy.copy(self)
+        made.constants, made.bounds, made.outputs = dict(self.constants), dict(self.bounds), list(self.outputs)
+        made.nodes = [copy.copy(node) for node in self.nodes]
+        for node in made.nodes:
+            node.inputs, node.outputs, node.attributes = list(node.inputs), list(node.outputs), dict(node.attributes)
+        return made
+
     def consumers(self, tensor: str) -> list[Node]:
         return [node for node in self.nodes if tensor in node.inputs]
 

@@ -20,7 +20,7 @@ from tvm_re2na.quantize import proof
 from tvm_re2na.quantize.accumulators import longest_sum
 from tvm_re2na.quantize.balance import balance
 from tvm_re2na.quantize.channels import scale_channels
-from tvm_re2na.quantize.counterparts import copied, note_counterparts
+from tvm_re2na.quantize.counterparts import note_counterparts
 from tvm_re2na.quantize.describe import describe
 from tvm_re2na.quantize.emit import emit
 from tvm_re2na.quantize.equalise import candidates, equalise
@@ -78,7 +78,7 @@ def quantize(
     """
     arch, options = arch or Architecture(), options or QuantizeOptions()
     net = load_net(model, input_shape)
-    given = copied(net)
+    given = net.copied()
     found = decide(net, calibration, arch, options, progress)
     found.report.warn()
     made = to_onnx(emit(found.net, found.plan))

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from tvm_re2na.plot import style
 from tvm_re2na.plot.style import SKY
 
 GREY, SAND, TEAL = "#8C8C8C", "#B08D57", "#44AA99"
-CAUSES = {name: (words, colour) for name, (colour, words) in style.CAUSES.items()}
-CARRIED = {"weights": ("weights", SAND), "inputs": ("inputs", SKY), "results": ("results", TEAL)}
+CARRIED = {"weights": (SAND, "weights"), "inputs": (SKY, "inputs"), "results": (TEAL, "results")}
 SHADES = (1.0, 0.72, 0.5)
 LINE = GREY  # visible on light and on dark
 

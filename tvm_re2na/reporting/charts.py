@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.plot.style import BLUE, RED
-from tvm_re2na.reporting.chart import CAUSES, LINE, Chart, axis, bars, integers, layout, polyline, text
+from tvm_re2na.plot.style import BLUE, CAUSES, RED
+from tvm_re2na.reporting.chart import LINE, Chart, axis, bars, integers, layout, polyline, text
 from tvm_re2na.reporting.differences import Differences, LayerPair
 from tvm_re2na.reporting.document import Costs, ReportLayer, RunReport, WidthRow
 
@@ -26,7 +26,7 @@ def cycles_chart(report: RunReport) -> Chart:
     """Cycles by cause, a bar for each layer."""
     layers = _costed(report)
     traces, base = [], {index: 0 for index, _, _ in layers}
-    for cause, (name, color) in CAUSES.items():
+    for cause, (color, name) in CAUSES.items():
         there = [(index, layer, costs) for index, layer, costs in layers if costs.causes.get(cause)]
         if there:
             traces.append(

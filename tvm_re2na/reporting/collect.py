@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto
-
 from tvm_re2na import evaluate, pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataSource
@@ -53,7 +51,7 @@ def report(
         check_library()
     arch, widths = arch or Architecture(), () if survey is None else read_survey(survey)
     proto = pipeline.opened(model, input_shape)
-    known = _known(calibration, proto, preprocessing)
+    known = pipeline.calibration_if_any(calibration, proto, None, preprocessing)
     with shown(progress) as bar:
         chosen = None if pipeline.is_quantized(proto) else pipeline.quantize(proto, known, arch, bar)
         quantized = proto if chosen is None else chosen.model
@@ -84,12 +82,6 @@ def report(
     if page is not None:
         save(run_page(found), page)
     return found
-
-
-def _known(calibration: DataSource | None, model: ModelProto, preprocessing: Preprocessing | None) -> Dataset | None:
-    if calibration is None:
-        return None
-    return pipeline.calibration_images(calibration, model, preprocessing=preprocessing)
 
 
 def _made(command: str | None, calibration: Dataset | None, options: dict[str, Any]) -> dict[str, str]:

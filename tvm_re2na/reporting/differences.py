@@ -224,11 +224,9 @@ def _pair(name: str, one: Numbered | None, other: Numbered | None) -> LayerPair:
 
 def _changed(a: ReportLayer | None, b: ReportLayer | None) -> tuple[str, ...]:
     one, other = _figures_of(a), _figures_of(b)
-    return (
-        tuple(name for name in ({} if one is None else one) if other is None or one[name] != other[name])
-        if one
-        else ("name",)
-    )
+    if one is None:
+        return ("name",)
+    return tuple(name for name in one if other is None or one[name] != other[name])
 
 
 def _figures_of(layer: ReportLayer | None) -> dict[str, Value] | None:

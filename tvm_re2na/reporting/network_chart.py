@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tvm_re2na.plot.style import BLUE, RED
@@ -11,6 +13,7 @@ from tvm_re2na.reporting.document import ReportLayer, RunReport
 from tvm_re2na.reporting.layer_table import place, shape_text, why
 
 LABELS_BELOW = 14.0  # ranks in view
+WIDTH = 70  # characters of a line of the box at the pointer
 BOW, STEPS = 0.35, 8  # how far an edge that passes ranks bends, and of how many pieces it is
 
 
@@ -89,16 +92,8 @@ def _short(layer: ReportLayer) -> str:
 def _told(layer: ReportLayer) -> str:
     shapes = f"{', '.join(map(shape_text, layer.input_shapes)) or '?'} → {shape_text(layer.output_shape) or '?'}"
     cycles = "" if layer.costs is None else f"{layer.costs.cycles:,} cycles"
-    return text(layer.name, f"{layer.op} on {place(layer)}", shapes, cycles, *_wrapped(why(layer)))
-
-
-def _wrapped(words: str, width: int = 70) -> list[str]:
-    lines = [""]
-    for word in words.split():
-        if len(lines[-1]) + len(word) > width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
+    reason = textwrap.wrap(why(layer), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return text(layer.name, f"{layer.op} on {place(layer)}", shapes, cycles, *reason)
 
 
 def _ranks(layers: Sequence[ReportLayer]) -> list[int]:
@@ -112,26 +107,22 @@ def _ranks(layers: Sequence[ReportLayer]) -> list[int]:
 
 def _rows(layers: Sequence[ReportLayer], ranks: list[int]) -> list[float]:
     """Beside what each reads, and one below the other where several are of one rank."""
-    wanted: list[float] = []
     rows = [0.0] * len(layers)
     taken: dict[int, list[float]] = {}
     for index, layer in enumerate(layers):
         before = [rows[place] for place in layer.reads if place < index]
         row = round(sum(before) / len(before)) if before else 0
-        wanted.append(row)
         used = taken.setdefault(ranks[index], [])
         rows[index] = next(float(row + step) for step in _nearest() if float(row + step) not in used)
         used.append(rows[index])
     return rows
 
 
-def _nearest() -> Any:
+def _nearest() -> Iterator[int]:
     """0, -1, 1, -2, 2, ..."""
     yield 0
-    step = 1
-    while True:
+    for step in itertools.count(1):
         yield from (-step, step)
-        step += 1
 
 
 def _edges(

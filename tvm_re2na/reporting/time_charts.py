@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_re2na.reporting.chart import CARRIED, CAUSES, LINE, Chart, axis, bars, layout, polyline, text
+from tvm_re2na.plot.style import CAUSES, binary_bytes
+from tvm_re2na.reporting.chart import CARRIED, LINE, Chart, axis, bars, layout, polyline, text
 from tvm_re2na.reporting.document import EngineWork, RunReport
 
 ENGINES = {"STORE": 0, "ARRAY": 1, "LOAD": 2}  # from below
@@ -17,7 +18,7 @@ def timeline(report: RunReport) -> Chart:
     work = [each for region in report.regions for each in region.work]
     traces = [_tokens(report)]
     for kinds, engines in ((CAUSES, ("ARRAY",)), (CARRIED, ("LOAD", "STORE"))):
-        for what, (name, color) in kinds.items():
+        for what, (color, name) in kinds.items():
             there = [each for each in work if each.what == what and each.engine in engines]
             if there:
                 traces.append(_works(name if engines[0] == "ARRAY" else f"bus: {name}", color, there, report))
@@ -68,7 +69,7 @@ def sram(report: RunReport) -> Chart:
     """Addresses over time above, live bytes below."""
     blocks = [block for region in report.regions for block in region.blocks]
     traces = []
-    for kind, (name, color) in CARRIED.items():
+    for kind, (color, name) in CARRIED.items():
         there = [block for block in blocks if block.kind == kind]
         if there:
             traces.append(
@@ -125,14 +126,7 @@ def _ticks(most: int, count: int) -> dict[str, Any]:
     """At most `count` steps of a power of two bytes from 0 to `most`."""
     step = 1 << max(0, (-(-max(most, 1) // count) - 1).bit_length())
     places = list(range(0, most + 1, step))
-    return {"tickvals": places, "ticktext": [_bytes(place) for place in places]}
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if count >= size:
-            return f"{count / size:g} {unit}"
-    return f"{count} B" if count else "0"
+    return {"tickvals": places, "ticktext": [binary_bytes(place) if place else "0" for place in places]}
 
 
 def _live(report: RunReport, size: int) -> list[dict[str, Any]]:

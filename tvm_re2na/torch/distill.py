@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.progress import Progress, silent
+from tvm_re2na.torch.training import train
 
 Teacher: TypeAlias = Callable[[Tensor], Tensor]  # images (N, ...) -> scores before the softmax, (N, classes)
 Change: TypeAlias = Callable[[Tensor], Tensor]
@@ -135,25 +136,16 @@ def _train(
     progress: Progress,
 ) -> Distillation:
     optimiser = torch.optim.Adam([each for each in student.parameters() if each.requires_grad], rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-    every = max(1, steps // CHECKS)
-    held_out, losses, recent = [(0, _right(student, checks))], list[float](), list[float]()
     batches = _batches(len(lessons.images), batch)
-    for step in range(1, steps + 1):
+
+    def loss_at(step: int) -> Tensor:
         loss = loss_of(student, lessons.part(next(batches)))
         if not math.isfinite(float(loss.detach())):
             raise DistillError(f"step {step}: the loss is {float(loss.detach())}; a smaller rate than {rate} may help")
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        recent.append(float(loss.detach()))
-        if step % every == 0 or step == steps:
-            held_out.append((step, _right(student, checks)))
-            losses.append(sum(recent) / len(recent))
-            recent = []
-        progress("distillation", step, steps)
-    return Distillation(steps, losses, held_out)
+        return loss
+
+    course = train(optimiser, steps, CHECKS, loss_at, lambda: _right(student, checks), "distillation", progress)
+    return Distillation(steps, course.losses, course.held_out)
 
 
 def _batches(images: int, batch: int) -> Iterator[Tensor]:

@@ -8,7 +8,6 @@ before the cut, where gradients are rich, and after it, where the machine decide
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from tvm_re2na.codegen.errors import Re2naError
-from tvm_re2na.progress import Progress
+from tvm_re2na.progress import Progress, silent
 from tvm_re2na.torch.arithmetic import Bound, quantise, scale
 from tvm_re2na.torch.layers import QLinearLayer
+from tvm_re2na.torch.training import train
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -103,29 +103,18 @@ def _train(
     progress: Progress | None,
 ) -> FineTuning:
     optimiser = torch.optim.Adam(_parameters(model, rate))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-    every = max(1, steps // CHECKS)
-    held_out, start = [(0, _agreement(model, *checks))], copy.deepcopy(model.state_dict())
-    losses: list[float] = []
-    recent: list[float] = []
-    for step in range(1, steps + 1):
+    start = copy.deepcopy(model.state_dict())
+
+    def loss_at(_: int) -> Tensor:
         x = change(images[torch.randint(0, len(images), (batch,))])
-        loss = _loss(model(x), last, _answers(teacher, x))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        recent.append(float(loss.detach()))
-        if step % every == 0 or step == steps:
-            held_out.append((step, _agreement(model, *checks)))
-            losses.append(sum(recent) / len(recent))
-            recent = []
-        if progress is not None:
-            progress("fine-tuning", step, steps)
-    gained = held_out[-1][1] >= held_out[0][1]
+        return _loss(model(x), last, _answers(teacher, x))
+
+    judge, told = lambda: _agreement(model, *checks), progress or silent
+    course = train(optimiser, steps, CHECKS, loss_at, judge, "fine-tuning", told)
+    gained = course.held_out[-1][1] >= course.held_out[0][1]
     if not gained:
         model.load_state_dict(start)
-    return FineTuning(steps, losses, held_out, gained)
+    return FineTuning(steps, course.losses, course.held_out, gained)
 
 
 def _loss(results: Tensor, last: QLinearLayer, answers: Tensor) -> Tensor:
