@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROWS = ("layers", "causes", "ARRAY", "LOAD", "LOAD in flight", "STORE", "STORE in flight")
-TRANSFERS = {kind: (colour, f"bus: {words}") for kind, (words, colour) in CARRIED.items()}
+TRANSFERS = {kind: (colour, f"bus: {words}") for kind, (colour, words) in CARRIED.items()}
 KINDS = CAUSES | TRANSFERS
 GREYS = (PALE, "#EEEEEE")  # neighbours
 HALF = 0.4  # of a bar
