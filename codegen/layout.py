@@ -33,10 +33,10 @@ def lay_out(plan: Plan) -> DramLayout:
         addresses[("record", index, block.out_c0, block.in_c0)] = size
         parts += block.record()
         size += block.bytes
-    graph, tensors = plan.graph, plan.tensors
+    graph, residence = plan.graph, plan.residence
     end = aligned(size)
     for name, stored in graph.stored.items():
-        if name in tensors.inputs or name in tensors.border or _is_spilled(plan, name):
+        if name in residence.tensors.inputs or name in residence.stored:
             addresses[("tensor", name)] = end
             end += aligned(stored.bytes)
     for unit in graph.units:
@@ -44,11 +44,6 @@ def lay_out(plan: Plan) -> DramLayout:
             addresses[unit.scratch] = end
             end += aligned(unit.scratch_bytes)
     return DramLayout(b"".join(parts), addresses, end)
-
-
-def _is_spilled(plan: Plan, name: str) -> bool:
-    """A tensor between the units of a cascade exists nowhere as a whole, in DRAM neither."""
-    return name in plan.tensors.spilled and not any(name in stage.cascade.inner for stage in plan.stages)
 
 
 def _blocks(plan: Plan) -> Iterator[tuple[int, Block]]:

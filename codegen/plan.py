@@ -18,14 +18,12 @@ from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance,
 from tvm_re2na.codegen.memory.prefetch import plan_loads
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.drafts import emit
-from tvm_re2na.codegen.schedule.residency import Tensors
+from tvm_re2na.codegen.schedule.residency import Placed, Residence, Tensors
 from tvm_re2na.codegen.schedule.search import SHRINK, Search
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.units import UnitGraph
 from tvm_re2na.codegen.schedule.weights import UnitWeights
-
-MOST_TRIALS = 8  # of moving a tensor to DRAM because it might be cheaper
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,7 @@ class Plan:
     graph: UnitGraph
     arch: Architecture
     weights: UnitWeights
-    tensors: Tensors
-    stages: tuple[Stage, ...]
+    residence: Residence
     drafts: tuple[Draft, ...]
     addresses: dict[Hashable, int]
     regions: dict[Hashable, Region]
@@ -45,9 +42,13 @@ class Plan:
     sram_bound: int
     cost: int
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(placed.stage for placed in self.residence.plan)
+
     def __str__(self) -> str:
         lines = [f"sram peak {self.sram_peak}, bound {self.sram_bound}"]
-        lines.append(f"in dram {', '.join(sorted(self.tensors.spilled)) or '-'}")
+        lines.append(f"in dram {', '.join(sorted(self.residence.stored - self.residence.tensors.border)) or '-'}")
         lines += [f"{index} {stage}" for index, stage in enumerate(self.stages)]
         for key, region in self.regions.items():
             name = " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
@@ -72,29 +73,29 @@ class _Planner:
         self.names = names
         self.goal = goal
         self.weights = UnitWeights(graph.units, arch)
-        self.search = Search(graph, CostModel(graph.units, self.weights, arch), arch)
+        self.tensors = Tensors(graph)
+        self.search = Search(self.tensors, CostModel(graph.units, self.weights, arch), arch)
         self.hasty: set[int] = set(range(len(graph.units)))  # units whose pinned weights are placed as if loaded early
         self.compact: set[int] = set()  # units that fetch nothing early
 
     def run(self) -> Plan:
-        spilled = self._too_large()
         while True:
-            spilled, stages = self._choose(spilled)
-            tensors = Tensors(self.graph, spilled)
-            schedule = emit(stages, tensors, self.weights, self.arch)
-            done = self._placed(schedule, stages, tensors)
+            residence = Residence(self.tensors, self._choose())
+            schedule = emit(residence, self.weights, self.arch)
+            done = self._placed(schedule, residence)
             if isinstance(done, Plan):
                 return done
-            spilled = self._give_way(done, tensors)
+            self._give_way(done)
 
-    def _placed(self, schedule: Schedule, stages: list[Stage], tensors: Tensors) -> Plan | list[Stage]:
+    def _placed(self, schedule: Schedule, residence: Residence) -> Plan | list[Stage]:
         """The finished plan, or the stages in whose way fragmentation is even if they load nothing early."""
         regions = live_regions(schedule)
         while True:
-            done = self._place(schedule, regions, stages, tensors)
+            done = self._place(schedule, regions, residence)
             if isinstance(done, Plan):
                 return done
-            failed = [stages[index] for index in sorted({schedule.stages[region.first] for region in done})]
+            stages = sorted({schedule.stages[region.first] for region in done})
+            failed = [residence.plan[index].stage for index in stages]
             units = {unit for stage in failed for unit in range(stage.first, stage.last + 1)}
             if units & self.hasty:
                 self.hasty -= units
@@ -103,77 +104,38 @@ class _Planner:
             else:
                 return failed
 
-    # -- which tensors move to DRAM
+    def _choose(self) -> list[Placed]:
+        """Stages that fit."""
+        found = self.search.run()
+        if isinstance(found, list):
+            return found
+        required = self.search.smallest(found)
+        raise UnitTooLarge(found, self.names(self.graph.units[found]), required, self.arch.sram_bytes)
 
-    def _too_large(self) -> frozenset[str]:
-        """Network inputs that would take most of the SRAM; other large tensors may yet vanish in a cascade."""
-        half = self.arch.sram_bytes // 2
-        return frozenset(name for _, _, name in self.graph.inputs if self.graph.stored[name].bytes > half)
-
-    def _choose(self, spilled: frozenset[str]) -> tuple[frozenset[str], list[Stage]]:
-        """Stages that fit; more tensors in DRAM where nothing else does, or where that is cheaper."""
-        while True:
-            stages = self.search.run(Tensors(self.graph, spilled))
-            if isinstance(stages, list):
-                return self._improved(spilled, stages)
-            spilled = self._evict(spilled, stages)
-
-    def _evict(self, spilled: frozenset[str], index: int) -> frozenset[str]:
-        tensors = Tensors(self.graph, spilled)
-        unit = self.graph.units[index]
-        living = tensors.living(index, index) | {name for name in (*unit.inputs, unit.output) if tensors.resident(name)}
-        if not living:
-            required = self.search.smallest(tensors, index)
-            raise UnitTooLarge(index, self.names(unit), required, self.arch.sram_bytes)
-        for unit_index in range(len(self.graph.units)):
-            self.search.shrink[unit_index] = 0
-        return min((spilled | {name} for name in sorted(living)), key=self._prospect)
-
-    def _prospect(self, spilled: frozenset[str]) -> tuple[int, int, int]:
-        """How good it is to have these tensors in DRAM: whether there are stages, at what cost, or how far they get."""
-        tensors = Tensors(self.graph, spilled)
-        stages = self.search.run(tensors)
-        moved = sum(self.graph.stored[name].bytes for name in spilled)
-        if isinstance(stages, list):
-            return 0, self.search.total(stages, tensors), -moved
-        return 1, -stages, -moved
-
-    def _improved(self, spilled: frozenset[str], stages: list[Stage]) -> tuple[frozenset[str], list[Stage]]:
-        """Try each tensor of a stage that streams its weights more than once."""
-        total = self.search.total(stages, Tensors(self.graph, spilled))
-        costly = [stage for stage in stages if stage.strips_outer and not stage.pinned and len(stage.strips) > 1]
-        names = dict.fromkeys(
-            name for stage in costly for unit in stage.cascade.units for name in (unit.output, *unit.inputs)
-        )
-        for name in [name for name in names if name not in spilled][:MOST_TRIALS]:
-            tensors = Tensors(self.graph, spilled | {name})
-            trial = self.search.run(tensors)
-            if isinstance(trial, list) and (cycles := self.search.total(trial, tensors)) < total:
-                spilled, stages, total = tensors.spilled, trial, cycles
-        return spilled, stages
-
-    def _give_way(self, stages: list[Stage], tensors: Tensors) -> frozenset[str]:
-        """A part of the bytes, then a tensor in SRAM, after a buffer of these stages found no room."""
+    def _give_way(self, stages: list[Stage]) -> None:
+        """A part of the bytes, after a buffer of these stages found no room."""
         units = [unit for stage in stages for unit in range(stage.first, stage.last + 1)]
         level = max(self.search.shrink[unit] for unit in units) + 1
         if level == len(SHRINK):
-            return self._evict(tensors.spilled, stages[0].first)
+            first = stages[0].first
+            required = self.search.smallest(first)
+            raise UnitTooLarge(first, self.names(self.graph.units[first]), required, self.arch.sram_bytes)
         for unit in units:
             self.search.shrink[unit] = level
-        return tensors.spilled
 
     # -- where buffers lie
 
     def _place(
-        self, schedule: Schedule, regions: dict[Hashable, Region], stages: list[Stage], tensors: Tensors
+        self, schedule: Schedule, regions: dict[Hashable, Region], residence: Residence
     ) -> Plan | tuple[Region, ...]:
         """The finished plan, or the buffers that found no room."""
+        stages = [placed.stage for placed in residence.plan]
         fixed = [
             self._early(region, schedule, stages)
             for key, region in regions.items()
             if key not in schedule.loaded or schedule.loaded[key].fixed
         ]
-        placement = place(_groups(fixed, stages, tensors), self.arch.sram_bytes)
+        placement = place(_groups(fixed, residence), self.arch.sram_bytes)
         if placement.failed:
             return tuple(regions[region.key] for region in placement.failed)
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
@@ -186,9 +148,8 @@ class _Planner:
             drafts.insert(issue.tick, issue.draft)
         peak = max((addresses[key] + region.bytes for key, region in regions.items()), default=0)
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
-        cost = self.search.total(stages, tensors)
-        done = tuple(stages), tuple(drafts), addresses, regions, peak, bound, cost
-        return Plan(self.graph, self.arch, self.weights, tensors, *done)
+        done = tuple(drafts), addresses, regions, peak, bound, self.search.cycles
+        return Plan(self.graph, self.arch, self.weights, residence, *done)
 
     def _early(self, region: Region, schedule: Schedule, stages: list[Stage]) -> Region:
         """Pinned weights keep their place free for the stage before, and pieces of an input for the piece before."""
@@ -206,13 +167,13 @@ class _Planner:
         return replace(region, segments=tuple(segments))
 
 
-def _groups(regions: list[Region], stages: list[Stage], tensors: Tensors) -> list[Group]:
+def _groups(regions: list[Region], residence: Residence) -> list[Group]:
     """Each region alone, but an output that may move into the place of its stage's input goes with it."""
     by_key = {region.key: region for region in regions}
     joined: dict[Hashable, list[tuple[Region, int]]] = {region.key: [(region, 0)] for region in regions}
-    homes = tensors.homes(stages)
-    for stage in stages:
-        pair = [("tensor", homes[name]) for name in (stage.cascade.units[0].inputs[0], stage.output)]
+    for placed, keys in zip(residence.plan, residence.keys, strict=True):
+        stage = placed.stage
+        pair = [keys.get(name) for name in (stage.cascade.units[0].inputs[0], stage.output)]
         if stage.strips_outer and pair[0] != pair[1] and all(key in by_key for key in pair):
             _join(joined, by_key[pair[0]], by_key[pair[1]])
     groups = []

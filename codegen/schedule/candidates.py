@@ -14,7 +14,7 @@ from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
-from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.stage import Sides, Stage
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, strip_heights, unroll
 from tvm_re2na.codegen.schedule.unit.base import Unit, row_bytes
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
@@ -23,36 +23,37 @@ MOST_STRIPS = 64  # of a stage, unless only more would fit
 
 
 class Candidates:
-    """Lists the stages of some units for given tensors in SRAM."""
+    """Lists the stages of some units, for what lies beside them."""
 
-    def __init__(self, cost: CostModel, price: Price, arch: Architecture) -> None:
+    def __init__(self, tensors: Tensors, cost: CostModel, price: Price, arch: Architecture) -> None:
+        self.tensors = tensors
         self.cost = cost
         self.price = price
         self.arch = arch
 
-    def whole(self, tensors: Tensors, index: int) -> Iterator[Stage]:
+    def whole(self, sides: Sides, index: int) -> Iterator[Stage]:
         """One unit, all of its output at once (a dense layer's weights in parts that are worth a transfer)."""
-        unit = tensors.graph.units[index]
+        unit = self.tensors.graph.units[index]
         if steps := unit.part_steps(self.arch):
-            yield from self._in_parts(tensors, index, steps)
+            yield from self._in_parts(sides, index, steps)
         else:
-            yield from self._weights_outer(tensors, index, unit.out_shape[0] * unit.out_shape[2])
+            yield from self._weights_outer(sides, index, unit.out_shape[0] * unit.out_shape[2])
 
-    def strips(self, tensors: Tensors, index: int, fine: bool) -> Iterator[Stage]:
+    def strips(self, sides: Sides, index: int, fine: bool) -> Iterator[Stage]:
         """One unit in strips; many of them (`fine`), or not so many. A dense layer's weights come in smaller parts."""
-        unit = tensors.graph.units[index]
+        unit = self.tensors.graph.units[index]
         if steps := unit.part_steps(self.arch):
             halves = (steps[-1] >> power for power in range(1, steps[-1].bit_length()))
-            yield from () if fine else self._in_parts(tensors, index, halves)
+            yield from () if fine else self._in_parts(sides, index, halves)
             return
         for height in _heights(unit, fine):
-            yield from self._weights_outer(tensors, index, height)
+            yield from self._weights_outer(sides, index, height)
             if unit.joins_cascades:
-                yield from self._strips_outer(tensors, index, index, height)
+                yield from self._strips_outer(sides, index, index, height)
 
-    def cascades(self, tensors: Tensors, first: int, last: int, fine: bool) -> Iterator[Stage]:
+    def cascades(self, sides: Sides, first: int, last: int, fine: bool) -> Iterator[Stage]:
         """Several units, strip by strip, with their weights pinned."""
-        units = tensors.graph.units[first : last + 1]
+        units = self.tensors.graph.units[first : last + 1]
         largest = self.arch.array_rows
         if (
             sum(self.cost.weights.shaped(index, largest).bytes for index in range(first, last + 1))
@@ -61,30 +62,30 @@ class Candidates:
             return
         whole = () if fine else (units[-1].out_shape[0] * units[-1].out_shape[2],)
         for height in (*whole, *_heights(units[-1], fine)):
-            yield from self._strips_outer(tensors, first, last, height)
+            yield from self._strips_outer(sides, first, last, height)
 
-    def _weights_outer(self, tensors: Tensors, index: int, height: int) -> Iterator[Stage]:
-        unit = tensors.graph.units[index]
+    def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[Stage]:
+        unit = self.tensors.graph.units[index]
         cascade = unroll((unit,), cut_strips(unit.out_shape, height))
         for weights in self.cost.shapes(index, tiles_of(cascade, 0)):
-            stage = Stage(index, index, cascade, (weights,), slices=1, chunk=_rows_at_once(cascade))
+            stage = Stage(index, index, cascade, (weights,), sides, slices=1, chunk=_rows_at_once(cascade))
             count = max(1, len(weights.blocks))
             sizes = {1} if len(cascade.work) == 1 else {1, count, -(-count // 2), -(-count // 4)}
             for size, overlap in itertools.product(sorted(sizes, reverse=True), (True, False)):
-                yield self._priced(tensors, replace(stage, slices=size, overlap=overlap))
+                yield self._priced(replace(stage, slices=size, overlap=overlap))
 
-    def _strips_outer(self, tensors: Tensors, first: int, last: int, height: int) -> Iterator[Stage]:
-        units = tensors.graph.units[first : last + 1]
+    def _strips_outer(self, sides: Sides, first: int, last: int, height: int) -> Iterator[Stage]:
+        units = self.tensors.graph.units[first : last + 1]
         cascade = unroll(units, cut_strips(units[-1].out_shape, height))
         if not cascade.is_even:
             return
-        streams = not all(map(tensors.resident, (*(name for unit in units for name in unit.inputs), units[-1].output)))
         for weights in self._shapes_together(first, cascade):
-            stage = Stage(first, last, cascade, weights, strips_outer=True)
+            stage = Stage(first, last, cascade, weights, sides, strips_outer=True)
+            streams = not stage.touched <= sides.resident
             weighs = any(part.blocks for part in weights)
             for pinned in (True, False) if weighs and first == last else (weighs,):
                 for overlap in (True, False) if streams or not pinned else (True,):
-                    yield self._priced(tensors, replace(stage, pinned=pinned, overlap=overlap))
+                    yield self._priced(replace(stage, pinned=pinned, overlap=overlap))
 
     def _shapes_together(self, first: int, cascade: Cascade) -> list[tuple[Weights, ...]]:
         """The units' shapes worth trying: for a unit alone each of its own; for several the fastest of each, and one for all,
@@ -105,39 +106,43 @@ class Candidates:
             )
         return list(dict.fromkeys(found))
 
-    def _in_parts(self, tensors: Tensors, index: int, steps: Iterable[int]) -> Iterator[Stage]:
-        unit = tensors.graph.units[index]
+    def _in_parts(self, sides: Sides, index: int, steps: Iterable[int]) -> Iterator[Stage]:
+        unit = self.tensors.graph.units[index]
         cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
         border = sum(
-            aligned(tensors.graph.stored[name].bytes)
+            aligned(self.tensors.graph.stored[name].bytes)
             for name in (*unit.inputs, unit.output)
-            if not tensors.resident(name)
+            if name not in sides.resident
         )
         for chunk in steps:
             part, count = aligned(unit.part_bytes(chunk, self.arch)), unit.parts_of_sums(chunk, self.arch)
             for buffers in sorted({1, min(2, count)}, reverse=True):
                 weights, overlap = (self.cost.weights.none,), buffers == min(2, count)
                 size = border + buffers * part
-                stage = Stage(index, index, cascade, weights, chunk=chunk, overlap=overlap, bytes=size)
-                yield self.price.priced(tensors, stage)
+                stage = Stage(index, index, cascade, weights, sides, chunk=chunk, overlap=overlap, bytes=size)
+                yield self.price.priced(stage)
 
     # -- what they take
 
-    def _priced(self, tensors: Tensors, stage: Stage) -> Stage:
-        shared = self._shared(tensors, stage) if stage.strips_outer else 0
-        size = self._bytes(tensors, stage) - shared
-        return self.price.priced(tensors, replace(stage, bytes=size, shared=shared))
+    def _priced(self, stage: Stage) -> Stage:
+        """Rows that two strips of a streamed input share move on chip where that is cheaper than to load them again."""
+        shared = self._shared(stage) if stage.strips_outer else 0
+        size = self._bytes(stage) - shared
+        priced = self.price.priced(replace(stage, bytes=size, shared=shared))
+        if not stage.overlap or not any(replace(stage, keeps=True).moved_rows(strip) for strip in range(len(stage.strips))):
+            return priced
+        return min(priced, self.price.priced(replace(priced, keeps=True)), key=lambda stage: stage.cost)
 
-    def _bytes(self, tensors: Tensors, stage: Stage) -> int:
+    def _bytes(self, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""
         turns = 2 if stage.overlap else 1
         total = self._weight_bytes(stage, turns)
         for name, height in stage.cascade.heights.items():
             if name in stage.cascade.inner:
                 total += inner_bytes(stage.cascade.shapes[name], height)
-            elif not tensors.resident(name):
+            elif name not in stage.sides.resident:
                 total += turns * aligned(height * row_bytes(stage.cascade.read_shape(name)))
-        if not tensors.resident(stage.output):
+        if stage.output not in stage.sides.resident:
             total += turns * aligned(self._out_bytes(stage))
         return total
 
@@ -158,19 +163,19 @@ class Candidates:
         tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
         return tallest * unit.out_shape[3] * channels
 
-    def _shared(self, tensors: Tensors, stage: Stage) -> int:
+    def _shared(self, stage: Stage) -> int:
         """Bytes by which input and output share their place: a row may be overwritten once no later strip reads it."""
         name, output = stage.cascade.units[0].inputs[0], stage.output
-        dies = tensors.lives[name][1] <= stage.last and name not in tensors.border
-        if not dies or output in tensors.bundled or not tensors.resident(name) or not tensors.resident(output):
+        dies = self.tensors.lives[name][1] <= stage.last and name not in self.tensors.border
+        if not dies or output in self.tensors.bundled or not {name, output} <= stage.sides.resident:
             return 0
-        shapes = stage.cascade.shapes[name], tensors.graph.stored[output].shape
+        shapes = stage.cascade.shapes[name], self.tensors.graph.stored[output].shape
         ahead = 0
         for work in stage.cascade.work:
             first = (work.strip.n0 * shapes[0][2] + work.windows.get(name, (0, 0))[0]) * row_bytes(shapes[0])
             last = ((work.strip.n1 - 1) * shapes[1][2] + work.strip.y1) * row_bytes(shapes[1])
             ahead = max(ahead, last - first)
-        return max(0, tensors.size(output) - aligned(ahead) - 64)
+        return max(0, self.tensors.size(output) - aligned(ahead) - 64)
 
 
 def _heights(unit: Unit, fine: bool) -> list[int]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.isa.durations import Durations
+from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.strips import Cascade
 from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
@@ -74,12 +75,12 @@ class CostModel:
             self._tiles[key] = self.unit_cycles(index, self.weights.none, {outputs: 1}, steps)
         return self._tiles[key]
 
-    def move_cycles(self, cascade: Cascade, strips: Sequence[int]) -> int:
-        """Cycles on the array for rows of inner tensors that move up in their buffers before these strips."""
+    def move_cycles(self, stage: Stage, strips: Sequence[int]) -> int:
+        """Cycles on the array for rows that move within the SRAM before these strips."""
         total = 0
         for strip in strips:
-            for name, (first, last) in cascade.moves[strip].items():
-                _, channels, _, width = cascade.shapes[name]
+            for name, (first, last) in stage.moved_rows(strip).items():
+                _, channels, _, width = stage.cascade.moved_shape(name)
                 total += pool_cycles(PIXEL, channels, {(last - first) * width: 1}, self.durations)
         return total
 

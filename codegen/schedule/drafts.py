@@ -10,8 +10,7 @@ from tvm_re2na.codegen.emit.draft import Draft, FinishedRows, Loaded, Part, Plac
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
-from tvm_re2na.codegen.schedule.residency import Tensors
-from tvm_re2na.codegen.schedule.stage import Stage
+from tvm_re2na.codegen.schedule.residency import Residence
 from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
 from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block
@@ -19,13 +18,12 @@ from tvm_re2na.codegen.schedule.unit.pool import move_rows
 from tvm_re2na.codegen.schedule.weights import UnitWeights
 
 
-def emit(stages: Sequence[Stage], tensors: Tensors, weights: UnitWeights, arch: Architecture) -> Schedule:
-    """All stages' drafts and the final HALT."""
+def emit(residence: Residence, weights: UnitWeights, arch: Architecture) -> Schedule:
+    """The drafts of all stages of a plan, and the final HALT."""
     writer = Writer(arch)
-    homes = tensors.homes(stages)
-    for index, stage in enumerate(stages):
+    for index in range(len(residence.plan)):
         writer.stage = index
-        _StageWriter(writer, stage, index, tensors, homes, weights).run()
+        _StageWriter(writer, index, residence, weights).run()
     writer.append(Draft("HALT", 0, {}))
     return writer.schedule
 
@@ -40,17 +38,16 @@ class _Target:
 
 
 class _StageWriter:
-    def __init__(
-        self, writer: Writer, stage: Stage, index: int, tensors: Tensors, homes: dict[str, str], weights: UnitWeights
-    ) -> None:
+    def __init__(self, writer: Writer, index: int, residence: Residence, weights: UnitWeights) -> None:
         self.writer = writer
-        self.stage = stage
         self.index = index
-        self.tensors = tensors
-        self.homes = homes
+        self.stage = residence.plan[index].stage
+        self.sides = self.stage.sides
+        self.keys = residence.keys[index]
+        self.sent = residence.stored
         self.weights = weights
-        self.cascade = stage.cascade
-        self.stored = tensors.graph.stored
+        self.cascade = self.stage.cascade
+        self.stored = residence.tensors.graph.stored
         self.waiting: list[Draft] = []  # stores that let the next strip's work begin first
 
     def run(self) -> None:
@@ -77,14 +74,14 @@ class _StageWriter:
     def _weights_outer(self, unit: Unit) -> None:
         for turn, part in enumerate(self.stage.block_slices or [()]):
             for strip in range(len(self.cascade.work)):
+                self._move(strip, turn)
                 target = self._target(strip, part, turn)
                 self._compute(unit, 0, strip, part, target.view, turn)
                 self._send(strip, target)
 
     def _strips_outer(self) -> None:
         for strip, work in enumerate(self.cascade.work):
-            for name, rows in self.cascade.moves[strip].items():
-                self._move_up(strip, name, rows)
+            self._move(strip, 0)
             for position, unit in enumerate(self.cascade.units):
                 if work.computed[position][0] == work.computed[position][1]:
                     continue
@@ -127,17 +124,24 @@ class _StageWriter:
         images = self.cascade.work[strip].strip
         if name in self.cascade.inner:
             return self._inner_view(name, strip, None, rows[0])
-        if self.tensors.resident(name):
-            if name in self.tensors.inputs:
-                self._load_tensor(name)
-            view = dense_view(("tensor", self.homes[name]), height, width, channels)
+        if name in self.sides.resident:
+            self._fetch(name)
+            view = dense_view(self.keys[name], height, width, channels)
             return View(view.key, (images.n0 * height + rows[0]) * view.row, view.pixel, view.row, view.image)
         first, last = self.cascade.work[strip].windows.get(name, rows)
-        key = ("in", self.index, name, strip, 0 if self.stage.strips_outer else turn)
+        fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
+        view = self._streamed_view(name, strip, turn)
         if last > first:
-            self._load_rows(key, name, shape, images, (first, last), self.cascade.heights[name])
-        start, stop = self.cascade.channels[name]
-        return dense_view(key, last - first, width, stop - start).at(-start, rows[0] - first)
+            self._load_rows(view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name])
+        start, _ = self.cascade.channels[name]
+        return view.at(-start, rows[0] - first)
+
+    def _streamed_view(self, name: str, strip: int, turn: int) -> View:
+        """The channels that are read of a strip's rows of a tensor in DRAM."""
+        first, last = self.cascade.work[strip].windows.get(name, (0, 0))
+        key = ("in", self.index, name, strip, 0 if self.stage.strips_outer else turn)
+        _, channels, _, width = self.cascade.read_shape(name)
+        return dense_view(key, last - first, width, channels)
 
     def _inner_view(self, name: str, strip: int, position: int | None, row: int | None = None) -> View:
         """Rows of a tensor between the units, from `row` on, or from the first that the unit at `position` computes."""
@@ -149,21 +153,26 @@ class _StageWriter:
             return dense_view(key, height, width, channels).at(row=start)
         return dense_view(key, last - first, width, channels).at(row=start - first)
 
-    def _move_up(self, strip: int, name: str, rows: Rows) -> None:
-        """Rows that are needed again go to the front of their buffer."""
-        first, last = rows
-        start = self._inner_view(name, strip - 1, None, first)
-        target = self._inner_view(name, strip, None, first)
-        source = self.cascade.inner[name].source
-        move_rows(self.writer, source, start, target, last - first, self.stored[name].shape[3])
+    def _move(self, strip: int, turn: int) -> None:
+        """Rows that are needed again go to the front of their buffer, or of the next one."""
+        for name, (first, last) in self.stage.moved_rows(strip).items():
+            inner = self.cascade.inner.get(name)
+            if inner is not None:
+                start, target = (self._inner_view(name, at, None, first) for at in (strip - 1, strip))
+            else:
+                before = self.cascade.work[strip - 1].windows[name][0]
+                start = self._streamed_view(name, strip - 1, turn).at(row=first - before)
+                target = self._streamed_view(name, strip, turn)
+            source = (inner or self.cascade.units[0]).source
+            move_rows(self.writer, source, start, target, last - first, self.cascade.moved_shape(name)[3])
 
     def _target(self, strip: int, blocks: Sequence[Block], turn: int) -> _Target:
         """Where the strip's output rows go: their place in SRAM, or a buffer on the way to DRAM."""
         _, total, height, width = self.stored[self.stage.output].shape
         unit, where = self.cascade.units[-1], self.cascade.work[strip].strip
         first, count = (blocks[0].out_c0, sum(block.out_c for block in blocks)) if blocks else (0, unit.out_shape[1])
-        if self.tensors.resident(self.stage.output):
-            view = dense_view(("tensor", self.homes[self.stage.output]), height, width, total)
+        if self.stage.output in self.sides.resident:
+            view = dense_view(self.keys[self.stage.output], height, width, total)
             offset = where.n0 * view.image + where.y0 * view.row + unit.out_first
             return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
         key = ("out", self.index, strip, turn)
@@ -172,7 +181,7 @@ class _StageWriter:
     def _send(self, strip: int, target: _Target) -> None:
         """Store what a strip computed, if the tensor is wanted in DRAM."""
         output = self.stage.output
-        if self.tensors.resident(output) and output not in self.tensors.border:
+        if output not in self.sent:
             return
         _, total, height, width = self.stored[output].shape
         where, view = self.cascade.work[strip].strip, target.view.at(target.first)
@@ -183,7 +192,7 @@ class _StageWriter:
             draft = copy("STORE", source, dram, view.place, 1, total * pixels)
         else:
             draft = copy("STORE", source, dram, view.place, pixels, target.channels, total, view.pixel, 1, 0, 0)
-        if not self.stage.overlap or self.tensors.resident(output):
+        if not self.stage.overlap or output in self.sides.resident:
             self.writer.append(draft)
             return
         self._flush()
@@ -200,29 +209,34 @@ class _StageWriter:
         part = Part(0, block.bytes, ("record", index, block.out_c0, block.in_c0), 0)
         self._note(Loaded(key, source, block.bytes, (part,), pinned))
 
-    def _load_tensor(self, name: str) -> None:
-        part = Part(0, self.stored[name].bytes, ("tensor", name), 0)
-        self._note(Loaded(("tensor", name), self.cascade.units[0].source, self.stored[name].bytes, (part,), True))
+    def _fetch(self, name: str) -> None:
+        """A tensor that the stage finds in DRAM and reads from SRAM."""
+        if name in self.sides.fetched:
+            part = Part(0, self.stored[name].bytes, ("tensor", name), 0)
+            self._note(Loaded(self.keys[name], self.cascade.units[0].source, self.stored[name].bytes, (part,), True))
 
-    def _load_rows(self, key: Hashable, name: str, shape: Shape4, images: Strip, rows: Rows, height: int) -> None:
-        """Of the channels, those that the stage reads."""
+    def _load_rows(
+        self, key: Hashable, name: str, shape: Shape4, images: Strip, rows: Rows, fresh: int, height: int
+    ) -> None:
+        """Of the channels, those that the stage reads; of the rows, those from `fresh` on, others are there."""
         _, channels, total, width = shape
         start, stop = self.cascade.channels[name]
-        row, in_dram, count = width * (stop - start), width * channels, rows[1] - rows[0]
+        row, in_dram, count, kept = width * (stop - start), width * channels, rows[1] - rows[0], fresh - rows[0]
         runs = (stop - start, channels) if stop - start < channels else (0, 0)
         whole = count == total  # images follow each other without a gap
         sizes = [images.images * count] if whole else [count] * images.images
         parts = [
             Part(
-                n * count * row,
+                (n * count + kept) * row,
                 (n * count + size) * row,
                 ("tensor", name),
-                ((images.n0 + n) * total + rows[0]) * in_dram + start,
+                ((images.n0 + n) * total + fresh) * in_dram + start,
                 *runs,
             )
             for n, size in enumerate(sizes)
         ]
-        self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))
+        if fresh < rows[1]:
+            self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))
 
     def _note(self, loaded: Loaded) -> None:
         self.writer.schedule.loaded.setdefault(loaded.key, loaded)
@@ -244,19 +258,18 @@ class _StageWriter:
     def _sent_input(self, unit: Unit, number: int, strip: Strip) -> View:
         _, channels, _, width = unit.in_shape
         name = unit.inputs[0]
-        if self.tensors.resident(name):
+        if name in self.sides.resident:
             return self._resident_rows(name, unit.in_shape, strip)
         key = ("in", self.index, name, number, 0)
         tallest = max(part.images * (part.y1 - part.y0) for part in cut_strips(unit.in_shape, self.stage.chunk))
-        self._load_rows(key, name, unit.in_shape, strip, strip.rows, tallest)
+        self._load_rows(key, name, unit.in_shape, strip, strip.rows, strip.y0, tallest)
         return dense_view(key, strip.y1 - strip.y0, width, channels)
 
     def _resident_rows(self, name: str, shape: Shape4, strip: Strip) -> View:
         _, channels, height, width = shape
-        if name in self.tensors.inputs:
-            self._load_tensor(name)
+        self._fetch(name)
         offset = (strip.n0 * height + strip.y0) * width * channels
-        return dense_view(("tensor", self.homes[name]), height, width, channels, offset)
+        return dense_view(self.keys[name], height, width, channels, offset)
 
 
 def _finished(unit: Unit, work: Work) -> FinishedRows:

@@ -35,31 +35,32 @@ class _Part(NamedTuple):
 
 
 class Price:
-    """Prices stages for given tensors in SRAM."""
+    """Prices stages."""
 
-    def __init__(self, cost: CostModel, arch: Architecture) -> None:
+    def __init__(self, tensors: Tensors, cost: CostModel, arch: Architecture) -> None:
+        self.tensors = tensors
         self.cost = cost
         self.arch = arch
 
-    def priced(self, tensors: Tensors, stage: Stage) -> Stage:
+    def priced(self, stage: Stage) -> Stage:
         """The stage with its cost, where its first load begins early enough."""
         cost, compute, moved = self.cost, self._switches(stage), self._weight_bytes(stage)
         for position, weights in enumerate(stage.weights):
             tiles = tiles_of(stage.cascade, position)
             compute += cost.unit_cycles(stage.first + position, weights, tiles, stage.chunk)
-        compute += cost.move_cycles(stage.cascade, range(len(stage.strips)))
-        moved += sum(map(sum, self._input_bytes(tensors, stage)))
-        if stage.output in tensors.border:
+        compute += cost.move_cycles(stage, range(len(stage.strips)))
+        moved += sum(map(sum, self._input_bytes(stage)))
+        if stage.output in self.tensors.border:
             moved += math.prod(stage.cascade.units[-1].out_shape)
-        total = max(compute, cost.transfer_cycles(moved)) + self._waits(stage) + self.exposed(tensors, stage)
+        total = max(compute, cost.transfer_cycles(moved)) + self._waits(stage) + self.exposed(stage)
         return replace(stage, cost=total, compute=compute)
 
-    def exposed(self, tensors: Tensors, stage: Stage) -> int:
+    def exposed(self, stage: Stage) -> int:
         """Cycles of the transfers that count as if nothing hid them."""
         return self.cost.transfer_cycles(
             self._again(stage)
             + sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
-            + self._spilled(tensors, stage)
+            + self._avoidable(stage)
         )
 
     def _waits(self, stage: Stage) -> int:
@@ -73,15 +74,15 @@ class Price:
         """Bytes of weights that are loaded once more."""
         return self._weight_bytes(stage) * (len(stage.strips) - 1) if stage.strips_outer and not stage.pinned else 0
 
-    def phases(self, tensors: Tensors, stage: Stage) -> list[Phase]:
+    def phases(self, stage: Stage) -> list[Phase]:
         """In program order; together they take what `priced` counts but for `exposed`, and waiting."""
-        inputs = self._input_bytes(tensors, stage)
+        inputs = self._input_bytes(stage)
         parts = self._strips_outer(stage) if stage.strips_outer else self._weights_outer(stage)
         return [
             Phase(
                 self.cost.transfer_cycles(part.weights + (sum(inputs[part.strip]) if part.begins else 0)),
                 part.compute,
-                self._stored(tensors, stage, part.strip, part.channels) if part.channels else 0,
+                self._stored(stage, part.strip, part.channels) if part.channels else 0,
             )
             for part in parts
         ]
@@ -112,7 +113,7 @@ class Price:
         between = self._switching(self._between(stage))
         within = self._switching(stage.settings)
         for strip in range(len(stage.strips)):
-            waiting = self.cost.move_cycles(cascade, [strip]) + (between if strip else 0) + within
+            waiting = self.cost.move_cycles(stage, [strip]) + (between if strip else 0) + within
             begins = True
             for position, weights in enumerate(stage.weights):
                 index, tile = stage.first + position, tiles[position][strip]
@@ -130,11 +131,14 @@ class Price:
     def _switches(self, stage: Stage) -> int:
         """Cycles within the stage: those of a strip for each that runs through all blocks, and those between two such strips."""
         turns = len(stage.strips) if stage.strips_outer or stage.slices >= len(stage.weights[0].blocks) else 1
-        return turns * self._switching(stage.settings) + (turns - 1) * self._switching(self._between(stage))
+        changes = turns - 1
+        if stage.keeps and not stage.strips_outer:
+            changes = (len(stage.strips) - 1) * max(1, len(stage.block_slices))
+        return turns * self._switching(stage.settings) + changes * self._switching(self._between(stage))
 
     def _between(self, stage: Stage) -> Sequence[Setting]:
         """Settings from the end of a strip to the start of the next, before which rows of inner tensors may move up."""
-        moves = any(stage.cascade.moves)
+        moves = stage.keeps or any(stage.cascade.moves)
         return [*stage.settings[-1:], *([(Mode.POOL, self.arch.array_rows)] if moves else []), *stage.settings[:1]]
 
     def _switching(self, settings: Sequence[Setting]) -> int:
@@ -147,54 +151,56 @@ class Price:
         units = zip(stage.cascade.units, stage.weights, strict=True)
         return sum(weights.bytes or unit.streamed_bytes for unit, weights in units)
 
-    def _input_bytes(self, tensors: Tensors, stage: Stage) -> list[list[int]]:
-        """Of the network's inputs, for each strip and input: rows that no strip before has asked for. Of those that do not stay in
-        SRAM only the first: the others count as spilled."""
+    def _first_read(self, stage: Stage) -> list[str]:
+        """The network's inputs that no stage before has read."""
+        names = dict.fromkeys(name for unit in stage.cascade.units for name in unit.inputs)
+        return [name for name in names if name in self.tensors.inputs and self.tensors.lives[name][0] >= stage.first]
+
+    def _input_bytes(self, stage: Stage) -> list[list[int]]:
+        """Of those, for each strip and input: rows that no strip before has asked for."""
+        names, cascade = self._first_read(stage), stage.cascade
+        if not names:
+            return [[] for _ in cascade.work]
         loaded: dict[str, int] = {}
         found: list[list[int]] = []
-        names = [name for unit in stage.cascade.units for name in unit.inputs]
-        names = [
-            name for name in dict.fromkeys(names) if name in tensors.inputs and tensors.lives[name][0] >= stage.first
-        ]
-        if not names:
-            return [[] for _ in stage.cascade.work]
-        for strip, work in enumerate(stage.cascade.work):
+        for work in cascade.work:
             found.append([])
             for name in names:
-                height = stage.cascade.shapes[name][2]
+                shape = cascade.shapes[name] if name in stage.sides.resident else cascade.read_shape(name)
                 first, last = work.windows.get(name, (0, 0))
-                start, stop = work.strip.n0 * height + first, (work.strip.n1 - 1) * height + last
-                if stop > (done := loaded.get(name, 0)) and (tensors.resident(name) or strip == 0):
-                    shape = stage.cascade.shapes[name] if tensors.resident(name) else stage.cascade.read_shape(name)
+                start, stop = work.strip.n0 * shape[2] + first, (work.strip.n1 - 1) * shape[2] + last
+                if stop > (done := loaded.get(name, 0)):
                     found[-1].append((stop - max(start, done)) * row_bytes(shape))
                     loaded[name] = stop
         return found
 
-    def _stored(self, tensors: Tensors, stage: Stage, strip: int, channels: int) -> int:
+    def _stored(self, stage: Stage, strip: int, channels: int) -> int:
         """Cycles of storing some channels of a strip's output, where it is the network's."""
-        if stage.output not in tensors.border:
+        if stage.output not in self.tensors.border:
             return 0
         rows = stage.strips[strip]
         return self.cost.transfer_cycles(
             rows.images * (rows.y1 - rows.y0) * stage.cascade.units[-1].out_shape[3] * channels
         )
 
-    def _spilled(self, tensors: Tensors, stage: Stage) -> int:
-        """Of transfers between this stage and DRAM for tensors that might have stayed."""
-        cascade, total = stage.cascade, 0
+    def _avoidable(self, stage: Stage) -> int:
+        """Bytes that move between this stage and DRAM for tensors that might have stayed, or were there before."""
+        cascade, sides, total = stage.cascade, stage.sides, 0
         runs = 1 if stage.strips_outer or len(stage.strips) == 1 else max(1, len(stage.block_slices))
+        first_read = self._first_read(stage)
         for name in dict.fromkeys(name for unit in cascade.units for name in unit.inputs):
-            if tensors.resident(name) or name in cascade.inner:
+            if name in cascade.inner:
                 continue
-            moved = sum(
-                (work.windows[name][1] - work.windows[name][0]) * work.strip.images
-                for work in cascade.work
-                if name in work.windows
-            )
-            total += runs * moved * row_bytes(cascade.read_shape(name))
-        if not tensors.resident(stage.output) and stage.output not in tensors.border:
+            if name in sides.fetched and name not in first_read:
+                total += self.tensors.graph.stored[name].bytes
+            if name not in sides.resident:
+                total += runs * sum(stage.loaded_rows(strip, name) for strip in range(len(cascade.work))) * row_bytes(
+                    cascade.read_shape(name)
+                )
+        total -= sum(map(sum, self._input_bytes(stage))) if not sides.resident >= set(first_read) else 0
+        if stage.output not in sides.resident and stage.output not in self.tensors.border:
             total += math.prod(cascade.units[-1].out_shape)
-        return total
+        return max(0, total)
 
 
 def _in_parts(strip: int, load: int, compute: int, channels: int, count: int) -> Iterator[_Part]:

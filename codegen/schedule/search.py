@@ -1,15 +1,17 @@
 """Pass `stages`: dynamic programming over the units finds the cheapest sequence of stages that fits the SRAM.
 
-Every tensor is first assumed to stay in SRAM from its producer to its last consumer; where nothing fits, the one whose absence
-helps most moves to DRAM, and so does one whose absence makes the total cheaper (`codegen/plan.py`). A unit that fits as a whole
-is not cut into strips, unless something streams in from DRAM meanwhile; a cascade is tried only where some of its units do not
-fit alone.
+Between two units some of the tensors that will still be read lie in SRAM, the others in DRAM: a state. A stage leads from one state
+to another. It finds its inputs in SRAM, fetches them as a whole, or streams them; its output stays or goes to DRAM; and what it does
+not touch may be dropped before it begins. The cheapest way to each state is kept. A unit that fits as a whole, beside all that
+lives, is neither cut into strips, unless something streams in from DRAM meanwhile, nor part of a cascade.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import itertools
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.writer import Setting
@@ -17,139 +19,215 @@ from tvm_re2na.codegen.schedule.candidates import Candidates
 from tvm_re2na.codegen.schedule.clock import Buffers, Clock, Phase
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.price import Price
-from tvm_re2na.codegen.schedule.residency import Tensors
-from tvm_re2na.codegen.schedule.stage import Stage
-from tvm_re2na.codegen.schedule.units import UnitGraph
+from tvm_re2na.codegen.schedule.residency import Placed, Tensors
+from tvm_re2na.codegen.schedule.stage import Sides, Stage
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
+MOST_DROPPED = 4  # tensors that are looked at together, whether to drop them
 # parts of the free bytes tried when fragmentation gets in the way
 SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
 SCARCE = 32  # part of the time to fill memory that its use counts
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
 
 
+class State(NamedTuple):
+    """Tensors in SRAM between two units, and those of them that lie in DRAM as well."""
+
+    here: frozenset[str]
+    copied: frozenset[str]
+
+
+class _Key(NamedTuple):
+    """Of the ways to a place between two units, one is kept for each of these."""
+
+    state: State
+    setting: Setting | None
+
+
 @dataclass(frozen=True)
 class _Prefix:
-    """The cheapest stages up to some unit: when they are done, the last one, and the array's setting before it."""
+    """The cheapest stages up to some unit: when they are done, the last one, and what was before it."""
 
     time: int
     clock: Clock
-    stage: Stage | None
-    before: Setting | None
+    placed: Placed | None
+    before: _Key | None
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A stage with all that lies in SRAM meanwhile. `stores`: bytes of what is dropped and not in DRAM yet."""
+
+    placed: Placed
+    state: State  # behind it
+    living_bytes: int
+    stores: int
 
 
 class Search:
-    """Finds the stages for given tensors in SRAM; `shrink` limits units to a part of the free bytes."""
+    """Finds the stages; `shrink` limits units to a part of the free bytes."""
 
-    def __init__(self, graph: UnitGraph, cost: CostModel, arch: Architecture) -> None:
-        self.graph = graph
+    def __init__(self, tensors: Tensors, cost: CostModel, arch: Architecture) -> None:
+        self.tensors = tensors
+        self.units = tensors.graph.units
         self.arch = arch
         self.cost = cost
-        self.price = Price(cost, arch)
-        self.candidates = Candidates(cost, self.price, arch)
-        self.shrink = [0] * len(graph.units)
-        self._options: dict[tuple[str, int, int, frozenset[str]], list[Stage]] = {}
+        self.price = Price(tensors, cost, arch)
+        self.candidates = Candidates(tensors, cost, self.price, arch)
+        self.shrink = [0] * len(self.units)
+        self._options: dict[Hashable, list[Stage]] = {}
         self._known: dict[Stage, tuple[list[Phase], int]] = {}
 
-    def run(self, tensors: Tensors) -> list[Stage] | int:
+    def run(self) -> list[Placed] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
-        count = len(self.graph.units)
-        best: list[dict[Setting | None, _Prefix]] = [
-            {None: _Prefix(0, Clock(), None, None)},
+        count = len(self.units)
+        nothing = State(frozenset(), frozenset())
+        best: list[dict[_Key, _Prefix]] = [
+            {_Key(nothing, None): _Prefix(0, Clock(), None, None)},
             *({} for _ in range(count)),
         ]
         reached = 0
         for first in range(count):
             if best[first]:
                 reached = first
-                for stage in self._stages_from(tensors, first):
-                    self._extend(best, stage, tensors)
+            by_state: dict[State, list[_Key]] = {}
+            for key in best[first]:
+                by_state.setdefault(key.state, []).append(key)
+            for state, keys in by_state.items():
+                for move in self._moves(state, first):
+                    for key in keys:
+                        self._extend(best, key, move)
         if not best[count]:
             return reached
-        stages: list[Stage] = []
+        placed: list[Placed] = []
         step = min(best[count].values(), key=lambda step: step.clock.end)
-        while step.stage is not None:
-            stages.append(step.stage)
-            step = best[step.stage.first][step.before]
-        return stages[::-1]
+        self.cycles = step.clock.end
+        while step.placed is not None and step.before is not None:
+            placed.append(step.placed)
+            step = best[step.placed.stage.first][step.before]
+        return placed[::-1]
 
-    def _extend(self, best: list[dict[Setting | None, _Prefix]], stage: Stage, tensors: Tensors) -> None:
-        """The stage behind the cheapest stages before it, for each setting in which they may leave the array."""
-        behind = best[stage.last + 1]
-        for setting, step in best[stage.first].items():
-            ends = setting if stage.ends is None else stage.ends
-            clock = self._clock(step.clock, setting, stage, tensors)
-            time = self._time(clock, stage, tensors)
-            if ends not in behind or time < behind[ends].time:
-                behind[ends] = _Prefix(time, clock, stage, setting)
+    def _extend(self, best: list[dict[_Key, _Prefix]], key: _Key, move: _Move) -> None:
+        """The stage behind the cheapest stages before it."""
+        stage = move.placed.stage
+        before = best[stage.first][key]
+        behind = _Key(move.state, key.setting if stage.ends is None else stage.ends)
+        clock = self._clock(before.clock, key.setting, move)
+        time = self._time(clock, move)
+        known = best[stage.last + 1].get(behind)
+        if known is None or time < known.time:
+            best[stage.last + 1][behind] = _Prefix(time, clock, move.placed, key)
 
-    def _clock(self, clock: Clock, setting: Setting | None, stage: Stage, tensors: Tensors) -> Clock:
+    def _clock(self, clock: Clock, setting: Setting | None, move: _Move) -> Clock:
         """Behind one more stage. What the stage and the tensors leave of the SRAM is what loads may run ahead by."""
-        free = self.arch.sram_bytes - tensors.living_bytes(stage.first, stage.last) - stage.bytes
-        ahead = self.cost.transfer_cycles(max(0, free))
+        stage = move.placed.stage
+        ahead = self.cost.transfer_cycles(max(0, self.arch.sram_bytes - move.living_bytes - stage.bytes))
         switch = self.cost.switch_cycles(setting, stage.begins)
-        phases, exposed = self._phases(stage, tensors)
+        phases, exposed = self._phases(stage)
         turns = 2 if stage.overlap else 1
-        buffers = Buffers(turns, 0 if tensors.resident(stage.output) else turns)
+        buffers = Buffers(turns, 0 if stage.output in stage.sides.resident else turns)
+        exposed += self.cost.transfer_cycles(move.stores)
         return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed, buffers)
 
-    def _time(self, clock: Clock, stage: Stage, tensors: Tensors) -> int:
+    def _time(self, clock: Clock, move: _Move) -> int:
         """What counts behind a stage: stores may go on, but not when nothing follows. Where memory is scarce, what a stage holds
         until its end keeps the next loads waiting: it counts a part of the time that it takes to fill."""
-        if stage.last == len(self.graph.units) - 1:
+        stage = move.placed.stage
+        if stage.last == len(self.units) - 1:
             return clock.end
-        if tensors.living_bytes(stage.first, stage.last) + stage.bytes < self.arch.sram_bytes // 2:
+        if move.living_bytes + stage.bytes < self.arch.sram_bytes // 2:
             return clock.array
         return clock.array + self.cost.transfer_cycles(max(0, stage.bytes)) // SCARCE
 
-    def total(self, stages: list[Stage], tensors: Tensors) -> int:
-        """Cycles of stages in a row."""
-        clock, setting = Clock(), None
-        for stage in stages:
-            clock = self._clock(clock, setting, stage, tensors)
-            setting = setting if stage.ends is None else stage.ends
-        return clock.end
+    def smallest(self, index: int) -> int:
+        """Bytes that the unit needs at least."""
+        stages = (stage for kind in ("whole", "coarse", "fine") for stage in self._list(kind, index, index, Sides(frozenset())))
+        return min(stage.bytes for stage in stages)
 
-    def smallest(self, tensors: Tensors, index: int) -> int:
-        """Bytes that the unit needs at least, beside the tensors that live on."""
-        return min(
-            stage.bytes for kind in ("whole", "coarse", "fine") for stage in self._list(kind, tensors, index, index)
-        )
+    # -- from one state to another
 
-    def _stages_from(self, tensors: Tensors, first: int) -> Iterator[Stage]:
-        single = self._single(tensors, first)
-        yield from single
-        tight = not single or len(single[0].strips) > 1 or not single[0].overlap
-        for last in range(first + 1, min(first + MOST_UNITS, len(self.graph.units))):
-            if not self.graph.units[last].joins_cascades:
-                return
-            tight = tight or not self._fits_whole(tensors, last)
-            if tight and tensors.is_cascade(first, last):
-                yield from self._cheapest(tensors, first, last, ("cascade", "fine cascade"))
+    def _moves(self, state: State, first: int) -> Iterator[_Move]:
+        """All stages that begin with a unit."""
+        tight = not self._roomy(first)
+        for last in range(first, min(first + MOST_UNITS, len(self.units))):
+            if last > first:
+                if not self.units[last].joins_cascades:
+                    return
+                tight = tight or not self._roomy(last)
+                if not tight or not self.tensors.is_cascade(first, last):
+                    continue
+            yield from self._with_sides(state, first, last, tight)
 
-    def _single(self, tensors: Tensors, index: int) -> list[Stage]:
-        """The cheapest first."""
-        unit = self.graph.units[index]
-        names = (*unit.inputs, unit.output)
-        if any(name in tensors.inputs or not tensors.resident(name) for name in names):
-            whole = self._cheapest(tensors, index, index, ("whole",))
-            cut = self._cheapest(tensors, index, index, ("coarse", "fine"))
-            return sorted(whole + cut, key=lambda stage: stage.cost)
-        return self._cheapest(tensors, index, index, ("whole", "coarse", "fine"))
-
-    def _fits_whole(self, tensors: Tensors, index: int) -> bool:
-        stages = self._cheapest(tensors, index, index, ("whole",))
+    def _roomy(self, index: int) -> bool:
+        """Whether a unit fits as a whole beside everything that lives."""
+        lives = self.tensors.lives
+        living = frozenset(name for name, (born, dies) in lives.items() if born <= index <= dies)
+        touched = frozenset((*self.units[index].inputs, self.units[index].output))
+        stages = self._fitting(("whole",), index, index, Sides(touched), self._bytes(living, index, index, touched))
         return bool(stages) and stages[0].overlap
 
-    def _cheapest(self, tensors: Tensors, first: int, last: int, kinds: tuple[str, ...]) -> list[Stage]:
+    def _with_sides(self, state: State, first: int, last: int, tight: bool) -> Iterator[_Move]:
+        units = self.units[first : last + 1]
+        output = units[-1].output
+        inner = {unit.output for unit in units[:-1]} - {output}
+        inputs = frozenset(name for unit in units for name in unit.inputs) - inner
+        others = state.here - inputs - {output}
+        droppable = [name for name in others if self.tensors.finished.get(name, -1) < first]
+        for fetched in _subsets(self._fetchable(inputs - state.here, first)):
+            for stays in self._ways_out(output, state, first, tight):
+                resident = (inputs & state.here) | fetched | (frozenset({output}) if stays else frozenset())
+                sides = Sides(resident, fetched)
+                for dropped in _subsets(droppable if tight else ()):
+                    living = (state.here - dropped) | resident
+                    size = self._bytes(living, first, last, resident)
+                    stages = self._stages(first, last, sides, size)
+                    for stage in stages:
+                        yield self._move(stage, state, living, size, dropped)
+                    if stages and not dropped and stages[0].overlap and len(stages[0].strips) == 1:
+                        break
+
+    def _fetchable(self, inputs: Iterable[str], first: int) -> list[str]:
+        """Not what is still being made."""
+        return sorted(name for name in inputs if self.tensors.finished.get(name, -1) < first)
+
+    def _ways_out(self, output: str, state: State, first: int, tight: bool) -> tuple[bool, ...]:
+        """Whether the output stays in SRAM; where a part of it is already, the rest goes as well."""
+        if self.tensors.lives[output][0] < first:
+            return (output in state.here,)
+        return (True, False) if tight else (True,)
+
+    def _move(self, stage: Stage, state: State, living: frozenset[str], size: int, dropped: frozenset[str]) -> _Move:
+        lives = self.tensors.lives
+        here = frozenset(name for name in living if lives[name][1] > stage.last)
+        copied = (state.copied | stage.sides.fetched | (self.tensors.border & {stage.output})) & here
+        stores = sum(self.tensors.graph.stored[name].bytes for name in dropped - state.copied)
+        return _Move(Placed(stage, living), State(here, copied), size, stores)
+
+    def _bytes(self, living: frozenset[str], first: int, last: int, resident: frozenset[str]) -> int:
+        """Of tensors that exist as a whole at some of these units; of two in one place, one."""
+        replaced = first == last and self.tensors.replaced(first, resident)
+        return sum(self.tensors.size(name) for name in living if name != replaced)
+
+    # -- the stages of some units
+
+    def _stages(self, first: int, last: int, sides: Sides, living: int) -> list[Stage]:
+        """The cheapest first."""
+        if last > first:
+            return self._fitting(("cascade", "fine cascade"), first, last, sides, living)
+        unit = self.units[first]
+        if sides.fetched or not {*unit.inputs, unit.output} <= sides.resident:
+            whole = self._fitting(("whole",), first, first, sides, living)
+            cut = self._fitting(("coarse", "fine"), first, first, sides, living)
+            return sorted(whole + cut, key=lambda stage: stage.cost)
+        return self._fitting(("whole", "coarse", "fine"), first, first, sides, living)
+
+    def _fitting(self, kinds: tuple[str, ...], first: int, last: int, sides: Sides, living: int) -> list[Stage]:
         """Of the first kind that has any that fits: the cheapest for each setting of the array that they begin and end with, and
         for each size of a dense layer's parts."""
-        living = tensors.living_bytes(first, last)
         level = max(self.shrink[first : last + 1])
         for kind in kinds:
-            options = self._list(kind, tensors, first, last)
             found: dict[Hashable, Stage] = {}
-            for stage in options:
+            for stage in self._list(kind, first, last, sides):
                 key = (stage.begins, stage.ends, stage.chunk if stage.begins else 0)
                 if key not in found and self._fits(stage, living, level):
                     found[key] = stage
@@ -162,34 +240,40 @@ class Search:
             return living + stage.bytes <= self.arch.sram_bytes * SHARED_SHRINK[level]
         return stage.bytes <= max(0, self.arch.sram_bytes - living) * SHRINK[level]
 
-    def _list(self, kind: str, tensors: Tensors, first: int, last: int) -> list[Stage]:
-        """All stages of a kind, cheapest first; they depend on which of the units' own tensors are in DRAM."""
-        touched = {name for unit in self.graph.units[first : last + 1] for name in (*unit.inputs, unit.output)}
-        key = (kind, first, last, tensors.spilled & touched)
+    def _list(self, kind: str, first: int, last: int, sides: Sides) -> list[Stage]:
+        """All stages of a kind, cheapest first."""
+        key = (kind, first, last, sides)
         if key not in self._options:
             stages = {
-                "whole": lambda: self.candidates.whole(tensors, first),
-                "coarse": lambda: self.candidates.strips(tensors, first, False),
-                "fine": lambda: self.candidates.strips(tensors, first, True),
-                "cascade": lambda: self.candidates.cascades(tensors, first, last, False),
-                "fine cascade": lambda: self.candidates.cascades(tensors, first, last, True),
+                "whole": lambda: self.candidates.whole(sides, first),
+                "coarse": lambda: self.candidates.strips(sides, first, False),
+                "fine": lambda: self.candidates.strips(sides, first, True),
+                "cascade": lambda: self.candidates.cascades(sides, first, last, False),
+                "fine cascade": lambda: self.candidates.cascades(sides, first, last, True),
             }[kind]()
             self._options[key] = sorted(
-                stages,
-                key=lambda stage: (self._at_border(stage, tensors), stage.compute, not stage.overlap, stage.bytes),
+                stages, key=lambda stage: (self._at_border(stage), stage.compute, not stage.overlap, stage.bytes)
             )
         return self._options[key]
 
-    def _at_border(self, stage: Stage, tensors: Tensors) -> int:
+    def _at_border(self, stage: Stage) -> int:
         """Cost; of what begins or ends the program, by its phases, because nothing hides its first load or its last store."""
-        if stage.first and stage.last < len(self.graph.units) - 1:
+        if stage.first and stage.last < len(self.units) - 1:
             return stage.cost
-        loads = sum(phase.load for phase in self._phases(stage, tensors)[0])
+        loads = sum(phase.load for phase in self._phases(stage)[0])
         start = Clock(loads + self.arch.dram_latency if stage.first else 0)
-        return self._clock(start, stage.begins, stage, tensors).end - start.array
+        nothing = State(frozenset(), frozenset())
+        return self._clock(start, stage.begins, _Move(Placed(stage, frozenset()), nothing, 0, 0)).end - start.array
 
-    def _phases(self, stage: Stage, tensors: Tensors) -> tuple[list[Phase], int]:
+    def _phases(self, stage: Stage) -> tuple[list[Phase], int]:
         """Its phases, and what they leave out."""
         if stage not in self._known:
-            self._known[stage] = self.price.phases(tensors, stage), self.price.exposed(tensors, stage)
+            self._known[stage] = self.price.phases(stage), self.price.exposed(stage)
         return self._known[stage]
+
+
+def _subsets(names: Iterable[str]) -> Iterator[frozenset[str]]:
+    """All sets of some names, small ones first; of many names those of at most one."""
+    names = list(names)
+    for count in range(len(names) + 1 if len(names) <= MOST_DROPPED else 2):
+        yield from map(frozenset, itertools.combinations(names, count))

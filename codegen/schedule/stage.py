@@ -14,7 +14,17 @@ from functools import cached_property
 
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.schedule.strips import Cascade, Strip
+from tvm_re2na.codegen.schedule.unit.base import Rows
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What lies beside some units: of the tensors that they touch, those in SRAM, and those of them that are loaded as a whole when
+    the units begin. All others come and go through DRAM, strip by strip."""
+
+    resident: frozenset[str]
+    fetched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +35,10 @@ class Stage:
     last: int
     cascade: Cascade
     weights: tuple[Weights, ...]
+    sides: Sides
     strips_outer: bool = False
     pinned: bool = False
+    keeps: bool = False  # rows of streamed inputs that the next strip needs as well move on chip; otherwise they are loaded again
     overlap: bool = True  # buffers in turn, so that transfers hide behind compute
     slices: int = 1
     chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
@@ -62,6 +74,31 @@ class Stage:
     @property
     def output(self) -> str:
         return self.cascade.units[-1].output
+
+    @cached_property
+    def touched(self) -> frozenset[str]:
+        """Tensors that it reads or makes, but for those between its units."""
+        names = {name for unit in self.cascade.units for name in (*unit.inputs, unit.output)}
+        return frozenset(names - self.cascade.inner.keys())
+
+    @property
+    def streamed(self) -> list[str]:
+        """Inputs that come from DRAM strip by strip."""
+        names = dict.fromkeys(name for unit in self.cascade.units for name in unit.inputs)
+        return [name for name in names if name not in self.sides.resident and name not in self.cascade.inner]
+
+    def moved_rows(self, strip: int) -> dict[str, Rows]:
+        """Rows that move within the SRAM before a strip: up in the buffer of an inner tensor, or on into the next strip's."""
+        kept = {name: self.cascade.copies(strip, name) for name in self.streamed} if self.keeps else {}
+        return self.cascade.moves[strip] | {name: rows for name, rows in kept.items() if rows[0] < rows[1]}
+
+    def loaded_rows(self, strip: int, name: str) -> int:
+        """Of a streamed input, all images of the strip together."""
+        work = self.cascade.work[strip]
+        first, last = work.windows.get(name, (0, 0))
+        if self.keeps:
+            first = max(first, self.cascade.copies(strip, name)[1])
+        return (last - first) * work.strip.images
 
     def __str__(self) -> str:
         way = "strips outer" if self.strips_outer else "weights outer" if len(self.strips) > 1 else "whole"

@@ -117,12 +117,17 @@ class Cascade:
                 most[name] = max(most.get(name, 0), (last - first) * work.strip.images)
         return most
 
+    def moved_shape(self, name: str) -> Shape4:
+        """Of a tensor as a strip's buffer holds it: all channels of an inner one, of others those that are read."""
+        return self.shapes[name] if name in self.inner else self.read_shape(name)
+
     def copies(self, index: int, tensor: str) -> Rows:
-        """Rows of an inner tensor that strip `index` needs of those computed before."""
+        """Rows of a tensor that strip `index` needs of those that the strip before has had."""
+        here = self.work[index].windows.get(tensor, (0, 0))
         if index == 0 or self.work[index].strip.n0 != self.work[index - 1].strip.n0:
-            return 0, 0
-        first, last = self.work[index].windows[tensor][0], self.work[index - 1].windows[tensor][1]
-        return first, max(first, last)
+            return here[0], here[0]
+        first, last = here[0], self.work[index - 1].windows.get(tensor, here)[1]
+        return first, min(max(first, last), max(first, here[1]))
 
     def holds_whole(self, name: str) -> bool:
         """Whether the buffer of an inner tensor holds whole images, so that no row ever moves."""
