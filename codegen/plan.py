@@ -7,7 +7,7 @@ part of its bytes, then a tensor moves to DRAM; so that whatever fits at all is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.arch import Architecture
@@ -19,7 +19,7 @@ from tvm_re2na.codegen.memory.prefetch import plan_loads
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.drafts import emit
 from tvm_re2na.codegen.schedule.residency import Placed, Residence, Tensors
-from tvm_re2na.codegen.schedule.search import SHRINK, Search
+from tvm_re2na.codegen.schedule.search import SHARED_SHRINK, Search
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.units import UnitGraph
@@ -97,8 +97,9 @@ class _Planner:
             stages = sorted({schedule.stages[region.first] for region in done})
             failed = [residence.plan[index].stage for index in stages]
             units = {unit for stage in failed for unit in range(stage.first, stage.last + 1)}
-            if units & self.hasty:
-                self.hasty -= units
+            beside = _units_beside(done, schedule, residence)
+            if beside & self.hasty:
+                self.hasty -= beside
             elif units - self.compact:
                 self.compact |= units
             else:
@@ -116,7 +117,7 @@ class _Planner:
         """A part of the bytes, after a buffer of these stages found no room."""
         units = [unit for stage in stages for unit in range(stage.first, stage.last + 1)]
         level = max(self.search.shrink[unit] for unit in units) + 1
-        if level == len(SHRINK):
+        if level == len(SHARED_SHRINK):
             first = stages[0].first
             required = self.search.smallest(first)
             raise UnitTooLarge(first, self.names(self.graph.units[first]), required, self.arch.sram_bytes)
@@ -165,6 +166,14 @@ class _Planner:
         for before, segment in zip(region.segments, region.segments[1:], strict=False):
             segments.append(replace(segment, first=min(before.first, segment.first)))
         return replace(region, segments=tuple(segments))
+
+
+def _units_beside(regions: Sequence[Region], schedule: Schedule, residence: Residence) -> set[int]:
+    """Those at work while the regions live, and in the stage behind."""
+    first = schedule.stages[min(region.first for region in regions)]
+    last = schedule.stages[max(region.last for region in regions)]
+    stages = [placed.stage for placed in residence.plan[first : last + 2]]
+    return set(range(stages[0].first, stages[-1].last + 1)) if stages else set()
 
 
 def _groups(regions: list[Region], residence: Residence) -> list[Group]:

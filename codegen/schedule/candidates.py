@@ -6,7 +6,7 @@ The cost is modelled cycles on the array, of the weights' transfers meanwhile, a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
@@ -30,6 +30,8 @@ class Candidates:
         self.cost = cost
         self.price = price
         self.arch = arch
+        self._cascades: dict[Hashable, list[Stage]] = {}
+        self._unrolled: dict[tuple[int, int, int], Cascade] = {}
 
     def whole(self, sides: Sides, index: int) -> Iterator[Stage]:
         """One unit, all of its output at once (a dense layer's weights in parts that are worth a transfer)."""
@@ -51,22 +53,22 @@ class Candidates:
             if unit.joins_cascades:
                 yield from self._strips_outer(sides, index, index, height)
 
-    def cascades(self, sides: Sides, first: int, last: int, fine: bool) -> Iterator[Stage]:
-        """Several units, strip by strip, with their weights pinned."""
-        units = self.tensors.graph.units[first : last + 1]
-        largest = self.arch.array_rows
-        if (
-            sum(self.cost.weights.shaped(index, largest).bytes for index in range(first, last + 1))
-            > self.arch.sram_bytes
-        ):
-            return
-        whole = () if fine else (units[-1].out_shape[0] * units[-1].out_shape[2],)
-        for height in (*whole, *_heights(units[-1], fine)):
-            yield from self._strips_outer(sides, first, last, height)
+    def cascade_heights(self, first: int, last: int) -> list[int]:
+        """Of the strips in which several units may work together, the tallest first; none where their weights alone do not fit."""
+        rows = self.arch.array_rows
+        weights = sum(self.cost.weights.shaped(index, rows).bytes for index in range(first, last + 1))
+        return [] if weights > self.arch.sram_bytes else strip_heights(self.tensors.graph.units[last].out_shape)
+
+    def cascades(self, sides: Sides, first: int, last: int, height: int) -> list[Stage]:
+        """Several units, strip by strip, with their weights pinned; without their price."""
+        key = (sides, first, last, height)
+        if key not in self._cascades:
+            stages = self._in_strips(sides, first, last, height)
+            self._cascades[key] = [self._sized(stage) for stage in stages if stage.overlap]
+        return self._cascades[key]
 
     def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[Stage]:
-        unit = self.tensors.graph.units[index]
-        cascade = unroll((unit,), cut_strips(unit.out_shape, height))
+        cascade = self._unroll(index, index, height)
         for weights in self.cost.shapes(index, tiles_of(cascade, 0)):
             stage = Stage(index, index, cascade, (weights,), sides, slices=1, chunk=_rows_at_once(cascade))
             count = max(1, len(weights.blocks))
@@ -75,8 +77,10 @@ class Candidates:
                 yield self._priced(replace(stage, slices=size, overlap=overlap))
 
     def _strips_outer(self, sides: Sides, first: int, last: int, height: int) -> Iterator[Stage]:
-        units = self.tensors.graph.units[first : last + 1]
-        cascade = unroll(units, cut_strips(units[-1].out_shape, height))
+        yield from map(self._priced, self._in_strips(sides, first, last, height))
+
+    def _in_strips(self, sides: Sides, first: int, last: int, height: int) -> Iterator[Stage]:
+        cascade = self._unroll(first, last, height)
         if not cascade.is_even:
             return
         for weights in self._shapes_together(first, cascade):
@@ -85,7 +89,14 @@ class Candidates:
             weighs = any(part.blocks for part in weights)
             for pinned in (True, False) if weighs and first == last else (weighs,):
                 for overlap in (True, False) if streams or not pinned else (True,):
-                    yield self._priced(replace(stage, pinned=pinned, overlap=overlap))
+                    yield replace(stage, pinned=pinned, overlap=overlap)
+
+    def _unroll(self, first: int, last: int, height: int) -> Cascade:
+        key = (first, last, height)
+        if key not in self._unrolled:
+            units = self.tensors.graph.units[first : last + 1]
+            self._unrolled[key] = unroll(units, cut_strips(units[-1].out_shape, height))
+        return self._unrolled[key]
 
     def _shapes_together(self, first: int, cascade: Cascade) -> list[tuple[Weights, ...]]:
         """The units' shapes worth trying: for a unit alone each of its own; for several the fastest of each, and one for all,
@@ -124,11 +135,16 @@ class Candidates:
 
     # -- what they take
 
-    def _priced(self, stage: Stage) -> Stage:
-        """Rows that two strips of a streamed input share move on chip where that is cheaper than to load them again."""
+    def _sized(self, stage: Stage) -> Stage:
         shared = self._shared(stage) if stage.strips_outer else 0
-        size = self._bytes(stage) - shared
-        priced = self.price.priced(replace(stage, bytes=size, shared=shared))
+        return replace(stage, bytes=self._bytes(stage) - shared, shared=shared)
+
+    def _priced(self, stage: Stage) -> Stage:
+        return self.priced(self._sized(stage))
+
+    def priced(self, stage: Stage) -> Stage:
+        """Rows that two strips of a streamed input share move on chip where that is cheaper than to load them again."""
+        priced = self.price.priced(stage)
         if not stage.overlap or not any(replace(stage, keeps=True).moved_rows(strip) for strip in range(len(stage.strips))):
             return priced
         return min(priced, self.price.priced(replace(priced, keeps=True)), key=lambda stage: stage.cost)

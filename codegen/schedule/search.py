@@ -8,6 +8,7 @@ lives, is neither cut into strips, unless something streams in from DRAM meanwhi
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ MOST_DROPPED = 4  # tensors that are looked at together, whether to drop them
 # parts of the free bytes tried when fragmentation gets in the way
 SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
 SCARCE = 32  # part of the time to fill memory that its use counts
-SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8)  # parts of all bytes, for stages that share a place
+# parts of all bytes, for stages that share a place; and for any where those do not help
+SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
 class State(NamedTuple):
@@ -76,6 +78,7 @@ class Search:
         self.candidates = Candidates(tensors, cost, self.price, arch)
         self.shrink = [0] * len(self.units)
         self._options: dict[Hashable, list[Stage]] = {}
+        self._prices: dict[Stage, Stage] = {}
         self._known: dict[Stage, tuple[list[Phase], int]] = {}
 
     def run(self) -> list[Placed] | int:
@@ -194,7 +197,7 @@ class Search:
         """Whether the output stays in SRAM; where a part of it is already, the rest goes as well."""
         if self.tensors.lives[output][0] < first:
             return (output in state.here,)
-        return (True, False) if tight else (True,)
+        return (True, False) if tight or output in self.tensors.bundled else (True,)
 
     def _move(self, stage: Stage, state: State, living: frozenset[str], size: int, dropped: frozenset[str]) -> _Move:
         lives = self.tensors.lives
@@ -213,7 +216,7 @@ class Search:
     def _stages(self, first: int, last: int, sides: Sides, living: int) -> list[Stage]:
         """The cheapest first."""
         if last > first:
-            return self._fitting(("cascade", "fine cascade"), first, last, sides, living)
+            return self._tallest(first, last, sides, living)
         unit = self.units[first]
         if sides.fetched or not {*unit.inputs, unit.output} <= sides.resident:
             whole = self._fitting(("whole",), first, first, sides, living)
@@ -235,10 +238,33 @@ class Search:
                 return list(found.values())
         return []
 
+    def _tallest(self, first: int, last: int, sides: Sides, living: int) -> list[Stage]:
+        """Cascades of the tallest strips that fit, each array setting's cheapest."""
+        level = max(self.shrink[first : last + 1])
+
+        def fitting(height: int) -> list[Stage]:
+            stages = self.candidates.cascades(sides, first, last, height)
+            return [stage for stage in stages if self._fits(stage, living, level)]
+
+        heights = self.candidates.cascade_heights(first, last)
+        place = bisect.bisect_left(heights, True, key=lambda height: bool(fitting(height)))
+        if place == len(heights):
+            return []
+        found: dict[Hashable, Stage] = {}
+        for stage in sorted(map(self._price, fitting(heights[place])), key=self._order):
+            found.setdefault((stage.begins, stage.ends), stage)
+        return list(found.values())
+
+    def _price(self, stage: Stage) -> Stage:
+        if stage not in self._prices:
+            self._prices[stage] = self.candidates.priced(stage)
+        return self._prices[stage]
+
     def _fits(self, stage: Stage, living: int, level: int) -> bool:
-        if stage.shared:
-            return living + stage.bytes <= self.arch.sram_bytes * SHARED_SHRINK[level]
-        return stage.bytes <= max(0, self.arch.sram_bytes - living) * SHRINK[level]
+        size = self.arch.sram_bytes
+        if stage.shared or level >= len(SHRINK):
+            return living + stage.bytes <= size * SHARED_SHRINK[min(level, len(SHARED_SHRINK) - 1)]
+        return stage.bytes <= max(0, size - living) * SHRINK[level]
 
     def _list(self, kind: str, first: int, last: int, sides: Sides) -> list[Stage]:
         """All stages of a kind, cheapest first."""
@@ -248,13 +274,12 @@ class Search:
                 "whole": lambda: self.candidates.whole(sides, first),
                 "coarse": lambda: self.candidates.strips(sides, first, False),
                 "fine": lambda: self.candidates.strips(sides, first, True),
-                "cascade": lambda: self.candidates.cascades(sides, first, last, False),
-                "fine cascade": lambda: self.candidates.cascades(sides, first, last, True),
             }[kind]()
-            self._options[key] = sorted(
-                stages, key=lambda stage: (self._at_border(stage), stage.compute, not stage.overlap, stage.bytes)
-            )
+            self._options[key] = sorted(stages, key=self._order)
         return self._options[key]
+
+    def _order(self, stage: Stage) -> tuple[int, int, bool, int]:
+        return self._at_border(stage), stage.compute, not stage.overlap, stage.bytes
 
     def _at_border(self, stage: Stage) -> int:
         """Cost; of what begins or ends the program, by its phases, because nothing hides its first load or its last store."""
