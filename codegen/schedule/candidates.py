@@ -1,7 +1,4 @@
-"""Candidates: the stages that some units could form, each with its SRAM and its cost.
-
-The cost is modelled cycles on the array, of the weights' transfers meanwhile, and of transfers that nothing hides.
-"""
+"""Candidates: the stages that some units could form, each with its SRAM."""
 
 from __future__ import annotations
 
@@ -12,89 +9,85 @@ from dataclasses import replace
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
-from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Sides, Stage
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, strip_heights, unroll
-from tvm_re2na.codegen.schedule.unit.base import Unit, row_bytes
+from tvm_re2na.codegen.schedule.unit.base import row_bytes
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
-
-MOST_STRIPS = 64  # of a stage, unless only more would fit
 
 
 class Candidates:
-    """Lists the stages of some units, for what lies beside them."""
+    """Lists the stages of some units, for what lies beside them; all of them without their price."""
 
-    def __init__(self, tensors: Tensors, cost: CostModel, price: Price, arch: Architecture) -> None:
+    def __init__(self, tensors: Tensors, cost: CostModel, arch: Architecture) -> None:
         self.tensors = tensors
+        self.units = tensors.graph.units
         self.cost = cost
-        self.price = price
         self.arch = arch
-        self._cascades: dict[Hashable, list[Stage]] = {}
         self._unrolled: dict[tuple[int, int, int], Cascade] = {}
+        self._stages: dict[tuple[Sides, int, int, int], dict[Hashable, Stage]] = {}
 
-    def whole(self, sides: Sides, index: int) -> Iterator[Stage]:
+    def whole(self, sides: Sides, index: int) -> list[Stage]:
         """One unit, all of its output at once (a dense layer's weights in parts that are worth a transfer)."""
-        unit = self.tensors.graph.units[index]
+        unit = self.units[index]
         if steps := unit.part_steps(self.arch):
-            yield from self._in_parts(sides, index, steps)
-        else:
-            yield from self._weights_outer(sides, index, unit.out_shape[0] * unit.out_shape[2])
+            return list(self._in_parts(sides, index, steps))
+        return [self._sized(stage) for _, stage in self._weights_outer(sides, index, strip_heights(unit.out_shape)[0])]
 
-    def strips(self, sides: Sides, index: int, fine: bool) -> Iterator[Stage]:
-        """One unit in strips; many of them (`fine`), or not so many. A dense layer's weights come in smaller parts."""
-        unit = self.tensors.graph.units[index]
-        if steps := unit.part_steps(self.arch):
-            halves = (steps[-1] >> power for power in range(1, steps[-1].bit_length()))
-            yield from () if fine else self._in_parts(sides, index, halves)
-            return
-        for height in _heights(unit, fine):
-            yield from self._weights_outer(sides, index, height)
-            if unit.joins_cascades:
-                yield from self._strips_outer(sides, index, index, height)
+    def in_smaller_parts(self, sides: Sides, index: int) -> list[Stage]:
+        """A dense layer whose weights come in parts that are hardly worth a transfer."""
+        steps = self.units[index].part_steps(self.arch)
+        return list(self._in_parts(sides, index, [steps[-1] >> power for power in range(1, steps[-1].bit_length())]))
 
-    def cascade_heights(self, first: int, last: int) -> list[int]:
-        """Of the strips in which several units may work together, the tallest first; none where their weights alone do not fit."""
+    def heights(self, first: int, last: int) -> list[int]:
+        """Of the strips in which the units may work, the tallest first; none where their weights alone do not fit."""
+        if self.units[first].part_steps(self.arch):
+            return []
+        if first == last:
+            return strip_heights(self.units[last].out_shape)[1:]
         rows = self.arch.array_rows
         weights = sum(self.cost.weights.shaped(index, rows).bytes for index in range(first, last + 1))
-        return [] if weights > self.arch.sram_bytes else strip_heights(self.tensors.graph.units[last].out_shape)
+        return [] if weights > self.arch.sram_bytes else strip_heights(self.units[last].out_shape)
 
-    def cascades(self, sides: Sides, first: int, last: int, height: int) -> list[Stage]:
-        """Several units, strip by strip, with their weights pinned; without their price."""
+    def in_strips(self, sides: Sides, first: int, last: int, height: int) -> dict[Hashable, Stage]:
+        """Several units strip by strip, with their weights pinned; or one, in whatever order of its loops. By the way in which they
+        work, which is the same for all heights: shorter strips need less memory, and cost more."""
         key = (sides, first, last, height)
-        if key not in self._cascades:
-            stages = self._in_strips(sides, first, last, height)
-            self._cascades[key] = [self._sized(stage) for stage in stages if stage.overlap]
-        return self._cascades[key]
+        if key not in self._stages:
+            ways = dict(self._strips_outer(sides, first, last, height))
+            if first == last:
+                ways |= dict(self._weights_outer(sides, first, height))
+            self._stages[key] = {way: self._sized(stage) for way, stage in ways.items()}
+        return self._stages[key]
 
-    def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[Stage]:
+    def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
         cascade = self._unroll(index, index, height)
         for weights in self.cost.shapes(index, tiles_of(cascade, 0)):
-            stage = Stage(index, index, cascade, (weights,), sides, slices=1, chunk=_rows_at_once(cascade))
+            stage = Stage(index, index, cascade, (weights,), sides, chunk=_rows_at_once(cascade))
             count = max(1, len(weights.blocks))
-            sizes = {1} if len(cascade.work) == 1 else {1, count, -(-count // 2), -(-count // 4)}
-            for size, overlap in itertools.product(sorted(sizes, reverse=True), (True, False)):
-                yield self._priced(replace(stage, slices=size, overlap=overlap))
+            parts = {count} if len(cascade.work) == 1 else {1, 2, 4, count}
+            for size, overlap in itertools.product(sorted({-(-count // part) for part in parts}), (True, False)):
+                yield (weights.rows, size, overlap), replace(stage, slices=size, overlap=overlap)
 
-    def _strips_outer(self, sides: Sides, first: int, last: int, height: int) -> Iterator[Stage]:
-        yield from map(self._priced, self._in_strips(sides, first, last, height))
-
-    def _in_strips(self, sides: Sides, first: int, last: int, height: int) -> Iterator[Stage]:
+    def _strips_outer(self, sides: Sides, first: int, last: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
+        if not all(unit.joins_cascades for unit in self.units[first : last + 1]):
+            return
         cascade = self._unroll(first, last, height)
         if not cascade.is_even:
             return
         for weights in self._shapes_together(first, cascade):
             stage = Stage(first, last, cascade, weights, sides, strips_outer=True)
+            rows = tuple(part.rows for part in weights)
             streams = not stage.touched <= sides.resident
             weighs = any(part.blocks for part in weights)
             for pinned in (True, False) if weighs and first == last else (weighs,):
-                for overlap in (True, False) if streams or not pinned else (True,):
-                    yield replace(stage, pinned=pinned, overlap=overlap)
+                for overlap in (True, False) if (streams or not pinned) and first == last else (True,):
+                    yield (rows, pinned, overlap), replace(stage, pinned=pinned, overlap=overlap)
 
     def _unroll(self, first: int, last: int, height: int) -> Cascade:
         key = (first, last, height)
         if key not in self._unrolled:
-            units = self.tensors.graph.units[first : last + 1]
+            units = self.units[first : last + 1]
             self._unrolled[key] = unroll(units, cut_strips(units[-1].out_shape, height))
         return self._unrolled[key]
 
@@ -118,7 +111,7 @@ class Candidates:
         return list(dict.fromkeys(found))
 
     def _in_parts(self, sides: Sides, index: int, steps: Iterable[int]) -> Iterator[Stage]:
-        unit = self.tensors.graph.units[index]
+        unit = self.units[index]
         cascade = unroll((unit,), cut_strips(unit.out_shape, unit.out_shape[0]))
         border = sum(
             aligned(self.tensors.graph.stored[name].bytes)
@@ -130,24 +123,13 @@ class Candidates:
             for buffers in sorted({1, min(2, count)}, reverse=True):
                 weights, overlap = (self.cost.weights.none,), buffers == min(2, count)
                 size = border + buffers * part
-                stage = Stage(index, index, cascade, weights, sides, chunk=chunk, overlap=overlap, bytes=size)
-                yield self.price.priced(stage)
+                yield Stage(index, index, cascade, weights, sides, chunk=chunk, overlap=overlap, bytes=size)
 
     # -- what they take
 
     def _sized(self, stage: Stage) -> Stage:
         shared = self._shared(stage) if stage.strips_outer else 0
         return replace(stage, bytes=self._bytes(stage) - shared, shared=shared)
-
-    def _priced(self, stage: Stage) -> Stage:
-        return self.priced(self._sized(stage))
-
-    def priced(self, stage: Stage) -> Stage:
-        """Rows that two strips of a streamed input share move on chip where that is cheaper than to load them again."""
-        priced = self.price.priced(stage)
-        if not stage.overlap or not any(replace(stage, keeps=True).moved_rows(strip) for strip in range(len(stage.strips))):
-            return priced
-        return min(priced, self.price.priced(replace(priced, keeps=True)), key=lambda stage: stage.cost)
 
     def _bytes(self, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""
@@ -192,12 +174,6 @@ class Candidates:
             last = ((work.strip.n1 - 1) * shapes[1][2] + work.strip.y1) * row_bytes(shapes[1])
             ahead = max(ahead, last - first)
         return max(0, self.tensors.size(output) - aligned(ahead) - 64)
-
-
-def _heights(unit: Unit, fine: bool) -> list[int]:
-    """Heights of strips of a unit's output, but all of it; those that make many strips, or the others."""
-    count = unit.out_shape[0] * unit.out_shape[2]
-    return [height for height in strip_heights(unit.out_shape)[1:] if (-(-count // height) > MOST_STRIPS) == fine]
 
 
 def _rows_at_once(cascade: Cascade) -> int:

@@ -43,6 +43,14 @@ class Price:
         self.arch = arch
 
     def priced(self, stage: Stage) -> Stage:
+        """The stage with its cost. Rows that two strips of a streamed input share move on chip where that is cheaper than to load them
+        again."""
+        priced = self._priced(stage)
+        if not stage.overlap or not any(map(stage.cascade.overlaps, stage.streamed)):
+            return priced
+        return min(priced, self._priced(replace(stage, keeps=True)), key=lambda stage: stage.cost)
+
+    def _priced(self, stage: Stage) -> Stage:
         """The stage with its cost, where its first load begins early enough."""
         cost, compute, moved = self.cost, self._switches(stage), self._weight_bytes(stage)
         for position, weights in enumerate(stage.weights):

@@ -75,7 +75,7 @@ class Search:
         self.arch = arch
         self.cost = cost
         self.price = Price(tensors, cost, arch)
-        self.candidates = Candidates(tensors, cost, self.price, arch)
+        self.candidates = Candidates(tensors, cost, arch)
         self.shrink = [0] * len(self.units)
         self._options: dict[Hashable, list[Stage]] = {}
         self._prices: dict[Stage, Stage] = {}
@@ -144,7 +144,10 @@ class Search:
 
     def smallest(self, index: int) -> int:
         """Bytes that the unit needs at least."""
-        stages = (stage for kind in ("whole", "coarse", "fine") for stage in self._list(kind, index, index, Sides(frozenset())))
+        sides = Sides(frozenset())
+        stages = self.candidates.whole(sides, index)
+        for height in self.candidates.heights(index, index):
+            stages += self.candidates.in_strips(sides, index, index, height).values()
         return min(stage.bytes for stage in stages)
 
     # -- from one state to another
@@ -166,7 +169,8 @@ class Search:
         lives = self.tensors.lives
         living = frozenset(name for name, (born, dies) in lives.items() if born <= index <= dies)
         touched = frozenset((*self.units[index].inputs, self.units[index].output))
-        stages = self._fitting(("whole",), index, index, Sides(touched), self._bytes(living, index, index, touched))
+        size = self._bytes(living, index, index, touched)
+        stages = self._fitting(self._whole(index, Sides(touched)), size, self.shrink[index])
         return bool(stages) and stages[0].overlap
 
     def _with_sides(self, state: State, first: int, last: int, tight: bool) -> Iterator[_Move]:
@@ -214,50 +218,58 @@ class Search:
     # -- the stages of some units
 
     def _stages(self, first: int, last: int, sides: Sides, living: int) -> list[Stage]:
-        """The cheapest first."""
-        if last > first:
-            return self._tallest(first, last, sides, living)
-        unit = self.units[first]
-        if sides.fetched or not {*unit.inputs, unit.output} <= sides.resident:
-            whole = self._fitting(("whole",), first, first, sides, living)
-            cut = self._fitting(("coarse", "fine"), first, first, sides, living)
-            return sorted(whole + cut, key=lambda stage: stage.cost)
-        return self._fitting(("whole", "coarse", "fine"), first, first, sides, living)
-
-    def _fitting(self, kinds: tuple[str, ...], first: int, last: int, sides: Sides, living: int) -> list[Stage]:
-        """Of the first kind that has any that fits: the cheapest for each setting of the array that they begin and end with, and
-        for each size of a dense layer's parts."""
+        """Of those that fit the cheapest for each setting of the array that they begin and end with, and for each size of a dense
+        layer's parts; the cheapest first."""
         level = max(self.shrink[first : last + 1])
-        for kind in kinds:
-            found: dict[Hashable, Stage] = {}
-            for stage in self._list(kind, first, last, sides):
-                key = (stage.begins, stage.ends, stage.chunk if stage.begins else 0)
-                if key not in found and self._fits(stage, living, level):
-                    found[key] = stage
-            if found:
-                return list(found.values())
-        return []
-
-    def _tallest(self, first: int, last: int, sides: Sides, living: int) -> list[Stage]:
-        """Cascades of the tallest strips that fit, each array setting's cheapest."""
-        level = max(self.shrink[first : last + 1])
-
-        def fitting(height: int) -> list[Stage]:
-            stages = self.candidates.cascades(sides, first, last, height)
-            return [stage for stage in stages if self._fits(stage, living, level)]
-
-        heights = self.candidates.cascade_heights(first, last)
-        place = bisect.bisect_left(heights, True, key=lambda height: bool(fitting(height)))
-        if place == len(heights):
-            return []
+        whole = self._fitting(self._whole(first, sides), living, level) if first == last else []
+        streams = bool(sides.fetched) or not {*self.units[first].inputs, self.units[last].output} <= sides.resident
+        if whole and not streams:
+            return whole
         found: dict[Hashable, Stage] = {}
-        for stage in sorted(map(self._price, fitting(heights[place])), key=self._order):
-            found.setdefault((stage.begins, stage.ends), stage)
+        for stage in sorted(whole + self._tallest(first, last, sides, living, level), key=self._order):
+            found.setdefault(_distinct(stage), stage)
         return list(found.values())
+
+    def _fitting(self, stages: Iterable[Stage], living: int, level: int) -> list[Stage]:
+        """The first of each kind that fits."""
+        found: dict[Hashable, Stage] = {}
+        for stage in stages:
+            if _distinct(stage) not in found and self._fits(stage, living, level):
+                found[_distinct(stage)] = stage
+        return list(found.values())
+
+    def _whole(self, index: int, sides: Sides) -> list[Stage]:
+        """The cheapest first."""
+        key = (index, sides)
+        if key not in self._options:
+            stages = map(self._price, self.candidates.whole(sides, index))
+            self._options[key] = sorted(stages, key=self._order)
+        return self._options[key]
+
+    def _tallest(self, first: int, last: int, sides: Sides, living: int, level: int) -> list[Stage]:
+        """In each of the ways in which the units can work, that of the tallest strips that fit."""
+        if self.units[first].part_steps(self.arch):
+            return self._fitting(map(self._price, self.candidates.in_smaller_parts(sides, first)), living, level)
+        heights = self.candidates.heights(first, last)
+        if not heights:
+            return []
+        found = []
+        for way in self.candidates.in_strips(sides, first, last, heights[-1]):
+            fits = lambda height, way=way: self._fits_in(sides, first, last, height, way, living, level)
+            place = bisect.bisect_left(heights, True, key=fits)
+            if place < len(heights):
+                found.append(self._price(self.candidates.in_strips(sides, first, last, heights[place])[way]))
+        return found
+
+    def _fits_in(
+        self, sides: Sides, first: int, last: int, height: int, way: Hashable, living: int, level: int
+    ) -> bool:
+        stage = self.candidates.in_strips(sides, first, last, height).get(way)
+        return stage is not None and self._fits(stage, living, level)
 
     def _price(self, stage: Stage) -> Stage:
         if stage not in self._prices:
-            self._prices[stage] = self.candidates.priced(stage)
+            self._prices[stage] = self.price.priced(stage)
         return self._prices[stage]
 
     def _fits(self, stage: Stage, living: int, level: int) -> bool:
@@ -265,18 +277,6 @@ class Search:
         if stage.shared or level >= len(SHRINK):
             return living + stage.bytes <= size * SHARED_SHRINK[min(level, len(SHARED_SHRINK) - 1)]
         return stage.bytes <= max(0, size - living) * SHRINK[level]
-
-    def _list(self, kind: str, first: int, last: int, sides: Sides) -> list[Stage]:
-        """All stages of a kind, cheapest first."""
-        key = (kind, first, last, sides)
-        if key not in self._options:
-            stages = {
-                "whole": lambda: self.candidates.whole(sides, first),
-                "coarse": lambda: self.candidates.strips(sides, first, False),
-                "fine": lambda: self.candidates.strips(sides, first, True),
-            }[kind]()
-            self._options[key] = sorted(stages, key=self._order)
-        return self._options[key]
 
     def _order(self, stage: Stage) -> tuple[int, int, bool, int]:
         return self._at_border(stage), stage.compute, not stage.overlap, stage.bytes
@@ -295,6 +295,11 @@ class Search:
         if stage not in self._known:
             self._known[stage] = self.price.phases(stage), self.price.exposed(stage)
         return self._known[stage]
+
+
+def _distinct(stage: Stage) -> Hashable:
+    """Of stages that differ in this each may be the best one."""
+    return stage.begins, stage.ends, stage.chunk if stage.begins else 0
 
 
 def _subsets(names: Iterable[str]) -> Iterator[frozenset[str]]:

@@ -129,6 +129,11 @@ class Cascade:
         first, last = here[0], self.work[index - 1].windows.get(tensor, here)[1]
         return first, min(max(first, last), max(first, here[1]))
 
+    def overlaps(self, name: str) -> bool:
+        """Whether two strips share rows of a tensor."""
+        copies = (self.copies(index, name) for index in range(1, len(self.work)))
+        return any(first < last for first, last in copies)
+
     def holds_whole(self, name: str) -> bool:
         """Whether the buffer of an inner tensor holds whole images, so that no row ever moves."""
         height, (_, _, rows, _) = self.heights[name], self.shapes[name]
