@@ -7,13 +7,13 @@ part of its bytes, then a tensor moves to DRAM; so that whatever fits at all is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Schedule
 from tvm_re2na.codegen.errors import UnitTooLarge
-from tvm_re2na.codegen.memory.live_ranges import live_regions
+from tvm_re2na.codegen.memory.live_ranges import area_regions, live_regions
 from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance, live_bytes, place
 from tvm_re2na.codegen.memory.prefetch import plan_loads
 from tvm_re2na.codegen.schedule.cost import CostModel
@@ -75,7 +75,6 @@ class _Planner:
         self.weights = UnitWeights(graph.units, arch)
         self.tensors = Tensors(graph)
         self.search = Search(self.tensors, CostModel(graph.units, self.weights, arch), arch)
-        self.hasty: set[int] = set(range(len(graph.units)))  # units whose pinned weights are placed as if loaded early
         self.compact: set[int] = set()  # units that fetch nothing early
 
     def run(self) -> Plan:
@@ -97,10 +96,7 @@ class _Planner:
             stages = sorted({schedule.stages[region.first] for region in done})
             failed = [residence.plan[index].stage for index in stages]
             units = {unit for stage in failed for unit in range(stage.first, stage.last + 1)}
-            beside = _units_beside(done, schedule, residence)
-            if beside & self.hasty:
-                self.hasty -= beside
-            elif units - self.compact:
+            if units - self.compact:
                 self.compact |= units
             else:
                 return failed
@@ -131,16 +127,14 @@ class _Planner:
     ) -> Plan | tuple[Region, ...]:
         """The finished plan, or the buffers that found no room."""
         stages = [placed.stage for placed in residence.plan]
-        fixed = [
-            self._early(region, schedule, stages)
-            for key, region in regions.items()
-            if key not in schedule.loaded or schedule.loaded[key].fixed
-        ]
+        areas = area_regions(schedule)
+        fixed = [region for key, region in regions.items() if key not in schedule.loaded or schedule.loaded[key].area is None]
+        fixed += areas.values()
         placement = place(_groups(fixed, residence), self.arch.sram_bytes)
         if placement.failed:
-            return tuple(regions[region.key] for region in placement.failed)
+            return placement.failed
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
-        prefetch = plan_loads(schedule, regions, placement.addresses, compact, self.arch, self.goal)
+        prefetch = plan_loads(schedule, regions, areas, placement.addresses, compact, self.arch, self.goal)
         if prefetch.failed is not None:
             return (prefetch.failed,)
         addresses = placement.addresses | prefetch.addresses
@@ -151,29 +145,6 @@ class _Planner:
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
         done = tuple(drafts), addresses, regions, peak, bound, self.search.cycles
         return Plan(self.graph, self.arch, self.weights, residence, *done)
-
-    def _early(self, region: Region, schedule: Schedule, stages: list[Stage]) -> Region:
-        """Pinned weights keep their place free for the stage before, and pieces of an input for the piece before."""
-        if region.key not in schedule.loaded:
-            return region
-        stage = schedule.stages[region.first]
-        if stages[stage].first not in self.hasty:
-            return region
-        if len(region.segments) == 1:
-            start = schedule.stages.index(max(stage - 1, 0))
-            return replace(region, segments=(replace(region.segments[0], first=min(start, region.first)),))
-        segments = [region.segments[0]]
-        for before, segment in zip(region.segments, region.segments[1:], strict=False):
-            segments.append(replace(segment, first=min(before.first, segment.first)))
-        return replace(region, segments=tuple(segments))
-
-
-def _units_beside(regions: Sequence[Region], schedule: Schedule, residence: Residence) -> set[int]:
-    """Those at work while the regions live, and in the stage behind."""
-    first = schedule.stages[min(region.first for region in regions)]
-    last = schedule.stages[max(region.last for region in regions)]
-    stages = [placed.stage for placed in residence.plan[first : last + 2]]
-    return set(range(stages[0].first, stages[-1].last + 1)) if stages else set()
 
 
 def _groups(regions: list[Region], residence: Residence) -> list[Group]:

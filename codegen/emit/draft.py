@@ -118,13 +118,24 @@ class Part:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A buffer that is filled from DRAM. `size` may be more than its parts need, so that buffers in turn are alike."""
+    """A buffer that is filled from DRAM. It lies `offset` bytes into an area that its stage has for such buffers, one after the other,
+    or, if it `roams`, wherever there is room earlier. Without an area it is a tensor, and has a place of its own."""
 
     key: Hashable
     source: int
     size: int
     parts: tuple[Part, ...]
-    fixed: bool = False  # placed with the tensors, before what only streams through
+    area: Hashable = None
+    offset: int = 0
+    roams: bool = False
+
+
+@dataclass(frozen=True)
+class Area:
+    """Bytes that a stage keeps for buffers in turn."""
+
+    size: int
+    stage: int
 
 
 @dataclass
@@ -133,6 +144,7 @@ class Schedule:
 
     drafts: list[Draft] = field(default_factory=list)
     loaded: dict[Hashable, Loaded] = field(default_factory=dict)
+    areas: dict[Hashable, Area] = field(default_factory=dict)
     stages: list[int] = field(default_factory=list)
 
 

@@ -24,9 +24,19 @@ def live_regions(schedule: Schedule) -> dict[Hashable, Region]:
     return {key: _region(key, segments, schedule) for key, segments in touches.items()}
 
 
+def area_regions(schedule: Schedule) -> dict[Hashable, Region]:
+    """One region for each area, which its stage has from its first draft to its last."""
+    ticks: dict[int, tuple[int, int]] = {}
+    for tick, stage in enumerate(schedule.stages):
+        ticks[stage] = (ticks.get(stage, (tick, tick))[0], tick)
+    return {
+        key: Region(key, (Segment(0, area.size, *ticks[area.stage]),)) for key, area in schedule.areas.items() if area.size
+    }
+
+
 def _region(key: Hashable, touched: list[Segment], schedule: Schedule) -> Region:
     loaded = schedule.loaded.get(key)
-    if loaded is not None and not loaded.fixed:
+    if loaded is not None and loaded.area is not None:
         last = max(segment.last for segment in touched)
         return Region(key, (Segment(0, loaded.size, touched[0].first, last),))
     return Region(key, tuple(_merged(_pieces(touched))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +40,12 @@ class Timeline:
     def add(self, base: int, segment: Segment, key: Hashable) -> None:
         self._active.append((base + segment.start, base + segment.stop, segment.first, segment.last, key))
 
-    def free_from(self, start: int, stop: int, first: int, last: int, key: Hashable) -> int:
-        """The tick from which bytes start..stop are free until they are used from `first` to `last`; NEVER if they are not."""
+    def free_from(self, start: int, stop: int, first: int, last: int, own: Container[Hashable]) -> int:
+        """The tick from which bytes start..stop are free until they are used from `first` to `last`; NEVER if they are not. What is
+        `own` is not in the way."""
         free = self.now
         for low, high, born, dies, other in self._active:
-            if low < stop and start < high and born <= last and other != key:
+            if low < stop and start < high and born <= last and other not in own:
                 if dies >= first:
                     return NEVER
                 free = max(free, dies + 1)

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, Part, Schedule, Touch
+from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Schedule, Touch
 from tvm_re2na.codegen.isa.durations import Durations, duration_parts
 from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
 from tvm_re2na.codegen.memory.placement import Region
@@ -55,12 +55,14 @@ class Piece:
 def plan_loads(
     schedule: Schedule,
     regions: Mapping[Hashable, Region],
+    areas: Mapping[Hashable, Region],
     fixed: Mapping[Hashable, int],
     compact: frozenset[int],
     arch: Architecture,
     goal: int,
 ) -> Prefetch:
-    """Issue ticks for all loads, addresses for those buffers that `fixed` has none for; stages in `compact` fetch nothing early.
+    """Issue ticks for all loads, addresses for those buffers that have no place of their own in `fixed`, which has those of tensors
+    and areas. In the stages in `compact` all stay in their areas.
 
     Several rules for choosing addresses are tried, and the replay's shortest run wins; one that is close to `goal` cycles, what no
     schedule can beat, ends the search.
@@ -68,7 +70,7 @@ def plan_loads(
     pieces, durations = _in_order(schedule, regions), [_array_cycles(draft, arch) for draft in schedule.drafts]
     tried = []
     for patience in PATIENCE:
-        room = _Room(schedule, regions, fixed, compact, patience, arch.sram_bytes)
+        room = _Room(schedule, regions, areas, fixed, compact, patience, arch.sram_bytes)
         tried.append(_one_plan(schedule, pieces, room, _Replay(durations, arch)))
         if tried[-1].failed is None and tried[-1].cycles <= goal * GOOD_ENOUGH:
             break
@@ -101,6 +103,7 @@ class _Room:
         self,
         schedule: Schedule,
         regions: Mapping[Hashable, Region],
+        areas: Mapping[Hashable, Region],
         fixed: Mapping[Hashable, int],
         compact: frozenset[int],
         patience: float,
@@ -112,24 +115,22 @@ class _Room:
         self.fixed = fixed
         self.compact = compact
         self.addresses: dict[Hashable, int] = {}
-        self.timeline = Timeline([(base, regions[key]) for key, base in fixed.items()], capacity)
+        roaming = {loaded.area for loaded in schedule.loaded.values() if loaded.roams}
+        known = {**regions, **areas}
+        self.timeline = Timeline([(base, known[key]) for key, base in fixed.items() if key not in roaming], capacity)
         self.stores = _stores(schedule)
-        self.starts: dict[int, int] = {}
-        for tick, stage in enumerate(schedule.stages):
-            self.starts.setdefault(stage, tick)
 
     def free_from(self, piece: Piece, now: int) -> int:
         """NEVER where the bytes are not free when they are needed."""
-        region = self.regions[piece.key]
-        stage = self.schedule.stages[piece.need]
+        region, loaded = self.regions[piece.key], self.schedule.loaded[piece.key]
         self.timeline.advance(now, region.last)
-        base = self._address(region, -1 if stage in self.compact else self.patience)
+        base = self._address(region, loaded, self.schedule.stages[piece.need] in self.compact)
         if base is None:
             return NEVER
-        free = self.timeline.free_from(
-            base + piece.part.start, base + piece.part.stop, piece.need, piece.last, piece.key
-        )
-        return max(free, self._stored(piece), self.starts[stage] if stage in self.compact else 0)
+        start, stop = base + piece.part.start, base + piece.part.stop
+        area = None if loaded.roams else loaded.area
+        free = self.timeline.free_from(start, stop, piece.need, piece.last, {piece.key, area})
+        return max(free, self._stored(piece))
 
     def _stored(self, piece: Piece) -> int:
         """The tick behind the last store, before they are needed, of the bytes that are loaded."""
@@ -141,13 +142,14 @@ class _Room:
         before = (tick for tick, touch in reversed(stores) if tick <= piece.need and touch.at(0).conflicts(wanted))
         return next(before, 0)
 
-    def _address(self, region: Region, patience: float) -> int | None:
-        if region.key in self.fixed:
+    def _address(self, region: Region, loaded: Loaded, compact: bool) -> int | None:
+        if loaded.area is None:
             return self.fixed[region.key]
         if region.key not in self.addresses:
-            base = self.timeline.best_address(region.bytes, region.first, region.last, patience)
-            if base is None:
-                return None
+            base = self.fixed[loaded.area] + loaded.offset
+            if loaded.roams and not compact:
+                best = self.timeline.best_address(region.bytes, region.first, region.last, self.patience)
+                base = base if best is None else best
             self.addresses[region.key] = base
             self.timeline.add(base, region.segments[0], region.key)
         return self.addresses[region.key]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, FinishedRows, Loaded, Part, Place, Schedule, copy
+from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.emit.draft import Area, Draft, FinishedRows, Loaded, Part, Place, Schedule, copy
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
@@ -37,6 +39,13 @@ class _Target:
     channels: int
 
 
+class _Berth(NamedTuple):
+    """A place for what is loaded."""
+
+    area: Hashable
+    offset: int
+
+
 class _StageWriter:
     def __init__(self, writer: Writer, index: int, residence: Residence, weights: UnitWeights) -> None:
         self.writer = writer
@@ -48,6 +57,8 @@ class _StageWriter:
         self.weights = weights
         self.cascade = self.stage.cascade
         self.stored = residence.tensors.graph.stored
+        self.turns = 2 if self.stage.overlap else 1
+        self.berths = self._berths()
         self.waiting: list[Draft] = []  # stores that let the next strip's work begin first
 
     def run(self) -> None:
@@ -108,7 +119,7 @@ class _StageWriter:
 
         def record(block: Block) -> Hashable:
             key = ("weights", index, block.out_c0, turn if chosen.blocks else block.in_c0)  # parts come once
-            self._load_block(key, unit.source, index, block, self.stage.pinned)
+            self._load_block(key, unit.source, index, block, self._berth(index, block, strip))
             return key
 
         strip_work = Work(work.strip.n0, work.strip.images, rows, tuple(sources), target, blocks, chosen.rows, record)
@@ -132,7 +143,8 @@ class _StageWriter:
         fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
         view = self._streamed_view(name, strip, turn)
         if last > first:
-            self._load_rows(view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name])
+            number = turn * len(self.cascade.work) + strip if not self.stage.strips_outer else strip
+            self._load_rows(view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name], number)
         start, _ = self.cascade.channels[name]
         return view.at(-start, rows[0] - first)
 
@@ -175,7 +187,8 @@ class _StageWriter:
             view = dense_view(self.keys[self.stage.output], height, width, total)
             offset = where.n0 * view.image + where.y0 * view.row + unit.out_first
             return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
-        key = ("out", self.index, strip, turn)
+        number = turn * len(self.cascade.work) + strip
+        key = ("out", self.index, number % self.turns)
         return _Target(dense_view(key, where.y1 - where.y0, width, count).at(-first), first, count)
 
     def _send(self, strip: int, target: _Target) -> None:
@@ -205,18 +218,53 @@ class _StageWriter:
 
     # -- what is loaded
 
-    def _load_block(self, key: Hashable, source: int, index: int, block: Block, pinned: bool) -> None:
+    def _load_block(self, key: Hashable, source: int, index: int, block: Block, berth: _Berth) -> None:
         part = Part(0, block.bytes, ("record", index, block.out_c0, block.in_c0), 0)
-        self._note(Loaded(key, source, block.bytes, (part,), pinned))
+        self._note(Loaded(key, source, block.bytes, (part,), *berth, roams=True))
+
+    def _berths(self) -> dict[Hashable, tuple[int, int]]:
+        """Of each block of weights: with how many others before it the stage's areas have been filled, and its offset there."""
+        stage, found = self.stage, {}
+        records = [
+            (stage.first + position, block)
+            for position, weights in enumerate(stage.weights)
+            for block in self.weights.records(stage.first + position, weights, stage.chunk)
+        ]
+        number, offset, most = 0, 0, 0
+        size = len(records) if stage.pinned else 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
+        for place, (index, block) in enumerate(records):
+            if place and place % size == 0:
+                number, offset = number + 1, 0
+            found[(index, block.out_c0, block.in_c0)] = number, offset
+            offset += aligned(block.bytes)
+            most = max(most, offset)
+        for turn in range(min(self.turns, number + 1) if records else 0):
+            self.writer.schedule.areas[("weights", self.index, turn)] = Area(most, self.index)
+        return found
+
+    def _berth(self, index: int, block: Block, strip: int) -> _Berth:
+        number, offset = self.berths[(index, block.out_c0, block.in_c0)]
+        if self.stage.strips_outer and not self.stage.pinned:
+            number += strip * len(self.berths)
+        areas = min(self.turns, len({turn for turn, _ in self.berths.values()}))
+        return _Berth(("weights", self.index, number % areas), offset)
 
     def _fetch(self, name: str) -> None:
         """A tensor that the stage finds in DRAM and reads from SRAM."""
         if name in self.sides.fetched:
             part = Part(0, self.stored[name].bytes, ("tensor", name), 0)
-            self._note(Loaded(self.keys[name], self.cascade.units[0].source, self.stored[name].bytes, (part,), True))
+            self._note(Loaded(self.keys[name], self.cascade.units[0].source, self.stored[name].bytes, (part,)))
 
     def _load_rows(
-        self, key: Hashable, name: str, shape: Shape4, images: Strip, rows: Rows, fresh: int, height: int
+        self,
+        key: Hashable,
+        name: str,
+        shape: Shape4,
+        images: Strip,
+        rows: Rows,
+        fresh: int,
+        height: int,
+        number: int,
     ) -> None:
         """Of the channels, those that the stage reads; of the rows, those from `fresh` on, others are there."""
         _, channels, total, width = shape
@@ -235,8 +283,10 @@ class _StageWriter:
             )
             for n, size in enumerate(sizes)
         ]
-        if fresh < rows[1]:
-            self._note(Loaded(key, self.cascade.units[0].source, height * row, tuple(parts)))
+        area = ("in", self.index, name, number % self.turns)
+        self.writer.schedule.areas.setdefault(area, Area(height * row, self.index))
+        loaded = tuple(part for part in parts if part.start < part.stop)
+        self._note(Loaded(key, self.cascade.units[0].source, height * row, loaded, area))
 
     def _note(self, loaded: Loaded) -> None:
         self.writer.schedule.loaded.setdefault(loaded.key, loaded)
@@ -262,7 +312,7 @@ class _StageWriter:
             return self._resident_rows(name, unit.in_shape, strip)
         key = ("in", self.index, name, number, 0)
         tallest = max(part.images * (part.y1 - part.y0) for part in cut_strips(unit.in_shape, self.stage.chunk))
-        self._load_rows(key, name, unit.in_shape, strip, strip.rows, strip.y0, tallest)
+        self._load_rows(key, name, unit.in_shape, strip, strip.rows, strip.y0, tallest, number)
         return dense_view(key, strip.y1 - strip.y0, width, channels)
 
     def _resident_rows(self, name: str, shape: Shape4, strip: Strip) -> View:
