@@ -129,8 +129,7 @@ class _Planner:
         stages = [placed.stage for placed in residence.plan]
         areas = area_regions(schedule)
         fixed = [region for key, region in regions.items() if key not in schedule.loaded or schedule.loaded[key].area is None]
-        fixed += areas.values()
-        placement = place(_groups(fixed, residence), self.arch.sram_bytes)
+        placement = place([*_groups(fixed, residence), *map(_above, areas.values())], self.arch.sram_bytes)
         if placement.failed:
             return placement.failed
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
@@ -145,6 +144,10 @@ class _Planner:
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
         done = tuple(drafts), addresses, regions, peak, bound, self.search.cycles
         return Plan(self.graph, self.arch, self.weights, residence, *done)
+
+
+def _above(region: Region) -> Group:
+    return Group(((region, 0),), from_above=True)
 
 
 def _groups(regions: list[Region], residence: Residence) -> list[Group]:

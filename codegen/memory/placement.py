@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.bytes import ALIGNMENT, aligned
 
 Ints = npt.NDArray[np.int64]
 
@@ -50,9 +50,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Group:
-    """Regions at fixed distances: (region, offset)."""
+    """Regions at fixed distances: (region, offset). Those `from_above` take the highest place, others the lowest."""
 
     members: tuple[tuple[Region, int], ...]
+    from_above: bool = False
 
     @property
     def area(self) -> int:
@@ -105,6 +106,16 @@ def distance(below: Region, above: Region) -> int:
     return aligned(max(0, int(gaps.max()))) if gaps.size else 0
 
 
+def highest_address(table: Ints, taken: Ints, capacity: int) -> int:
+    """The highest base below `capacity` at which no segment of `table` meets one of `taken`; less than 0 if there is none."""
+    top, size = capacity // ALIGNMENT * ALIGNMENT, aligned(int(table[:, 1].max()))
+    return top - size - lowest_address(_mirrored(table, size), _mirrored(taken, top))
+
+
+def _mirrored(table: Ints, size: int) -> Ints:
+    return np.concatenate([size - table[:, 1:2], size - table[:, :1], table[:, 2:]], 1)
+
+
 def place(groups: Sequence[Group], capacity: int, retries: int = 24) -> Placement:
     """Each group at the lowest address that is free over its life; largest first, and what failed before it in the next try."""
     order = sorted(groups, key=lambda group: (-group.bytes, group.first, str(group.members[0][0].key)))
@@ -123,8 +134,8 @@ def _place_in_order(order: Sequence[Group], capacity: int) -> tuple[Placement, G
     peak = 0
     for group in order:
         table = group.table()
-        base = lowest_address(table, taken)
-        if base + group.bytes > capacity:
+        base = highest_address(table, taken, capacity) if group.from_above else lowest_address(table, taken)
+        if base < 0 or base + group.bytes > capacity:
             return Placement(addresses, capacity, tuple(region for region, _ in group.members)), group
         addresses.update({region.key: base + offset for region, offset in group.members})
         table[:, :2] += base
