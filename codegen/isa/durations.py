@@ -55,10 +55,12 @@ DURATIONS: dict[str, tuple[Part, ...]] = {
             "mac",
             "max(passes * steps * mac_interval,"
             " ceil(passes * steps * (out_c + inputs) + (2 - first - last) * sums * (outputs - full), sram_bytes_per_cycle))",
-            "the multiply part: the PEs' pace, or that of the SRAM with the operands (one weight a row, the inputs) and the parked sums"
-            " that move meanwhile",
+            "the multiply part: the PEs' pace, or that of the SRAM with the operands (one weight a row, the inputs) and the parked"
+            " sums that move meanwhile",
         ),
-        Part("enter", "(1 - first) * ceil(sums * full, sram_bytes_per_cycle)", "the first pass's parked sums to the PEs"),
+        Part(
+            "enter", "(1 - first) * ceil(sums * full, sram_bytes_per_cycle)", "the first pass's parked sums to the PEs"
+        ),
         Part(
             "path",
             "last * alu_interval * (add + window - 1)",
@@ -72,8 +74,8 @@ DURATIONS: dict[str, tuple[Part, ...]] = {
         Part(
             "cycles",
             "array_fill_cycles + enter + mac + mac_latency + path + leave",
-            "results and sums of a pass leave, and those of the next one enter, while another computes: only the first pass's entry and"
-            " the last one's leaving are seen",
+            "results and sums of a pass leave, and sums of another enter, while one computes: only the first pass's entry and the"
+            " last one's leaving are seen",
         ),
     ),
     "DENSE": (

@@ -229,8 +229,8 @@ _PARTS = (
     Field(
         "sum_addr",
         32,
-        "parked sums, read where first = 0 and written where last = 0: int32 little-endian, those of every pixel that there is before"
-        " the window's maximum, in the order (image, row, column, output channel), without gaps",
+        "parked sums, read where first = 0, written where last = 0: int32 little-endian, of every pixel before the window keeps"
+        " its maximum, in the order (image, row, column, output channel), without gaps",
         default=0,
     ),
 )
@@ -310,8 +310,8 @@ INSTRUCTIONS = (
             Field(
                 "cuts",
                 1,
-                "each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases, or at bias_addr"
-                " where first = 0; the field lsb means nothing",
+                "each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases, or at"
+                " bias_addr where first = 0; the field lsb means nothing",
                 default=0,
                 limit="channel_cuts",
             ),

@@ -453,7 +453,7 @@ typedef struct re2na_conv {
   int64_t add_hi; /* largest sum */
   int64_t first; /* start from the biases; otherwise go on from the parked sums */
   int64_t last; /* cut and write the results; otherwise park the sums */
-  int64_t sum_addr; /* parked sums, read where first = 0 and written where last = 0: int32 little-endian, those of every pixel that there is before the window's maximum, in the order (image, row, column, output channel), without gaps */
+  int64_t sum_addr; /* parked sums, read where first = 0, written where last = 0: int32 little-endian, of every pixel before the window keeps its maximum, in the order (image, row, column, output channel), without gaps */
 } re2na_conv;
 
 /* DENSE: fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */

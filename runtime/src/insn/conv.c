@@ -8,9 +8,7 @@
 /* ---- while loading ---- */
 
 /* What lies at bias_addr: biases where the sums begin, and behind them an lsb of each channel where they end. */
-static int64_t bias_bytes(const re2na_conv *body) {
-  return (4 * body->first + body->cuts * body->last) * body->out_c;
-}
+static int64_t bias_bytes(const re2na_conv *body) { return (4 * body->first + body->cuts * body->last) * body->out_c; }
 
 static int32_t check_output_path(const re2na_checker *by, const re2na_conv *body) {
   const re2na_arch *arch = &by->program->arch;
@@ -76,8 +74,7 @@ static int32_t check(const re2na_checker *by) {
   if (!code) code = re2na_in_sram(by, "input", re2na_input_of(window, &body->input));
   if (!code)
     code = re2na_check_weights(by, body->weight_addr, body->mask_addr, body->steps, re2na_conv_k(body), body->out_c);
-  if (!code && bias_bytes(body))
-    code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, bias_bytes(body)));
+  if (!code && bias_bytes(body)) code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, bias_bytes(body)));
   if (!code && body->add && body->last) code = re2na_in_sram(by, "second operand", operand_of(body));
   if (!code && !(body->first && body->last)) code = re2na_in_sram(by, "parked sums", sums_of(body));
   if (!code && body->last) code = re2na_in_sram(by, "output", output_of(body));

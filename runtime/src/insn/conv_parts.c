@@ -35,8 +35,7 @@ void re2na_resume_wide(const re2na_conv_job *job, const re2na_worker *by, const 
   re2na_pixel at = part->at;
   for (int64_t p = 0; p < part->pixels; p++, re2na_next_pixel(job->body, &at)) {
     const uint8_t *from = job->resumed + parked_at(job->body, at);
-    for (int64_t o = 0; o < part->outputs; o++)
-      by->partials[p * part->outputs + o] += (int32_t)re2na_u32(from + 4 * o);
+    for (int64_t o = 0; o < part->outputs; o++) by->partials[p * part->outputs + o] += (int32_t)re2na_u32(from + 4 * o);
   }
 }
 
@@ -65,6 +64,5 @@ void re2na_park_wide(const re2na_conv_job *job, const re2na_worker *by, const re
   re2na_pixel at = part->at;
   for (int64_t p = 0; p < part->pixels; p++, re2na_next_pixel(job->body, &at))
     for (int64_t o = 0; o < part->outputs; o++)
-      put_sum((uint32_t)(uint64_t)by->partials[p * part->outputs + o],
-                job->parked + parked_at(job->body, at) + 4 * o);
+      put_sum((uint32_t)(uint64_t)by->partials[p * part->outputs + o], job->parked + parked_at(job->body, at) + 4 * o);
 }
