@@ -44,8 +44,9 @@ static int64_t span(const axis *axes, int count, int64_t run) {
   return size;
 }
 
-/* Where `size` bytes fit into low..high. */
+/* Where `size` bytes fit into low..high; more than that are refused wherever they lie. */
 static void place(state *by, int64_t *address, int64_t size, int64_t low, int64_t high) {
+  if (size > high - low) return;
   if (*address >= low && *address <= high - size && !chance(by->random, 8)) return;
   *address = chance(by->random, 2) ? high - size : low + (int64_t)below(by->random, (uint64_t)(high - size - low + 1));
 }
