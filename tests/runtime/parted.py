@@ -139,7 +139,7 @@ class Layer:
         taken = max(taken, out + int(np.prod(y)))
         parked = self.place.get("sums", self.arch.sram_bytes - 4 * n * self.sums[0] * self.sums[1] * self.out_c)
         common = self._fields() | {"out_addr": out, "add_addr": operand}
-        body = [_copy("LOAD", 0, 0, source + int(np.prod(x)))]
+        body = [_copy("LOAD", 0, 0, source), _copy("LOAD", source, source, int(np.prod(x)))]
         if self.late:
             body += [_copy("STORE", taken, 0, source), _copy("LOAD", taken, 0, source)]
         body.append(make("RECONFIGURE", mode=Mode.CONV, rows=self.arch.array_rows))

@@ -159,17 +159,27 @@ def test_parts_that_threads_share(pool: tuple[int, int]) -> None:
     agree(dataclasses.replace(layer, arch=arch), threads=(1, 2, 5))
 
 
-EDGES = (2**30 - 1, 2**30, 2**31 - 1, -(2**30), -(2**30) - 1, -(2**31))
+def test_parts_that_share_weights_and_what_lies_at_bias_addr() -> None:
+    """One reads biases there, the other LSBs; neither may get what was packed for the other."""
+    layer = plain(lsbs=(1, 2, 3, 4, 5), splits=(3,))
+    program = layer.program()
+    first, second = (i for i, at in enumerate(program.instructions) if at.name == "CONV")
+    shared = {name: program.instructions[first][name] for name in ("weight_addr", "bias_addr")}
+    check(changed(program, second, **shared), [np.ascontiguousarray(inputs_of(layer).transpose(0, 3, 1, 2))])
 
 
-@pytest.mark.parametrize("mode", list(AccOverflow))
+EDGES = {"positive": (2**30 - 1, 2**30, 2**31 - 1), "negative": (-(2**30), -(2**30) - 1, -(2**31))}
+
+
+@modes
+@pytest.mark.parametrize("sign", EDGES)
 @pytest.mark.parametrize("acc_bits", [17, 31, 32])
-def test_parked_sums_at_the_edge_of_32_bits(mode: AccOverflow, acc_bits: int) -> None:
+def test_parked_sums_at_the_edge_of_32_bits(mode: AccOverflow, acc_bits: int, sign: str) -> None:
     """The last part alone goes on from what lies there: sums beyond those that kernels form in 32 bits among small ones."""
     layer = plain(mode, acc_bits, splits=(), pad=(0, 0), size=(2, 3, 5), weights=np.full((3, 3, 6, 5), 127, np.int8))
     program = layer.program()
     index = next(i for i, at in enumerate(program.instructions) if at.name == "CONV")
-    sums = np.array([*EDGES, *range(-12, 12)], "<i4")  # two images of three pixels
+    sums = np.array([*EDGES[sign], *EDGES[sign], *range(24)], "<i4")  # two images of three pixels
     constants = sums.tobytes() + program.constants[sums.nbytes :]
     weights = program.instructions[index]["weight_addr"]
     assert weights < sums.nbytes < len(constants)  # the first weights are bytes of these
