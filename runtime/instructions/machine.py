@@ -55,7 +55,7 @@ class Memory:
 
     def write_int32(self, address: int, values: Ints) -> None:
         """Modulo 2**32."""
-        raw = values.reshape(-1).astype("<i4").view(np.int8)
+        raw: Ints = values.reshape(-1).astype("<i4").view(np.int8).astype(np.int64)
         self.write(address + np.arange(raw.size), raw)
 
     def place(self, address: int, values: npt.NDArray[np.int8]) -> None:
