@@ -5,7 +5,7 @@ Knows the fields of CONV and nothing of the simulators: patches are cut out of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
@@ -159,9 +159,8 @@ class Layer:
             sources=(SourceOperator("conv", "conv2d", 0),),
         )
 
-    def _record(self, put: object, first: int, last: int) -> dict[str, int]:
+    def _record(self, put: Callable[[bytes], int], first: int, last: int) -> dict[str, int]:
         """Biases where the sum begins, LSBs where it ends, bitmap, lines."""
-        assert callable(put)
         starts, ends = first == 0, last == self.weights.shape[2]
         head = self.biases.astype("<i4").tobytes() if starts else b""
         head += np.array(self.lsbs, np.uint8).tobytes() if ends and len(self.lsbs) > 1 else b""

@@ -245,8 +245,8 @@ def test_parts_may_be_rows_of_the_kernel() -> None:
         parts.append(changed(whole, index, **values, first=int(row == 0), last=int(row == 2)).instructions[index])
     parts = [part.with_tokens(0, at.signal if i == 2 else 0) for i, part in enumerate(parts)]
     code = (*whole.instructions[:index], *parts, *whole.instructions[index + 1 :])
-    values = [np.ascontiguousarray(inputs_of(layer).transpose(0, 3, 1, 2))]
-    found, expected = check(dataclasses.replace(whole, instructions=code), values), Simulator(whole).run(values)
+    x = [np.ascontiguousarray(inputs_of(layer).transpose(0, 3, 1, 2))]
+    found, expected = check(dataclasses.replace(whole, instructions=code), x), Simulator(whole).run(x)
     np.testing.assert_array_equal(found.outputs[0], expected.outputs[0])
     assert found.counters.total == expected.counters.total
 
