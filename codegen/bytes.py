@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ALIGNMENT = 64  # of buffers and tensors
 BIAS_BYTES = 4
+SUM_BYTES = 4  # of a parked sum
 
 
 def aligned(size: int) -> int:

@@ -6,6 +6,12 @@ saturates is clamped after the bias and after every step, in order of k, and eac
 shifted right arithmetically by `lsb`, brought to the data width (clamped or wrapped) and clamped to lo..hi. The output path of a
 convolution then keeps the maximum of a window of results, or adds a second operand to each as ELTWISE does.
 
+Parts of a sum. A CONV with `last` = 0 parks its sums in SRAM instead of cutting them, 32 bits each; one with `first` = 0 goes on
+from such. An accumulator that wraps parks the exact sum modulo 2**32, whose lowest bits are its own: nothing is counted before the
+sum is cut, and where it fitted 32 bits all the way, that is what a sum in one part counts. One that did not has the right bits, and
+counts as what 32 bits hold. (A machine whose registers have acc_bits parks these, sign-extended: other bytes where a sum does not
+fit them, and the same results.) One that saturates parks a sum within its range, and counts part by part.
+
 Absent steps. Where `steps` < k, a bitmap in SRAM says which steps have a line of weights: line j belongs to the j-th set bit. A
 step without a line adds nothing. Set bits beyond the lines have none, and lines beyond the set bits are not used.
 

@@ -49,21 +49,33 @@ DURATIONS: dict[str, tuple[Part, ...]] = {
         Part("outputs", "n * out_h * out_w", "outputs of one channel"),
         Part("passes", "ceil(outputs, at_once)", "times that the array is filled"),
         Part("inputs", "groups * min(outputs * window, columns)", "bytes a step: each group's for every column in use"),
+        Part("full", "min(outputs, at_once)", "outputs of a pass"),
+        Part("sums", "4 * out_c * window", "bytes of the sums of an output, if they are parked"),
         Part(
             "mac",
-            "max(passes * steps * mac_interval, ceil(passes * steps * (out_c + inputs), sram_bytes_per_cycle))",
-            "the multiply part: the PEs' pace, or that of the operands (one weight a row, the inputs) from the SRAM",
+            "max(passes * steps * mac_interval,"
+            " ceil(passes * steps * (out_c + inputs) + (2 - first - last) * sums * (outputs - full), sram_bytes_per_cycle))",
+            "the multiply part: the PEs' pace, or that of the SRAM with the operands (one weight a row, the inputs) and the parked"
+            " sums that move meanwhile",
         ),
         Part(
-            "path", "alu_interval * (add + window - 1)", "the output path's additions or comparisons in the last pass"
+            "enter", "(1 - first) * ceil(sums * full, sram_bytes_per_cycle)", "the first pass's parked sums to the PEs"
         ),
         Part(
-            "leave", "ceil(out_c * min(outputs, at_once), sram_bytes_per_cycle)", "the last pass's results to the SRAM"
+            "path",
+            "last * alu_interval * (add + window - 1)",
+            "the output path's additions or comparisons in the last pass",
+        ),
+        Part(
+            "leave",
+            "ceil((last * out_c + (1 - last) * sums) * full, sram_bytes_per_cycle)",
+            "the last pass's results, or its sums, to the SRAM",
         ),
         Part(
             "cycles",
-            "array_fill_cycles + mac + mac_latency + path + leave",
-            "results of a pass leave while the next one computes: only the last pass's are seen",
+            "array_fill_cycles + enter + mac + mac_latency + path + leave",
+            "results and sums of a pass leave, and sums of another enter, while one computes: only the first pass's entry and the"
+            " last one's leaving are seen",
         ),
     ),
     "DENSE": (

@@ -181,7 +181,7 @@ _CUT = (
 _LINEAR = (
     Field("in_addr", 32, "input"),
     Field("weight_addr", 32, "weights, `steps` lines of out_c bytes, in the order of k"),
-    Field("bias_addr", 32, "out_c biases, int32 little-endian, rounding half included"),
+    Field("bias_addr", 32, "where first = 1: out_c biases, int32 little-endian, rounding half included"),
     Field("out_addr", 32, "output"),
 )
 
@@ -221,6 +221,18 @@ _OUTPUT_PATH = (
     ),
     Field("add_lo", 8, "smallest sum", signed=True, default=0, limit="add_hi", where="add"),
     Field("add_hi", 8, "largest sum", signed=True, default=0),
+)
+
+_PARTS = (
+    Field("first", 1, "start from the biases; otherwise go on from the parked sums", default=1),
+    Field("last", 1, "cut and write the results; otherwise park the sums", default=1),
+    Field(
+        "sum_addr",
+        32,
+        "parked sums, read where first = 0, written where last = 0: int32 little-endian, of every pixel before the window keeps"
+        " its maximum, in the order (image, row, column, output channel), without gaps",
+        default=0,
+    ),
 )
 
 _VIEW = ("addr", "pixel_stride", "row_stride", "image_stride")
@@ -278,7 +290,8 @@ INSTRUCTIONS = (
         0x20,
         Engine.ARRAY,
         "convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest;"
-        " its output path can keep the maximum of neighbours or add a second operand, not both",
+        " its output path can keep the maximum of neighbours or add a second operand, not both;"
+        " sums can be formed in parts, and are parked in SRAM from `first` to `last`",
         (
             *_LINEAR,
             *_IMAGES,
@@ -286,9 +299,9 @@ INSTRUCTIONS = (
             Field(
                 "groups",
                 16,
-                "groups of input and output channels; 1 in conv mode, more in grouped mode",
+                "groups of input and output channels; 1 in conv mode, and of a part of a sum; more in grouped mode",
                 least=1,
-                limit="out_c",
+                limit="max(1, out_c * first * last)",
             ),
             Field(
                 "rows", 16, "rows of the shape it is made for; those of the RECONFIGURE before it", least=1, limit=_PES
@@ -297,13 +310,14 @@ INSTRUCTIONS = (
             Field(
                 "cuts",
                 1,
-                "each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases; the field lsb"
-                " means nothing",
+                "each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases, or at"
+                " bias_addr where first = 0; the field lsb means nothing",
                 default=0,
                 limit="channel_cuts",
             ),
             *_sparse("kernel_h * kernel_w * (in_c // groups)"),
             *_OUTPUT_PATH,
+            *_PARTS,
         ),
     ),
     InstructionFormat(

@@ -116,8 +116,8 @@ async def replay(dut: Any) -> None:
         if tile.start:
             found["cycles"] += await compute(dut, tile)
             found["steps"] += len(tile.steps)
-        sums = [f"{wanted:0{ACC_BITS}b}" for wanted in tile.sums]
-        told = list(zip(words(dut.sums, ACC_BITS, len(sums)), sums, strict=True))
+        sums = zip(words(dut.sums, ACC_BITS, len(tile.sums)), tile.sums, strict=True)
+        told = [(told, f"{wanted % 2**ACC_BITS:0{ACC_BITS}b}") for told, wanted in sums if wanted is not None]
         for result in tile.results:
             await keep(dut, tile, result)
             told += zip(words(dut.result, 8, result.channels), words(dut.wanted, 8, result.channels), strict=True)

@@ -28,7 +28,8 @@ class Result:
 @dataclass
 class Tile:
     """`start`: the sum that each PE begins with, [row + rows * column]. `steps`: the address of the first weight, and of the input
-    of each column. `windows`: instead of steps, the bytes that a row is shown. `sums`: instead of results, what stays in the PEs.
+    of each column. `windows`: instead of steps, the bytes that a row is shown. `sums`: instead of results, what each PE is left
+    with, None where nobody asks.
     """
 
     start: list[int] = field(default_factory=list)
@@ -36,7 +37,7 @@ class Tile:
     windows: list[Address] = field(default_factory=list)
     lsb: list[int] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
-    sums: list[int] = field(default_factory=list)
+    sums: list[int | None] = field(default_factory=list)
 
 
 class NotReplayed(Exception):
@@ -61,18 +62,26 @@ def conv_tiles(step: Step, rows: int, columns: int) -> list[Callable[[], Tile]]:
 
 
 def conv_tile(step: Step, first: int, pixels: list[Pixel], rows: int, columns: int) -> Tile:
-    """Output channels from `first`, as far as rows and the group go, of some pixels of the output."""
+    """Output channels from `first`, as far as rows and the group go, of some pixels of the output. Where the instruction is a part
+    of a sum, sums come from the SRAM or go there."""
     in_group, of_group = step["in_c"] // step["groups"], step["out_c"] // step["groups"]
     window, group = step["pool_h"] * step["pool_w"], first // of_group
     count = min(rows, (group + 1) * of_group - first)
-    biases = [bias(step, first + row) if row < count else 0 for row in range(rows)]
-    tile = Tile(biases * columns, lsb=[lsb(step, first + row) if row < count else 0 for row in range(rows)])
-    kernel = list(itertools.product(range(step["kernel_h"]), range(step["kernel_w"]), range(in_group)))
     seen = list(windows_of(step, pixels))
+    if step["first"]:
+        starts = [bias(step, first + row) if row < count else 0 for row in range(rows)] * columns
+    else:
+        starts = [parked or 0 for parked in sums_of(step, step.sram, first, count, seen, rows)]
+        starts += [0] * (rows * columns - len(starts))
+    tile = Tile(starts, lsb=[lsb(step, first + row) if row < count else 0 for row in range(rows)])
+    kernel = list(itertools.product(range(step["kernel_h"]), range(step["kernel_w"]), range(in_group)))
     for line, k in enumerate(present(step, len(kernel))):
         ky, kx, channel = kernel[k]
         inputs = [input_address(step, *pixel, ky, kx, group * in_group + channel) for pixel in seen]
         tile.steps.append((step["weight_addr"] + line * step["out_c"] + first, inputs))
+    if not step["last"]:
+        tile.sums = list(sums_of(step, step.sram_after, first, count, seen, rows))
+        return tile
     for at, pixel in enumerate(pixels):
         mine = list(range(at * window, (at + 1) * window))
         second = out_address(step, *pixel, "add") + first if step["add"] else None
@@ -170,12 +179,27 @@ def present(step: Step, k: int) -> list[int]:
 
 
 def bias(step: Step, channel: int) -> int:
-    raw = bytes(step.sram[step["bias_addr"] + 4 * channel + at] for at in range(4))
-    return int.from_bytes(raw, "little", signed=True)
+    return word(step.sram, step["bias_addr"] + 4 * channel)
+
+
+def word(sram: dict[int, int], address: int) -> int:
+    return int.from_bytes(bytes(sram[address + at] for at in range(4)), "little", signed=True)
+
+
+def sums_of(
+    step: Step, sram: dict[int, int], first: int, count: int, pixels: Iterable[Pixel], rows: int
+) -> Iterator[int | None]:
+    """Of each pixel, the parked sums of `count` channels, for an array of `rows`."""
+    height, width = step["out_h"] * step["pool_h"], step["out_w"] * step["pool_w"]
+    for image, y, x in pixels:
+        at = step["sum_addr"] + 4 * (((image * height + y) * width + x) * step["out_c"] + first)
+        yield from (word(sram, at + 4 * row) if row < count else None for row in range(rows))
 
 
 def lsb(step: Step, channel: int) -> int:
-    return step.sram[step["bias_addr"] + 4 * step["out_c"] + channel] if step["cuts"] else step["lsb"]
+    if not (step["cuts"] and step["last"]):
+        return step["lsb"]
+    return step.sram[step["bias_addr"] + 4 * step["first"] * step["out_c"] + channel]
 
 
 def chunks(items: list[Pixel], size: int) -> list[list[Pixel]]:

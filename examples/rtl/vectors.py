@@ -46,6 +46,10 @@ class Step:
         """Before it."""
         return read_hex(self.path("before", "sram"))
 
+    @cached_property
+    def sram_after(self) -> dict[int, int]:
+        return read_hex(self.path("after", "sram"))
+
 
 @dataclass(frozen=True)
 class Vectors:

@@ -188,7 +188,7 @@ enum re2na_opcode {
   RE2NA_RECONFIGURE = 0x01, /* switch the connections between the PBs */
   RE2NA_LOAD = 0x10, /* copy DRAM to SRAM */
   RE2NA_STORE = 0x11, /* copy SRAM to DRAM */
-  RE2NA_CONV = 0x20, /* convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both */
+  RE2NA_CONV = 0x20, /* convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both; sums can be formed in parts, and are parked in SRAM from `first` to `last` */
   RE2NA_DENSE = 0x21, /* fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
   RE2NA_POOL = 0x22, /* maximum over a window, then clamp; a 1 x 1 window with pad_value 0 pads with zeros */
   RE2NA_ELTWISE = 0x23, /* clamp(a >> shift_a + b >> shift_b), each shift rounding as the machine does; b is left out if unary */
@@ -201,7 +201,7 @@ enum re2na_opcode {
   X(RECONFIGURE, reconfigure, 8, ARRAY) \
   X(LOAD, load, 40, LOAD) \
   X(STORE, store, 40, STORE) \
-  X(CONV, conv, 104, ARRAY) \
+  X(CONV, conv, 112, ARRAY) \
   X(DENSE, dense, 48, ARRAY) \
   X(POOL, pool, 64, ARRAY) \
   X(ELTWISE, eltwise, 32, ARRAY) \
@@ -292,7 +292,10 @@ enum re2na_opcode {
   X(shift_a, 794, 8, 0) \
   X(shift_b, 802, 8, 0) \
   X(add_lo, 810, 8, 1) \
-  X(add_hi, 818, 8, 1)
+  X(add_hi, 818, 8, 1) \
+  X(first, 826, 1, 0) \
+  X(last, 827, 1, 0) \
+  X(sum_addr, 828, 32, 0)
 
 /* X(field, first bit, bits, is signed) */
 #define RE2NA_DENSE_FIELDS(X) \
@@ -424,21 +427,21 @@ typedef struct re2na_store {
   re2na_transfer transfer;
 } re2na_store;
 
-/* CONV: convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both */
+/* CONV: convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both; sums can be formed in parts, and are parked in SRAM from `first` to `last` */
 typedef struct re2na_conv {
   re2na_sliding window;
   re2na_view input;
   re2na_view output;
   re2na_view operand;
   int64_t weight_addr; /* weights, `steps` lines of out_c bytes, in the order of k */
-  int64_t bias_addr; /* out_c biases, int32 little-endian, rounding half included */
+  int64_t bias_addr; /* where first = 1: out_c biases, int32 little-endian, rounding half included */
   int64_t out_c; /* output channels */
-  int64_t groups; /* groups of input and output channels; 1 in conv mode, more in grouped mode */
+  int64_t groups; /* groups of input and output channels; 1 in conv mode, and of a part of a sum; more in grouped mode */
   int64_t rows; /* rows of the shape it is made for; those of the RECONFIGURE before it */
   int64_t lsb; /* bits cut off below the result */
   int64_t lo; /* smallest result */
   int64_t hi; /* largest result */
-  int64_t cuts; /* each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases; the field lsb means nothing */
+  int64_t cuts; /* each output channel has an lsb of its own, at most acc_bits - 1: the out_c bytes behind the biases, or at bias_addr where first = 0; the field lsb means nothing */
   int64_t steps; /* lines of weights that are there; k: all of them, and no bitmap is read */
   int64_t mask_addr; /* where steps < k: bitmap of ceil(k / 8) bytes, bit i % 8 of byte i / 8 says whether step i has a line; line j belongs to the j-th set bit, steps without a line count as zero, lines without a set bit are unused */
   int64_t pool_h; /* rows of the window of results whose maximum is kept; windows do not overlap */
@@ -448,13 +451,16 @@ typedef struct re2na_conv {
   int64_t shift_b; /* bits cut off the second operand before the addition */
   int64_t add_lo; /* smallest sum */
   int64_t add_hi; /* largest sum */
+  int64_t first; /* start from the biases; otherwise go on from the parked sums */
+  int64_t last; /* cut and write the results; otherwise park the sums */
+  int64_t sum_addr; /* parked sums, read where first = 0, written where last = 0: int32 little-endian, of every pixel before the window keeps its maximum, in the order (image, row, column, output channel), without gaps */
 } re2na_conv;
 
 /* DENSE: fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
 typedef struct re2na_dense {
   int64_t in_addr; /* input */
   int64_t weight_addr; /* weights, `steps` lines of out_c bytes, in the order of k */
-  int64_t bias_addr; /* out_c biases, int32 little-endian, rounding half included */
+  int64_t bias_addr; /* where first = 1: out_c biases, int32 little-endian, rounding half included */
   int64_t out_addr; /* output */
   int64_t n; /* images */
   int64_t in_c; /* inputs of this part of the sum; its k */
@@ -607,6 +613,9 @@ static inline void re2na_decode_conv(const uint8_t *code, re2na_conv *out) {
   out->shift_b = re2na_bits(code, 802, 8, 0);
   out->add_lo = re2na_bits(code, 810, 8, 1);
   out->add_hi = re2na_bits(code, 818, 8, 1);
+  out->first = re2na_bits(code, 826, 1, 0);
+  out->last = re2na_bits(code, 827, 1, 0);
+  out->sum_addr = re2na_bits(code, 828, 32, 0);
 }
 
 static inline void re2na_decode_dense(const uint8_t *code, re2na_dense *out) {
@@ -725,8 +734,8 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       re2na_decode_store(code, &out->body.store);
       break;
     case RE2NA_CONV:
-      size = 104;
-      used = 826;
+      size = 112;
+      used = 860;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_ARRAY;
       re2na_decode_conv(code, &out->body.conv);
@@ -849,7 +858,7 @@ static inline re2na_range re2na_conv_range(const re2na_arch *arch, const re2na_c
     case 9: return re2na_range_at("dilation_w", offsetof(re2na_instruction, body.conv.window.dilation_w), 1, INT64_C(255));
     case 10: return re2na_range_at("rows", offsetof(re2na_instruction, body.conv.rows), 1, (int64_t)re2na_min(re2na_times((uint64_t)arch->array_rows, (uint64_t)arch->array_columns), UINT64_C(65535)));
     case 11: return re2na_range_at("out_c", offsetof(re2na_instruction, body.conv.out_c), 1, (int64_t)re2na_min((uint64_t)at->rows, UINT64_C(65535)));
-    case 12: return re2na_range_at("groups", offsetof(re2na_instruction, body.conv.groups), 1, (int64_t)re2na_min((uint64_t)at->out_c, UINT64_C(65535)));
+    case 12: return re2na_range_at("groups", offsetof(re2na_instruction, body.conv.groups), 1, (int64_t)re2na_min(re2na_max(UINT64_C(1), re2na_times(re2na_times((uint64_t)at->out_c, (uint64_t)at->first), (uint64_t)at->last)), UINT64_C(65535)));
     case 13: return re2na_range_at("lsb", offsetof(re2na_instruction, body.conv.lsb), 0, (int64_t)re2na_min(re2na_minus((uint64_t)arch->acc_bits, UINT64_C(1)), UINT64_C(255)));
     case 14: return re2na_range_at("lo", offsetof(re2na_instruction, body.conv.lo), -128, at->hi);
     case 15: return re2na_range_at("cuts", offsetof(re2na_instruction, body.conv.cuts), 0, (int64_t)re2na_min((uint64_t)arch->channel_cuts, UINT64_C(1)));
@@ -977,10 +986,13 @@ static inline uint64_t re2na_conv_cycles(const re2na_arch *arch, const re2na_con
   const uint64_t outputs = re2na_times(re2na_times((uint64_t)at->window.n, (uint64_t)at->window.out_h), (uint64_t)at->window.out_w);
   const uint64_t passes = re2na_ceil(outputs, at_once);
   const uint64_t inputs = re2na_times((uint64_t)at->groups, re2na_min(re2na_times(outputs, window), columns));
-  const uint64_t mac = re2na_max(re2na_times(re2na_times(passes, (uint64_t)at->steps), (uint64_t)arch->mac_interval), re2na_ceil(re2na_times(re2na_times(passes, (uint64_t)at->steps), re2na_plus((uint64_t)at->out_c, inputs)), (uint64_t)arch->sram_bytes_per_cycle));
-  const uint64_t path = re2na_times((uint64_t)arch->alu_interval, re2na_minus(re2na_plus((uint64_t)at->add, window), UINT64_C(1)));
-  const uint64_t leave = re2na_ceil(re2na_times((uint64_t)at->out_c, re2na_min(outputs, at_once)), (uint64_t)arch->sram_bytes_per_cycle);
-  const uint64_t cycles = re2na_plus(re2na_plus(re2na_plus(re2na_plus((uint64_t)arch->array_fill_cycles, mac), (uint64_t)arch->mac_latency), path), leave);
+  const uint64_t full = re2na_min(outputs, at_once);
+  const uint64_t sums = re2na_times(re2na_times(UINT64_C(4), (uint64_t)at->out_c), window);
+  const uint64_t mac = re2na_max(re2na_times(re2na_times(passes, (uint64_t)at->steps), (uint64_t)arch->mac_interval), re2na_ceil(re2na_plus(re2na_times(re2na_times(passes, (uint64_t)at->steps), re2na_plus((uint64_t)at->out_c, inputs)), re2na_times(re2na_times(re2na_minus(re2na_minus(UINT64_C(2), (uint64_t)at->first), (uint64_t)at->last), sums), re2na_minus(outputs, full))), (uint64_t)arch->sram_bytes_per_cycle));
+  const uint64_t enter = re2na_times(re2na_minus(UINT64_C(1), (uint64_t)at->first), re2na_ceil(re2na_times(sums, full), (uint64_t)arch->sram_bytes_per_cycle));
+  const uint64_t path = re2na_times(re2na_times((uint64_t)at->last, (uint64_t)arch->alu_interval), re2na_minus(re2na_plus((uint64_t)at->add, window), UINT64_C(1)));
+  const uint64_t leave = re2na_ceil(re2na_times(re2na_plus(re2na_times((uint64_t)at->last, (uint64_t)at->out_c), re2na_times(re2na_minus(UINT64_C(1), (uint64_t)at->last), sums)), full), (uint64_t)arch->sram_bytes_per_cycle);
+  const uint64_t cycles = re2na_plus(re2na_plus(re2na_plus(re2na_plus(re2na_plus((uint64_t)arch->array_fill_cycles, enter), mac), (uint64_t)arch->mac_latency), path), leave);
   return cycles;
 }
 

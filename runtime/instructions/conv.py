@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bytes import BIAS_BYTES
+from tvm_re2na.codegen.bytes import BIAS_BYTES, SUM_BYTES
 from tvm_re2na.codegen.isa import Instruction, Mode
 from tvm_re2na.codegen.isa.durations import duration_parts
 from tvm_re2na.runtime.instructions import access
@@ -22,6 +22,7 @@ from tvm_re2na.runtime.instructions.machine import (
     cut,
     fit,
     need,
+    resume,
     shift_right,
     start,
 )
@@ -38,42 +39,44 @@ class ConvMeaning(Meaning, of="CONV"):
         size = (at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
         steps = present(machine, at, _products(at))
         lines = weights(machine, at)[: steps.size]
-        bias = machine.sram.read_int32(at["bias_addr"], at["out_c"])
-        lsbs = _lsbs(machine, at)
-        results = np.empty((at["n"] * size[0] * size[1], at["out_c"]), np.int64)
+        sums = _begin(machine, at, at["n"] * size[0] * size[1])
         for group in range(at["groups"]):
             of_group = slice(group * outputs, (group + 1) * outputs)
             inputs = seen(machine, at, size, group * channels + np.arange(channels), padding=0)
             x = inputs.reshape(len(inputs), -1)[:, steps]
-            sums = start(machine, np.tile(bias[of_group], (len(x), 1)))
-            sums = accumulate(machine, sums, x, lines[:, of_group])
-            results[:, of_group] = cut(machine, sums, lsbs[of_group], at["lo"], at["hi"])
-        written = _pooled(at, results)
-        if at["add"]:
-            operand = machine.sram.read(output(at, at["out_c"], "add"))
-            written = _added(machine.arch, at, written, operand)
-        machine.sram.write(output(at, at["out_c"]), written)
-        return Counter(macs=results.size * at["steps"], overflows=machine.overflows)
+            sums[:, of_group] = accumulate(machine, sums[:, of_group], x, lines[:, of_group])
+        if at["last"]:
+            machine.sram.write(output(at, at["out_c"]), _finish(machine, at, sums))
+        else:
+            machine.sram.write_int32(at["sum_addr"], sums)
+        return Counter(macs=sums.size * at["steps"], overflows=machine.overflows)
 
     def accesses(self, at: Instruction) -> Iterator[Access]:
         yield access.window(at, at["out_h"] * at["pool_h"], at["out_w"] * at["pool_w"])
         yield from access.lines(at, _products(at))
-        yield access.read(at["bias_addr"], (BIAS_BYTES + at["cuts"]) * at["out_c"])
-        if at["add"]:
+        if _head_bytes(at):
+            yield access.read(at["bias_addr"], _head_bytes(at))
+        if not at["first"]:
+            yield access.read(at["sum_addr"], _sum_bytes(at))
+        if at["add"] and at["last"]:
             yield access.read(at["add_addr"], at["out_c"], *access.pixels(at, "add"))
-        yield access.write(at["out_addr"], at["out_c"], *access.pixels(at, "out"))
+        if at["last"]:
+            yield access.write(at["out_addr"], at["out_c"], *access.pixels(at, "out"))
+        else:
+            yield access.write(at["sum_addr"], _sum_bytes(at))
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
         """Every step of every pass reads a line of out_c weights, and every convolution pixel reads one input of each
         group a step; the out_c biases, with LSBs, are read at the start of each pass, and the bitmap of the steps with
-        it. The second operand of `add` is read once for each result. An operand that several PEs share is read once:
-        weights go along the array's rows, inputs along its columns. What the cycle model counts a step (docs/timing.md)
-        is the same with every column in use."""
+        it. The second operand of `add` is read once for each result, a parked sum where it goes on. An operand that
+        several PEs share is read once: weights go along the array's rows, inputs along its columns. What the cycle
+        model counts a step (docs/timing.md) is the same with every column in use."""
         lies, steps = self.mapping(arch, at), at["steps"]
-        results = lies.filled // (at["pool_h"] * at["pool_w"]) * at["out_c"]
-        every_pass = (steps + BIAS_BYTES + at["cuts"]) * at["out_c"] + bitmap_bytes(at, _products(at))
-        read = lies.passes * every_pass + lies.filled * steps * at["groups"] + (results if at["add"] else 0)
-        return Operands(lies.filled * at["out_c"] * steps, read, results)
+        results = at["n"] * at["out_h"] * at["out_w"] * at["out_c"]
+        every_pass = steps * at["out_c"] + _head_bytes(at) + bitmap_bytes(at, _products(at))
+        read = lies.passes * every_pass + lies.filled * steps * at["groups"]
+        read += (0 if at["first"] else _sum_bytes(at)) + (results if at["add"] and at["last"] else 0)
+        return Operands(lies.filled * at["out_c"] * steps, read, results if at["last"] else _sum_bytes(at))
 
     def mapping(self, arch: Architecture, at: Instruction) -> ArrayMapping:
         """Pixels on columns."""
@@ -88,11 +91,38 @@ def _products(at: Instruction) -> int:
     return at["kernel_h"] * at["kernel_w"] * (at["in_c"] // at["groups"])
 
 
+def _head_bytes(at: Instruction) -> int:
+    """What is read at bias_addr: biases where the sums begin, then LSBs where they end."""
+    return (BIAS_BYTES * at["first"] + at["cuts"] * at["last"]) * at["out_c"]
+
+
+def _sum_bytes(at: Instruction) -> int:
+    """Of all sums, parked."""
+    return SUM_BYTES * at["n"] * at["out_h"] * at["pool_h"] * at["out_w"] * at["pool_w"] * at["out_c"]
+
+
+def _begin(machine: Machine, at: Instruction, pixels: int) -> Ints:
+    """The sums (pixels, out_c) before the first step of this part."""
+    if at["first"]:
+        bias = machine.sram.read_int32(at["bias_addr"], at["out_c"])
+        return start(machine, np.tile(bias, (pixels, 1)))
+    return resume(machine, machine.sram.read_int32(at["sum_addr"], pixels * at["out_c"]).reshape(pixels, -1))
+
+
+def _finish(machine: Machine, at: Instruction, sums: Ints) -> Ints:
+    """Through the output path: (pixels of the output, out_c)."""
+    results = _pooled(at, cut(machine, sums, _lsbs(machine, at), at["lo"], at["hi"]))
+    if not at["add"]:
+        return results
+    return _added(machine.arch, at, results, machine.sram.read(output(at, at["out_c"], "add")))
+
+
 def _lsbs(machine: Machine, at: Instruction) -> Ints:
     """Of each channel; one that no shift can take counts as the widest."""
     if not at["cuts"]:
         return np.full(at["out_c"], at["lsb"])
-    found = machine.sram.read(at["bias_addr"] + BIAS_BYTES * at["out_c"] + np.arange(at["out_c"])) % 256
+    behind = BIAS_BYTES * at["out_c"] * at["first"]
+    found = machine.sram.read(at["bias_addr"] + behind + np.arange(at["out_c"])) % 256
     return np.minimum(found, machine.arch.acc_bits - 1)
 
 

@@ -53,6 +53,11 @@ class Memory:
         self.bytes[addresses.reshape(-1)] = values.reshape(-1)
         self.written[addresses.reshape(-1)] = True
 
+    def write_int32(self, address: int, values: Ints) -> None:
+        """Modulo 2**32."""
+        raw: Ints = values.reshape(-1).astype("<i4").view(np.int8).astype(np.int64)
+        self.write(address + np.arange(raw.size), raw)
+
     def place(self, address: int, values: npt.NDArray[np.int8]) -> None:
         """Bytes (n,) side by side, without an array of their addresses: constants can be large."""
         self._check(np.array([address, address + values.size - 1][: values.size], np.int64))
@@ -87,6 +92,13 @@ def wrap(value: Ints, bits: int) -> Ints:
 def start(machine: Machine, bias: Ints) -> Ints:
     """The sums before the first step."""
     return _saturated(machine, bias) if machine.arch.acc_overflow is AccOverflow.SATURATE else bias
+
+
+def resume(machine: Machine, sums: Ints) -> Ints:
+    """Parked sums before the next step. One that no saturating accumulator has parked is brought into its range, which counts as no
+    overflow."""
+    saturates = machine.arch.acc_overflow is AccOverflow.SATURATE
+    return sums.clip(machine.arch.acc_min, machine.arch.acc_max) if saturates else sums
 
 
 def accumulate(machine: Machine, sums: Ints, x: Ints, weights: Ints) -> Ints:

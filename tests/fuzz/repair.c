@@ -44,8 +44,9 @@ static int64_t span(const axis *axes, int count, int64_t run) {
   return size;
 }
 
-/* Where `size` bytes fit into low..high. */
+/* Where `size` bytes fit into low..high; more than that are refused wherever they lie. */
 static void place(state *by, int64_t *address, int64_t size, int64_t low, int64_t high) {
+  if (size > high - low) return;
   if (*address >= low && *address <= high - size && !chance(by->random, 8)) return;
   *address = chance(by->random, 2) ? high - size : low + (int64_t)below(by->random, (uint64_t)(high - size - low + 1));
 }
@@ -133,12 +134,18 @@ static void repair_groups(state *by, re2na_instruction *at) {
   }
 }
 
+static int64_t sum_bytes(const re2na_conv *body) {
+  const re2na_sliding *w = &body->window;
+  return 4 * w->n * w->out_h * w->out_w * body->pool_h * body->pool_w * body->out_c;
+}
+
 static void repair_conv(state *by, re2na_instruction *at) {
   re2na_conv *body = &at->body.conv;
   const re2na_arch *arch = &by->of->arch;
   const int64_t columns = arch->array_rows * arch->array_columns / by->rows;
   re2na_sliding *w = &body->window;
   body->rows = by->rows;
+  if (!chance(by->random, 3)) body->first = body->last = 1;
   into_limits(by, at);
   repair_groups(by, at);
   clip_window(by, w, &body->input);
@@ -146,6 +153,10 @@ static void repair_conv(state *by, re2na_instruction *at) {
   clip_to(&body->pool_w, 1, 3);
   if (body->add || body->pool_h * body->pool_w > columns) body->pool_h = body->pool_w = 1;
   while (w->n * w->out_h * w->out_w * body->out_c > sram_of(by)) halve(&w->out_h), halve(&w->out_w);
+  while (!(body->first && body->last) && sum_bytes(body) > sram_of(by)) {
+    halve(&w->n), halve(&w->out_h), halve(&w->out_w), halve(&body->out_c);
+    body->pool_h = body->pool_w = 1;
+  }
   fit_input(by, w, &body->input);
   fit_output(by, w, &body->output, body->out_c);
   if (body->add) fit_output(by, w, &body->operand, body->out_c);
@@ -155,6 +166,7 @@ static void repair_conv(state *by, re2na_instruction *at) {
   repair_weights(by, &body->steps, w->kernel_h * w->kernel_w * (w->in_c / body->groups), body->out_c,
                  &body->weight_addr, &body->mask_addr, &body->bias_addr);
   place(by, &body->bias_addr, (4 + body->cuts) * body->out_c, 0, sram_of(by));
+  if (!(body->first && body->last)) place(by, &body->sum_addr, sum_bytes(body), 0, sram_of(by));
 }
 
 static void repair_pool(state *by, re2na_instruction *at) {

@@ -24,15 +24,17 @@ def seeds(each: int = 3) -> dict[str, Program]:
 
 
 def for_threads() -> dict[str, Program]:
-    """A convolution, a pool and a dense layer with much to do; the weights constant, or stored and loaded again."""
+    """A convolution, a pool and a dense layer with much to do; the weights constant, or stored and loaded again; the convolution as
+    a whole or in parts."""
     return {
         "constant": _layers(Architecture()),
         "late": _layers(Architecture(), late=True),
         "saturating": _layers(Architecture(acc_overflow=AccOverflow.SATURATE)),
+        "parts": _layers(Architecture(), parts=True),
     }
 
 
-def _layers(arch: Architecture, late: bool = False) -> Program:
+def _layers(arch: Architecture, late: bool = False, parts: bool = False) -> Program:
     rng = np.random.default_rng(0)
     biases = rng.integers(-500, 500, 128).astype("<i4").tobytes()
     constants = biases + rng.integers(-20, 20, WEIGHTS + MAP).astype(np.int8).tobytes()
@@ -73,7 +75,7 @@ def _layers(arch: Architecture, late: bool = False) -> Program:
             _copy("LOAD", 0, 0, addresses[0] + MAP),
             *([_copy("STORE", addresses[2], 0, maps), _copy("LOAD", addresses[2], 0, maps)] if late else []),
             make("RECONFIGURE", mode=Mode.CONV, rows=64),
-            make("CONV", in_addr=addresses[0], out_addr=addresses[1], **images, **conv, **cut),
+            *_convolution(images | conv | cut | {"in_addr": addresses[0], "out_addr": addresses[1]}, parts),
             make("RECONFIGURE", mode=Mode.POOL, rows=64),
             make("POOL", in_addr=addresses[1], out_addr=addresses[2], **images, pad_value=0, **cut),
             make("RECONFIGURE", mode=Mode.DENSE, rows=64),
@@ -86,6 +88,15 @@ def _layers(arch: Architecture, late: bool = False) -> Program:
         dram_bytes=addresses[3] + maps,
         sources=(SourceOperator("layers", "test", 0),),
     )
+
+
+def _convolution(fields: dict[str, int], parts: bool) -> list[Instruction]:
+    """One, or each half of the input channels by itself."""
+    if not parts:
+        return [make("CONV", **fields)]
+    half = fields | {"in_c": CHANNELS // 2, "steps": fields["steps"] // 2, "sum_addr": 2**20}
+    behind = {"in_addr": half["in_addr"] + half["in_c"], "weight_addr": half["weight_addr"] + half["steps"] * CHANNELS}
+    return [make("CONV", **half, last=0), make("CONV", **half | behind, first=0)]
 
 
 def _copy(name: str, dram: int, sram: int, size: int) -> Instruction:

@@ -124,8 +124,18 @@ def _store(at: Instruction) -> dict[tuple[str, str], Bytes]:
 
 
 def _conv(at: Instruction) -> dict[tuple[str, str], Bytes]:
-    read = _window(at, at["pool_h"], at["pool_w"]) | _places(at["bias_addr"], ((4 + at["cuts"]) * at["out_c"], 1))
+    read = _window(at, at["pool_h"], at["pool_w"])
     read |= _weights(at, at["kernel_h"] * at["kernel_w"] * at["in_c"] // at["groups"])
+    pixels = at["n"] * at["out_h"] * at["pool_h"] * at["out_w"] * at["pool_w"]
+    sums = _places(at["sum_addr"], (4 * pixels * at["out_c"], 1))
+    if at["first"]:
+        read |= _places(at["bias_addr"], (4 * at["out_c"], 1))
+    else:
+        read |= sums
+    if not at["last"]:
+        return {("SRAM", "reads"): read, ("SRAM", "writes"): sums}
+    if at["cuts"]:
+        read |= _places(at["bias_addr"] + 4 * at["out_c"] * at["first"], (at["out_c"], 1))
     if at["add"]:
         read |= _results(at, "add", at["out_c"])
     return {("SRAM", "reads"): read, ("SRAM", "writes"): _results(at, "out", at["out_c"])}

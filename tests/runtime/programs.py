@@ -60,7 +60,7 @@ class Maker:
     constants_bytes: int
 
     def draw(self, name: str) -> list[Instruction]:
-        """One instruction with what has to stand before it, or several for a dense layer in parts."""
+        """One instruction with what has to stand before it, or several for sums in parts."""
         if name in ("LOAD", "STORE"):
             return [self._transfer(name)]
         if name == "LOOKUP":
@@ -68,7 +68,8 @@ class Maker:
         if name == "CONV":
             conv = self._conv()
             mode = Mode.GROUPED if conv["groups"] > 1 else Mode.CONV
-            return [self._make("RECONFIGURE", mode=mode, rows=conv["rows"]), conv]
+            parts = [conv] if conv["groups"] > 1 or self._int(0, 2) else self._parts(conv)
+            return [self._make("RECONFIGURE", mode=mode, rows=conv["rows"]), *parts]
         body = {"POOL": self._pool, "ELTWISE": self._eltwise, "DENSE": self._dense}[name]()
         return [self._make("RECONFIGURE", mode=MODES[name], rows=self.arch.array_rows), *body]
 
@@ -159,6 +160,27 @@ class Maker:
             return self._make("CONV", **values, cuts=cuts, out_c=outputs * groups, groups=groups, rows=rows)
 
         return self._retry(draw)
+
+    def _parts(self, conv: Instruction) -> list[Instruction]:
+        """The same sums in parts, each over some of the input channels, or one part alone that finds whatever lies there."""
+        pixels = conv["n"] * conv["out_h"] * conv["pool_h"] * conv["out_w"] * conv["pool_w"]
+        size = 4 * pixels * conv["out_c"]
+        if size > self.arch.sram_bytes:
+            return [conv]
+        parked = self._address(size) if self._int(0, 3) else self.arch.sram_bytes - size
+        count = self._int(1, 5)
+        ends = [(part == 0, part == count - 1) for part in range(count)]
+        if count == 1:
+            ends = [(self._int(0, 2), self._int(0, 2))]
+        return [self._retry(partial(self._part, conv, first=at[0], last=at[1], sum_addr=parked)) for at in ends]
+
+    def _part(self, conv: Instruction, **values: int) -> Instruction:
+        start = self._int(0, conv["in_c"])
+        channels = self._int(1, conv["in_c"] - start + 1)
+        k = conv["kernel_h"] * conv["kernel_w"] * channels
+        values |= {"in_c": channels, "in_addr": conv["in_addr"] + start}
+        own = self._linear(k, conv["out_c"], conv["cuts"])
+        return self._make("CONV", **{**conv.values, **own, **values})
 
     def _output_path(self, values: dict[str, int], out_c: int, columns: int) -> dict[str, int]:
         """Nothing, a window, or a second operand; the latter sometimes just where the output goes."""

@@ -27,7 +27,8 @@ def find(name: str) -> tuple[Program, int]:
             break
     plain = tuple(at.with_tokens(0, 0) for at in program.instructions)
     program = dataclasses.replace(program, instructions=plain)
-    return program, next(index for index, at in enumerate(plain) if at.name == name)
+    index = next(index for index, at in enumerate(plain) if at.name == name)
+    return (changed(program, index, first=1, last=1) if name == "CONV" else program), index
 
 
 def refusal(program: Program | bytes) -> SimulatorError:

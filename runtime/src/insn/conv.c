@@ -1,13 +1,14 @@
 /* CONV. Its sums, and the output path behind them, are conv_sums.c's; where its inputs come from is conv_inputs.c's. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "insn/conv_job.h"
 #include "insn/weights.h"
 
 /* ---- while loading ---- */
 
-/* And, behind them, an lsb of each channel. */
-static int64_t bias_bytes(const re2na_conv *body) { return (4 + body->cuts) * body->out_c; }
+/* What lies at bias_addr: biases where the sums begin, and behind them an lsb of each channel where they end. */
+static int64_t bias_bytes(const re2na_conv *body) { return (4 * body->first + body->cuts * body->last) * body->out_c; }
 
 static int32_t check_output_path(const re2na_checker *by, const re2na_conv *body) {
   const re2na_arch *arch = &by->program->arch;
@@ -37,18 +38,28 @@ static re2na_region output_of(const re2na_conv *body) {
 
 /* Empty where there is none. */
 static re2na_region operand_of(const re2na_conv *body) {
-  return re2na_output_of(&body->window, &body->operand, body->add ? body->out_c : 0);
+  return re2na_output_of(&body->window, &body->operand, body->add && body->last ? body->out_c : 0);
 }
 
-/* Whether a result would be written over what is yet to be read, or over another. */
+/* All sums, parked. */
+static re2na_region sums_of(const re2na_conv *body) {
+  const re2na_sliding *w = &body->window;
+  return re2na_run_at(body->sum_addr, 4 * w->n * w->out_h * body->pool_h * w->out_w * body->pool_w * body->out_c);
+}
+
+static re2na_region written_of(const re2na_conv *body) { return body->last ? output_of(body) : sums_of(body); }
+
+/* Whether a result would be written over what is yet to be read, or over another. A sum that is parked where it came
+ * from is read before. */
 static bool overwrites(const re2na_conv *body) {
-  const re2na_region region = output_of(body), input = re2na_input_of(&body->window, &body->input);
+  const re2na_region region = written_of(body), input = re2na_input_of(&body->window, &body->input);
   const re2na_region weights = re2na_run_at(body->weight_addr, body->steps * body->out_c), operand = operand_of(body);
-  const re2na_region bias = re2na_run_at(body->bias_addr, bias_bytes(body));
+  const re2na_region bias = re2na_run_at(body->bias_addr, bias_bytes(body)), sums = sums_of(body);
   const re2na_span output = re2na_span_of(&region);
   return re2na_overlap(output, re2na_span_of(&input)) || re2na_overlap(output, re2na_span_of(&weights)) ||
          re2na_overlap(output, re2na_span_of(&bias)) ||
-         (re2na_overlap(output, re2na_span_of(&operand)) && !in_place(body)) || !re2na_is_nested(&region);
+         (re2na_overlap(output, re2na_span_of(&operand)) && !in_place(body)) ||
+         (!body->first && body->last && re2na_overlap(output, re2na_span_of(&sums))) || !re2na_is_nested(&region);
 }
 
 static int32_t check(const re2na_checker *by) {
@@ -63,12 +74,13 @@ static int32_t check(const re2na_checker *by) {
   if (!code) code = re2na_in_sram(by, "input", re2na_input_of(window, &body->input));
   if (!code)
     code = re2na_check_weights(by, body->weight_addr, body->mask_addr, body->steps, re2na_conv_k(body), body->out_c);
-  if (!code) code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, bias_bytes(body)));
-  if (!code && body->add) code = re2na_in_sram(by, "second operand", operand_of(body));
-  if (!code) code = re2na_in_sram(by, "output", output_of(body));
+  if (!code && bias_bytes(body)) code = re2na_in_sram(by, "biases", re2na_run_at(body->bias_addr, bias_bytes(body)));
+  if (!code && body->add && body->last) code = re2na_in_sram(by, "second operand", operand_of(body));
+  if (!code && !(body->first && body->last)) code = re2na_in_sram(by, "parked sums", sums_of(body));
+  if (!code && body->last) code = re2na_in_sram(by, "output", output_of(body));
   if (code) return code;
   by->program->fixed[by->index].macs = re2na_times(outputs * (uint64_t)pooled, steps);
-  if (overwrites(body)) re2na_form_elsewhere(by, outputs);
+  if (overwrites(body)) re2na_form_elsewhere(by, body->last ? outputs : (uint64_t)sums_of(body).run);
   return RE2NA_OK;
 }
 
@@ -90,7 +102,7 @@ static uint64_t work(const re2na_instruction *at) {
   const int64_t looks = re2na_is_depthwise(body) ? RE2NA_PAIR_LOOKS : 1;
   const uint64_t pixels = RE2NA_PRODUCT(w->n, w->out_h, w->out_w, body->pool_h, body->pool_w);
   const uint64_t all_k = RE2NA_PRODUCT(w->kernel_h, w->kernel_w, w->in_c);
-  const uint64_t each = re2na_plus(RE2NA_PRODUCT(body->out_c, body->steps + 1), all_k);
+  const uint64_t each = re2na_plus(RE2NA_PRODUCT(body->out_c, body->steps + 2 - body->first), all_k);
   const uint64_t seen =
       re2na_plus(RE2NA_PRODUCT(w->n, w->in_h, w->in_w, w->in_c), RE2NA_PRODUCT(body->steps, body->out_c, looks));
   return re2na_plus(re2na_plus(re2na_times(pixels, each), seen), all_k);
@@ -98,18 +110,24 @@ static uint64_t work(const re2na_instruction *at) {
 
 /* ---- before the first machine ---- */
 
+static uint8_t bound_of(const re2na_conv *body) {
+  if (!body->last) return RE2NA_SIGNED; /* bytes of sums */
+  return body->add ? re2na_bound_of(body->add_lo, body->add_hi) : re2na_bound_of(body->lo, body->hi);
+}
+
 static void trace(re2na_tracer *of, uint32_t index) {
   const re2na_conv *body = &of->program->code[index].body.conv;
   re2na_operands *found = &of->found[index];
+  const re2na_region sums = sums_of(body);
   const uint64_t outputs = (uint64_t)body->out_c;
   const int64_t k = re2na_conv_k(body);
   found->bound = re2na_trace_read(of, re2na_input_of(&body->window, &body->input));
   found->weights = (const int8_t *)re2na_trace_constant(of, body->weight_addr, (uint64_t)body->steps * outputs, 0);
-  found->bias = re2na_trace_constant(of, body->bias_addr, (uint64_t)bias_bytes(body), 0);
+  if (bias_bytes(body)) found->bias = re2na_trace_constant(of, body->bias_addr, (uint64_t)bias_bytes(body), 0);
   if (body->steps < k) found->mask = re2na_trace_constant(of, body->mask_addr, re2na_ceil((uint64_t)k, 8), 0);
-  if (body->add) re2na_trace_read(of, operand_of(body));
-  re2na_trace_write(of, output_of(body),
-                    body->add ? re2na_bound_of(body->add_lo, body->add_hi) : re2na_bound_of(body->lo, body->hi));
+  if (body->add && body->last) re2na_trace_read(of, operand_of(body));
+  if (!body->first) re2na_trace_constants_read(of, re2na_span_of(&sums));
+  re2na_trace_write(of, written_of(body), bound_of(body));
 }
 
 /* Those of its operands that are constants, or NULL. */
@@ -124,6 +142,7 @@ static re2na_weights weights_of(const re2na_program *program, uint32_t index) {
       .steps = body->steps,
       .outputs = body->out_c,
       .groups = body->groups,
+      .begins = body->first,
       .depthwise = re2na_is_depthwise(body),
       .bound = known->bound,
   };
@@ -133,7 +152,9 @@ static bool saturates(const re2na_program *program) {
   return program->arch.acc_overflow == RE2NA_ACC_OVERFLOW_SATURATE;
 }
 
-static bool all_known(const re2na_weights *of) { return of->lines && of->bias && (of->mask || of->steps == of->k); }
+static bool all_known(const re2na_weights *of) {
+  return of->lines && (of->bias || !of->begins) && (of->mask || of->steps == of->k);
+}
 
 static int32_t prepare(const re2na_program *program, uint32_t index, re2na_error *error) {
   const re2na_conv *body = &program->code[index].body.conv;
@@ -176,16 +197,16 @@ static const re2na_packed *find_pack(re2na_machine *machine, uint32_t index, con
 
 /* Those of the channels; one that no shift can take counts as the widest. */
 static const int32_t *find_lsbs(re2na_machine *machine, const re2na_conv *body, const uint8_t *bias) {
-  const uint8_t *lsbs = bias + 4 * body->out_c;
+  const uint8_t *lsbs = bias + 4 * body->first * body->out_c;
   const int32_t most = (int32_t)machine->program->arch.acc_bits - 1;
-  if (!body->cuts) return NULL;
+  if (!body->cuts || !body->last) return NULL;
   for (int64_t c = 0; c < body->out_c; c++) machine->lsbs[c] = lsbs[c] < most ? lsbs[c] : most;
   return machine->lsbs;
 }
 
 static void set_output_path(re2na_conv_job *job, const re2na_arch *arch, int8_t *sram) {
   const re2na_conv *body = job->body;
-  if (!body->add) return;
+  if (!body->add || !body->last) return;
   job->operand = re2na_target_at(sram, &body->operand);
   job->sum = re2na_make_cut(arch, 0, body->add_lo, body->add_hi);
   job->by = re2na_make_scaling(arch, body->shift_a, body->shift_b);
@@ -214,6 +235,8 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
       .bias = of.bias,
       .pooled = body->pool_h * body->pool_w,
   };
+  if (!body->first) job.resumed = machine->memory.sram + body->sum_addr;
+  if (!body->last) job.parked = elsewhere ? (uint8_t *)machine->results : machine->memory.sram + body->sum_addr;
   job.how.counts = machine->counts;
   job.how.lsbs = find_lsbs(machine, body, of.bias);
   set_output_path(&job, &program->arch, sram);
@@ -227,7 +250,8 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   const int64_t grain = (int64_t)re2na_ceil(job.with->tile, (uint64_t)job.pooled);
   *overflows +=
       re2na_share(machine, form, &job, window->n * window->out_h * window->out_w, grain, program->fixed[index].macs);
-  if (elsewhere) re2na_scatter(machine->results, real, window, body->out_c);
+  if (elsewhere && body->last) re2na_scatter(machine->results, real, window, body->out_c);
+  else if (elsewhere) memcpy(sram + body->sum_addr, machine->results, (size_t)sums_of(body).run);
 }
 
 RE2NA_INSN(CONV, check, mode, order, work, trace, prepare, reserve, run);

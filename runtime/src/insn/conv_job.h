@@ -11,6 +11,8 @@ typedef struct re2na_conv_job {
   const int8_t *input;
   re2na_cut how;
   re2na_target to;
+  const uint8_t *resumed;  /* the parked sums that it goes on from; NULL: it starts from the biases */
+  uint8_t *parked;         /* where its sums are parked; NULL: they become results */
   int64_t channels;        /* input channels of a group */
   int64_t lines;           /* steps of k that have a line of weights */
   const uint32_t *present; /* which; NULL: all */
@@ -84,6 +86,16 @@ static inline size_t re2na_line_stride(const re2na_packed *pack) {
 void re2na_gather(const re2na_conv_job *job, re2na_pixel at, int64_t first_channel, uint8_t *line, uint8_t offset);
 /* conv_inputs.c: those of a block, gathered in the worker's columns if they do not lie as lines already. */
 re2na_columns re2na_conv_lines(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
+
+/* conv_parts.c: the parked sums of a block of narrow sums, with what these start from; false where one of them is so
+ * large that 32 bits might be too few. */
+bool re2na_resume(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
+/* conv_parts.c: the same added to its wide sums, and brought into the range of saturating accumulators. */
+void re2na_resume_wide(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
+void re2na_resume_saturated(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
+/* conv_parts.c: narrow or wide sums of a block to where they are parked. */
+void re2na_park(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
+void re2na_park_wide(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
 
 /* conv_sums.c: outputs first..stop, each a window of pixels, in one of three ways. */
 re2na_work re2na_conv_blocks, re2na_conv_depthwise, re2na_conv_saturating;

@@ -52,9 +52,13 @@ static re2na_cut cut_of(const re2na_cut *how, const re2na_block *part) {
   return found;
 }
 
-/* Sums of the block to results. */
+/* Sums of the block to results, unless they are parked. */
 static void finish(const re2na_conv_job *job, re2na_worker *by, const re2na_block *part, const re2na_cut *how) {
   const re2na_cut cut = cut_of(how, part);
+  if (job->parked) {
+    re2na_park(job, by, part);
+    return;
+  }
   find_places(job, by, part);
   by->overflows +=
       job->with->finish(by->sums, part->sum_stride, by->places, (size_t)part->pixels, (size_t)part->outputs, &cut);
@@ -64,6 +68,10 @@ static void finish(const re2na_conv_job *job, re2na_worker *by, const re2na_bloc
 /* The same for those in `partials`, which have no room between their lines. */
 static void finish_wide(const re2na_conv_job *job, re2na_worker *by, const re2na_block *part) {
   const re2na_cut cut = cut_of(&job->how, part);
+  if (job->parked) {
+    re2na_park_wide(job, by, part);
+    return;
+  }
   find_places(job, by, part);
   for (int64_t p = 0; p < part->pixels; p++)
     re2na_cut_wide_line(by->partials + p * part->outputs, by->places[p], (size_t)part->outputs, &cut, &by->overflows);
@@ -72,23 +80,14 @@ static void finish_wide(const re2na_conv_job *job, re2na_worker *by, const re2na
 
 /* ---- sums ---- */
 
+/* `begins`: from what the pack starts from, otherwise from what the sums are. */
 static void multiply(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part, re2na_columns x,
-                     const re2na_piece *at) {
+                     const re2na_piece *at, bool begins) {
   int32_t *sums = by->sums + at->block * RE2NA_LANES;
-  const int32_t *from = at->begins ? job->pack->start + part->first + at->block * RE2NA_LANES : sums;
-  job->with->multiply(sums, part->sum_stride, from, at->begins ? 0 : part->sum_stride,
+  const int32_t *from = begins ? job->pack->start + part->first + at->block * RE2NA_LANES : sums;
+  job->with->multiply(sums, part->sum_stride, from, begins ? 0 : part->sum_stride,
                       x.first + (size_t)at->first * RE2NA_QUAD, x.stride, (size_t)part->pixels,
                       job->pack->vectors + at->offset, at->quads, at->together);
-}
-
-static void narrow_block(const re2na_conv_job *job, re2na_worker *by, const re2na_block *part, re2na_columns x) {
-  const re2na_piece *pieces = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
-  for (int64_t p = 0; !job->lines && p < part->pixels; p++)
-    memcpy(by->sums + (size_t)p * part->sum_stride, job->pack->start + part->first,
-           (size_t)part->outputs * sizeof *by->sums);
-  for (uint32_t i = 0; i < job->pack->pieces_in_group; i++)
-    if (pieces[i].quads) multiply(job, by, part, x, &pieces[i]);
-  finish(job, by, part, &job->how);
 }
 
 /* Pieces of so few steps of k that their sums fit 32 bits, which are then added up in 64. */
@@ -98,16 +97,32 @@ static void wide_block(const re2na_conv_job *job, re2na_worker *by, const re2na_
   for (int64_t p = 0; p < part->pixels; p++)
     memcpy(by->partials + p * part->outputs, job->pack->wide_start + part->first,
            (size_t)part->outputs * sizeof *by->partials);
+  if (job->resumed) re2na_resume_wide(job, by, part);
   while (at < end) {
     const uint64_t stop = (uint64_t)at->first + RE2NA_WIDE_QUADS;
     memset(by->sums, 0, (size_t)part->pixels * part->sum_stride * sizeof *by->sums);
     for (; at < end && at->first < stop; at++)
-      if (at->quads) multiply(job, by, part, x, at);
+      if (at->quads) multiply(job, by, part, x, at, false);
     for (int64_t p = 0; p < part->pixels; p++)
       for (int64_t o = 0; o < part->outputs; o++)
         by->partials[p * part->outputs + o] += by->sums[(size_t)p * part->sum_stride + (size_t)o];
   }
   finish_wide(job, by, part);
+}
+
+/* Parked sums that may leave 32 bits are as rare as biases that large: such a block is formed as a wide one. */
+static void narrow_block(const re2na_conv_job *job, re2na_worker *by, const re2na_block *part, re2na_columns x) {
+  const re2na_piece *pieces = job->pack->pieces + (size_t)part->group * job->pack->pieces_in_group;
+  if (job->resumed && !re2na_resume(job, by, part)) {
+    wide_block(job, by, part, x);
+    return;
+  }
+  for (int64_t p = 0; !job->resumed && !job->lines && p < part->pixels; p++)
+    memcpy(by->sums + (size_t)p * part->sum_stride, job->pack->start + part->first,
+           (size_t)part->outputs * sizeof *by->sums);
+  for (uint32_t i = 0; i < job->pack->pieces_in_group; i++)
+    if (pieces[i].quads) multiply(job, by, part, x, &pieces[i], pieces[i].begins && !job->resumed);
+  finish(job, by, part, &job->how);
 }
 
 static int64_t most_pixels(const re2na_packed *pack) {
@@ -231,7 +246,8 @@ void re2na_conv_saturating(void *shared, re2na_machine *machine, re2na_worker *b
   (void)machine;
   silent.counts = false;
   for (; part.index < stop * job->pooled; part.index++, re2na_next_pixel(body, &part.at)) {
-    re2na_saturating_start(by->sums, job->bias, (size_t)body->out_c, &job->how, &by->overflows);
+    if (job->resumed) re2na_resume_saturated(job, by, &part);
+    else re2na_saturating_start(by->sums, job->bias, (size_t)body->out_c, &job->how, &by->overflows);
     for (int64_t group = 0; group < body->groups; group++) {
       const int8_t *line = job->weights + group * outputs;
       re2na_gather(job, part.at, group * job->channels, by->columns, 0);
@@ -263,6 +279,6 @@ void re2na_conv_room(re2na_room *room, const re2na_conv *body, const re2na_packe
     const uint64_t most_bytes = re2na_max(FEWEST_PIXELS * re2na_line_stride(pack), COLUMNS_BYTES);
     re2na_need(&room->column_bytes, pack->vectors ? pixels * re2na_line_stride(pack) : most_bytes);
     re2na_need(&room->sum_items, pixels * re2na_round_up(group_outputs, RE2NA_LANES));
-    if (pack->wide) re2na_need(&room->partial_items, pixels * group_outputs);
+    if (pack->wide || !body->first) re2na_need(&room->partial_items, pixels * group_outputs);
   }
 }

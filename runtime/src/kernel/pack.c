@@ -227,11 +227,15 @@ static void find_lines(re2na_packed *made) {
   made->lines = of->steps < of->k ? re2na_list_present(of->mask, of->k, of->steps, made->present) : of->steps;
 }
 
-/* A sum fits 32 bits if it has few steps and a small bias. */
+static int32_t bias_of(const re2na_weights *of, int64_t output) {
+  return of->begins ? (int32_t)re2na_u32(of->bias + 4 * output) : 0;
+}
+
+/* A sum fits 32 bits if it has few steps and a small bias, or goes on from a small sum. */
 static bool is_wide(const re2na_packed *made) {
   if (made->lines > RE2NA_NARROW_K) return true;
   for (int64_t o = 0; o < made->of.outputs; o++) {
-    const int32_t bias = (int32_t)re2na_u32(made->of.bias + 4 * o);
+    const int32_t bias = bias_of(&made->of, o);
     if (bias <= -(1 << 30) || bias >= 1 << 30) return true;
   }
   return false;
@@ -242,7 +246,7 @@ static void list_starts(re2na_packed *made) {
     int64_t sum = 0;
     if (made->offset)
       for (int64_t line = 0; line < made->lines; line++) sum += weight_at(&made->of, line, o);
-    made->wide_start[o] = (int32_t)re2na_u32(made->of.bias + 4 * o) - made->offset * sum;
+    made->wide_start[o] = bias_of(&made->of, o) - made->offset * sum;
     made->start[o] = made->wide ? 0 : (int32_t)made->wide_start[o];
   }
 }

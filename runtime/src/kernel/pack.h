@@ -18,10 +18,11 @@ enum { RE2NA_PAIR_LOOKS = 32 };
 /* The weights of a CONV, as they lie in a program, and what is known of it. */
 typedef struct re2na_weights {
   const int8_t *lines; /* `steps` lines of `outputs` bytes */
-  const uint8_t *bias; /* int32 little-endian */
+  const uint8_t *bias; /* int32 little-endian; not read where sums go on from others */
   const uint8_t *mask; /* bitmap of the steps of k that have a line; not read where steps = k */
   int64_t k, steps;    /* of a group */
   int64_t outputs, groups;
+  bool begins;    /* sums start from the biases */
   bool depthwise; /* one input and one output channel in each group, and more than one group */
   uint8_t bound;  /* largest input, or RE2NA_SIGNED */
 } re2na_weights;
