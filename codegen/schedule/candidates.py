@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.bytes import SUM_BYTES, aligned
 from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Sides, Stage
@@ -62,12 +62,21 @@ class Candidates:
 
     def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
         cascade = self._unroll(index, index, height)
-        for weights in self.cost.shapes(index, tiles_of(cascade, 0)):
+        whole = len(cascade.work) == 1
+        for weights in self._weights(index, cascade, whole):
             stage = Stage(index, index, cascade, (weights,), sides, chunk=_rows_at_once(cascade))
             count = max(1, len(weights.blocks))
-            parts = {count} if len(cascade.work) == 1 else {1, 2, 4, count}
+            parts = {count} if whole else {1, 2, 4, count}
             for size, overlap in itertools.product(sorted({-(-count // part) for part in parts}), (True, False)):
-                yield (weights.rows, size, overlap), replace(stage, slices=size, overlap=overlap)
+                way = replace(stage, slices=size, overlap=overlap)
+                yield (weights.rows, weights.depth, size, overlap), way
+                if way.streamed and _reads_parts(way):
+                    yield (weights.rows, weights.depth, size, overlap, "sliced"), replace(way, sliced=True)
+
+    def _weights(self, index: int, cascade: Cascade, parts: bool) -> list[Weights]:
+        """Of a unit alone: for the shapes worth trying, and with sums in parts."""
+        shapes = self.cost.shapes(index, tiles_of(cascade, 0))
+        return [*shapes, *(part for weights in shapes for part in self.cost.weights.in_parts(index, weights) if parts)]
 
     def _strips_outer(self, sides: Sides, first: int, last: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
         if not all(unit.joins_cascades for unit in self.units[first : last + 1]):
@@ -77,10 +86,12 @@ class Candidates:
             return
         for weights in self._shapes_together(first, cascade):
             stage = Stage(first, last, cascade, weights, sides, strips_outer=True)
-            rows = tuple(part.rows for part in weights)
+            rows = tuple((part.rows, part.depth) for part in weights)
             streams = not stage.touched <= sides.resident
             weighs = any(part.blocks for part in weights)
             for pinned in (True, False) if weighs and first == last else (weighs,):
+                if pinned and first == last and weights[0].depth:
+                    continue
                 for overlap in (True, False) if (streams or not pinned) and first == last else (True,):
                     yield (rows, pinned, overlap), replace(stage, pinned=pinned, overlap=overlap)
 
@@ -98,7 +109,7 @@ class Candidates:
             self.cost.shapes(first + position, tiles_of(cascade, position)) for position in range(len(cascade.units))
         ]
         if len(choices) == 1:
-            return [(weights,) for weights in choices[0]]
+            return [(weights,) for weights in self._weights(first, cascade, True)]
         found = [tuple(shapes[0] for shapes in choices)]
         known = [self.cost.weights.of_all_shapes(first + position) for position in range(len(choices))]
         for rows, _ in self.arch.shapes:
@@ -134,15 +145,27 @@ class Candidates:
     def _bytes(self, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""
         turns = 2 if stage.overlap else 1
-        total = self._weight_bytes(stage, turns)
+        total = self._weight_bytes(stage, turns) + self._sum_bytes(stage)
         for name, height in stage.cascade.heights.items():
             if name in stage.cascade.inner:
                 total += inner_bytes(stage.cascade.shapes[name], height)
             elif name not in stage.sides.resident:
-                total += turns * aligned(height * row_bytes(stage.cascade.read_shape(name)))
+                parts = (stage.read_channels(name, turn) for turn in range(stage.passes))
+                row = stage.cascade.shapes[name][3] * max(stop - start for start, stop in parts)
+                total += min(turns, stage.loads) * aligned(height * row)
         if stage.output not in stage.sides.resident:
-            total += turns * aligned(self._out_bytes(stage))
+            sends = len(stage.strips) * (1 if stage.strips_outer else 1 + max(stage.results))
+            total += min(turns, sends) * aligned(self._out_bytes(stage))
         return total
+
+    def _sum_bytes(self, stage: Stage) -> int:
+        """Of sums that wait for their next part."""
+        weights, unit = stage.weights[0], stage.cascade.units[0]
+        if not weights.depth:
+            return 0
+        tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
+        channels = max(block.out_c for block in weights.blocks)
+        return aligned(tallest * unit.out_shape[3] * unit.pooled * channels * SUM_BYTES)
 
     def _weight_bytes(self, stage: Stage, turns: int) -> int:
         if stage.pinned:
@@ -157,7 +180,7 @@ class Candidates:
         blocks = stage.weights[-1].blocks
         channels = unit.out_shape[1]
         if blocks and not stage.strips_outer:
-            channels = max(sum(block.out_c for block in part) for part in stage.block_slices)
+            channels = max(sum(block.out_c for block in part if block.ends) for part in stage.block_slices)
         tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
         return tallest * unit.out_shape[3] * channels
 
@@ -174,6 +197,18 @@ class Candidates:
             last = ((work.strip.n1 - 1) * shapes[1][2] + work.strip.y1) * row_bytes(shapes[1])
             ahead = max(ahead, last - first)
         return max(0, self.tensors.size(output) - aligned(ahead) - 64)
+
+
+def _reads_parts(stage: Stage) -> bool:
+    """Whether the slices of the blocks read different channels of what is streamed."""
+    sliced = replace(stage, sliced=True)
+    if len(set(stage.cascade.units[0].inputs)) < len(stage.cascade.units[0].inputs):
+        return False
+    return any(
+        sliced.read_channels(name, turn) != stage.cascade.channels[name]
+        for name in stage.streamed
+        for turn in range(stage.passes)
+    )
 
 
 def _rows_at_once(cascade: Cascade) -> int:

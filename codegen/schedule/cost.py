@@ -63,7 +63,7 @@ class CostModel:
 
     def block_cycles(self, index: int, rows: int, block: Block, outputs: int) -> int:
         """Cycles on the array for one block and a tile of that many outputs."""
-        key = (index, rows, block.out_c, block.groups, block.steps, outputs)
+        key = (index, rows, block.out_c, block.groups, block.steps, block.begins, block.ends, outputs)
         if key not in self._blocks:
             self._blocks[key] = self.unit_cycles(index, Weights(rows, (block,)), {outputs: 1})
         return self._blocks[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tvm_re2na.codegen.arch import Architecture
@@ -88,7 +88,8 @@ class _StageWriter:
                 self._move(strip, turn)
                 target = self._target(strip, part, turn)
                 self._compute(unit, 0, strip, part, target.view, turn)
-                self._send(strip, target)
+                if not part or part[-1].ends:
+                    self._send(strip, target)
 
     def _strips_outer(self) -> None:
         for strip, work in enumerate(self.cascade.work):
@@ -116,15 +117,17 @@ class _StageWriter:
             )
             for operand, name in enumerate(unit.inputs)
         ]
+        ends = not blocks or blocks[-1].ends
 
         def record(block: Block) -> Hashable:
-            key = ("weights", index, block.out_c0, turn if chosen.blocks else block.in_c0)  # parts come once
+            key = ("weights", index, block.out_c0, block.in_c0, turn)
             self._load_block(key, unit.source, index, block, self._berth(index, block, strip))
             return key
 
         strip_work = Work(work.strip.n0, work.strip.images, rows, tuple(sources), target, blocks, chosen.rows, record)
-        unit.draft(strip_work, self.writer)
-        self.writer.finish(_finished(unit, strip_work))
+        unit.draft(replace(strip_work, sums=("sums", self.index)), self.writer)
+        if ends:
+            self.writer.finish(_finished(unit, strip_work))
 
     # -- where things lie
 
@@ -142,18 +145,23 @@ class _StageWriter:
         first, last = self.cascade.work[strip].windows.get(name, rows)
         fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
         view = self._streamed_view(name, strip, turn)
-        if last > first:
-            number = turn * len(self.cascade.work) + strip if not self.stage.strips_outer else strip
-            self._load_rows(view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name], number)
-        start, _ = self.cascade.channels[name]
+        start, stop = self._read_channels(name, turn)
+        if last > first and stop > start:
+            number = strip if self.stage.strips_outer or self.stage.loads == 1 else turn * len(self.cascade.work) + strip
+            self._load_rows(
+                view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name], number, (start, stop)
+            )
         return view.at(-start, rows[0] - first)
 
     def _streamed_view(self, name: str, strip: int, turn: int) -> View:
         """The channels that are read of a strip's rows of a tensor in DRAM."""
         first, last = self.cascade.work[strip].windows.get(name, (0, 0))
-        key = ("in", self.index, name, strip, 0 if self.stage.strips_outer else turn)
-        _, channels, _, width = self.cascade.read_shape(name)
-        return dense_view(key, last - first, width, channels)
+        key = ("in", self.index, name, strip, 0 if self.stage.strips_outer or self.stage.loads == 1 else turn)
+        start, stop = self._read_channels(name, turn)
+        return dense_view(key, last - first, self.cascade.shapes[name][3], stop - start)
+
+    def _read_channels(self, name: str, turn: int) -> tuple[int, int]:
+        return self.stage.read_channels(name, 0 if self.stage.strips_outer else turn)
 
     def _inner_view(self, name: str, strip: int, position: int | None, row: int | None = None) -> View:
         """Rows of a tensor between the units, from `row` on, or from the first that the unit at `position` computes."""
@@ -187,7 +195,7 @@ class _StageWriter:
             view = dense_view(self.keys[self.stage.output], height, width, total)
             offset = where.n0 * view.image + where.y0 * view.row + unit.out_first
             return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
-        number = turn * len(self.cascade.work) + strip
+        number = strip if self.stage.strips_outer else self.stage.results[turn] * len(self.cascade.work) + strip
         key = ("out", self.index, number % self.turns)
         return _Target(dense_view(key, where.y1 - where.y0, width, count).at(-first), first, count)
 
@@ -265,12 +273,13 @@ class _StageWriter:
         fresh: int,
         height: int,
         number: int,
+        channels: tuple[int, int],
     ) -> None:
         """Of the channels, those that the stage reads; of the rows, those from `fresh` on, others are there."""
-        _, channels, total, width = shape
-        start, stop = self.cascade.channels[name]
-        row, in_dram, count, kept = width * (stop - start), width * channels, rows[1] - rows[0], fresh - rows[0]
-        runs = (stop - start, channels) if stop - start < channels else (0, 0)
+        _, all_channels, total, width = shape
+        start, stop = channels
+        row, in_dram, count, kept = width * (stop - start), width * all_channels, rows[1] - rows[0], fresh - rows[0]
+        runs = (stop - start, all_channels) if stop - start < all_channels else (0, 0)
         whole = count == total  # images follow each other without a gap
         sizes = [images.images * count] if whole else [count] * images.images
         parts = [
@@ -283,8 +292,8 @@ class _StageWriter:
             )
             for n, size in enumerate(sizes)
         ]
-        area = ("in", self.index, name, number % self.turns)
-        self.writer.schedule.areas.setdefault(area, Area(height * row, self.index))
+        area, areas = ("in", self.index, name, number % self.turns), self.writer.schedule.areas
+        areas[area] = Area(max(height * row, areas[area].size if area in areas else 0), self.index)
         loaded = tuple(part for part in parts if part.start < part.stop)
         self._note(Loaded(key, self.cascade.units[0].source, height * row, loaded, area))
 
@@ -312,7 +321,7 @@ class _StageWriter:
             return self._resident_rows(name, unit.in_shape, strip)
         key = ("in", self.index, name, number, 0)
         tallest = max(part.images * (part.y1 - part.y0) for part in cut_strips(unit.in_shape, self.stage.chunk))
-        self._load_rows(key, name, unit.in_shape, strip, strip.rows, strip.y0, tallest, number)
+        self._load_rows(key, name, unit.in_shape, strip, strip.rows, strip.y0, tallest, number, (0, channels))
         return dense_view(key, strip.y1 - strip.y0, width, channels)
 
     def _resident_rows(self, name: str, shape: Shape4, strip: Strip) -> View:

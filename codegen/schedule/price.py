@@ -99,7 +99,7 @@ class Price:
         unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows
         tiles = tile_sizes(stage.cascade, 0)
         for turn, blocks in enumerate(stage.block_slices):
-            channels = sum(block.out_c for block in blocks)
+            channels = sum(block.out_c for block in blocks if block.ends)
             for strip, tile in enumerate(tiles):
                 if strip:
                     compute = sum(self.cost.block_cycles(index, rows, block, tile) for block in blocks)
@@ -194,18 +194,15 @@ class Price:
     def _avoidable(self, stage: Stage) -> int:
         """Bytes that move between this stage and DRAM for tensors that might have stayed, or were there before."""
         cascade, sides, total = stage.cascade, stage.sides, 0
-        runs = 1 if stage.strips_outer or len(stage.strips) == 1 else max(1, len(stage.block_slices))
         first_read = self._first_read(stage)
-        for name in dict.fromkeys(name for unit in cascade.units for name in unit.inputs):
-            if name in cascade.inner:
-                continue
-            if name in sides.fetched and name not in first_read:
-                total += self.tensors.graph.stored[name].bytes
-            if name not in sides.resident:
-                total += runs * sum(stage.loaded_rows(strip, name) for strip in range(len(cascade.work))) * row_bytes(
-                    cascade.read_shape(name)
-                )
-        total -= sum(map(sum, self._input_bytes(stage))) if not sides.resident >= set(first_read) else 0
+        for name in sides.fetched - set(first_read):
+            total += self.tensors.graph.stored[name].bytes
+        for name in stage.streamed:
+            rows = sum(stage.loaded_rows(strip, name) for strip in range(len(cascade.work)))
+            turns = range(stage.passes if stage.loads > 1 else 1)
+            channels = sum(stop - start for start, stop in (stage.read_channels(name, turn) for turn in turns))
+            total += rows * cascade.shapes[name][3] * channels
+        total -= sum(map(sum, self._input_bytes(stage))) if not set(first_read) <= sides.resident else 0
         if stage.output not in sides.resident and stage.output not in self.tensors.border:
             total += math.prod(cascade.units[-1].out_shape)
         return max(0, total)

@@ -38,6 +38,7 @@ class Stage:
     sides: Sides
     strips_outer: bool = False
     pinned: bool = False
+    sliced: bool = False  # of streamed inputs each slice of the blocks loads the channels that it reads
     keeps: bool = False  # rows of streamed inputs that the next strip needs as well move on chip; otherwise they are loaded again
     overlap: bool = True  # buffers in turn, so that transfers hide behind compute
     slices: int = 1
@@ -86,6 +87,36 @@ class Stage:
         """Inputs that come from DRAM strip by strip."""
         names = dict.fromkeys(name for unit in self.cascade.units for name in unit.inputs)
         return [name for name in names if name not in self.sides.resident and name not in self.cascade.inner]
+
+    def read_channels(self, name: str, turn: int) -> tuple[int, int]:
+        """Of a streamed input, the first channel that slice `turn` reads, and the one behind the last."""
+        if not self.sliced:
+            return self.cascade.channels[name]
+        unit, blocks = self.cascade.units[0], self.block_slices[turn]
+        operand = unit.inputs.index(name)
+        if operand == 0:
+            first, last = min(block.in_c0 for block in blocks), max(block.in_c0 + block.in_c for block in blocks)
+        else:
+            first, last = min(block.out_c0 for block in blocks), max(block.out_c0 + block.out_c for block in blocks)
+        start = unit.part(operand).first
+        return start + first, start + (last if operand == 0 or blocks[-1].ends else first)
+
+    @property
+    def passes(self) -> int:
+        """How often all strips are gone through, each time for a slice of the blocks."""
+        return 1 if self.strips_outer else max(1, len(self.block_slices))
+
+    @property
+    def loads(self) -> int:
+        """How often rows of a streamed input are loaded: what is one strip stays until all blocks are done."""
+        strips = len(self.cascade.work)
+        return strips * self.passes if strips > 1 or self.sliced else 1
+
+    @cached_property
+    def results(self) -> list[int]:
+        """For each slice, how many slices before it have made results: parts of sums make none."""
+        ends = [not blocks or blocks[-1].ends for blocks in self.block_slices or [()]]
+        return [sum(ends[:turn]) for turn in range(len(ends))]
 
     def moved_rows(self, strip: int) -> dict[str, Rows]:
         """Rows that move within the SRAM before a strip: up in the buffer of an inner tensor, or on into the next strip's."""

@@ -42,7 +42,7 @@ from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.isa.limits import limits_of
 from tvm_re2na.codegen.schedule.bundles import Arrangement, UnitOrigin, arrange
 from tvm_re2na.codegen.schedule.unit.base import Among, Unit
-from tvm_re2na.codegen.schedule.unit.blocks import Weights
+from tvm_re2na.codegen.schedule.unit.blocks import BlockSize, Weights
 from tvm_re2na.codegen.schedule.unit.conv import AddStep, ConvUnit, conv_cycles
 from tvm_re2na.codegen.schedule.unit.dense import DenseUnit
 from tvm_re2na.codegen.schedule.unit.pool import COPY, PoolUnit
@@ -382,7 +382,7 @@ class _Lowering:
         part = dense.part_steps(self.arch)[0]
         as_dense = dense.cycles(Weights(self.arch.array_rows, ()), {1: 1}, part, self.durations)
         for rows, _ in self.arch.shapes:
-            sizes = Counter((last - first, 1, inputs) for first, last, _ in channel_blocks(outputs, 1, rows))
+            sizes = Counter(BlockSize(last - first, 1, inputs) for first, last, _ in channel_blocks(outputs, 1, rows))
             fits = (inputs + 8) * (min(outputs, rows) + 1) <= self.arch.sram_bytes // 4
             if fits and conv_cycles(sizes, rows, {dense.in_shape[0]: 1}, self.durations) < as_dense:
                 return True

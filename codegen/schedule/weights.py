@@ -8,6 +8,9 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
+MUCH = 8  # a block of more than so many parts of the SRAM may come in parts
+LEAST_PART = 8 * 1024  # bytes: smaller parts are more instructions for nothing
+
 
 class UnitWeights:
     """Remembers what it has cut; one per compilation."""
@@ -16,15 +19,26 @@ class UnitWeights:
         self.units = units
         self.arch = arch
         self.none = Weights(arch.array_rows, ())  # of units that have none
-        self._shaped: dict[tuple[int, int], Weights] = {}
-        self._records: dict[tuple[int, int, int], Sequence[Block]] = {}
+        self._shaped: dict[tuple[int, int, int], Weights] = {}
+        self._records: dict[tuple[int, int, int, int], Sequence[Block]] = {}
 
-    def shaped(self, index: int, rows: int) -> Weights:
-        """The blocks of a convolution for a shape."""
-        key = (index, rows)
+    def shaped(self, index: int, rows: int, depth: int = 0) -> Weights:
+        """The blocks of a convolution for a shape, its sums in parts of `depth` input channels (0: as a whole)."""
+        key = (index, rows, depth)
         if key not in self._shaped:
-            self._shaped[key] = Weights(rows, tuple(self.units[index].blocks(rows, self.arch)))
+            self._shaped[key] = Weights(rows, tuple(self.units[index].blocks(rows, self.arch, depth)), depth)
         return self._shaped[key]
+
+    def in_parts(self, index: int, whole: Weights) -> list[Weights]:
+        """The same with sums in parts, where a block takes much of the SRAM."""
+        if whole.largest * MUCH < self.arch.sram_bytes:
+            return []
+        found = []
+        for depth in self.units[index].part_depths():
+            found.append(self.shaped(index, whole.rows, depth))
+            if found[-1].largest < LEAST_PART:
+                break
+        return found
 
     def of_all_shapes(self, index: int) -> list[Weights]:
         """The blocks for each shape that the unit can work in, or those of a unit that has none."""
@@ -32,7 +46,7 @@ class UnitWeights:
 
     def records(self, index: int, weights: Weights, steps: int) -> Sequence[Block]:
         """What is loaded of the unit's weights, in order: the blocks chosen for it, or sums in parts of at most `steps` steps."""
-        key = (index, weights.rows, steps)
+        key = (index, weights.rows, weights.depth, steps)
         if key not in self._records:
             self._records[key] = self.units[index].records(weights, steps, self.arch)
         return self._records[key]

@@ -38,6 +38,7 @@ class Work:
     blocks: Sequence[Block] = ()
     array_rows: int = 0  # of the shape
     record: Callable[[Block], Hashable] = id  # the buffer that holds a block's bytes, which are loaded there
+    sums: Hashable = None  # the buffer in which sums wait for their next part
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +128,23 @@ class Unit(ABC):
         del arch
         return []
 
-    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
-        """Of its weights, for one of those shapes."""
-        del rows, arch
+    def blocks(self, rows: int, arch: Architecture, depth: int = 0) -> list[Block]:
+        """Of its weights, for one of those shapes; sums in parts of `depth` input channels, if it can (`part_depths`)."""
+        del rows, arch, depth
+        return []
+
+    def part_depths(self) -> list[int]:
+        """Input channels of the parts in which its sums may be formed, the most first."""
         return []
 
     def fetch(self, work: Work, writer: Writer) -> None:
         """What comes back of what `draft` sent through DRAM (`scratch`), once all of it is there."""
         del work, writer
+
+    @property
+    def pooled(self) -> int:
+        """Results on the array that become one output."""
+        return 1
 
     @property
     def is_joined(self) -> bool:

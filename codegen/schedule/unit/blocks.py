@@ -13,7 +13,7 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,23 @@ from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
 Bytes: TypeAlias = bytes | memoryview
 
 
+class BlockSize(NamedTuple):
+    """What the cycles of a block depend on."""
+
+    out_c: int
+    groups: int
+    steps: int
+    begins: bool = True
+    ends: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Output channels out_c0 .. out_c0 + out_c, computed from input channels in_c0 .. in_c0 + in_c in `groups` groups.
 
     `k` counts the products of one sum; `lines` (steps, out_c) int8 are the weights of those that are there, `mask` the bitmap
-    of them (None: all are). `bias` is None in all parts of a dense block but the first. `lsbs` are the channels', if they differ.
+    of them (None: all are). Sums may be formed in parts: `bias` is None in all of them but the first, `ends` says whether it is the
+    last. `lsbs` are the channels', if they differ, in a part that ends.
     """
 
     in_c0: int
@@ -43,6 +54,11 @@ class Block:
     mask: npt.NDArray[np.uint8] | None
     lines: Int8Array
     lsbs: bytes = b""
+    ends: bool = True
+
+    @property
+    def begins(self) -> bool:
+        return self.bias is not None
 
     @property
     def steps(self) -> int:
@@ -51,7 +67,7 @@ class Block:
     @property
     def bias_bytes(self) -> int:
         """With the LSBs behind them."""
-        return 0 if self.bias is None else BIAS_BYTES * self.out_c + len(self.lsbs)
+        return BIAS_BYTES * self.out_c * self.begins + len(self.lsbs)
 
     @property
     def mask_bytes(self) -> int:
@@ -64,8 +80,8 @@ class Block:
     def record(self) -> list[Bytes]:
         """The block's bytes in DRAM, in parts: biases with LSBs, bitmap, lines."""
         parts: list[Bytes] = []
-        if self.bias is not None:
-            parts.append(self.bias.astype("<i4").tobytes() + self.lsbs)
+        if self.bias_bytes:
+            parts.append((b"" if self.bias is None else self.bias.astype("<i4").tobytes()) + self.lsbs)
         if self.mask is not None:
             parts.append(self.mask.tobytes())
         if self.lines.size:
@@ -75,10 +91,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Weights:
-    """The blocks of a unit for one shape of the array."""
+    """The blocks of a unit for one shape of the array. `depth`: input channels of a part of their sums (0: all)."""
 
     rows: int
     blocks: tuple[Block, ...]
+    depth: int = 0
 
     @cached_property
     def bytes(self) -> int:
@@ -99,9 +116,11 @@ class Weights:
         return [grouped for grouped, _ in itertools.groupby(block.groups > 1 for block in self.blocks)]
 
     @cached_property
-    def sizes(self) -> Counter[tuple[int, int, int]]:
-        """How many blocks there are of each size: output channels, groups, steps."""
-        return Counter((block.out_c, block.groups, block.steps) for block in self.blocks)
+    def sizes(self) -> Counter[BlockSize]:
+        """How many blocks there are of each size."""
+        return Counter(
+            BlockSize(block.out_c, block.groups, block.steps, block.begins, block.ends) for block in self.blocks
+        )
 
 
 def biases(bias: Int32Array, cut: Cut, arch: Architecture) -> Int32Array:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.emit.draft import Draft, Touch
+from tvm_re2na.codegen.bytes import SUM_BYTES
+from tvm_re2na.codegen.emit.draft import Draft, Place, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.blocks import channel_blocks
@@ -16,7 +17,9 @@ from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, record_places, seen_rows
-from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
+from tvm_re2na.codegen.schedule.unit.blocks import Block, BlockSize, Weights, biases, pack
+
+PARKED_PRODUCT = 2**14  # the largest product of two bytes
 
 
 @dataclass(frozen=True)
@@ -67,25 +70,31 @@ class ConvUnit(Unit):
     def shapes(self, arch: Architecture) -> list[int]:
         return [rows for rows, columns in arch.shapes if self.pooled <= columns]
 
-    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+    def blocks(self, rows: int, arch: Architecture, depth: int = 0) -> list[Block]:
         conv = self.conv
-        outputs, depth = conv.weight.shape[:2]
+        outputs, channels = conv.weight.shape[:2]
         per_group = outputs // conv.groups
         found = []
         for first, last, groups in channel_blocks(outputs, conv.groups, rows):
-            weight = conv.weight[first:last]
-            lines = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, len(weight))
+            lines = np.ascontiguousarray(conv.weight[first:last].transpose(2, 3, 1, 0))
             cut = conv.cut.of_channels(first, last)
-            block = pack(
-                first // per_group * depth,
-                groups * depth,
-                groups,
-                first,
-                biases(conv.bias[first:last], cut, arch),
-                lines,
-            )
-            found.append(replace(block, lsbs=bytes(cut.lsbs)))
+            bias = biases(conv.bias[first:last], cut, arch)
+            start, size = first // per_group * channels, depth or channels
+            for at in range(0, channels, size):
+                part = np.ascontiguousarray(lines[:, :, at : at + size]).reshape(-1, last - first)
+                width = groups * min(size, channels - at)
+                block = pack(start + at, width, groups, first, None if at else bias, part)
+                ends = at + size >= channels
+                found.append(replace(block, lsbs=bytes(cut.lsbs) if ends else b"", ends=ends))
         return found
+
+    def part_depths(self) -> list[int]:
+        """Not of sums that could leave 32 bits, in which they are parked."""
+        k = self.conv.weight[0].size
+        if self.conv.groups > 1 or k * PARKED_PRODUCT >= 2**31:
+            return []
+        channels = self.conv.weight.shape[1]
+        return [-(-channels // parts) for parts in (2, 4, 8, 16, 32) if parts <= channels]
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         return conv_cycles(weights.sizes, weights.rows, tiles, durations, self.pool, self.add is not None)
@@ -98,9 +107,23 @@ class ConvUnit(Unit):
         for block in work.blocks:
             record = work.record(block)
             placed = replace(geometry, source=geometry.source.at(block.in_c0), target=geometry.target.at(block.out_c0))
-            operand = work.sources[1].at(block.out_c0) if self.add is not None else None
+            operand = work.sources[1].at(block.out_c0) if self.add is not None and block.ends else None
             writer.configure(conv_setting(block.groups > 1, work.array_rows), self.source)
-            writer.append(self._draft(block, work.array_rows, record, placed, operand))
+            draft = self._draft(block, work.array_rows, record, placed, operand)
+            writer.append(draft if block.begins and block.ends else self._in_part(draft, block, work))
+
+    def _in_part(self, draft: Draft, block: Block, work: Work) -> Draft:
+        """With sums that were parked before, or are now."""
+        pixels = work.images * (work.rows[1] - work.rows[0]) * self.out_shape[3] * self.pooled
+        sums = Touch("sram", work.sums, 0, pixels * block.out_c * SUM_BYTES)
+        values = {**draft.values, "first": int(block.begins), "last": int(block.ends)}
+        return replace(
+            draft,
+            values=values,
+            places={**draft.places, "sum_addr": Place("sram", work.sums, 0)},
+            reads=draft.reads if block.begins else (*draft.reads, sums),
+            writes=draft.writes if block.ends else (sums,),
+        )
 
     def _draft(self, block: Block, rows: int, record: Hashable, geometry: Geometry, operand: View | None) -> Draft:
         values = {
@@ -130,7 +153,7 @@ def conv_fields(block: Block, rows: int, steps: int, cut: Cut) -> dict[str, int]
 
 
 def conv_cycles(
-    sizes: Mapping[tuple[int, int, int], int],
+    sizes: Mapping[BlockSize, int],
     rows: int,
     tiles: Tiles,
     durations: Durations,
@@ -138,13 +161,15 @@ def conv_cycles(
     adds: bool = False,
 ) -> int:
     """Of blocks of these sizes (as in `Weights.sizes`), one instruction a block and tile."""
-    fields = {"n": 1, "out_h": 1, "rows": rows, "pool_h": pool[0], "pool_w": pool[1], "add": int(adds)}
-    return sum(
-        strips * count * durations.cycles("CONV", out_w=outputs, out_c=out_c, groups=groups, steps=steps, **fields)
-        for (out_c, groups, steps), count in sizes.items()
-        for outputs, strips in tiles.items()
-        if outputs
-    )
+    fields = {"n": 1, "out_h": 1, "rows": rows, "pool_h": pool[0], "pool_w": pool[1]}
+    total = 0
+    for (out_c, groups, steps, begins, ends), count in sizes.items():
+        of_block = {**fields, "out_c": out_c, "groups": groups, "steps": steps, "add": int(adds and ends)}
+        of_block |= {"first": int(begins), "last": int(ends)}
+        for outputs, strips in tiles.items():
+            if outputs:
+                total += strips * count * durations.cycles("CONV", out_w=outputs, **of_block)
+    return total
 
 
 def pools_in_output_path(window: Window, arch: Architecture) -> bool:

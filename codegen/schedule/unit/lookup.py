@@ -34,7 +34,8 @@ class LookupUnit(Unit, of=(Lookup,)):
     def shapes(self, arch: Architecture) -> list[int]:
         return [arch.array_rows]
 
-    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+    def blocks(self, rows: int, arch: Architecture, depth: int = 0) -> list[Block]:
+        del depth
         del rows, arch
         channels = self.out_shape[1]
         return [Block(0, channels, 1, 0, channels, 1, None, None, self.table.reshape(1, -1))]

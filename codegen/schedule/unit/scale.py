@@ -55,7 +55,8 @@ class ScaleUnit(Unit, of=(ScaleChannels,)):
     def shapes(self, arch: Architecture) -> list[int]:
         return [rows for rows, _ in arch.shapes]
 
-    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+    def blocks(self, rows: int, arch: Architecture, depth: int = 0) -> list[Block]:
+        del depth
         channels = self.in_shape[1]
         found = []
         for first, last, groups in channel_blocks(channels, channels, rows):
@@ -71,7 +72,7 @@ class ScaleUnit(Unit, of=(ScaleChannels,)):
         for outputs, count in tiles.items():
             images = max(1, outputs // (height * width))
             of_images[outputs // images] += count * images
-        sizes = Counter({(out_c, groups, 1): count for (out_c, groups, _), count in weights.sizes.items()})
+        sizes = Counter({size._replace(steps=1): count for size, count in weights.sizes.items()})
         return conv_cycles(sizes, weights.rows, of_images, durations)
 
     def settings(self, weights: Weights) -> list[Setting]:

@@ -68,7 +68,8 @@ class TransposedUnit(Unit, of=(ConvTranspose2d,)):
     def shapes(self, arch: Architecture) -> list[int]:
         return [rows for rows, _ in arch.shapes]
 
-    def blocks(self, rows: int, arch: Architecture) -> list[Block]:
+    def blocks(self, rows: int, arch: Architecture, depth: int = 0) -> list[Block]:
+        del depth
         op = self.op
         outputs, depth = op.weight.shape[:2]
         per_group, found = outputs // op.groups, []
@@ -99,7 +100,7 @@ class TransposedUnit(Unit, of=(ConvTranspose2d,)):
                 images, rows = max(1, outputs // (height * width)), min(outputs // width, height)
                 own[images * len(part.rows.outputs(0, rows, stride[0])) * columns] += count
             steps = max(part.positions * depth, 1)
-            sizes = {(out_c, groups, steps): count for (out_c, groups, _), count in weights.sizes.items()}
+            sizes = {size._replace(steps=steps): count for size, count in weights.sizes.items()}
             total += conv_cycles(sizes, weights.rows, own, durations)
         return total
 
