@@ -93,7 +93,8 @@ def _one_plan(schedule: Schedule, pieces: list[Piece], room: _Room, replay: _Rep
         now = max(now, free)
         replay.load(piece, free)
         issues.append(Issue(now, piece.part.load(schedule.loaded[piece.key].source, piece.key)))
-    return Prefetch(issues, room.addresses, replay.end(), None)
+    kept = {key: room.home(loaded) for key, loaded in schedule.loaded.items() if loaded.area is not None}
+    return Prefetch(issues, kept | room.addresses, replay.end(), None)
 
 
 class _Room:
@@ -142,11 +143,15 @@ class _Room:
         before = (tick for tick, touch in reversed(stores) if tick <= piece.need and touch.at(0).conflicts(wanted))
         return next(before, 0)
 
+    def home(self, loaded: Loaded) -> int:
+        """Where a buffer lies in its stage's area."""
+        return self.fixed[loaded.area] + loaded.offset
+
     def _address(self, region: Region, loaded: Loaded, compact: bool) -> int | None:
         if loaded.area is None:
             return self.fixed[region.key]
         if region.key not in self.addresses:
-            base = self.fixed[loaded.area] + loaded.offset
+            base = self.home(loaded)
             if loaded.roams and not compact:
                 best = self.timeline.best_address(region.bytes, region.first, region.last, self.patience)
                 base = base if best is None else best

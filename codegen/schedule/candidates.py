@@ -202,7 +202,7 @@ class Candidates:
 def _reads_parts(stage: Stage) -> bool:
     """Whether the slices of the blocks read different channels of what is streamed."""
     sliced = replace(stage, sliced=True)
-    if len(set(stage.cascade.units[0].inputs)) < len(stage.cascade.units[0].inputs):
+    if not stage.block_slices or len(set(stage.cascade.units[0].inputs)) < len(stage.cascade.units[0].inputs):
         return False
     return any(
         sliced.read_channels(name, turn) != stage.cascade.channels[name]
