@@ -14,7 +14,7 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Schedule
 from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.memory.live_ranges import area_regions, live_regions
-from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance, live_bytes, place
+from tvm_re2na.codegen.memory.placement import Group, Placement, Region, Segment, distance, live_bytes, place
 from tvm_re2na.codegen.memory.prefetch import plan_loads
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.drafts import emit
@@ -129,7 +129,7 @@ class _Planner:
         stages = [placed.stage for placed in residence.plan]
         areas = area_regions(schedule)
         fixed = [region for key, region in regions.items() if key not in schedule.loaded or schedule.loaded[key].area is None]
-        placement = place([*_groups(fixed, residence), *map(_above, areas.values())], self.arch.sram_bytes)
+        placement = _packed([*_groups(fixed, residence), *map(_above, areas.values())], len(schedule.drafts), self.arch)
         if placement.failed:
             return placement.failed
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
@@ -144,6 +144,17 @@ class _Planner:
         bound = int(live_bytes(regions.values(), len(schedule.drafts)).max(initial=0))
         done = tuple(drafts), addresses, regions, peak, bound, self.search.cycles
         return Plan(self.graph, self.arch, self.weights, residence, *done)
+
+
+def _packed(groups: list[Group], ticks: int, arch: Architecture) -> Placement:
+    """In little of the SRAM, if that is easy."""
+    bound = int(live_bytes([region for group in groups for region, _ in group.members], ticks).max(initial=0))
+    for room in (2 * bound, 4 * bound):
+        if room < arch.sram_bytes:
+            placement = place(groups, room, retries=1)
+            if not placement.failed:
+                return placement
+    return place(groups, arch.sram_bytes)
 
 
 def _above(region: Region) -> Group:

@@ -255,17 +255,25 @@ class Search:
             return []
         found = []
         for way in self.candidates.in_strips(sides, first, last, heights[-1]):
-            fits = lambda height, way=way: self._fits_in(sides, first, last, height, way, living, level)
-            place = bisect.bisect_left(heights, True, key=fits)
-            if place < len(heights):
-                found.append(self._price(self.candidates.in_strips(sides, first, last, heights[place])[way]))
+            place = self._first_that_fits(sides, first, last, way, living, level)
+            shorter = heights[place:] if self._at_an_end(first, last) else heights[place : place + 1]
+            stages = (self.candidates.in_strips(sides, first, last, height).get(way) for height in shorter)
+            found += [self._price(stage) for stage in stages if stage is not None]
         return found
 
-    def _fits_in(
-        self, sides: Sides, first: int, last: int, height: int, way: Hashable, living: int, level: int
-    ) -> bool:
-        stage = self.candidates.in_strips(sides, first, last, height).get(way)
-        return stage is not None and self._fits(stage, living, level)
+    def _at_an_end(self, first: int, last: int) -> bool:
+        """Of the program, where nothing hides the first load and the last store: short strips may be the better ones."""
+        return first == 0 or last == len(self.units) - 1
+
+    def _first_that_fits(self, sides: Sides, first: int, last: int, way: Hashable, living: int, level: int) -> int:
+        """Index of the tallest strips in this way that fit; behind the last if none do."""
+        heights = self.candidates.heights(first, last)
+
+        def fits(height: int) -> bool:
+            stage = self.candidates.in_strips(sides, first, last, height).get(way)
+            return stage is not None and self._fits(stage, living, level)
+
+        return bisect.bisect_left(heights, True, key=fits)
 
     def _price(self, stage: Stage) -> Stage:
         if stage not in self._prices:
@@ -283,7 +291,7 @@ class Search:
 
     def _at_border(self, stage: Stage) -> int:
         """Cost; of what begins or ends the program, by its phases, because nothing hides its first load or its last store."""
-        if stage.first and stage.last < len(self.units) - 1:
+        if not self._at_an_end(stage.first, stage.last):
             return stage.cost
         loads = sum(phase.load for phase in self._phases(stage)[0])
         start = Clock(loads + self.arch.dram_latency if stage.first else 0)
