@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ class Price:
         self.tensors = tensors
         self.cost = cost
         self.arch = arch
+        self._compute: dict[Hashable, int] = {}
 
     def priced(self, stage: Stage) -> Stage:
         """The stage with its cost. Rows that two strips of a streamed input share move on chip where that is cheaper than to load them
@@ -50,12 +51,20 @@ class Price:
             return priced
         return min(priced, self._priced(replace(stage, keeps=True)), key=lambda stage: stage.cost)
 
+    def compute(self, stage: Stage) -> int:
+        """Cycles on the array of what its units compute."""
+        key = (stage.cascade, stage.weights, stage.chunk)
+        if key not in self._compute:
+            self._compute[key] = sum(
+                self.cost.unit_cycles(stage.first + position, weights, tiles_of(stage.cascade, position), stage.chunk)
+                for position, weights in enumerate(stage.weights)
+            )
+        return self._compute[key]
+
     def _priced(self, stage: Stage) -> Stage:
         """The stage with its cost, where its first load begins early enough."""
-        cost, compute, moved = self.cost, self._switches(stage), self._weight_bytes(stage)
-        for position, weights in enumerate(stage.weights):
-            tiles = tiles_of(stage.cascade, position)
-            compute += cost.unit_cycles(stage.first + position, weights, tiles, stage.chunk)
+        cost, moved = self.cost, self._weight_bytes(stage)
+        compute = self._switches(stage) + self.compute(stage)
         compute += cost.move_cycles(stage, range(len(stage.strips)))
         moved += sum(map(sum, self._input_bytes(stage)))
         if stage.output in self.tensors.border:

@@ -24,6 +24,7 @@ from tvm_re2na.codegen.schedule.residency import Placed, Tensors
 from tvm_re2na.codegen.schedule.stage import Sides, Stage
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
+MOST_HEIGHTS = 8  # of strips, the tallest that fit, that are compared by their work on the array
 MOST_DROPPED = 4  # tensors that are looked at together, whether to drop them
 # parts of the free bytes tried when fragmentation gets in the way
 SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
@@ -256,10 +257,16 @@ class Search:
         found = []
         for way in self.candidates.in_strips(sides, first, last, heights[-1]):
             place = self._first_that_fits(sides, first, last, way, living, level)
-            shorter = heights[place:] if self._at_an_end(first, last) else heights[place : place + 1]
-            stages = (self.candidates.in_strips(sides, first, last, height).get(way) for height in shorter)
-            found += [self._price(stage) for stage in stages if stage is not None]
+            stages = [self.candidates.in_strips(sides, first, last, height).get(way) for height in heights[place:]]
+            found += [self._price(stage) for stage in self._worth_a_price([stage for stage in stages if stage])]
         return found
+
+    def _worth_a_price(self, stages: list[Stage]) -> list[Stage]:
+        """Of stages alike but for the height of their strips, the tallest first: that, and one whose strips fill the array better."""
+        if not stages or self._at_an_end(stages[0].first, stages[0].last):
+            return stages
+        best = min(stages[:MOST_HEIGHTS], key=self.price.compute)
+        return list(dict.fromkeys((stages[0], best)))
 
     def _at_an_end(self, first: int, last: int) -> bool:
         """Of the program, where nothing hides the first load and the last store: short strips may be the better ones."""

@@ -66,7 +66,7 @@ class StripWork:
     windows: dict[str, Rows]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cascade:
     """Units that work strip by strip. `work` has an entry per strip."""
 

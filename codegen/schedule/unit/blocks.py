@@ -89,7 +89,7 @@ class Block:
         return parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """The blocks of a unit for one shape of the array. `depth`: input channels of a part of their sums (0: all)."""
 
