@@ -95,7 +95,7 @@ static int32_t order(re2na_sequence *state, const re2na_instruction *at, uint32_
 }
 
 /* Every pixel's inputs are gathered whether they have weights or not; what may lie in the inputs, the weights and the
- * bitmap are looked at once, the weights of a depthwise one a few times. */
+ * bitmap are looked at once, the weights of a depthwise one a few times. A parked sum is a step of its own. */
 static uint64_t work(const re2na_instruction *at) {
   const re2na_conv *body = &at->body.conv;
   const re2na_sliding *w = &body->window;
