@@ -246,7 +246,8 @@ class _StageWriter:
             found[(index, block.out_c0, block.in_c0)] = number, offset
             offset += aligned(block.bytes)
             most = max(most, offset)
-        for turn in range(min(self.turns, number + 1) if records else 0):
+        self.weight_areas = min(self.turns, number + 1)
+        for turn in range(self.weight_areas if records else 0):
             self.writer.schedule.areas[("weights", self.index, turn)] = Area(most, self.index)
         return found
 
@@ -254,8 +255,7 @@ class _StageWriter:
         number, offset = self.berths[(index, block.out_c0, block.in_c0)]
         if self.stage.strips_outer and not self.stage.pinned:
             number += strip * len(self.berths)
-        areas = min(self.turns, len({turn for turn, _ in self.berths.values()}))
-        return _Berth(("weights", self.index, number % areas), offset)
+        return _Berth(("weights", self.index, number % self.weight_areas), offset)
 
     def _fetch(self, name: str) -> None:
         """A tensor that the stage finds in DRAM and reads from SRAM."""

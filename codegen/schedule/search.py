@@ -25,6 +25,7 @@ from tvm_re2na.codegen.schedule.stage import Sides, Stage
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
 MOST_HEIGHTS = 8  # of strips, the tallest that fit, that are compared by their work on the array
+MOST_PARTS = 1  # sizes of a dense layer's parts that fit, the largest first
 MOST_DROPPED = 4  # tensors that are looked at together, whether to drop them
 # parts of the free bytes tried when fragmentation gets in the way
 SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
@@ -250,7 +251,8 @@ class Search:
     def _tallest(self, first: int, last: int, sides: Sides, living: int, level: int) -> list[Stage]:
         """In each of the ways in which the units can work, that of the tallest strips that fit."""
         if self.units[first].part_steps(self.arch):
-            return self._fitting(map(self._price, self.candidates.in_smaller_parts(sides, first)), living, level)
+            parts = self._fitting(map(self._price, self.candidates.in_smaller_parts(sides, first)), living, level)
+            return parts[:MOST_PARTS]
         heights = self.candidates.heights(first, last)
         if not heights:
             return []
