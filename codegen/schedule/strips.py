@@ -123,11 +123,11 @@ class Cascade:
 
     def copies(self, index: int, tensor: str) -> Rows:
         """Rows of a tensor that strip `index` needs of those that the strip before has had."""
-        here = self.work[index].windows.get(tensor, (0, 0))
+        first, stop = self.work[index].windows.get(tensor, (0, 0))
         if index == 0 or self.work[index].strip.n0 != self.work[index - 1].strip.n0:
-            return here[0], here[0]
-        first, last = here[0], self.work[index - 1].windows.get(tensor, here)[1]
-        return first, min(max(first, last), max(first, here[1]))
+            return first, first
+        _, had = self.work[index - 1].windows.get(tensor, (first, first))
+        return first, max(first, min(had, stop))
 
     def overlaps(self, name: str) -> bool:
         """Whether two strips share rows of a tensor."""

@@ -84,7 +84,7 @@ def test_the_timeline_finds_where_bytes_are_free_first(seed: int) -> None:
     if best >= NEVER:
         assert found is None and lowest is None
         return
-    assert found is not None and free[found] == best == timeline.free_from(found, found + size, first, TICKS, "new")
+    assert found is not None and free[found] == best == timeline.free_from(found, found + size, first, TICKS, ())
     assert lowest == min(base for base, tick in free.items() if tick < NEVER)
 
 

@@ -111,7 +111,7 @@ def test_zero_steps_of_a_block_are_dropped_from_the_stream() -> None:
         for graph in (dense, sparse)
     ]
     assert steps == [{288}, {288, 88}]
-    assert excess(check(sparse, Architecture(sram_bytes=48 * 1024))) == 0
+    assert excess(check(sparse, Architecture(sram_bytes=96 * 1024))) == 0
 
 
 @pytest.mark.parametrize("acc_overflow", ["wrap", "saturate"])

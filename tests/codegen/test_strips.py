@@ -51,7 +51,7 @@ def test_random_cascades(seed: int) -> None:
     rng = np.random.default_rng(seed)
     arch = Architecture(activation_table=seed % 2)
     units = make_units(fold(random_graph(rng, 8, size=24, lookups=seed % 2 == 1)), arch)
-    tensors, tried = Tensors(units, frozenset()), 0
+    tensors, tried = Tensors(units), 0
     for first in range(len(units.units)):
         for last in range(first, len(units.units)):
             if not tensors.is_cascade(first, last):
