@@ -83,7 +83,9 @@ def _plan(graph: Graph, arch: Architecture, goal: int) -> Plan:
     copy what others read as well."""
     best, parted = _fitting(graph, arch, goal, frozenset()), frozenset[int]()
     plan = best
-    while spilled := {index for index, stored in plan.graph.concats.items() if stored in plan.residence.stored} - parted:
+    while (
+        spilled := {index for index, stored in plan.graph.concats.items() if stored in plan.residence.stored} - parted
+    ):
         parted |= spilled
         plan = _fitting(graph, arch, goal, parted)
         best = min(best, plan, key=lambda plan: plan.cost)

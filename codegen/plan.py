@@ -128,7 +128,9 @@ class _Planner:
         """The finished plan, or the buffers that found no room."""
         stages = [placed.stage for placed in residence.plan]
         areas = area_regions(schedule)
-        fixed = [region for key, region in regions.items() if key not in schedule.loaded or schedule.loaded[key].area is None]
+        fixed = [
+            region for key, region in regions.items() if key not in schedule.loaded or schedule.loaded[key].area is None
+        ]
         placement = _packed([*_groups(fixed, residence), *map(_above, areas.values())], len(schedule.drafts), self.arch)
         if placement.failed:
             return placement.failed

@@ -118,8 +118,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A buffer that is filled from DRAM. It lies `offset` bytes into an area that its stage has for such buffers, one after the other,
-    or, if it `roams`, wherever there is room earlier. Without an area it is a tensor, and has a place of its own."""
+    """A buffer that is filled from DRAM. It lies `offset` bytes into an area that its stage has for such buffers, one after the
+    other, or, if it `roams`, wherever there is room earlier. Without an area it is a tensor, and has a place of its own."""
 
     key: Hashable
     source: int

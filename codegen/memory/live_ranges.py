@@ -30,7 +30,9 @@ def area_regions(schedule: Schedule) -> dict[Hashable, Region]:
     for tick, stage in enumerate(schedule.stages):
         ticks[stage] = (ticks.get(stage, (tick, tick))[0], tick)
     return {
-        key: Region(key, (Segment(0, area.size, *ticks[area.stage]),)) for key, area in schedule.areas.items() if area.size
+        key: Region(key, (Segment(0, area.size, *ticks[area.stage]),))
+        for key, area in schedule.areas.items()
+        if area.size
     }
 
 

@@ -147,7 +147,9 @@ class _StageWriter:
         view = self._streamed_view(name, strip, turn)
         start, stop = self._read_channels(name, turn)
         if last > first and stop > start:
-            number = strip if self.stage.strips_outer or self.stage.loads == 1 else turn * len(self.cascade.work) + strip
+            number = (
+                strip if self.stage.strips_outer or self.stage.loads == 1 else turn * len(self.cascade.work) + strip
+            )
             self._load_rows(
                 view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name], number, (start, stop)
             )
@@ -232,14 +234,17 @@ class _StageWriter:
 
     def _berths(self) -> dict[Hashable, tuple[int, int]]:
         """Of each block of weights: with how many others before it the stage's areas have been filled, and its offset there."""
-        stage, found = self.stage, {}
+        stage = self.stage
+        found: dict[Hashable, tuple[int, int]] = {}
         records = [
             (stage.first + position, block)
             for position, weights in enumerate(stage.weights)
             for block in self.weights.records(stage.first + position, weights, stage.chunk)
         ]
         number, offset, most = 0, 0, 0
-        size = len(records) if stage.pinned else 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
+        size = (
+            len(records) if stage.pinned else 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
+        )
         for place, (index, block) in enumerate(records):
             if place and place % size == 0:
                 number, offset = number + 1, 0

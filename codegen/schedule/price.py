@@ -44,8 +44,8 @@ class Price:
         self._compute: dict[Hashable, int] = {}
 
     def priced(self, stage: Stage) -> Stage:
-        """The stage with its cost. Rows that two strips of a streamed input share move on chip where that is cheaper than to load them
-        again."""
+        """The stage with its cost. Rows that two strips of a streamed input share move on chip where that is cheaper than to load
+        them again."""
         priced = self._priced(stage)
         if not stage.overlap or not any(map(stage.cascade.overlaps, stage.streamed)):
             return priced
@@ -75,9 +75,7 @@ class Price:
     def exposed(self, stage: Stage) -> int:
         """Cycles of the transfers that count as if nothing hid them."""
         return self.cost.transfer_cycles(
-            self._again(stage)
-            + sum(2 * unit.scratch_bytes for unit in stage.cascade.units)
-            + self._avoidable(stage)
+            self._again(stage) + sum(2 * unit.scratch_bytes for unit in stage.cascade.units) + self._avoidable(stage)
         )
 
     def _waits(self, stage: Stage) -> int:

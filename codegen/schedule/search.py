@@ -1,9 +1,9 @@
 """Pass `stages`: dynamic programming over the units finds the cheapest sequence of stages that fits the SRAM.
 
-Between two units some of the tensors that will still be read lie in SRAM, the others in DRAM: a state. A stage leads from one state
-to another. It finds its inputs in SRAM, fetches them as a whole, or streams them; its output stays or goes to DRAM; and what it does
-not touch may be dropped before it begins. The cheapest way to each state is kept. A unit that fits as a whole, beside all that
-lives, is neither cut into strips, unless something streams in from DRAM meanwhile, nor part of a cascade.
+Between two units some of the tensors that will still be read lie in SRAM, the others in DRAM: a state. A stage leads from one
+state to another. It finds its inputs in SRAM, fetches them as a whole, or streams them; its output stays or goes to DRAM; and what
+it does not touch may be dropped before it begins. The cheapest way to each state is kept. A unit that fits as a whole, beside all
+that lives, is neither cut into strips, unless something streams in from DRAM meanwhile, nor part of a cascade.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ class Search:
         return found
 
     def _worth_a_price(self, stages: list[Stage]) -> list[Stage]:
-        """Of stages alike but for the height of their strips, the tallest first: that, and one whose strips fill the array better."""
+        """Of stages alike but for the height of their strips, the tallest first: that, and one that fills the array better."""
         if not stages or self._at_an_end(stages[0].first, stages[0].last):
             return stages
         best = min(stages[:MOST_HEIGHTS], key=self.price.compute)

@@ -39,7 +39,9 @@ class Stage:
     strips_outer: bool = False
     pinned: bool = False
     sliced: bool = False  # of streamed inputs each slice of the blocks loads the channels that it reads
-    keeps: bool = False  # rows of streamed inputs that the next strip needs as well move on chip; otherwise they are loaded again
+    keeps: bool = (
+        False  # rows of streamed inputs that the next strip needs as well move on chip; otherwise they are loaded again
+    )
     overlap: bool = True  # buffers in turn, so that transfers hide behind compute
     slices: int = 1
     chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
