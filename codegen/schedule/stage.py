@@ -1,7 +1,9 @@
 """A stage: a run of consecutive units and the way in which they work together.
 
-whole          one unit, all of its output at once, one block of weights after the other (weights are loaded once);
-weights outer  one unit, strips of its output for each slice of weights: what comes from DRAM is loaded once a slice;
+whole          one unit, all of its output at once, one block of weights after the other (weights are loaded once), or one part of
+               a block's sums after the other;
+weights outer  one unit, strips of its output for each slice of weights: what comes from DRAM is loaded once a slice, or of it the
+               channels that the slice reads;
 strips outer   one or more units (a cascade), strip by strip: tensors between them never exist as a whole, and an output that
                stays on chip may move into the rows of the input that are no longer needed. The weights stay (pinned), or
                are streamed again for each strip.
