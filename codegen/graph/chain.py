@@ -43,17 +43,15 @@ class Layer:
     link: Link
     images: int
     steps: int  # k-steps that every block of outputs has
+    missing_steps: int
     weight_share: float  # DRAM bytes of a byte of weights
     read: Need
-    input_bytes_move: bool  # the input is the network's or one of its results: a byte more is a byte, not a store and a load
+    input_bytes_move: (
+        bool  # the input is the network's or one of its results: a byte more is a byte, not a store and a load
+    )
     has_input: bool  # the input lies in memory as it is
     links: tuple[Link, ...] = ()
     joined: bool = False
-
-    @property
-    def outputs(self) -> int:
-        op = self.link.op
-        return len(op.weight) if isinstance(op, Conv2d | Dense) else 0
 
     @cached_property
     def used(self) -> Flags:
@@ -160,10 +158,12 @@ class _Chains:
             link=Link(op, source, self._sizes(op, source), middle),
             images=self.graph.shapes[op.output][0],
             steps=steps,
+            missing_steps=op.weight[0].size - steps,
             weight_share=min(1.0, max(weights, 0) / op.weight.size),
             read=self.read[op.output],
             input_bytes_move=source in self.border,
-            has_input=producer is None or isinstance(producer, Conv2d | Dense | MaxPool2d | Add | Lookup | ScaleChannels),
+            has_input=producer is None
+            or isinstance(producer, Conv2d | Dense | MaxPool2d | Add | Lookup | ScaleChannels),
             links=path.links if path.whole and source not in self.border else (),
             joined=path.whole and source not in self.border,
         )
@@ -180,7 +180,9 @@ class _Chains:
             if op.groups != count or len(op.weight) != count:
                 return None
             return np.asarray(op.weight[:, 0, op.window.kernel[0] // 2, op.window.kernel[1] // 2] != 0)
-        plain = isinstance(op, MaxPool2d | Add | Clip | Lookup) or (isinstance(op, ScaleChannels) and source == op.inputs[0])
+        plain = isinstance(op, MaxPool2d | Add | Clip | Lookup) or (
+            isinstance(op, ScaleChannels) and source == op.inputs[0]
+        )
         return np.ones(count, np.bool_) if plain else None
 
     def _steps(self, op: Conv2d | Dense) -> tuple[int, Flags]:

@@ -60,14 +60,14 @@ def mixed_share(share: float) -> float:
     """Of a box of products, `share` of them done: at least so many of its lines, the shares of all three directions added, have
     products of both kinds."""
     rest = min(share, 1 - share)
-    return min(1.0, 2 * math.sqrt(rest), 3 * rest ** (2 / 3))
+    return min(1.0, 2 * math.sqrt(rest), 3 * math.pow(rest, 2 / 3))
 
 
 def _at_one_moment(group: Group, sram: int) -> float:
     if _fits(group, sram):
         return 0.0
     shares = (share for share in SHARES if share - group.in_flight >= 1 - share)
-    return max((_crossing(group, share, worth) - worth * sram for share in shares for worth in WORTH), default=0.0)
+    return max((crossing_bytes(group, share, worth) - worth * sram for share in shares for worth in WORTH), default=0.0)
 
 
 def _fits(group: Group, sram: int) -> bool:
@@ -78,7 +78,7 @@ def _fits(group: Group, sram: int) -> bool:
     return min(sum(group.weights), own + group.tensors[0]) <= sram
 
 
-def _crossing(group: Group, share: float, worth: float) -> float:
+def crossing_bytes(group: Group, share: float, worth: float) -> float:
     """The least that is needed before and after the moment, tensors and sums at `worth` a byte."""
     mixed, low = mixed_share(share), share - group.in_flight
     own, sums = group.share * group.weights[0], worth * group.sums(0)
@@ -216,11 +216,12 @@ class _Walk:
         """Take the layer into the group as one behind others; then the layer before is at hand."""
         layer = self.chain[index]
         window, sizes = layer.link.window, layer.link.sizes
-        (rows, down), (columns, across) = (place.shared(window, axis, sizes[axis]) for axis, place in enumerate(self.places))
+        (rows, down), (columns, across) = (
+            place.shared(window, axis, sizes[axis]) for axis, place in enumerate(self.places)
+        )
         self.places = rows.inside(window, 0, sizes[0]), columns.inside(window, 1, sizes[1])
-        missing = layer.link.op.weight[0].size - layer.steps
         used = int(np.count_nonzero(layer.used))
-        self.weights.append(max(self.outputs[-1] * (used * down * across - missing), 0))
+        self.weights.append(max(self.outputs[-1] * (used * down * across - layer.missing_steps), 0))
         self.outputs.append(used)
         self._through(layer.link)
         self._meet(layer.link.source, index - 1)
@@ -240,5 +241,8 @@ class _Walk:
         """A tensor behind layer `index`: perhaps it is added later on, pixel by pixel."""
         if tensor in self.waiting and self.chain[index + 1].used.all():
             end, places = self.waiting[tensor]
-            if all((one.offset, one.step) == (other.offset, other.step) for one, other in zip(places, self.places, strict=True)):
+            if all(
+                (one.offset, one.step) == (other.offset, other.step)
+                for one, other in zip(places, self.places, strict=True)
+            ):
                 self.kept.append((index, end, self.outputs[-1]))

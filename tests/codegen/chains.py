@@ -11,11 +11,11 @@ from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, MaxPool2d, Window
 
 def random_chain(rng: np.random.Generator) -> Graph:
     """Convolutions of 1 x 1 and 3 x 3, now and then with a stride, a pooling or a depthwise one behind, an addition around two."""
-    builder, size = GraphBuilder("chain"), int(rng.integers(8, 28))
+    builder, size = GraphBuilder("chain"), int(rng.integers(8, 20))
     x = builder.input("x", (int(rng.integers(1, 3)), int(rng.choice([8, 16, 32, 64])), size, size))
     before = ""
-    for index in range(int(rng.integers(2, 7))):
-        channels = builder.shape(x)[1] if rng.random() < 0.6 else int(rng.choice([8, 16, 32, 64, 96]))
+    for index in range(int(rng.integers(2, 6))):
+        channels = builder.shape(x)[1] if rng.random() < 0.6 else int(rng.choice([8, 16, 32, 64]))
         kernel, stride = int(rng.choice([1, 3])), 2 if rng.random() < 0.1 and builder.shape(x)[2] > 6 else 1
         entered, x = x, append_conv(builder, rng, x, f"conv_{index}", channels, kernel, stride)
         if rng.random() < 0.2:
