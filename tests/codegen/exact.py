@@ -194,3 +194,79 @@ class _Schedule(_Model):
                 load = self.cost(SUM_BYTES, now.negated(), begun.negated(), there)
                 self.add_implication(load, stored)
             before, adding = there, now
+
+
+@dataclass(frozen=True)
+class Column:
+    """Layers on a column of pixels, of 1 or 3 taps with padding; all tensors but the input have the same `channels`. `residual`: of
+    four layers, what the first makes is added to what the third makes."""
+
+    inputs: int
+    channels: int
+    taps: tuple[int, ...]
+    pixels: int
+    weights: tuple[int, ...]
+    residual: bool = False
+
+
+Flags = dict[tuple[int, int], cp_model.IntVar]
+
+
+def least_crossing_column(column: Column, seen: range, done: int) -> float:
+    """`least_crossing` with so many products of the first layer done at the pixels `seen`."""
+    model = _ColumnModel(column)
+    model.add(sum(model.first[p] for p in seen) == done)
+    return model.least()
+
+
+class _ColumnModel(_Model):
+    def __init__(self, column: Column) -> None:
+        super().__init__()
+        self.column = column
+        self.first: list[cp_model.LinearExprT] = [
+            0
+        ] * column.pixels  # products of the first layer that are done, for each pixel
+        made: list[Flags] = []
+        added: Flags = {}
+        for layer in range(len(column.taps)):
+            there = added if column.residual and layer == 3 else made[-1] if layer else {}
+            complete, used = self._layer(layer, there)
+            made.append(complete)
+            if column.residual and layer == 2:
+                added = {place: self.all_of([self.flag(), made[0][place], flag]) for place, flag in complete.items()}
+                self._crosses(complete, added)
+            if column.residual and layer == 1:
+                first, uses = there, used
+            elif layer:
+                self._crosses(there, used)
+        if column.residual:  # both read what the first layer makes
+            self._crosses(first, {place: self.all_of([flag, added[place]]) for place, flag in uses.items()})
+
+    def _crosses(self, there: Flags, used: Flags) -> None:
+        for place, flag in there.items():
+            self.cost(1, flag.negated(), used[place])
+
+    def _layer(self, layer: int, there: Flags) -> tuple[Flags, Flags]:
+        """Which of its results are complete, and which of its inputs used up."""
+        column, pixels, outputs = self.column, range(self.column.pixels), range(self.column.channels)
+        sources, taps = range(column.channels if layer else column.inputs), column.taps[layer]
+        uses: dict[tuple[int, int], list[cp_model.IntVar]] = {place: [] for place in product(sources, pixels)}
+        sums: dict[tuple[int, int], list[cp_model.IntVar]] = {place: [] for place in product(outputs, pixels)}
+        for out, source, tap in product(outputs, sources, range(taps)):
+            line = []
+            for p in pixels:
+                place = p + tap - taps // 2
+                if place not in pixels:
+                    continue
+                flag = self.flag()
+                if layer:
+                    self.add_implication(flag, there[source, place])
+                else:
+                    self.first[p] += flag
+                uses[source, place].append(flag)
+                sums[out, p].append(flag)
+                line.append(flag)
+            _mixed(self, line, column.weights[layer])
+        complete = {place: _mixed(self, parts, SUM_BYTES) for place, parts in sums.items()}
+        used = {place: self.all_of(flags) if layer else _mixed(self, flags, 1) for place, flags in uses.items()}
+        return complete, used

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,8 +19,11 @@ from tvm_re2na.codegen.graph.chain import Layer, chain_of
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.graph.forced import SHARES, Group, crossing_bytes, forced_bytes, groups_until, mixed_share
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Conv2d, MaxPool2d, Window
+from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, MaxPool2d, Window
 from tvm_re2na.codegen.graph.reads import needs
+
+if TYPE_CHECKING:
+    from tests.codegen.exact import Column
 
 MOST_PRODUCTS = 40  # of a chain that is solved exactly
 
@@ -83,6 +88,45 @@ def test_no_less_is_needed_across_a_moment(first: int) -> None:
         group = Group(group.weights, group.tensors, group.inputs)
         needed = exact.least_crossing(exact.Chain(channels, pixels, weights), done, worth)
         assert crossing_bytes(group, done / products, worth) <= needed + 1e-9, seed
+
+
+def column_graph(column: Column) -> Graph:
+    """Of `exact.py`, all weights 1."""
+    builder, made = GraphBuilder("column"), []
+    x = builder.input("x", (1, column.inputs, column.pixels, 1))
+    for index, taps in enumerate(column.taps):
+        weight = np.ones((column.channels, builder.shape(x)[1], taps, 1), np.int8)
+        window = Window((taps, 1), padding=(taps // 2, 0, taps // 2, 0))
+        name, bias = f"conv_{index}", np.zeros(column.channels, np.int32)
+        x = builder.append(Conv2d(name, (x,), name, weight, bias, window, 1, Cut(0)))
+        made.append(x)
+        if column.residual and index == 2:
+            x = builder.append(Add("add", (made[0], x), "sum", (0, 0)))
+    return builder.build([x])
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_nor_with_windows_of_pixels_and_residual_connections(first: int) -> None:
+    exact = pytest.importorskip("tests.codegen.exact", reason="OR-tools is not installed", exc_type=ImportError)
+    compared = 0
+    for seed in range(first, first + 20):
+        rng = np.random.default_rng(seed)
+        count = int(rng.integers(2, 5))
+        taps, weights = rng.choice([1, 3], count).tolist(), rng.integers(1, 7, count).tolist()
+        channels, pixels = 1 if count == 4 else int(rng.integers(1, 3)), int(rng.integers(4, 7))
+        column = exact.Column(int(rng.integers(1, 3)), channels, tuple(taps), pixels, tuple(weights), count == 4)
+        found = dict(groups_until(chain(column_graph(column)), count - 1, 0))[0]
+        seen = range(int(3 in taps), pixels - int(3 in taps))
+        products = column.inputs * channels * taps[0] * len(seen)
+        done = next((done for done in range(products) if SHARES[0] <= done / products <= SHARES[-1]), None)
+        if done is None or channels * sum(taps) * channels * pixels > 2 * MOST_PRODUCTS:
+            continue
+        sizes = tuple(size * weight for size, weight in zip(found.weights, weights, strict=True))
+        group = replace(found, weights=sizes, inputs_move=False, share=1.0)
+        needed = exact.least_crossing_column(column, seen, done)
+        assert crossing_bytes(group, done / products, 1.0) <= needed + 1e-9, seed
+        compared += 1
+    assert compared >= 5
 
 
 @pytest.mark.parametrize(
@@ -214,7 +258,7 @@ def test_forced_bytes_take_their_time_on_the_bus() -> None:
     assert bounds.cycles >= bounds.dram_bytes + bounds.forced_bytes
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", range(0, 40, 20))
 def test_no_schedule_of_ours_moves_less(first: int) -> None:
     forced = 0
     for seed in range(first, first + 20):
