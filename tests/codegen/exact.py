@@ -198,11 +198,10 @@ class _Schedule(_Model):
 
 @dataclass(frozen=True)
 class Column:
-    """Layers on a column of pixels, of 1 or 3 taps with padding; all tensors but the input have the same `channels`. `residual`: of
-    four layers, what the first makes is added to what the third makes."""
+    """Layers on a column of pixels, of 1 or 3 taps with padding; `channels` of the input, then of each layer's results. `residual`:
+    of four layers, what the first makes is added to what the third makes."""
 
-    inputs: int
-    channels: int
+    channels: tuple[int, ...]
     taps: tuple[int, ...]
     pixels: int
     weights: tuple[int, ...]
@@ -248,8 +247,8 @@ class _ColumnModel(_Model):
 
     def _layer(self, layer: int, there: Flags) -> tuple[Flags, Flags]:
         """Which of its results are complete, and which of its inputs used up."""
-        column, pixels, outputs = self.column, range(self.column.pixels), range(self.column.channels)
-        sources, taps = range(column.channels if layer else column.inputs), column.taps[layer]
+        column, pixels, taps = self.column, range(self.column.pixels), self.column.taps[layer]
+        sources, outputs = (range(count) for count in column.channels[layer : layer + 2])
         uses: dict[tuple[int, int], list[cp_model.IntVar]] = {place: [] for place in product(sources, pixels)}
         sums: dict[tuple[int, int], list[cp_model.IntVar]] = {place: [] for place in product(outputs, pixels)}
         for out, source, tap in product(outputs, sources, range(taps)):
