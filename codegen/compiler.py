@@ -141,6 +141,7 @@ def _program(
         "total": {
             "cycles_bound": bounds.cycles,
             "dram_bytes_compulsory": bounds.dram_bytes,
+            "dram_bytes_forced": bounds.forced_bytes,
             "weight_bytes": bounds.weight_bytes,
             "sram_peak_bytes": plan.sram_peak,
             "sram_bound_bytes": plan.sram_bound,

@@ -29,6 +29,7 @@ def compile_report(programs: Sequence[Program], border_bytes: int = 0) -> dict[s
     totals = [_total(program) for program in programs]
     total: dict[str, Any] = {name: sum(layer[name] for layer in layers) for name in ADDITIVE if name != "cycles_bound"}
     total["cycles_bound"] = sum(part["cycles_bound"] for part in totals)
+    total["dram_bytes_bound"] = total["dram_bytes_compulsory"] + sum(part["forced_bytes"] for part in totals)
     total["causes"] = {cause: sum(layer["causes"][cause] for layer in layers) for cause in CAUSES}
     bounds = [part["sram_bound_bytes"] for part in totals if part["sram_bound_bytes"] is not None]
     total["sram_bound_bytes"] = max(bounds, default=None)
@@ -119,6 +120,7 @@ def _total(program: Program) -> dict[str, Any]:
     seconds = program.compile_seconds if program.compile_seconds is not None else total.get("compile_seconds", 0.0)
     return {
         "cycles_bound": total.get("cycles_bound", 0) // batch,
+        "forced_bytes": total.get("dram_bytes_forced", 0) // batch,
         "sram_peak_bytes": total.get("sram_peak_bytes", 0),
         "sram_bound_bytes": total.get("sram_bound_bytes"),
         "compile_seconds": seconds,

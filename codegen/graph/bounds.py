@@ -3,10 +3,11 @@
 compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
             zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
             nothing: they may hide in the array's output path.
-traffic     every weight, bias and activation table once, at its packed size, the network's inputs and outputs once; nothing
-            between layers.
+traffic     every weight, bias and activation table once, at its packed size, the network's inputs and outputs once; and what
+            layers that do not fit the SRAM together move between them (`forced.py`).
 network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
-            is ahead of the array by no more than the SRAM less the activations that are live at that point.
+            is ahead of the array by no more than the SRAM less the activations that are live at that point; all bytes take
+            their time on the bus.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
+from tvm_re2na.codegen.graph.chain import chain_of
 from tvm_re2na.codegen.graph.channels import ScaleChannels
+from tvm_re2na.codegen.graph.forced import most_forced
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Dense, Int8Array, Int32Array, Lookup, Op, Reshape
 from tvm_re2na.codegen.graph.reads import Need, given, made_of, moves_nothing, needs, roots
@@ -44,27 +47,32 @@ class LayerBound:
 
 @dataclass(frozen=True)
 class NetworkBounds:
-    """One entry per operator, in order, and the network's cycles and bytes, those of its weights and biases among them."""
+    """One entry per operator, in order, and the network's cycles and compulsory bytes, those of its weights and biases among them.
+    `forced_bytes`: what is moved beyond these because layers do not fit the SRAM together."""
 
     layers: tuple[LayerBound, ...]
     cycles: int
     dram_bytes: int
     weight_bytes: int
+    forced_bytes: int
 
 
 def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
     """Bounds of a verified graph on a machine."""
     read = needs(graph)
     traffic = _Traffic(graph, read)
-    layers, weight_bytes = [], 0
+    layers, packed = [], []
     for op in graph.ops:
         compute, weights = _mapping(op, read[op.output], arch)
-        weight_bytes += weights
+        packed.append(weights)
         total = traffic.loaded(op) + weights + traffic.stored(op)
         cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
         layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
+    compulsory = sum(layer.dram_bytes_compulsory for layer in layers)
+    forced = most_forced(chain_of(graph, arch, read, packed), arch.sram_bytes, arch.pe_count)
     cycles = _Fluid(graph, arch, [layer.compute_bound for layer in layers], traffic, layers).cycles()
-    return NetworkBounds(tuple(layers), cycles, sum(layer.dram_bytes_compulsory for layer in layers), weight_bytes)
+    cycles = max(cycles, -(-(compulsory + forced) // arch.dram_bytes_per_cycle))
+    return NetworkBounds(tuple(layers), cycles, compulsory, sum(packed), forced)
 
 
 # ---- compute, and packed weights

@@ -70,6 +70,7 @@ TOTAL = {
     "cycles_bound": int,
     "dram_bytes": int,
     "dram_bytes_compulsory": int,
+    "dram_bytes_bound": int,
     **TRAFFIC,
     "sram_peak_bytes": int,
     "sram_bound_bytes": (int, type(None)),
