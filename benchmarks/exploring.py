@@ -94,7 +94,18 @@ def _cycles(found: Exploration) -> list[tuple[Any, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> Table:
     result = Table(title="CPU seconds for a grid, one process")
-    names = ("network", "grid", "points", "on the front", "each by itself", "explore", "pruned", "left out", "points/h", "ratio")
+    names = (
+        "network",
+        "grid",
+        "points",
+        "on the front",
+        "each by itself",
+        "explore",
+        "pruned",
+        "left out",
+        "points/h",
+        "ratio",
+    )
     for name in (*names, "pruned"):
         result.add_column(name, justify="left" if name in ("network", "grid") else "right")
     for row in rows:

@@ -25,7 +25,7 @@ from tvm_re2na.codegen.arch import TABLE_BYTES
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Window
-from tvm_re2na.exploration.point import PRICES, compile_points, without_prices
+from tvm_re2na.exploration.point import compile_points
 from tvm_re2na.exploration.run import COLUMNS, COSTS
 from tvm_re2na.parallel.parcel import Here
 from tvm_re2na.quantize import quantize
@@ -90,7 +90,9 @@ def test_processes_give_the_same_rows(model: onnx.ModelProto, found: Exploration
 def test_processes_of_its_own(model: onnx.ModelProto, found: Exploration) -> None:
     steps: list[tuple[str, int, int]] = []
     assert explore(model, SWEEP, jobs=2, progress=lambda *step: steps.append(step)) == found
-    assert [step for step in steps if step[0] == "compile"] == [("compile", done, 12) for done in range(0, 13, 2)]  # two share a program
+    assert [step for step in steps if step[0] == "compile"] == [
+        ("compile", done, 12) for done in range(0, 13, 2)
+    ]  # two share a program
 
 
 def test_rows_keep_the_order_of_the_grid(model: onnx.ModelProto, found: Exploration) -> None:
