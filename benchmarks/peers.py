@@ -3,9 +3,9 @@
     make peers                                          # both tools, in an environment of their own
     python benchmarks/peers.py [--page docs/peers.md] [--json] [--python PATH] [--skip-zigzag] [NETWORK ...]
 
-Every tool gets the same int8 weights and shapes, the same sizes of SRAM and the same DRAM bandwidth. A tool that is not installed is
-left out, with its reason. The exit status is 1 where our DRAM traffic is not below the least of Vela's on one of JUDGED, or where
-there is no Vela to judge by.
+Every tool gets the same int8 weights and shapes, the same sizes of SRAM and the same DRAM bandwidth. A tool that is not installed
+is left out, with its reason. The exit status is 1 where our DRAM traffic is not below the least of Vela's on one of JUDGED, or
+where there is no Vela to judge by.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from benchmarks.peers_page import cells, heading, write_page  # noqa: E402
 from benchmarks.peers_row import MissingTool, Row  # noqa: E402
 from benchmarks.peers_vela import PORT_BYTES, Vela  # noqa: E402
 from benchmarks.peers_zigzag import ZigZag  # noqa: E402
-
 from tests.models.resnets import resnet_graph  # noqa: E402
 from tvm_re2na import Architecture, pipeline  # noqa: E402
 from tvm_re2na.codegen.compiler import CompileError, compile_graph  # noqa: E402

@@ -16,8 +16,8 @@ class MissingTool(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one inference. `peak` in MACs a cycle; `cpu_seconds` is what the tool took; `note`: why figures are none, or what they
-    leave out; `fits`: whether the SRAM that the tool uses is no larger than the machine's."""
+    """Figures of one inference. `peak` in MACs a cycle; `cpu_seconds` is what the tool took; `note`: why figures are none, or what
+    they leave out; `fits`: whether the SRAM that the tool uses is no larger than the machine's."""
 
     network: str
     sram_bytes: int

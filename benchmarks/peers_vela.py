@@ -45,8 +45,8 @@ class Vela:
     def rows(
         self, network: str, twin: bytes, border: int, sram_bytes: int, dram_bytes_per_cycle: int, dram_latency: int
     ) -> list[Row]:
-        """One for each chip and mode. `border`: bytes of the network's input and output, which all of a shared SRAM's rows leave out
-        and which are added to them."""
+        """One for each chip and mode. `border`: bytes of the network's input and output, which Vela does not count where the
+        SRAM is shared, and which are added there."""
         model = self.folder / f"{network}.tflite"
         model.write_bytes(twin)
         found = []

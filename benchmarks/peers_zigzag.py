@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers_row import Row, check_package, run
-
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.graph.graph import Graph

@@ -1,4 +1,4 @@
-"""Machines that are left out are beaten by what was compiled for: the front is the same, and so are all rows, whoever computes them."""
+"""Machines that are left out are beaten by what was compiled for: front and rows are the same, whoever computes them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_front_is_the_same(whole: Exploration, pruned: Exploration) -> None:
         else:
             assert row == full
     assert sum(row["pruned"] for row in pruned.rows) >= 4
-    assert 1 <= sum(row["pareto"] for row in pruned.rows)
+    assert sum(row["pareto"] for row in pruned.rows) >= 1
 
 
 def test_whoever_is_left_out_is_beaten(whole: Exploration, pruned: Exploration) -> None:

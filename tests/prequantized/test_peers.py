@@ -22,8 +22,8 @@ from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Resh
 
 
 def residual(rng: np.random.Generator, padding: int) -> Graph:
-    """A convolution whose padding TFLite has (0) or has not (3), a depthwise one, an addition of tensors of unlike steps, a pooling and
-    a dense layer on a map of several pixels."""
+    """A convolution whose padding TFLite has (0) or has not (3), a depthwise one, an addition of tensors of unlike steps, a pooling
+    and a dense layer on a map of several pixels."""
 
     def conv(name: str, x: str, shape: tuple[int, ...], window: Window, groups: int, cut: Cut) -> str:
         weight = rng.integers(-20, 21, shape).astype(np.int8)

@@ -238,7 +238,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         default=[],
         metavar=("COLUMN", "FILE.png|svg"),
-        help="draw a column of the table over the first two swept fields, a panel for each machine of the others; again for another",
+        help="draw a column over the first two swept fields, a panel for each machine of the others; again for another column",
     )
     add_cache(parser)
     add_json(parser)

@@ -1,4 +1,4 @@
-"""What becomes of every machine of a grid: compiled for, once for all that run the same programs; left out; or lost with its workers."""
+"""What becomes of every machine of a grid: compiled for, once for all that run the same programs; left out; or lost."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Machines that are not compiled because another, which was, is as good as theirs can be at best.
 
-What no schedule can beat (docs/bounds.md) says of a machine how few cycles and bytes it might need; its area is known. A machine that is
-beaten so is on no front, whatever its program. Which machines are left out follows from the front alone, and so is the same whoever
-computes the rest, in whatever order.
+What no schedule can beat (docs/bounds.md) says of a machine how few cycles and bytes it might need; its area is known. A machine
+that is beaten so is on no front, whatever its program. Which machines are left out follows from the front alone, and so is the same
+whoever computes the rest, in whatever order.
 """
 
 from __future__ import annotations

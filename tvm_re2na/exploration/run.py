@@ -17,8 +17,8 @@ from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.data import DataSource
-from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.outcomes import Exploring, Outcome, Pruned, same_programs
+from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import FIGURES
 from tvm_re2na.exploration.pruning import Machine
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
@@ -81,8 +81,8 @@ def explore(
     already. `sweep` maps fields of the architecture to lists of values; all other fields are those of `arch`. The points run on
     `executor`, which may be any `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in
     `jobs` processes of this machine (as many as it has CPUs; one is this process). A script that uses the default needs `if
-    __name__ == "__main__":`. Points that are finished are noted in the file `resume`, and not done again. With `prune`, machines that
-    cannot be on the front, because another one is as good as their bounds, are not compiled; the front is the same.
+    __name__ == "__main__":`. Points that are finished are noted in the file `resume`, and not done again. With `prune`, machines
+    that cannot be on the front, because another one is as good as their bounds, are not compiled for; the front is the same.
 
     Raises SweepError, ModelError, DataError, QuantizeError, JournalError; a point that cannot be compiled, or that three workers
     were lost with, is a row with its `error`.

@@ -45,8 +45,8 @@ class Job:
     """`work(*arguments(index))` for each shard. `sizes`: what each counts in the progress. `name(index)`: for messages.
 
     Arguments are made when a shard is submitted, and no more than `most` are under way. Results are JSON where there is a journal.
-    `order`: in which shards are taken, that of their numbers by default. `known(index, results)` is asked when a shard's turn comes:
-    its result where it follows from those of others, so that there is nothing to do or to note; None where there is.
+    `order`: in which shards are taken, by default that of their numbers. `known(index, results)` is asked when a shard's turn
+    comes: its result where it follows from those of others, so that there is nothing to do or to note; None where there is.
     """
 
     work: Callable[..., Any]

@@ -83,7 +83,7 @@ def _traffic(rows: Sequence[Row]) -> str:
 
 
 def _edge(front: Sequence[Row]) -> list[tuple[float, float]]:
-    """The corners of a staircase through those that no machine beats in cycles and area alone: right and below of it there is none."""
+    """Corners of a staircase through those that no machine beats in cycles and area alone; below and left of it there is none."""
     places = [(row["area_mm2"], row["cycles"]) for row in front]
     edge = sorted({place for place, kept in zip(places, pareto_front(places), strict=True) if kept})
     corners = [(after[0], before[1]) for before, after in itertools.pairwise(edge)]
