@@ -2,10 +2,10 @@
 
     python benchmarks/exploring.py [--json] [--limit 3] [NETWORK ...]
 
-Each network is lowered once. Then every machine of the grid is compiled for and timed by itself; then `explore` has the whole grid
-in this process, which compiles once for all machines that run the same programs; then with `prune`, which leaves out whom the bounds
-beat. Rows and fronts have to be equal. Figures are CPU seconds of one process. The exit status is 1 where one differs, or where
-pruning is less than `--limit` times as fast as each by itself.
+Each network is lowered once. Then every machine of the grid is compiled for and timed by itself; then `explore` has the whole
+grid in this process, which compiles once for all machines that run the same programs; then with `prune`, which leaves out whom
+the bounds beat. Rows and fronts have to be equal. Figures are CPU seconds of one process. The exit status is 1 where one differs,
+or where pruning is less than `--limit` times as fast as each by itself.
 """
 
 from __future__ import annotations

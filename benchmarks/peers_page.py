@@ -53,7 +53,7 @@ them in SRAM, which may then need more than there is | in DRAM, before and after
 * *of peak* is the network's MACs over cycles times the MACs that the machine could do in one: how busy the array is, whatever its
   size.
 * *SRAM used* is what the tool says; a figure in brackets is more than the machine has. Such a row is of a larger machine, no judge.
-* *CPU s* is processor time: of ours from graph to program and its timing; of the others of their whole process, with its start. ZigZag
+* *CPU s* is processor time: of ours from graph to program and its timing; of the others of their whole process. ZigZag
   searches layers that are alike once.
 * Vela reads a TFLite file that is made from our graph (`benchmarks/peers_twin.py`): the same operators in the same order, the same
   weights. A pooling's window may lie a pixel beside ours, which moves no byte more.

@@ -27,6 +27,7 @@ class Pruned:
     bound: Costs
 
 
+UNSEEN = Pruned((0, 0, 0.0))  # while the front is not known yet, nor which bound it beats
 Outcome: TypeAlias = dict[str, Any] | Lost | Pruned  # the first of compile_points
 
 
@@ -36,6 +37,12 @@ def same_programs(machines: Sequence[Architecture]) -> list[list[int]]:
     for index, arch in enumerate(machines):
         groups.setdefault(without_prices(arch), []).append(index)
     return list(groups.values())
+
+
+def each(result: Any, members: Sequence[int]) -> Sequence[Outcome]:
+    """A shard's result as one for each of its machines: Lost and Pruned are all of them."""
+    found: Sequence[Outcome] = result if isinstance(result, list) else [result] * len(members)
+    return found
 
 
 class Exploring:
@@ -51,10 +58,9 @@ class Exploring:
     def run(self, pool: WorkerPool, journal: Journal | None, progress: Progress) -> list[Outcome]:
         """One for each machine."""
         found = run_shards(pool, self._job(pool), functools.partial(progress, "compile"), journal)
-        outcomes: list[Outcome] = [Pruned((0, 0, 0.0))] * len(self.machines)
+        outcomes: list[Outcome] = [UNSEEN] * len(self.machines)
         for members, result in zip(self.groups, found, strict=True):
-            each = result if isinstance(result, list) else [result] * len(members)
-            for index, outcome in zip(members, each, strict=True):
+            for index, outcome in zip(members, each(result, members), strict=True):
                 outcomes[index] = outcome
         return self._without_beaten(outcomes) if self.pruner is not None else outcomes
 
@@ -86,11 +92,10 @@ class Exploring:
         assert self.pruner is not None
         for done in results.keys() - self._seen:
             self._seen.add(done)
-            outcomes = results[done] if isinstance(results[done], list) else []
-            for index, outcome in zip(self.groups[done], outcomes, strict=False):
-                self._rivals += [known for known in (self._costs(index, outcome),) if known is not None]
+            costs = map(self._costs, self.groups[done], each(results[done], self.groups[done]))
+            self._rivals += [known for known in costs if known is not None]
         bounds = [self.pruner.beaten(index, self._rivals) for index in self.groups[number]]
-        return None if None in bounds else Pruned((0, 0, 0.0))
+        return None if None in bounds else UNSEEN
 
     def _costs(self, index: int, outcome: Outcome) -> Known | None:
         if not isinstance(outcome, dict) or outcome["error"] is not None:
