@@ -74,6 +74,11 @@ def test_heat_maps_that_cannot_be_drawn(re2na: Command, quantized: Path, tmp_pat
     assert_failure(re2na(*two, "--heat", "error", tmp_path / "x.png"), 2, "'error' is no column with numbers", "cycles")
     one = ("explore", quantized, "--sweep", "clock_mhz=100,200", "--heat", "cycles", tmp_path / "x.png")
     assert_failure(re2na(*one), 2, "two swept fields, 1 is swept")
+    many = ",".join(str(100 + clock) for clock in range(13))
+    deep = ("explore", tmp_path / "no.onnx", "--sweep", f"sram_bytes=65536,mac_interval=1,clock_mhz={many}")
+    assert_failure(
+        re2na(*deep, "--heat", "cycles", tmp_path / "x.png"), 2, "13 panels, one for each machine of clock_mhz"
+    )
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def explore(options: argparse.Namespace) -> Result:
     heat_maps = [(column, Path(file)) for column, file in options.heat]
     for column, file in heat_maps:
         outputs.check_figure(file)
-        plot.check_heat(column, list(sweep))
+        plot.check_heat(column, {field: len(values) for field, values in sweep.items()})
     with workers(options, jobs=None) as known, progress_bar() as progress:
         progress("read", 0, 1)
         model = inputs.load_model(options)

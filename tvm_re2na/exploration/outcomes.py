@@ -109,6 +109,6 @@ class Exploring:
         done = [known for index, outcome in enumerate(outcomes) if (known := self._costs(index, outcome))]
         most = max((known.share for known in done), default=0.0)
         best = [known for known in done if known.share == most]
-        front = [known for known, kept in zip(best, pareto_front([each.costs for each in best]), strict=True) if kept]
+        front = [known for known, kept in zip(best, pareto_front([known.costs for known in best]), strict=True) if kept]
         bounds = [self.pruner.beaten(index, front) for index in range(len(outcomes))]
         return [outcome if bound is None else Pruned(bound) for outcome, bound in zip(outcomes, bounds, strict=True)]

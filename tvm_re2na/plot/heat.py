@@ -34,12 +34,18 @@ MOST_PANELS = 12
 COLUMNS_OF_PANELS = 3
 
 
-def check_heat(column: str, fields: Sequence[str]) -> None:
-    """Raises PlotError for a column that has no numbers, or a sweep of one field."""
+def check_heat(column: str, sizes: Mapping[str, int]) -> None:
+    """Raises PlotError for a column that has no numbers, a sweep of one field, and more than MOST_PANELS panels. `sizes`: of the
+    swept fields in order, how many values each has."""
     if column not in HEATED:
         raise style.PlotError(f"heat map: '{column}' is no column with numbers; known: {', '.join(HEATED)}")
-    if len(fields) < 2:
-        raise style.PlotError(f"heat map: it takes two swept fields, {len(fields)} is swept ({', '.join(fields)})")
+    if len(sizes) < 2:
+        raise style.PlotError(f"heat map: it takes two swept fields, {len(sizes)} is swept ({', '.join(sizes)})")
+    _, _, *others = sizes
+    if (panels := math.prod(sizes[field] for field in others)) > MOST_PANELS:
+        raise style.PlotError(
+            f"heat map: {panels} panels, one for each machine of {', '.join(others)}; at most {MOST_PANELS}"
+        )
 
 
 def heat_figure(
@@ -47,15 +53,11 @@ def heat_figure(
 ) -> None:
     """The first field upwards, the second to the right, the value in each cell; machines on the front have a frame.
 
-    Raises PlotError as of check_heat, and where the other fields make more than MOST_PANELS panels.
+    Raises PlotError as of check_heat.
     """
-    check_heat(column, fields)
+    check_heat(column, {field: len(_values(rows, field)) for field in fields})
     down, across, *others = fields
     panels = list(itertools.product(*(_values(rows, field) for field in others)))
-    if len(panels) > MOST_PANELS:
-        raise style.PlotError(
-            f"heat map: {len(panels)} panels, one for each machine of {', '.join(others)}; at most {MOST_PANELS}"
-        )
     shape = (len(_values(rows, down)), len(_values(rows, across)))
     wide = min(math.isqrt(len(panels) - 1) + 1, COLUMNS_OF_PANELS)  # as many down as across, up to these
     high = -(-len(panels) // wide)
