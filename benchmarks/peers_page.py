@@ -120,13 +120,11 @@ def write_page(
     for network in named:
         lines = [cells(row, macs[network]) for row in rows if row.network == network]
         parts += [f"## {network}, {macs[network]:,} MACs\n", _markdown(lines)]
-        notes = dict.fromkeys(f"* {row.tool}: {_note(row)}" for row in rows if row.network == network and _note(row))
-        parts += ["\n".join([*notes, ""])] if notes else []
+        energies = [row for row in rows if row.network == network and row.note and row.cycles is not None]
+        if energies:
+            listed = ", ".join(f"{row.note} ({style.binary_bytes(row.sram_bytes)})" for row in energies)
+            parts += [f"Energy by ZigZag's own model: {listed}.\n"]
     write_atomically(path, "\n".join(parts).encode())
-
-
-def _note(row: Row) -> str:
-    return row.note if row.cycles is not None else ""
 
 
 def _verdict(missed: Sequence[str]) -> str:

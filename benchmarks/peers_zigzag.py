@@ -15,9 +15,6 @@ from tvm_re2na.codegen.graph.ops import Conv2d, Dense
 
 RUNNER = Path(__file__).with_name("peers_zigzag_run.py")
 LINKS = {"O": "O", "W": "I2", "I": "I1"}
-NOTE = (
-    "layer by layer: every map crosses the DRAM; convolutions and dense layers alone; distinct layers are searched once"
-)
 Layer = tuple[str, tuple[tuple[str, int], ...], tuple[int, int, int, int, int, int], tuple[int, int, int, int]]
 
 
@@ -52,7 +49,7 @@ class ZigZag:
             round(traffic / 8),
             None,
             seconds,
-            note=f"{energy / 1e6:,.0f} µJ by its own model; {NOTE}",
+            note=f"{energy / 1e6:,.0f} µJ",
         )
 
 
