@@ -66,8 +66,12 @@ PIPELINED_RESNET18 = (700_000, 12_070_000)  # cycles and DRAM bytes with mac_int
 
 
 def lowered(name: str) -> list[Graph]:
-    """The network's offloaded regions; everything must be offloaded."""
-    model = MODELS[name]()
+    """The offloaded regions of one of MODELS; everything must be offloaded."""
+    return lowered_model(name, MODELS[name]())
+
+
+def lowered_model(name: str, model: onnx.ModelProto) -> list[Graph]:
+    """Those of any network with one image for an input."""
     image = pipeline.model_input(model).image
     x = synthetic_images(CALIBRATION_IMAGES, image[0], image[1], seed=7)
     calibration = Dataset("synthetic", image, None, len(x), lambda start, stop: x[start:stop])

@@ -17,7 +17,7 @@ from tvm_re2na.debugging import figure as debugging
 from tvm_re2na.debugging.figure import debug_figure
 from tvm_re2na.debugging.measures import SideFigures
 from tvm_re2na.debugging.report import Debugging, OperatorFigures, Parting
-from tvm_re2na.plot import check_format, exploration_figure, new_figure, report_figure, style
+from tvm_re2na.plot import check_format, exploration_figure, heat_figure, new_figure, report_figure, style
 from tvm_re2na.runtime.losses import beyond_bound
 from tvm_re2na.runtime.timeline import CAUSES
 from tvm_re2na.survey import BitsSurvey, CarrySurvey, RoundingSurvey, SensitivitySurvey, figures
@@ -129,7 +129,14 @@ def test_beyond_the_bound() -> None:
 
 def machine(area: float, cycles: int, dram: int, pareto: bool) -> dict[str, Any]:
     known = {"sram_bytes": round(area * 1e6), "array_shapes": "32x128+16x256"}
-    return known | {"area_mm2": area, "cycles": cycles, "dram_bytes": dram, "pareto": pareto, "error": None}
+    return known | {
+        "area_mm2": area,
+        "cycles": cycles,
+        "dram_bytes": dram,
+        "pareto": pareto,
+        "pruned": False,
+        "error": None,
+    }
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 25])
@@ -157,6 +164,44 @@ def test_units_and_re2na_among_the_machines(drawn: list[Figure]) -> None:
     named = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in drawn]
     assert "Re²Na as it is" in named[0] and "Re²Na as it is" not in named[1]
     assert_tidy(drawn[0])
+
+
+def test_numbers_lie_on_nothing(drawn: list[Figure]) -> None:
+    """Forty machines of the front in one corner: each number is clear of every mark and of the line."""
+    front = [machine(1 + index / 400, 90_000 - 700 * index, 100, True) for index in range(40)]
+    exploration_figure([*front, machine(9, 100_000, 10, False)], ["sram_bytes"], "front.svg")
+    (figure,) = drawn
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts if text.get_text().isdecimal()]  # without its line
+    places = [axes.transData.transform((row["area_mm2"], row["cycles"])) for row in front]
+    assert len(boxes) == 40
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.contains(*place) for box in boxes for place in places)
+
+
+def test_heat_maps(drawn: list[Figure]) -> None:
+    rows = [
+        machine(1.0, 1000 * sram * width, 10, width == 1)
+        | {"sram_bytes": sram, "mac_interval": width, "array_rows": high}
+        for sram in (4, 2, 1)
+        for width in (1, 5)
+        for high in (32, 64)
+    ]
+    rows[0] |= {"cycles": None, "pruned": True, "pareto": False}
+    rows[1] |= {"cycles": None, "error": "too small", "pareto": False}
+    heat_figure(rows, ["sram_bytes", "mac_interval", "array_rows"], "cycles", "heat.svg", "net")
+    (figure,) = drawn
+    panels = figure.axes[:2]
+    assert [axes.get_title(loc="left") for axes in panels] == ["array_rows (PEs) = 32", "array_rows (PEs) = 64"]
+    assert sorted(text.get_text() for text in panels[0].texts) == ["-", "1.00k", "10.0k", "2.00k", "20.0k", "5.00k"]
+    assert "error" in [text.get_text() for text in panels[1].texts]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["1 B", "2 B", "4 B"]
+    assert [len(axes.patches) for axes in panels] == [2, 2]
+    with pytest.raises(style.PlotError, match="14 panels"):
+        many = [machine(1, 1, 1, False) | {"mac_interval": 1, "array_rows": high} for high in range(14)]
+        heat_figure(many, ["sram_bytes", "mac_interval", "array_rows"], "cycles", "heat.svg")
+    assert_tidy(figure)
 
 
 def test_surveys(drawn: list[Figure]) -> None:

@@ -34,9 +34,11 @@ def progress_bar() -> Iterator[Progress]:
     from rich.console import Console
 
     columns = (
+        rich.SpinnerColumn(),  # moves, with the clock, however long one step takes
         rich.TextColumn("{task.description}"),
         rich.BarColumn(),
         rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
         rich.TimeRemainingColumn(),
     )
     with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:

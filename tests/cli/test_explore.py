@@ -24,6 +24,7 @@ ROW = {
     "area_mm2": float,
     "offloaded_macs_share": NUMBER,
     "pareto": bool,
+    "pruned": bool,
     "error": (str, type(None)),
 }
 
@@ -54,6 +55,30 @@ def test_table_figure_and_failed_points(re2na: Command, quantized: Path, tmp_pat
         assert word in " ".join(found.stdout.split())
     assert f"wrote {tmp_path / 'front.png'}" in found.stdout
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_left_out_is_told_and_heat_maps_are_drawn(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    sweep = ("--sweep", "sram_bytes=65536,131072,mac_interval=1,5", "--jobs", 1, "--prune")
+    heat = ("--heat", "energy_uj", tmp_path / "energy.png", "--heat", "cycles", tmp_path / "cycles.svg")
+    found = re2na("explore", quantized, *sweep, *heat)
+    assert found.code == 0, found.stderr
+    assert "of 4 machines were not compiled for (--prune)" in " ".join(found.stdout.split())
+    assert f"wrote {tmp_path / 'energy.png'}" in found.stdout
+    assert "not compiled for: beaten by its bound" in (tmp_path / "cycles.svg").read_text()
+
+
+def test_heat_maps_that_cannot_be_drawn(re2na: Command, quantized: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    two = ("explore", quantized, "--sweep", "sram_bytes=65536,131072,mac_interval=1,5")
+    assert_failure(re2na(*two, "--heat", "error", tmp_path / "x.png"), 2, "'error' is no column with numbers", "cycles")
+    one = ("explore", quantized, "--sweep", "clock_mhz=100,200", "--heat", "cycles", tmp_path / "x.png")
+    assert_failure(re2na(*one), 2, "two swept fields, 1 is swept")
+    many = ",".join(str(100 + clock) for clock in range(13))
+    deep = ("explore", tmp_path / "no.onnx", "--sweep", f"sram_bytes=65536,mac_interval=1,clock_mhz={many}")
+    assert_failure(
+        re2na(*deep, "--heat", "cycles", tmp_path / "x.png"), 2, "13 panels, one for each machine of clock_mhz"
+    )
 
 
 @pytest.mark.parametrize(

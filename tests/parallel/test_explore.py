@@ -15,9 +15,10 @@ from tests.parallel import work
 from tvm_re2na import Exploration, explore
 from tvm_re2na.cli import main
 from tvm_re2na.codegen.graph.graph import Graph
+from tvm_re2na.exploration import outcomes
 from tvm_re2na.exploration import run as exploring
 
-SWEEP = {"clock_mhz": [100, 200, 300, 400, 500, 600], "dram_bytes_per_cycle": [8, 24]}
+SWEEP = {"dram_latency": [100, 200, 300, 400, 500, 600], "dram_bytes_per_cycle": [8, 24]}
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +66,11 @@ def test_lost_points_are_told_and_no_file_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(exploring, "compile_point", work.die_at_300_mhz)
+    monkeypatch.setattr(outcomes, "compile_points", work.die_at_300_cycles)
     monkeypatch.setattr(exploring.pipeline, "load_model", lambda path, **_: [graph])
     table = tmp_path / "rows.csv"
     table.write_text("old")
-    sweep = ["--sweep", "clock_mhz=100,300,500", "--jobs", "2", "--csv", str(table)]
+    sweep = ["--sweep", "dram_latency=100,300,500", "--jobs", "2", "--csv", str(table)]
     assert main(["explore", str(demo_data / "lenet5_mnist.onnx"), *sweep]) == 5
     captured = capfd.readouterr()
     assert captured.err == "re2na: error: workers were lost with 1 of 3 machines: no file was written\n"

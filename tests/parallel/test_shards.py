@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,17 @@ import pytest
 from tests.parallel import work
 from tvm_re2na.data import DataError
 from tvm_re2na.parallel.cuts import cut
-from tvm_re2na.parallel.shards import Job, Lost, VersionError, WorkersLostError, _guarded, run_all_shards, run_shards
+from tvm_re2na.parallel.journal import open_journal
+from tvm_re2na.parallel.shards import (
+    Job,
+    Lost,
+    Results,
+    VersionError,
+    WorkersLostError,
+    _guarded,
+    run_all_shards,
+    run_shards,
+)
 from tvm_re2na.parallel.worker_pool import CallersExecutor, Processes, ThisProcess, WorkerPool, open_worker_pool
 
 COUNT = 9
@@ -51,6 +62,26 @@ def test_every_pool_gives_all_results_in_order(processes: WorkerPool) -> None:
             steps = Steps()
             assert run_shards(pool, job(work.square), steps) == SQUARES
             assert steps == [(done, COUNT) for done in range(COUNT + 1)]
+
+
+def test_what_follows_from_others_is_not_done(processes: WorkerPool, tmp_path: Path) -> None:
+    """In the order that is asked for; what is known is no work, and is not noted either."""
+
+    def known(index: int, results: Results) -> Any:
+        asked.append(index)
+        return f"from {sorted(results)}" if index < 3 and len(results) >= COUNT - 3 else None
+
+    for pool in (ThisProcess(), processes):
+        asked: list[int] = []
+        steps = Steps()
+        ordered = replace(job(work.square), order=list(reversed(range(COUNT))), known=known)
+        with open_journal(tmp_path / type(pool).__name__, lambda: {"run": "squares"}, COUNT) as journal:
+            found = run_shards(pool, ordered, steps, journal)
+        assert asked == list(reversed(range(COUNT))) and steps[-1] == (COUNT, COUNT)
+        assert found[3:] == SQUARES[3:]
+        if pool.here:
+            assert found[:3] == [f"from {list(range(first, COUNT))}" for first in (1, 2, 3)]
+            assert len((tmp_path / "ThisProcess").read_bytes().splitlines()) == 1 + COUNT - 3
 
 
 def test_a_lost_workers_shard_is_done_again(processes: WorkerPool, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.data import DataError
-from tvm_re2na.exploration.point import compile_point
+from tvm_re2na.exploration.point import compile_points
 from tvm_re2na.parallel.parcel import Handle
 
 
@@ -81,8 +81,8 @@ def wait_for_ever(number: int, folder: Path) -> None:
     signal.pause()
 
 
-def die_at_300_mhz(graphs: Handle, arch: Architecture) -> dict[str, Any]:
-    """As compile_point, but for one machine."""
-    if arch.clock_mhz == 300:
+def die_at_300_cycles(graphs: Handle, machines: list[Architecture]) -> list[dict[str, Any]]:
+    """As compile_points, but for machines of one DRAM latency."""
+    if machines[0].dram_latency == 300:
         os.kill(os.getpid(), signal.SIGKILL)
-    return compile_point(graphs, arch)
+    return compile_points(graphs, machines)

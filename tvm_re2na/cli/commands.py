@@ -218,9 +218,16 @@ def explore(options: argparse.Namespace) -> Result:
     make_grid(sweep, arch)  # a bad sweep is told at once, not after the model has been quantised
     outputs.check_figure(options.plot)
     outputs.check_writable(options.csv)
+    heat_maps = [(column, Path(file)) for column, file in options.heat]
+    for column, file in heat_maps:
+        outputs.check_figure(file)
+        plot.check_heat(column, {field: len(values) for field, values in sweep.items()})
     with workers(options, jobs=None) as known, progress_bar() as progress:
+        progress("read", 0, 1)
         model = inputs.load_model(options)
+        progress("read", 1, 1)
         known |= {"arch": arch, "calibration": images.calibration(options, model), "batch": options.batch}
+        known |= {"prune": options.prune}
         found = sweep_machines(model, sweep, progress=progress, **known)
     table = render.exploration_table(found)
     if found.lost:  # a file is replaced by a whole one only
@@ -231,7 +238,10 @@ def explore(options: argparse.Namespace) -> Result:
         write_atomically(options.csv, found.to_csv().encode())
     if options.plot is not None:
         plot.exploration_figure(found.rows, found.fields, options.plot, pipeline.model_stem(options.model), arch)
-    return Result(found.to_json(), (table, *outputs.written(options.csv, options.plot)))
+    for column, file in heat_maps:
+        plot.heat_figure(found.rows, found.fields, column, file, pipeline.model_stem(options.model))
+    files = (options.csv, options.plot, *(file for _, file in heat_maps))
+    return Result(found.to_json(), (table, *outputs.written(*files)))
 
 
 def disasm(options: argparse.Namespace) -> Result:

@@ -226,7 +226,20 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     add_batch(parser)
     add_workers(parser, "one per CPU")
     parser.add_argument("--csv", type=arguments.path, metavar="FILE", help="write the rows as CSV too")
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="do not compile for machines whose bounds say that they are not on the front",
+    )
     add_plot(parser, "cycles over area, with the Pareto front")
+    parser.add_argument(
+        "--heat",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("COLUMN", "FILE.png|svg"),
+        help="draw a column over the first two swept fields, a panel for each machine of the others; again for another column",
+    )
     add_cache(parser)
     add_json(parser)
     parser.set_defaults(command="commands:explore")

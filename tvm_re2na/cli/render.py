@@ -178,14 +178,20 @@ def exploration_table(found: Exploration) -> Table:
     for row in found.rows:
         values = [f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in found.fields]
         table.add_row("*" if row["pareto"] else "", *values, *_point_figures(row))
-    failed = [f"{_point(row, found.fields)}: {row['error']}" for row in found.rows if row["error"]]
-    table.caption, table.caption_justify = "\n".join(failed) or None, "left"
+    told = [f"{_point(row, found.fields)}: {row['error']}" for row in found.rows if row["error"]]
+    if pruned := sum(row["pruned"] for row in found.rows):
+        told.append(
+            f">= is a bound: {pruned} of {len(found.rows)} machines were not compiled for (--prune), as another is no worse"
+        )
+    table.caption, table.caption_justify = "\n".join(told) or None, "left"
     return table
 
 
 def _point_figures(row: Mapping[str, Any]) -> Iterable[str]:
     formats = {"cycles": ",", "microseconds": ",.1f", "dram_bytes": ",", "energy_uj": ",.2f", "area_mm2": ".2f"}
-    yield from ("-" if row[name] is None else format(row[name], how) for name, how in formats.items())
+    least = {"cycles": f">= {row['cycles_bound']:,}"} if row["pruned"] else {}
+    for name, how in formats.items():
+        yield least.get(name, "-") if row[name] is None else format(row[name], how)
     yield percent(row["offloaded_macs_share"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import os
 import pickle
@@ -18,26 +17,29 @@ from tvm_re2na import pipeline
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.data import DataSource
+from tvm_re2na.exploration.outcomes import Exploring, Outcome, Pruned, same_programs
 from tvm_re2na.exploration.pareto import pareto_front
-from tvm_re2na.exploration.point import FIGURES, compile_point
+from tvm_re2na.exploration.point import FIGURES
+from tvm_re2na.exploration.pruning import Machine
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
 from tvm_re2na.identity import identity
 from tvm_re2na.model_file import ModelSource
 from tvm_re2na.onnx_form.inputs import InputShape
-from tvm_re2na.parallel.journal import Journal, open_journal
-from tvm_re2na.parallel.parcel import Handle
-from tvm_re2na.parallel.shards import Job, Lost, run_shards
-from tvm_re2na.parallel.worker_pool import WorkerPool, open_worker_pool
+from tvm_re2na.parallel.journal import open_journal
+from tvm_re2na.parallel.shards import Lost
+from tvm_re2na.parallel.worker_pool import open_worker_pool
 from tvm_re2na.progress import Progress, silent
 from tvm_re2na.runtime.many import processors
 
-COLUMNS = (*FIGURES, "area_mm2", "offloaded_macs_share", "pareto", "error")
+COLUMNS = (*FIGURES, "area_mm2", "offloaded_macs_share", "pareto", "pruned", "error")
+FLAGS = ("pareto", "pruned")
 COSTS = ("cycles", "dram_bytes", "area_mm2")
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """`rows` in the order of the grid, each with the swept `fields` and COLUMNS; figures are None where `error` is not.
+    """`rows` in the order of the grid, each with the swept `fields` and COLUMNS; figures are None where `error` is not, and where a
+    machine was `pruned`: of that one `cycles_bound` is known.
 
     `lost`: how many rows have no figures because the workers that had them were lost, again and again.
     """
@@ -51,11 +53,11 @@ class Exploration:
         return {"fields": list(self.fields), "rows": self.rows}
 
     def to_csv(self) -> str:
-        """A header and one line per row; an empty cell is None, `pareto` is 0 or 1."""
+        """A header and one line per row; an empty cell is None, FLAGS are 0 or 1."""
         text = io.StringIO()
         writer = csv.DictWriter(text, (*self.fields, *COLUMNS), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row | {"pareto": int(row["pareto"])} for row in self.rows)
+        writer.writerows(row | {name: int(row[name]) for name in FLAGS} for row in self.rows)
         return text.getvalue()
 
 
@@ -70,6 +72,7 @@ def explore(
     batch: int = 1,
     jobs: int | None = None,
     resume: str | os.PathLike[str] | None = None,
+    prune: bool = False,
     progress: Progress = silent,
 ) -> Exploration:
     """Compile and time a network for every machine of a grid.
@@ -78,7 +81,8 @@ def explore(
     already. `sweep` maps fields of the architecture to lists of values; all other fields are those of `arch`. The points run on
     `executor`, which may be any `concurrent.futures.Executor`: that of a Dask client or of mpi4py's pool too; by default in
     `jobs` processes of this machine (as many as it has CPUs; one is this process). A script that uses the default needs `if
-    __name__ == "__main__":`. Points that are finished are noted in the file `resume`, and not done again.
+    __name__ == "__main__":`. Points that are finished are noted in the file `resume`, and not done again. With `prune`, machines
+    that cannot be on the front, because another one is as good as their bounds, are not compiled for; the front is the same.
 
     Raises SweepError, ModelError, DataError, QuantizeError, JournalError; a point that cannot be compiled, or that three workers
     were lost with, is a row with its `error`.
@@ -88,39 +92,24 @@ def explore(
     source = pipeline.opened(model, input_shape) if isinstance(model, str | os.PathLike | onnx.ModelProto) else model
     if calibration is not None and isinstance(source, onnx.ModelProto):
         calibration = pipeline.calibration_images(calibration, source)
-    machines = [index for index, point in enumerate(points) if point.arch is not None]
+    machines = [(index, point.arch) for index, point in enumerate(points) if point.arch is not None]
 
     def run() -> dict[str, object]:
         network = source if isinstance(source, onnx.ModelProto) else pickle.dumps(source)
         grid = "; ".join(f"{name} = {', '.join(map(str, values))}" for name, values in sweep.items())
         return identity("explore", model=network, sweep=grid, arch=base, calibration=calibration, batch=batch)
 
-    count = min(jobs or processors(), max(1, len(machines)))
-    with open_worker_pool(executor, count) as pool, open_journal(resume, run, len(machines)) as journal:
+    shards = len(same_programs([arch for _, arch in machines]))
+    with (
+        open_worker_pool(executor, min(jobs or processors(), max(1, shards))) as pool,
+        open_journal(resume, run, shards) as journal,
+    ):
         lowered = _lowered(source, points, base, calibration, batch, progress)
-        found = _outcomes(pool, [(points[index], lowered[index][0]) for index in machines], journal, progress)
-    outcomes = dict(zip(machines, found, strict=True))
+        of_grid = [Machine(arch, *lowered[index]) for index, arch in machines]
+        found = Exploring(of_grid, lambda number: points[machines[number][0]].name, prune).run(pool, journal, progress)
+    outcomes = {index: outcome for (index, _), outcome in zip(machines, found, strict=True)}
     rows = [_row(point, outcomes.get(index), lowered[index][1]) for index, point in enumerate(points)]
     return Exploration(tuple(sweep), _mark_front(rows), sum(isinstance(outcome, Lost) for outcome in found))
-
-
-def _outcomes(
-    pool: WorkerPool, tasks: list[tuple[Point, tuple[Graph, ...]]], journal: Journal | None, progress: Progress
-) -> list[Any]:
-    """What compile_point makes of each, or Lost. Graphs that points share are sent once, where the pool can."""
-    handles: dict[int, Handle] = {}
-
-    def arguments(index: int) -> tuple[Any, ...]:
-        point, graphs = tasks[index]
-        if id(graphs) not in handles:
-            handles[id(graphs)] = pool.ship(graphs)
-        return handles[id(graphs)], point.arch
-
-    def name(index: int) -> str:
-        return ", ".join(f"{field} = {value}" for field, value in tasks[index][0].values.items())
-
-    job = Job(compile_point, arguments, [1] * len(tasks), name)
-    return run_shards(pool, job, functools.partial(progress, "compile"), journal)
 
 
 def _lowered(
@@ -144,21 +133,26 @@ def _lowered(
     return [(item.graphs, item.offloaded_macs_share) if item is not None else ((), 0.0) for item in lowered]
 
 
-def _row(point: Point, outcome: dict[str, Any] | Lost | None, share: float) -> dict[str, Any]:
-    """`outcome`: of compile_point; None for a point that is no machine."""
+def _row(point: Point, outcome: Outcome | None, share: float) -> dict[str, Any]:
+    """`outcome`: None for a point that is no machine."""
+    figures: dict[str, Any] = {}
+    error = point.error
     if isinstance(outcome, Lost):
-        outcome = {"figures": {}, "error": outcome.reason}
-    known = outcome or {"figures": {}, "error": None}
+        error = outcome.reason
+    elif isinstance(outcome, Pruned):
+        figures = {"cycles_bound": outcome.bound[0]}
+    elif outcome is not None:
+        figures, error = outcome["figures"], outcome["error"]
     row: dict[str, Any] = dict(point.values)
-    row |= {name: known["figures"].get(name) for name in FIGURES}
+    row |= {name: figures.get(name) for name in FIGURES}
     row["area_mm2"] = point.arch.area_mm2 if point.arch is not None else None
     row["offloaded_macs_share"] = share if point.arch is not None else None
-    return row | {"pareto": False, "error": point.error or known["error"]}
+    return row | {"pareto": False, "pruned": isinstance(outcome, Pruned), "error": error}
 
 
 def _mark_front(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The front of COSTS among the rows that offload the most: what runs on the CPU costs no cycles, and would look cheap."""
-    good = [row for row in rows if row["error"] is None]
+    good = [row for row in rows if row["cycles"] is not None]
     most = max((row["offloaded_macs_share"] for row in good), default=0.0)
     candidates = [row for row in good if row["offloaded_macs_share"] == most]
     front = pareto_front([tuple(row[name] for name in COSTS) for row in candidates])

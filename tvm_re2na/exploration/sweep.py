@@ -29,6 +29,10 @@ class Point:
     arch: Architecture | None
     error: str | None = None
 
+    @property
+    def name(self) -> str:
+        return ", ".join(f"{field} = {value}" for field, value in self.values.items())
+
 
 def parse_sweep(texts: Iterable[str]) -> dict[str, list[str]]:
     """From the command line: `a=1,2` once for each field, or `a=1,2,b=3` where a token with `=` starts the next field."""

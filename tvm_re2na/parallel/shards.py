@@ -7,7 +7,7 @@ import importlib.metadata
 import pickle
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from tvm_re2na.codegen.errors import WORKERS_LOST, Re2naError
 from tvm_re2na.parallel.journal import Journal
 from tvm_re2na.parallel.worker_pool import WorkerPool
 
+Results: TypeAlias = Mapping[int, Any]  # of the shards that are done
 ShardProgress: TypeAlias = Callable[[int, int], None]  # (done, total)
 MOST_LOSSES = 3  # of a shard; before the last of them it runs alone, so that no other is blamed
 
@@ -44,6 +45,8 @@ class Job:
     """`work(*arguments(index))` for each shard. `sizes`: what each counts in the progress. `name(index)`: for messages.
 
     Arguments are made when a shard is submitted, and no more than `most` are under way. Results are JSON where there is a journal.
+    `order`: in which shards are taken, by default that of their numbers. `known(index, results)` is asked when a shard's turn
+    comes: its result where it follows from those of others, so that there is nothing to do or to note; None where there is.
     """
 
     work: Callable[..., Any]
@@ -51,6 +54,8 @@ class Job:
     sizes: Sequence[int]
     name: Callable[[int], str]
     most: int = 1 << 30
+    order: Sequence[int] | None = None
+    known: Callable[[int, Results], Any] | None = None
 
 
 class _Failed:
@@ -101,7 +106,8 @@ class _Loop:
     def __init__(self, pool: WorkerPool, job: Job, progress: ShardProgress, journal: Journal | None) -> None:
         self.pool, self.job, self.journal, self._progress = pool, job, journal, progress
         self.results: dict[int, Any] = dict(journal.found) if journal else {}
-        self.todo = deque(index for index in range(len(job.sizes)) if index not in self.results)
+        order = range(len(job.sizes)) if job.order is None else job.order
+        self.todo = deque(index for index in order if index not in self.results)
         self.running: dict[Future[Any], int] = {}
         self._losses: Counter[int] = Counter()
         self._barren = 0  # losses since a shard was done
@@ -116,6 +122,10 @@ class _Loop:
             if suspect and self.running:
                 return
             index = self.todo.popleft()
+            known = self.job.known(index, self.results) if self.job.known is not None else None
+            if known is not None:
+                self._take(index, known)
+                continue
             arguments = self.job.arguments(index)
             try:
                 future = self.pool.submit(_guarded, _version(), self.job.work, *arguments)
@@ -146,6 +156,9 @@ class _Loop:
         self._barren = 0
         if self.journal is not None:
             self.journal.add(index, result)
+        self._take(index, result)
+
+    def _take(self, index: int, result: Any) -> None:
         self.results[index] = result
         self._done += self.job.sizes[index]
         self._progress(self._done, sum(self.job.sizes))
