@@ -77,7 +77,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a point: ratios to the bounds, CPU seconds of the compiler; or why there is no program, or what a check found."""
+    """What became of a point: ratios to the bounds, CPU seconds of the compiler; why there is no program, or what a check found."""
 
     point: Point
     cycles: float = 0.0

@@ -1,9 +1,9 @@
 """Pass `plan`: stages are chosen, become drafts, and every buffer gets an address and every load its moment.
 
 Tensors and inner buffers are placed by their live ranges, from below; from above an area for each buffer that a stage loads or
-stores. Weights lie elsewhere where they can be loaded earlier (`codegen/memory/prefetch.py`). Where fragmentation leaves no room, the
-stage in the way first gives up its early loads, then a part of its bytes, until the search finds another plan; so that whatever fits
-at all is compiled.
+stores. Weights lie elsewhere where they can be loaded earlier (`codegen/memory/prefetch.py`). Where fragmentation leaves no
+room, the stage in the way first gives up its early loads, then a part of its bytes, until the search finds another plan; so
+that whatever fits at all is compiled.
 """
 
 from __future__ import annotations

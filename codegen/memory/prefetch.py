@@ -1,9 +1,10 @@
 """Pass `prefetch`: where what streams through the SRAM lies, and in which order and when it is loaded.
 
 The DRAM must never wait while there is room. So weights are not loaded layer by layer, but as far ahead as the SRAM holds: each
-buffer of them, in the order of first use, gets the address whose bytes become free first, or its place in the area of its stage,
-and is loaded in pieces, each of which waits for its own bytes only. A small replay of bus and array decides which piece goes next: the one that is needed first among those whose
-bytes are free, so that a piece that must wait holds up none that need not.
+buffer of them, in the order of first use, gets the address whose bytes become free first, or its place in the area of its
+stage, and is loaded in pieces, each of which waits for its own bytes only. A small replay of bus and array decides which piece
+goes next: the one that is needed first among those whose bytes are free, so that a piece that must wait holds up none that need
+not.
 """
 
 from __future__ import annotations

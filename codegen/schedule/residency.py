@@ -85,7 +85,7 @@ class Residence:
         for placed in self.plan:
             here = {name: key for name, key in here.items() if name in placed.living}
             operand = self._replaced(placed.stage)
-            for name in sorted(placed.living - here.keys(), key=lambda name: name == placed.stage.output):
+            for name in sorted(placed.living - here.keys(), key=lambda name: (name == placed.stage.output, name)):
                 if name == placed.stage.output and operand is not None:
                     here[name] = here[operand]
                     continue

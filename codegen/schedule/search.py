@@ -80,6 +80,7 @@ class Search:
         self.candidates = Candidates(tensors, cost, arch)
         self.shrink = [0] * len(self.units)
         self._options: dict[Hashable, list[Stage]] = {}
+        self._roomy_units: dict[tuple[int, int], bool] = {}
         self._prices: dict[Stage, Stage] = {}
         self._known: dict[Stage, tuple[list[Phase], int]] = {}
 
@@ -168,6 +169,12 @@ class Search:
 
     def _roomy(self, index: int) -> bool:
         """Whether a unit fits as a whole beside everything that lives."""
+        key = (index, self.shrink[index])
+        if key not in self._roomy_units:
+            self._roomy_units[key] = self._fits_whole(index)
+        return self._roomy_units[key]
+
+    def _fits_whole(self, index: int) -> bool:
         lives = self.tensors.lives
         living = frozenset(name for name, (born, dies) in lives.items() if born <= index <= dies)
         touched = frozenset((*self.units[index].inputs, self.units[index].output))
@@ -181,7 +188,7 @@ class Search:
         inner = {unit.output for unit in units[:-1]} - {output}
         inputs = frozenset(name for unit in units for name in unit.inputs) - inner
         others = state.here - inputs - {output}
-        droppable = [name for name in others if self.tensors.finished.get(name, -1) < first]
+        droppable = sorted(name for name in others if self.tensors.finished.get(name, -1) < first)
         for fetched in _subsets(self._fetchable(inputs - state.here, first)):
             for stays in self._ways_out(output, state, first, tight):
                 resident = (inputs & state.here) | fetched | (frozenset({output}) if stays else frozenset())
@@ -259,7 +266,8 @@ class Search:
         found = []
         for way in self.candidates.in_strips(sides, first, last, heights[-1]):
             place = self._first_that_fits(sides, first, last, way, living, level)
-            stages = [self.candidates.in_strips(sides, first, last, height).get(way) for height in heights[place:]]
+            stop = len(heights) if self._at_an_end(first, last) else place + MOST_HEIGHTS
+            stages = (self.candidates.in_strips(sides, first, last, height).get(way) for height in heights[place:stop])
             found += [self._price(stage) for stage in self._worth_a_price([stage for stage in stages if stage])]
         return found
 
@@ -267,8 +275,7 @@ class Search:
         """Of stages alike but for the height of their strips, the tallest first: that, and one that fills the array better."""
         if not stages or self._at_an_end(stages[0].first, stages[0].last):
             return stages
-        best = min(stages[:MOST_HEIGHTS], key=self.price.compute)
-        return list(dict.fromkeys((stages[0], best)))
+        return list(dict.fromkeys((stages[0], min(stages, key=self.price.compute))))
 
     def _at_an_end(self, first: int, last: int) -> bool:
         """Of the program, where nothing hides the first load and the last store: short strips may be the better ones."""
