@@ -271,7 +271,23 @@ INSTRUCTIONS = (
             ),
         ),
     ),
-    InstructionFormat("LOAD", 0x10, Engine.LOAD, "copy DRAM to SRAM", _TRANSFER),
+    InstructionFormat(
+        "LOAD",
+        0x10,
+        Engine.LOAD,
+        "copy DRAM to SRAM; where `coded` > 0, decode one run of at most 65535 bytes on the way (docs/coding.md)",
+        (
+            *_TRANSFER,
+            Field(
+                "coded",
+                16,
+                "bytes that the run takes in DRAM, all among the program's constants, where they are coded; rows and planes are 1"
+                " then, and strides mean nothing; 0: as they are",
+                default=0,
+                limit=f"{2**16 - 1} * min(weight_coding, 1)",
+            ),
+        ),
+    ),
     InstructionFormat("STORE", 0x11, Engine.STORE, "copy SRAM to DRAM", _TRANSFER),
     InstructionFormat(
         "CONV",

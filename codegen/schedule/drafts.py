@@ -197,8 +197,11 @@ class _StageWriter:
     # -- what is loaded
 
     def _load_block(self, key: Hashable, source: int, index: int, block: Block, pinned: bool) -> None:
-        part = Part(0, block.bytes, ("record", index, block.out_c0, block.in_c0), 0)
-        self._note(Loaded(key, source, block.bytes, (part,), pinned))
+        dram = ("record", index, block.out_c0, block.in_c0)
+        parts = [
+            Part(chunk.start, chunk.stop, dram, chunk.offset, coded=len(chunk.coded)) for chunk in block.chunks
+        ] or [Part(0, block.bytes, dram, 0)]
+        self._note(Loaded(key, source, block.bytes, tuple(parts), pinned))
 
     def _load_tensor(self, name: str) -> None:
         part = Part(0, self.stored[name].bytes, ("tensor", name), 0)

@@ -99,7 +99,7 @@ class Price:
                 for number, block in enumerate(blocks):
                     compute = self.cost.block_cycles(index, rows, block, tile)
                     done = channels if number == len(blocks) - 1 else 0
-                    yield _Part(strip, turn == number == 0, block.bytes, compute, done)
+                    yield _Part(strip, turn == number == 0, block.bus_bytes, compute, done)
         if not stage.weights[0].blocks:
             load, channels = self._weight_bytes(stage), unit.out_shape[1]
             for strip, tile in enumerate(tiles):
@@ -121,7 +121,7 @@ class Price:
                 for block in weights.blocks:
                     waiting += self.cost.block_cycles(index, weights.rows, block, tile)
                     if strip == 0:
-                        yield _Part(strip, begins, block.bytes, waiting, 0)
+                        yield _Part(strip, begins, block.bus_bytes, waiting, 0)
                         begins, waiting = False, 0
             yield _Part(strip, begins, 0, waiting, units[-1].out_shape[1])
 
@@ -143,9 +143,11 @@ class Price:
     # -- bytes
 
     def _weight_bytes(self, stage: Stage) -> int:
-        """Of the weights, each counted once."""
-        units = zip(stage.cascade.units, stage.weights, strict=True)
-        return sum(weights.bytes or unit.streamed_bytes for unit, weights in units)
+        """Of the weights, each counted once; coded ones as what the bus could move meanwhile."""
+        bus_bytes = self.cost.weights.bus_bytes
+        return sum(
+            bus_bytes(stage.first + position, weights, stage.chunk) for position, weights in enumerate(stage.weights)
+        )
 
     def _input_bytes(self, tensors: Tensors, stage: Stage) -> list[list[int]]:
         """Of the network's inputs, for each strip and input: rows that no strip before has asked for. Of those that do not stay in

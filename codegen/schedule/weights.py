@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.schedule.unit.base import Unit
-from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, with_coder
 
 
 class UnitWeights:
@@ -23,8 +23,17 @@ class UnitWeights:
         """The blocks of a convolution for a shape."""
         key = (index, rows)
         if key not in self._shaped:
-            self._shaped[key] = Weights(rows, tuple(self.units[index].blocks(rows, self.arch)))
+            self._shaped[key] = Weights(rows, self._coded(index, self.units[index].blocks(rows, self.arch)))
         return self._shaped[key]
+
+    def bus_bytes(self, index: int, weights: Weights, steps: int) -> int:
+        """About how many bytes the bus could move while the unit's weights are loaded; `steps` as for `records`."""
+        if weights.blocks or self.arch.weight_coding is WeightCoding.NONE:
+            return weights.bus_bytes or self.units[index].streamed_bytes
+        return sum(block.bus_bytes for block in self.records(index, weights, steps))
+
+    def _coded(self, index: int, blocks: Sequence[Block]) -> tuple[Block, ...]:
+        return with_coder(blocks, self.arch) if self.units[index].codable else tuple(blocks)
 
     def of_all_shapes(self, index: int) -> list[Weights]:
         """The blocks for each shape that the unit can work in, or those of a unit that has none."""
@@ -34,5 +43,6 @@ class UnitWeights:
         """What is loaded of the unit's weights, in order: the blocks chosen for it, or sums in parts of at most `steps` steps."""
         key = (index, weights.rows, steps)
         if key not in self._records:
-            self._records[key] = self.units[index].records(weights, steps, self.arch)
+            records = self.units[index].records(weights, steps, self.arch)
+            self._records[key] = records if weights.blocks else self._coded(index, records)
         return self._records[key]
