@@ -152,25 +152,19 @@ class Architecture:
     weight_coding: WeightCoding = assumption(
         WeightCoding.NONE,
         "mode",
-        "none published: golomb and huffman have a decoder between the DRAM bus and the SRAM, to ask what coded weights would buy;"
-        " Golomb-Rice needs no tables, Huffman fewer bits",
+        "none published: golomb and huffman have a decoder between DRAM bus and SRAM, to ask what coded weights would buy",
         0,
         2,
     )
     decoder_bytes_per_cycle: int = assumption(
         64,
         "bytes/cycle",
-        "of decoded weights: as many lanes side by side as the array has rows, each a weight a cycle, so that trained weights at 4"
-        " bits arrive faster than the assumed bus brings them",
+        "a lane for each row of the array, each a weight a cycle: faster than the bus at 4 bits",
         1,
         256,
     )
     decoder_area_um2: int = assumption(
-        400,
-        "um2 per byte/cycle",
-        "no published number: a guess, for each lane about as much as one and a half PEs: 24 bits of buffer, a shifter, comparators",
-        0,
-        10**6,
+        400, "um2 per byte/cycle", "no published number: a guess of one and a half PEs for each lane", 0, 10**6
     )
     mac_energy_fj: int = assumption(
         150,

@@ -10,8 +10,9 @@ Absent steps. Where `steps` < k, a bitmap in SRAM says which steps have a line o
 step without a line adds nothing. Set bits beyond the lines have none, and lines beyond the set bits are not used.
 
 An instruction reads everything it needs before it writes, and writes in the order of its output. What has never been written
-cannot be read: that is an UninitialisedRead. What a LOAD decodes lies among the program's constants, which no STORE changes. No field may be outside its limits (`codegen/isa/limits.py`). Instructions take effect
-in program order; where tokens do not imply that order, it is a HazardError, raised before the first of them (`runtime/hazards.py`).
+cannot be read: that is an UninitialisedRead. What a LOAD decodes lies among the program's constants. No field may be outside its
+limits (`codegen/isa/limits.py`). Instructions take effect in program order; where tokens do not imply that order, it is a
+HazardError, raised before the first of them (`runtime/hazards.py`).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Coded streams: some bytes as they are, then code words of the rest, dealt out to the decoder's lanes in turn.
 
-    u16 plain      how many bytes come first as they are
-    parameters     of the code: Golomb-Rice u8 k; Huffman u8 count of magnitudes, then a nibble each: bits of its word, 0: no word
-    plain bytes
-    words          value i of the rest is lane i % lanes of the decoder's; a lane that needs a bit and has none takes the next byte,
-                   its highest bit first. What is left of a lane's last byte means nothing.
+u16 plain      how many bytes come first as they are
+parameters     of the code: Golomb-Rice u8 k; Huffman u8 count of magnitudes, then a nibble each: bits of its word, 0: no word
+plain bytes
+words          value i of the rest is lane i % lanes of the decoder's; a lane that needs a bit and has none takes the next byte,
+               its highest bit first. What is left of a lane's last byte means nothing.
 """
 
 from __future__ import annotations
@@ -86,17 +86,23 @@ class Coder:
 
 def interleaved(values: Bytes8, book: CodeBook, lanes: int) -> bytes:
     """Words of values (n,), the lanes' bytes in the order in which they are taken."""
+    if not values.size:
+        return b""
     rows = -(-values.size // (4 * lanes)) * 4
     lengths, codes = np.zeros(rows * lanes, np.uint8), np.zeros(rows * lanes, np.uint32)
-    lengths[: values.size], codes[: values.size] = book.lengths[values], book.codes[values]
-    lengths, codes = lengths.reshape(rows, lanes), codes.reshape(rows, lanes)
-    bits = lengths.cumsum(0, dtype=np.uint32)  # of the lane, up to each value
-    taken = np.diff((bits + 7) // LANE_BITS, axis=0, prepend=np.uint32(0))  # bytes, for each value
-    places = taken.cumsum(dtype=np.uint32).reshape(rows, lanes) - taken
-    mine = np.repeat(places.T.reshape(-1), taken.T.reshape(-1))  # where the bytes of lane after lane go
-    mine[1:] += mine[1:] == mine[:-1]  # a value takes two at most
-    result = np.empty(mine.size, np.uint8)
-    result[mine] = _lane_bytes(lengths, codes)
+    lengths[: values.size], codes[: values.size] = book.lengths.take(values), book.codes.take(values)
+    by_lane = np.ascontiguousarray(lengths.reshape(rows, lanes).T)
+    ends = (by_lane.cumsum(1, dtype=np.uint32) + 7) // LANE_BITS  # bytes of a lane, up to each value
+    of_lane = ends[:, -1].cumsum(dtype=np.uint32) - ends[:, -1]  # where they begin
+    behind = np.ascontiguousarray((ends + of_lane[:, None]).T)
+    before = np.concatenate([of_lane[None], behind[:-1]]).reshape(-1)
+    counts = behind.reshape(-1) - before  # that are taken with each value, 2 at most
+    places = counts.cumsum(dtype=np.uint32) - counts
+    source = _lane_bytes(lengths.reshape(rows, lanes), codes.reshape(rows, lanes))
+    result = np.empty(source.size, np.uint8)
+    for number in range(2):
+        found = np.flatnonzero(counts > number)
+        result[places[found] + number] = source[before[found] + number]
     return result.tobytes()
 
 
@@ -104,23 +110,22 @@ def _lane_bytes(lengths: Bytes8, codes: npt.NDArray[np.uint32]) -> Bytes8:
     """Words (rows, lanes), rows a multiple of 4, as bytes of lane after lane, each from a byte of its own on."""
     pairs, pair_bits = codes[::2] << lengths[1::2] | codes[1::2], lengths[::2] + lengths[1::2]
     fours = pairs[::2].astype(np.uint64) << pair_bits[1::2].astype(np.uint64) | pairs[1::2]
-    bits = (pair_bits[::2] + pair_bits[1::2]).astype(np.int64).T
-    starts = bits.cumsum(1) - bits
-    whole = -(-bits.sum(1) // LANE_BITS)  # bytes of each lane
-    starts = (starts + ((whole.cumsum() - whole) * LANE_BITS)[:, None]).reshape(-1)
-    words = _joined(fours.T.reshape(-1), bits.reshape(-1), starts)
+    bits = (pair_bits[::2] + pair_bits[1::2]).T.astype(np.uint64)
+    ends = bits.cumsum(1)
+    whole = (ends[:, -1] + np.uint64(7)) // np.uint64(LANE_BITS)  # bytes of each lane
+    starts = ends - bits + ((whole.cumsum() - whole) * np.uint64(LANE_BITS))[:, None]
+    words = _joined(fours.T.reshape(-1), bits.reshape(-1), starts.reshape(-1))
     return words.byteswap().view(np.uint8)[: int(whole.sum())]
 
 
-def _joined(values: Words, bits: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Words:
+def _joined(values: Words, bits: Words, starts: Words) -> Words:
     """Numbers of up to 64 bits, each from a bit of its own on in words whose highest bit comes first; starts ascend."""
-    at, over = starts // 64, starts % 64 + bits - 64
-    result = np.zeros(int(at[-1]) + 2 if at.size else 0, np.uint64)
-    if not at.size:
-        return result
-    high = values << np.maximum(-over, 0).astype(np.uint64) >> np.maximum(over, 0).astype(np.uint64)
-    firsts = np.flatnonzero(np.diff(at, prepend=-1))
-    result[at[firsts]] = np.bitwise_or.reduceat(high, firsts)
-    spill = over > 0
-    result[at[spill] + 1] |= values[spill] << (64 - over[spill]).astype(np.uint64)
+    at, offset = (starts >> np.uint64(6)).astype(np.int64), starts & np.uint64(63)
+    result = np.zeros(int(at[-1]) + 2, np.uint64)
+    values = values << (np.uint64(64) - bits)  # a shift by 64 leaves nothing
+    firsts = np.append(0, np.flatnonzero(at[1:] != at[:-1]) + 1)
+    result[at[firsts]] = np.bitwise_or.reduceat(values >> offset, firsts)
+    behind = values << (np.uint64(64) - offset)
+    spill = np.flatnonzero(behind)
+    result[at[spill] + 1] |= behind[spill]
     return result

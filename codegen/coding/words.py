@@ -57,10 +57,13 @@ class CodeBook:
 
 def magnitudes(values: Bytes8) -> Counts:
     """How often each magnitude occurs among bytes."""
-    counts = np.bincount(values.reshape(-1), minlength=256)
-    both = counts[:MAGNITUDES].copy()
-    both[1 : MAGNITUDES - 1] += counts[:128:-1]
-    return both
+    flat = values.reshape(-1)
+    pairs = flat[: flat.size // 2 * 2].view(np.uint16)  # half as many to count
+    both = np.bincount(pairs, minlength=2**16).reshape(256, 256)
+    counts = both.sum(0) + both.sum(1) + np.bincount(flat[2 * pairs.size :], minlength=256)
+    found: Counts = counts[:MAGNITUDES].astype(np.int64)
+    found[1 : MAGNITUDES - 1] += counts[:128:-1]
+    return found
 
 
 def best_book(coding: WeightCoding, counts: Counts) -> CodeBook:

@@ -120,7 +120,6 @@ class Part:
             return copy("LOAD", source, dram, sram, 1, size)
         return copy("LOAD", source, dram, sram, size // self.run, self.run, self.stride, self.run, 1, 0, 0)
 
-
     def _decode(self, source: int, key: Hashable) -> Draft:
         plain = replace(self, coded=0).load(source, key)
         in_dram = Touch("dram", self.dram, self.offset, self.offset + self.coded)

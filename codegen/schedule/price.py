@@ -145,9 +145,7 @@ class Price:
     def _weight_bytes(self, stage: Stage) -> int:
         """Of the weights, each counted once; coded ones as what the bus could move meanwhile."""
         bus_bytes = self.cost.weights.bus_bytes
-        return sum(
-            bus_bytes(stage.first + position, weights, stage.chunk) for position, weights in enumerate(stage.weights)
-        )
+        return sum(bus_bytes(stage.first + position, weights) for position, weights in enumerate(stage.weights))
 
     def _input_bytes(self, tensors: Tensors, stage: Stage) -> list[list[int]]:
         """Of the network's inputs, for each strip and input: rows that no strip before has asked for. Of those that do not stay in

@@ -26,11 +26,12 @@ class UnitWeights:
             self._shaped[key] = Weights(rows, self._coded(index, self.units[index].blocks(rows, self.arch)))
         return self._shaped[key]
 
-    def bus_bytes(self, index: int, weights: Weights, steps: int) -> int:
-        """About how many bytes the bus could move while the unit's weights are loaded; `steps` as for `records`."""
-        if weights.blocks or self.arch.weight_coding is WeightCoding.NONE:
+    def bus_bytes(self, index: int, weights: Weights) -> int:
+        """About how many bytes the bus could move while the unit's weights are loaded, in however many parts."""
+        most = self.units[index].part_steps(self.arch)[:1]
+        if weights.blocks or not most or self.arch.weight_coding is WeightCoding.NONE:
             return weights.bus_bytes or self.units[index].streamed_bytes
-        return sum(block.bus_bytes for block in self.records(index, weights, steps))
+        return sum(block.bus_bytes for block in self.records(index, weights, *most))
 
     def _coded(self, index: int, blocks: Sequence[Block]) -> tuple[Block, ...]:
         return with_coder(blocks, self.arch) if self.units[index].codable else tuple(blocks)

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from tvm_re2na.codegen.arch import MAGNITUDES, Architecture, WeightCoding
-from tvm_re2na.codegen.coding.words import GOLOMB_PARAMETERS, HUFFMAN_BITS, LONGEST_WORD, CodeBook, Word, golomb, huffman
+from tvm_re2na.codegen.coding.words import (
+    GOLOMB_PARAMETERS,
+    HUFFMAN_BITS,
+    LONGEST_WORD,
+    CodeBook,
+    Word,
+    golomb,
+    huffman,
+)
 from tvm_re2na.runtime.instructions.machine import Ints, SimulationError
 
 

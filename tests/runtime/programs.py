@@ -11,9 +11,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from tests.runtime.streams import Stream, with_streams
 from tvm_re2na.codegen.arch import TABLE_BYTES, AccOverflow, Architecture, CutOverflow, Rounding, WeightCoding
-from tvm_re2na.codegen.coding.stream import Coder
-from tvm_re2na.codegen.coding.words import best_book, magnitudes
 from tvm_re2na.codegen.isa import ENGINES, Instruction, Mode
 from tvm_re2na.codegen.isa.encoding import make
 from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
@@ -53,15 +52,6 @@ def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architectur
         weight_coding=WeightCoding(int(rng.integers(3))),
         decoder_bytes_per_cycle=int(rng.choice([1, 3, 64, 256])),
     )
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A coded stream among the constants: of `bytes` bytes, `coded` of them at `address`."""
-
-    address: int
-    coded: int
-    bytes: int
 
 
 @dataclass
@@ -268,7 +258,7 @@ def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4, 
     """Fills the SRAM, runs up to `length` drawn instructions, and gives back the whole SRAM."""
     rng = np.random.default_rng(seed)
     arch = random_arch(rng, sram_bytes)
-    constants, streams = _with_streams(rng, arch, _constants(rng, sram_bytes))
+    constants, streams = with_streams(rng, arch, _constants(rng, sram_bytes))
     input_address, output_address = len(constants), len(constants) + INPUT
     maker = Maker(rng, arch, output_address + sram_bytes, len(constants), streams)
     body = [
@@ -383,29 +373,6 @@ def _constants(rng: np.random.Generator, size: int) -> bytes:
     small = rng.random(words.size) < 0.5
     words[small] >>= int(rng.integers(8, 24))
     return values.tobytes()
-
-
-def _with_streams(rng: np.random.Generator, arch: Architecture, constants: bytes) -> tuple[bytes, list[Stream]]:
-    """The constants with some streams behind them, of values narrow and wide, in codes that fit them or others."""
-    found: list[Stream] = []
-    for _ in range(0 if arch.weight_coding is WeightCoding.NONE else int(rng.integers(1, 4))):
-        size, plain = int(rng.choice([1, 2, 63, 200, 700])), int(rng.choice([0, 0, 1, 40]))
-        values, others = (random_weights(rng, size) for _ in range(2))
-        known = magnitudes(np.concatenate([values, others]) if rng.random() < 0.5 else values)
-        coder = Coder(best_book(arch.weight_coding, known), arch.decoder_bytes_per_cycle, arch.dram_bytes_per_cycle)
-        coded = coder.stream(values.tobytes(), min(plain, size))
-        found.append(Stream(len(constants), len(coded), size))
-        constants += coded
-    return constants, found
-
-
-def random_weights(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint8]:
-    """Bytes of int8 values: all one, some zeros, few or all of them."""
-    kind = rng.integers(4)
-    if kind == 0:
-        return np.full(size, rng.integers(256), np.uint8)
-    values = rng.integers(-128, 128, size) if kind == 1 else rng.laplace(0, rng.choice([0.3, 2, 20]), size)
-    return np.clip(np.round(values), -128, 127).astype(np.int8).view(np.uint8)
 
 
 def _copy(name: str, dram: int, sram: int, size: int) -> Instruction:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from tests.codegen.networks import random_graph
-from tests.runtime.programs import changed, random_weights
+from tests.runtime.programs import changed
+from tests.runtime.streams import random_weights
 from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.coding.stream import Coder, interleaved
 from tvm_re2na.codegen.coding.words import CodeBook, best_book, golomb, huffman, magnitudes
@@ -186,9 +187,9 @@ def test_a_coded_run_keeps_to_the_rules(values: dict[str, int], message: str, re
 def test_a_machine_without_a_decoder_decodes_nothing() -> None:
     program = program_of(machine(WeightCoding.GOLOMB), bytes.fromhex("000000 00000000"), 4)
     plain = dataclasses.replace(program, arch=Architecture())
-    with pytest.raises(SimulatorError, match="coded = 7 is outside 0..0"):
+    with pytest.raises(SimulatorError, match=r"coded = 7 is outside 0\.\.0"):
         Simulator(plain)
-    with pytest.raises(SimulationError, match="coded = 7 is outside 0..0"):
+    with pytest.raises(SimulationError, match=r"coded = 7 is outside 0\.\.0"):
         reference.run(plain, [])
 
 
@@ -220,9 +221,7 @@ def test_networks_give_the_same_bits_with_and_without(seed: int) -> None:
     wanted = Simulator(program).run(inputs).outputs
     for coding in CODINGS:
         lanes = int(rng.choice([1, 16, 64]))
-        coded = compile_graph(
-            graph, dataclasses.replace(plain, weight_coding=coding, decoder_bytes_per_cycle=lanes)
-        )
+        coded = compile_graph(graph, dataclasses.replace(plain, weight_coding=coding, decoder_bytes_per_cycle=lanes))
         hazards.check(coded)
         result, expected = Simulator(coded).run(inputs), reference.run(coded, inputs)
         assert result.counters == expected.counters

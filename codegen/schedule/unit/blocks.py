@@ -6,7 +6,8 @@ step whose weights are zero for the whole block is dropped where that makes the 
 which steps are there. A dense layer's blocks are as many outputs as there are PEs, and are cut along k as well, because they are
 larger than what is worth loading at once.
 
-Where the machine can decode weights, the lines of a unit's records are coded by one code, in chunks; what stands before them is not.
+Where the machine can decode weights, the lines of a unit's records have one code, and come in chunks; what stands before them is
+not coded.
 """
 
 from __future__ import annotations

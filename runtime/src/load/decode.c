@@ -29,8 +29,7 @@ static uint32_t list_runs(const re2na_program *program, run *runs) {
   for (uint32_t i = 0; i < program->count; i++) {
     const re2na_load *body = &program->code[i].body.load;
     if (program->code[i].opcode != RE2NA_LOAD || !body->coded) continue;
-    runs[count++] =
-        (run){(uint64_t)body->transfer.dram_addr, (uint64_t)body->coded, (uint64_t)body->transfer.bytes, i};
+    runs[count++] = (run){(uint64_t)body->transfer.dram_addr, (uint64_t)body->coded, (uint64_t)body->transfer.bytes, i};
   }
   qsort(runs, count, sizeof *runs, compare);
   return count;

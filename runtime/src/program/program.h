@@ -29,7 +29,7 @@ struct re2na_program {
   re2na_counters *fixed; /* per instruction: what does not depend on the data */
   uint8_t *buffered; /* per instruction: 1 where the output overlaps what is read, or itself: it is formed elsewhere */
   re2na_timing *timing;
-  uint8_t **decoded; /* per instruction: what it decodes; NULL where none does */
+  uint8_t **decoded;      /* per instruction: what it decodes; NULL where none does */
   uint8_t *decoded_bytes; /* all of that, RE2NA_SLACK behind it */
   uint64_t decoded_size;
   uint64_t cycles;

@@ -5,8 +5,8 @@
 enum {
   GOLOMB = 1, /* weight_coding */
   MAGNITUDES = 129,
-  ESCAPE = 7,        /* ones before a magnitude as it is */
-  RAW_BITS = 8,      /* of that */
+  ESCAPE = 7,   /* ones before a magnitude as it is */
+  RAW_BITS = 8, /* of that */
   MOST_PARAMETER = 7,
   HUFFMAN_BITS = 11, /* of a word, at most */
   WINDOW = 16,       /* bits in which every word lies, with its sign */
@@ -108,7 +108,8 @@ static const char *decode_values(const book *with, uint64_t lanes, const uint8_t
   return at == stop ? NULL : "it is longer than its values";
 }
 
-const char *re2na_decode_stream(const re2na_arch *arch, const uint8_t *stream, uint64_t size, uint8_t *to, uint64_t bytes) {
+const char *re2na_decode_stream(const re2na_arch *arch, const uint8_t *stream, uint64_t size, uint8_t *to,
+                                uint64_t bytes) {
   const uint8_t *at = stream, *stop = stream + size;
   const char *wrong;
   uint64_t plain;
