@@ -1,7 +1,8 @@
 """Code words of weights: a prefix code of magnitudes 0..128, and a sign bit behind every magnitude but 0.
 
 Golomb-Rice: of magnitude m, m >> k ones, a zero, and the k low bits of m; where that would be `GOLOMB_ESCAPE` ones or more, so many
-ones and the 8 bits of m. Huffman: canonical, of at most `HUFFMAN_BITS` bits: shorter words before longer ones, then small
+ones and the 8 bits of m. Where zeros are frequent, a zero is one bit instead, and others are a one and that of m - 1, whose escape
+is a bit shorter. Huffman: canonical, of at most `HUFFMAN_BITS` bits: shorter words before longer ones, then small
 magnitudes before large ones, each the next number.
 """
 
@@ -21,7 +22,7 @@ Counts: TypeAlias = npt.NDArray[np.int64]  # (MAGNITUDES,): how often each magni
 Bytes8: TypeAlias = npt.NDArray[np.uint8]
 
 GOLOMB_ESCAPE = 7
-GOLOMB_PARAMETERS = range(8)
+GOLOMB_PARAMETERS = range(16)  # k, and 8 more where zeros are frequent
 HUFFMAN_BITS = 11
 RAW_BITS = 8  # of an escaped magnitude
 LONGEST_WORD = GOLOMB_ESCAPE + RAW_BITS + 1  # bits, with the sign
@@ -75,14 +76,18 @@ def best_book(coding: WeightCoding, counts: Counts) -> CodeBook:
 
 
 def golomb(parameter: int) -> CodeBook:
-    """Golomb-Rice with `parameter` low bits."""
+    """Golomb-Rice; one of `GOLOMB_PARAMETERS`."""
+    kept, zeros = parameter & 7, parameter >> 3
 
     def word(magnitude: int) -> Word:
-        ones = magnitude >> parameter
-        if ones >= GOLOMB_ESCAPE:
-            return ((1 << GOLOMB_ESCAPE) - 1) << RAW_BITS | magnitude, GOLOMB_ESCAPE + RAW_BITS
-        low = magnitude & ((1 << parameter) - 1)
-        return ((1 << ones) - 1) << (1 + parameter) | low, ones + 1 + parameter
+        if zeros and magnitude == 0:
+            return 0, 1
+        number = magnitude - zeros
+        ones = number >> kept
+        if ones >= GOLOMB_ESCAPE - zeros:
+            return ((1 << GOLOMB_ESCAPE) - 1) << RAW_BITS | number, GOLOMB_ESCAPE + RAW_BITS
+        low = number & ((1 << kept) - 1)
+        return ((1 << (zeros + ones)) - 1) << (1 + kept) | low, zeros + ones + 1 + kept
 
     return CodeBook(bytes([parameter]), tuple(map(word, range(MAGNITUDES))))
 

@@ -19,7 +19,15 @@ PACKAGES = {"tvm_re2na.codegen": "codegen", "tvm_re2na.runtime": "runtime", "tvm
 CONTENTS: dict[str, tuple[str, ...]] = {
     "Begin": ("README", "docs/installing", "tutorials/index", "docs/cli", "docs/zoo", "docs/zoo_activation_table"),
     "Models": ("docs/onnx", "docs/quantisation", "docs/surveys", "docs/torch", "docs/prequantized", "docs/relax"),
-    "The machine": ("docs/hardware", "docs/isa", "docs/timing", "docs/coding", "docs/energy", "docs/bounds", "docs/explore"),
+    "The machine": (
+        "docs/hardware",
+        "docs/isa",
+        "docs/timing",
+        "docs/coding",
+        "docs/energy",
+        "docs/bounds",
+        "docs/explore",
+    ),
     "Running it": (
         "docs/report",
         "docs/debug",

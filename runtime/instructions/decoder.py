@@ -50,7 +50,7 @@ def _book(arch: Architecture, left: _Bytes) -> CodeBook:
     parameter = left.take()
     if arch.weight_coding is WeightCoding.GOLOMB:
         if parameter not in GOLOMB_PARAMETERS:
-            raise SimulationError(f"the code of the stream keeps {parameter} low bits, at most {GOLOMB_PARAMETERS[-1]}")
+            raise SimulationError(f"the code of the stream has number {parameter}, at most {GOLOMB_PARAMETERS[-1]}")
         return golomb(parameter)
     if parameter > MAGNITUDES:
         raise SimulationError(f"the code of the stream has {parameter} magnitudes, at most {MAGNITUDES}")

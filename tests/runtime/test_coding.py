@@ -13,7 +13,7 @@ from tests.runtime.programs import changed
 from tests.runtime.streams import random_weights
 from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.coding.stream import Coder, interleaved
-from tvm_re2na.codegen.coding.words import CodeBook, best_book, golomb, huffman, magnitudes
+from tvm_re2na.codegen.coding.words import GOLOMB_PARAMETERS, CodeBook, best_book, golomb, huffman, magnitudes
 from tvm_re2na.codegen.compiler import CompileError, compile_graph
 from tvm_re2na.codegen.isa import make
 from tvm_re2na.codegen.program import Program, ProgramTensor
@@ -107,8 +107,8 @@ def test_plain_bytes_come_first(plain: int) -> None:
 def test_every_code_decodes_every_value() -> None:
     """Also those that fit the values badly: escapes, and words of eleven bits."""
     values, arch = np.tile(np.arange(256, dtype=np.uint8), 3), machine(WeightCoding.GOLOMB, 5)
-    for low_bits in range(8):
-        check(arch, values, all_coded(arch, values, golomb(low_bits)))
+    for parameter in GOLOMB_PARAMETERS:
+        check(arch, values, all_coded(arch, values, golomb(parameter)))
     steep = [*range(1, 8), *([11] * 15), *([0] * 106), 11]
     values, arch = np.tile(np.append(np.arange(22), 128), 20).astype(np.uint8), machine(WeightCoding.HUFFMAN, 5)
     check(arch, values, all_coded(arch, values, huffman(steep)))
@@ -127,7 +127,7 @@ STREAMS = [
     (WeightCoding.HUFFMAN, "000000", "ends before its last value", 4),
     (WeightCoding.HUFFMAN, "000001 01 ffffffffffff", "no word of its code begins so", 1),
     (WeightCoding.HUFFMAN, "000001 01 0000000000", "longer than its values", 4),
-    (WeightCoding.GOLOMB, "000008 00000000", "more than 7 low bits", 4),
+    (WeightCoding.GOLOMB, "000010 00000000", "a number above 15", 4),
     (WeightCoding.GOLOMB, "000000 ff03", "no word of its code begins so", 1),
     (WeightCoding.GOLOMB, "000002 fe0a00", "no word of its code begins so", 1),
 ]

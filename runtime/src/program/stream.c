@@ -5,9 +5,10 @@
 enum {
   GOLOMB = 1, /* weight_coding */
   MAGNITUDES = 129,
-  ESCAPE = 7,   /* ones before a magnitude as it is */
-  RAW_BITS = 8, /* of that */
-  MOST_PARAMETER = 7,
+  ESCAPE = 7,    /* ones before a number as it is */
+  RAW_BITS = 8,  /* of that */
+  MOST_KEPT = 7, /* low bits */
+  MOST_PARAMETER = 15,
   HUFFMAN_BITS = 11, /* of a word, at most */
   WINDOW = 16,       /* bits in which every word lies, with its sign */
 };
@@ -54,7 +55,7 @@ static const char *read_book(const re2na_arch *arch, book *to, const uint8_t **a
   const unsigned parameter = *(*at)++;
   to->is_golomb = arch->weight_coding == GOLOMB;
   to->parameter = parameter;
-  if (to->is_golomb) return parameter > MOST_PARAMETER ? "its code keeps more than 7 low bits" : NULL;
+  if (to->is_golomb) return parameter > MOST_PARAMETER ? "its code has a number above 15" : NULL;
   if (parameter > MAGNITUDES) return "its code has more than 129 magnitudes";
   if ((parameter + 1) / 2 > (uint64_t)(stop - *at)) return "it ends before its code";
   wrong = read_lengths(to, *at, parameter);
@@ -62,17 +63,21 @@ static const char *read_book(const re2na_arch *arch, book *to, const uint8_t **a
   return wrong;
 }
 
+/* Where zeros are frequent, the first bit says whether there is another number than 0, which is less by 1 then. */
 static inline word golomb_word(unsigned parameter, uint32_t window) {
-  uint32_t ones = 0, bits = ESCAPE + RAW_BITS, magnitude;
+  const uint32_t kept = parameter & MOST_KEPT, zeros = parameter > MOST_KEPT;
+  uint32_t ones = zeros, bits = ESCAPE + RAW_BITS, number;
+  if (zeros && !(window >> (WINDOW - 1))) return (word){0, 1};
   while (ones < ESCAPE && window >> (WINDOW - 1 - ones) & 1) ones++;
   if (ones == ESCAPE) {
-    magnitude = window >> (WINDOW - bits) & ((1U << RAW_BITS) - 1);
-    if (magnitude >> parameter < ESCAPE) bits = 0; /* its word is another one */
+    number = window >> (WINDOW - bits) & ((1U << RAW_BITS) - 1);
+    if (number >> kept < ESCAPE - zeros) bits = 0; /* its word is another one */
   } else {
-    bits = ones + 1 + parameter;
-    magnitude = ones << parameter | (window >> (WINDOW - bits) & ((1U << parameter) - 1));
+    bits = ones + 1 + kept;
+    number = (ones - zeros) << kept | (window >> (WINDOW - bits) & ((1U << kept) - 1));
   }
-  return magnitude < MAGNITUDES ? (word){(uint8_t)magnitude, (uint8_t)bits} : (word){0, 0};
+  number += zeros;
+  return number < MAGNITUDES ? (word){(uint8_t)number, (uint8_t)bits} : (word){0, 0};
 }
 
 /* The word that begins the window. What is not known of the window is zeros: a word that reaches there is none yet. */
