@@ -1,10 +1,11 @@
 """What coded weights buy: DRAM bytes and cycles of networks without coding, with Golomb-Rice and with Huffman codes.
 
-    RE2NA_DATA=... python benchmarks/coding.py [--json] [NETWORK ...]
+    RE2NA_DATA=... python benchmarks/coding.py [--json | --bits] [NETWORK ...]
 
 Shares are of the compulsory bytes without coding: of VGG-16's convolutions pruned in two ways, those of the network before pruning.
 "Trained" networks are in the folder that RE2NA_DATA names, and left out where it is not set; the others have random weights, which
 are harder to code. Where a network's share is above its limit, it is marked, and the exit status is 1.
+`--bits`: what codes chosen for layers, blocks of 64 output channels or the network make of the weights, instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from rich.console import Console
 from rich.table import Table
@@ -31,9 +34,12 @@ from tests.models.pruning import prune_convolutions, prune_weights  # noqa: E402
 from tests.models.topologies import TOPOLOGIES, synthetic_images  # noqa: E402
 from tvm_re2na import Architecture, Dataset, pipeline  # noqa: E402
 from tvm_re2na.codegen.arch import WeightCoding  # noqa: E402
+from tvm_re2na.codegen.coding.words import Counts, best_book, magnitudes  # noqa: E402
 from tvm_re2na.codegen.compiler import compile_graph  # noqa: E402
 from tvm_re2na.codegen.graph.bounds import network_bounds  # noqa: E402
 from tvm_re2na.codegen.graph.graph import Graph  # noqa: E402
+from tvm_re2na.codegen.graph.ops import Conv2d, Dense  # noqa: E402
+from tvm_re2na.codegen.graph.transposed import ConvTranspose2d  # noqa: E402
 from tvm_re2na.data import load_dataset  # noqa: E402
 from tvm_re2na.runtime.report import compile_report  # noqa: E402
 
@@ -94,10 +100,38 @@ def measured(name: str, graphs: Sequence[Graph], whole: int) -> list[dict[str, A
     return rows
 
 
+def bits(graphs: Sequence[Graph]) -> dict[str, float]:
+    """Of a weight on average, by what is coded how; tables for blocks of 64 outputs count, the others are too few to."""
+    linear = (op for graph in graphs for op in graph.ops if isinstance(op, Conv2d | ConvTranspose2d | Dense))
+    layers = [op.weight.reshape(len(op.weight), -1).view(np.uint8) for op in linear]
+    counts = [magnitudes(layer) for layer in layers]
+    blocks = [magnitudes(layer[first : first + 64]) for layer in layers for first in range(0, len(layer), 64)]
+    size = int(sum(counts).sum())
+
+    def coded(coding: WeightCoding, parts: Sequence[Counts], tables: bool = False) -> float:
+        books = [(part, best_book(coding, part)) for part in parts]
+        return sum(int(part @ book.bits) + 8 * tables * len(book.parameters) for part, book in books) / size
+
+    return {
+        "entropy, a table for each layer": sum(map(entropy, layers)) / size,
+        "Huffman, a table for each layer": coded(WeightCoding.HUFFMAN, counts),
+        "Huffman, a table for each block of 64 output channels": coded(WeightCoding.HUFFMAN, blocks, tables=True),
+        "Huffman, one table for the network": coded(WeightCoding.HUFFMAN, [sum(counts)]),
+        "Golomb-Rice, a parameter for each layer": coded(WeightCoding.GOLOMB, counts),
+    }
+
+
+def entropy(layer: npt.NDArray[np.uint8]) -> float:
+    """Bits of all of its bytes."""
+    counts = np.bincount(layer.reshape(-1))
+    return -float((counts[counts > 0] * np.log2(counts[counts > 0] / layer.size)).sum())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", metavar="NETWORK")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--bits", action="store_true")
     options = parser.parse_args()
     rows, wanted, of_whole = [], options.networks or [*TRAINED, *RANDOM, *PRUNED], 0
     for name in wanted:
@@ -105,11 +139,16 @@ def main() -> int:
         if graphs is None:
             print(f"{name}: left out, RE2NA_DATA is not set", file=sys.stderr)
             continue
+        if options.bits:
+            print("\n".join([name, *(f"  {found:.2f}  {what}" for what, found in bits(graphs).items())]))
+            continue
         compulsory = sum(network_bounds(graph, Architecture(activation_table=1)).dram_bytes for graph in graphs)
         of_whole = compulsory if name == WHOLE else of_whole
         rows += measured(name, graphs, of_whole if name in PRUNED and of_whole else compulsory)
     best = {row["network"]: row["share"] for row in sorted(rows, key=lambda row: -row["share"])}
     missed = [name for name, limit in LIMITS.items() if best.get(name, 0) > limit]
+    if options.bits:
+        return 0
     if options.json:
         print(json.dumps({"rows": rows, "missed": missed}))
     else:

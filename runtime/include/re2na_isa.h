@@ -192,7 +192,7 @@ typedef struct re2na_arch {
 enum re2na_opcode {
   RE2NA_HALT = 0x00, /* end of the program; all engines are idle */
   RE2NA_RECONFIGURE = 0x01, /* switch the connections between the PBs */
-  RE2NA_LOAD = 0x10, /* copy DRAM to SRAM; where `coded` > 0, decode one run of at most 65535 bytes on the way (docs/coding.md) */
+  RE2NA_LOAD = 0x10, /* copy DRAM to SRAM, or decode (docs/coding.md) */
   RE2NA_STORE = 0x11, /* copy SRAM to DRAM */
   RE2NA_CONV = 0x20, /* convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both */
   RE2NA_DENSE = 0x21, /* fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
@@ -421,10 +421,10 @@ typedef struct re2na_reconfigure {
   int64_t rows; /* rows of the array's shape, its columns are PEs / rows; array_rows in modes other than conv and grouped */
 } re2na_reconfigure;
 
-/* LOAD: copy DRAM to SRAM; where `coded` > 0, decode one run of at most 65535 bytes on the way (docs/coding.md) */
+/* LOAD: copy DRAM to SRAM, or decode (docs/coding.md) */
 typedef struct re2na_load {
   re2na_transfer transfer;
-  int64_t coded; /* bytes that the run takes in DRAM, all among the program's constants, where they are coded; rows and planes are 1 then, and strides mean nothing; 0: as they are */
+  int64_t coded; /* bytes that the one run, of at most 65535, takes in DRAM, all of them constants, where it is coded: rows and planes are 1, and strides mean nothing; 0: it is not */
 } re2na_load;
 
 /* STORE: copy SRAM to DRAM */
