@@ -65,9 +65,11 @@ class StoreMeaning(_Transfer, of="STORE"):
 
 
 def _check_coded(machine: Machine, at: Instruction) -> None:
-    for field, most in (("rows", 1), ("planes", 1), ("bytes", MOST_BYTES)):
-        if at[field] > most:
-            raise SimulationError(f"{field} = {at[field]} of a coded run is outside 1..{most}")
+    planes, rows, size = at["planes"], at["rows"], at["bytes"]
+    if planes > 1 or rows > 1 or size > MOST_BYTES:
+        raise SimulationError(
+            f"{planes} planes of {rows} rows of {size} bytes are coded, it can be one run of {MOST_BYTES}"
+        )
     first, behind = machine.constants
     if at["dram_addr"] < first or at["dram_addr"] + at["coded"] > behind:
         raise OutOfBounds(f"decodes what is not among the constants, {first}..{behind}")

@@ -165,9 +165,13 @@ def test_damaged_streams_are_refused_by_both_or_mean_the_same() -> None:
 
 
 RULES = [
-    ({"rows": 2}, "rows = 2 is outside 1..1", "rows = 2 of a coded run"),
-    ({"planes": 2}, "planes = 2 is outside 1..1", "planes = 2 of a coded run"),
-    ({"bytes": 65536}, "bytes = 65536 is outside 1..65535", "bytes = 65536 of a coded run"),
+    ({"rows": 2}, "1 planes of 2 rows of 4 bytes are coded", "1 planes of 2 rows of 4 bytes are coded"),
+    ({"planes": 2}, "2 planes of 1 rows of 4 bytes are coded", "2 planes of 1 rows of 4 bytes are coded"),
+    (
+        {"bytes": 65536},
+        "65536 bytes are coded, it can be one run of 65535",
+        "65536 bytes are coded, it can be one run of 65535",
+    ),
     ({"dram_addr": 6}, r"coded bytes at DRAM 6\.\.", "not among the constants"),
     ({"sram_addr": 2**21}, "transfer at SRAM bytes", "touches SRAM address"),
 ]

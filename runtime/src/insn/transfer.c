@@ -22,9 +22,12 @@ static int32_t check_coded(const re2na_checker *check, const re2na_load *body) {
   const re2na_transfer *of = &body->transfer;
   const uint64_t start = (uint64_t)of->dram_addr, stop = start + (uint64_t)body->coded;
   const uint64_t first = program->constants_address, behind = first + program->constants_bytes;
-  int32_t code = re2na_in_range(check, "rows", of->rows, 1, 1);
-  if (!code) code = re2na_in_range(check, "planes", of->planes, 1, 1);
-  if (!code) code = re2na_in_range(check, "bytes", of->bytes, 1, UINT16_MAX);
+  int32_t code = RE2NA_OK;
+  if (of->planes > 1 || of->rows > 1 || of->bytes > UINT16_MAX)
+    code =
+        re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION,
+                   "instruction %u (LOAD): %lld planes of %lld rows of %lld bytes are coded, it can be one run of %d",
+                   check->index, (long long)of->planes, (long long)of->rows, (long long)of->bytes, UINT16_MAX);
   if (!code) code = re2na_in_sram(check, "transfer", re2na_run_at(of->sram_addr, of->bytes));
   program->fixed[check->index].dram_bytes = (uint64_t)body->coded;
   if (code || (start >= first && stop <= behind)) return code;
