@@ -29,6 +29,7 @@ LARGEST_FILE = 2**16  # bytes of a description
 LONGEST_SHAPE = len("16777216x16777216")
 LONGEST_SHOWN = 100  # characters of a value in a message
 TABLE_BYTES = 256  # of an activation table: an entry for each byte
+MAGNITUDES = 129  # of a weight: what a Huffman decoder tells apart
 
 
 class ArchitectureError(Re2naError, ValueError):
@@ -54,6 +55,14 @@ class Rounding(enum.IntEnum):
 
     HALF_UP = 0
     TRUNCATE = 1
+
+
+class WeightCoding(enum.IntEnum):
+    """How weights may be coded in DRAM; docs/coding.md describes both codes."""
+
+    NONE = 0
+    GOLOMB = 1
+    HUFFMAN = 2
 
 
 def _field(default: Any, kind: str, unit: str, source: str, low: int = 1, high: int = 2**40) -> Any:
@@ -139,6 +148,23 @@ class Architecture:
         " table of 256 entries beside each row of the array, which replaces a byte by its entry each cycle",
         0,
         1,
+    )
+    weight_coding: WeightCoding = assumption(
+        WeightCoding.NONE,
+        "mode",
+        "none published: golomb and huffman have a decoder between DRAM bus and SRAM, to ask what coded weights would buy",
+        0,
+        2,
+    )
+    decoder_bytes_per_cycle: int = assumption(
+        64,
+        "bytes/cycle",
+        "a lane for each row of the array, each a weight a cycle: faster than the bus at 4 bits",
+        1,
+        256,
+    )
+    decoder_area_um2: int = assumption(
+        400, "um2 per byte/cycle", "no published number: a guess of one and a half PEs for each lane", 0, 10**6
     )
     mac_energy_fj: int = assumption(
         150,
@@ -243,14 +269,16 @@ class Architecture:
     @property
     def area_mm2(self) -> float:
         """A PROXY of the silicon's area, to compare machines with each other: PEs, SRAM, DRAM port, switches for further shapes,
-        activation tables, which are as large as so many bytes of SRAM.
+        activation tables and the tables of Huffman decoders, which are as large as so many bytes of SRAM, decoders of weights.
 
-        Clocks, control, pads and everything else count nothing, and the four constants are assumptions: 4.4 mm2 for the default.
+        Clocks, control, pads and everything else count nothing, and the constants are assumptions: 4.4 mm2 for the default.
         """
         pes = self.pe_count * (self.pe_area_um2 + self.shape_area_um2 * (len(self.shapes) - 1))
+        lanes = 0 if self.weight_coding is WeightCoding.NONE else self.decoder_bytes_per_cycle
         tables = self.activation_table * self.array_rows * TABLE_BYTES
+        tables += lanes * MAGNITUDES if self.weight_coding is WeightCoding.HUFFMAN else 0
         memory = (self.sram_bytes + tables) / 1024 * self.sram_area_um2
-        return (pes + memory + self.dram_bytes_per_cycle * self.dram_area_um2) / 1e6
+        return (pes + memory + self.dram_bytes_per_cycle * self.dram_area_um2 + lanes * self.decoder_area_um2) / 1e6
 
     def half(self, lsb: int) -> int:
         """What the rounding adds to a sum before `lsb` bits are cut off."""

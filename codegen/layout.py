@@ -32,7 +32,7 @@ def lay_out(plan: Plan) -> DramLayout:
     for index, block in _blocks(plan):
         addresses[("record", index, block.out_c0, block.in_c0)] = size
         parts += block.record()
-        size += block.bytes
+        size += block.dram_bytes
     graph, residence = plan.graph, plan.residence
     end = aligned(size)
     for name, stored in graph.stored.items():

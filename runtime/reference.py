@@ -16,8 +16,9 @@ Absent steps. Where `steps` < k, a bitmap in SRAM says which steps have a line o
 step without a line adds nothing. Set bits beyond the lines have none, and lines beyond the set bits are not used.
 
 An instruction reads everything it needs before it writes, and writes in the order of its output. What has never been written
-cannot be read: that is an UninitialisedRead. No field may be outside its limits (`codegen/isa/limits.py`). Instructions take effect
-in program order; where tokens do not imply that order, it is a HazardError, raised before the first of them (`runtime/hazards.py`).
+cannot be read: that is an UninitialisedRead. What a LOAD decodes lies among the program's constants. No field may be outside its
+limits (`codegen/isa/limits.py`). Instructions take effect in program order; where tokens do not imply that order, it is a
+HazardError, raised before the first of them (`runtime/hazards.py`).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def run(program: Program, inputs: Sequence[Int8Array], *, check_hazards: bool = 
 
 def power_on(program: Program, inputs: Sequence[Int8Array]) -> Machine:
     """A machine before the program's first instruction: constants and inputs are in its DRAM."""
-    machine = Machine(program.arch, program.dram_bytes)
+    first = program.constants_address
+    machine = Machine(program.arch, program.dram_bytes, (first, first + len(program.constants)))
     machine.dram.place(program.constants_address, np.frombuffer(program.constants, np.int8))
     for tensor, value in zip(program.inputs, check_inputs(program.inputs, inputs), strict=True):
         machine.dram.place(tensor.address, value.reshape(tensor.stored).transpose(0, 2, 3, 1).reshape(-1))

@@ -8,7 +8,7 @@ is noted beside it (`Loaded`), and `codegen/memory/prefetch.py` decides when.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tvm_re2na.codegen.emit.tokens import ByteRange, Step
 from tvm_re2na.codegen.isa.encoding import make
@@ -93,7 +93,7 @@ class Draft:
 @dataclass(frozen=True)
 class Part:
     """Bytes start..stop of a buffer come from `offset` of a piece of DRAM, of which each `stride` bytes only the first `run`
-    are taken (0: all)."""
+    are taken (0: all), or are decoded from `coded` bytes there (0: are not coded)."""
 
     start: int
     stop: int
@@ -101,19 +101,29 @@ class Part:
     offset: int
     run: int = 0
     stride: int = 0
+    coded: int = 0
 
     def cut(self, start: int, stop: int) -> Part:
-        """Bytes start..stop of it; whole runs, where it has runs."""
+        """Bytes start..stop of it; whole runs, where it has runs, and all of it, where it is coded."""
+        if (start, stop) == (self.start, self.stop):
+            return self
         skipped = start - self.start
         offset = self.offset + (skipped // self.run * self.stride if self.run else skipped)
         return Part(start, stop, self.dram, offset, self.run, self.stride)
 
     def load(self, source: int, key: Hashable) -> Draft:
         """The LOAD that fills the buffer `key` with it."""
+        if self.coded:
+            return self._decode(source, key)
         size, dram, sram = self.stop - self.start, Place("dram", self.dram, self.offset), Place("sram", key, self.start)
         if not self.run:
             return copy("LOAD", source, dram, sram, 1, size)
         return copy("LOAD", source, dram, sram, size // self.run, self.run, self.stride, self.run, 1, 0, 0)
+
+    def _decode(self, source: int, key: Hashable) -> Draft:
+        plain = replace(self, coded=0).load(source, key)
+        in_dram = Touch("dram", self.dram, self.offset, self.offset + self.coded)
+        return replace(plain, values={**plain.values, "coded": self.coded}, reads=(in_dram,))
 
 
 @dataclass(frozen=True)

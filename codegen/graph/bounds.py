@@ -3,8 +3,8 @@
 compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
             zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
             nothing: they may hide in the array's output path.
-traffic     every weight, bias and activation table once, at its packed size, the network's inputs and outputs once; and what
-            layers that do not fit the SRAM together move between them (`forced.py`).
+traffic     every weight, bias and activation table once, at its packed size, weights coded where the machine can decode them; the
+            network's inputs and outputs once; and what layers that do not fit the SRAM together move between them (`forced.py`).
 network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
             is ahead of the array by no more than the SRAM less the activations that are live at that point; all bytes take
             their time on the bus.
@@ -19,8 +19,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import MAGNITUDES, Architecture, WeightCoding
 from tvm_re2na.codegen.bytes import BIAS_BYTES, mask_bytes
+from tvm_re2na.codegen.coding.words import best_book, magnitudes
 from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.chain import chain_of
 from tvm_re2na.codegen.graph.channels import ScaleChannels
@@ -82,7 +83,7 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
     """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody
     reads."""
     if isinstance(op, Conv2d | ConvTranspose2d) and output.pixels:
-        shapes = [_array_mapping(op, output, *shape) for shape in arch.shapes]
+        shapes = [_array_mapping(op, output, *shape, arch.weight_coding) for shape in arch.shapes]
         return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
     if isinstance(op, Dense) and output.pixels:
         return _dense_mapping(op, output.shape[0], arch)
@@ -91,17 +92,23 @@ def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
     return 0, op.table.size if isinstance(op, Lookup) and output.pixels else 0
 
 
-def _array_mapping(op: Conv2d | ConvTranspose2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
+def _array_mapping(
+    op: Conv2d | ConvTranspose2d, output: Need, rows: int, columns: int, coding: WeightCoding
+) -> tuple[int, int]:
     """Steps and packed bytes for one shape of the array."""
     if isinstance(op, ConvTranspose2d):
-        return _transposed_mapping(op, output, rows, columns)
+        return _transposed_mapping(op, output, rows, columns, coding)
     passes = -(-output.shape[0] * output.pixels // columns)
     lines = op.weight.reshape(len(op.weight), -1)
-    blocks = [_packed(lines[first:last]) for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
-    return passes * sum(steps for steps, _ in blocks), len(op.cut.lsbs) + sum(size for _, size in blocks)
+    parts = [lines[first:last] for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
+    blocks = [_packed(part) for part in parts]
+    size = len(op.cut.lsbs) + sum(size for _, size in blocks) - _saved(parts, coding)
+    return passes * sum(steps for steps, _ in blocks), size
 
 
-def _transposed_mapping(op: ConvTranspose2d, output: Need, rows: int, columns: int) -> tuple[int, int]:
+def _transposed_mapping(
+    op: ConvTranspose2d, output: Need, rows: int, columns: int, coding: WeightCoding
+) -> tuple[int, int]:
     """Of all its convolutions, each with its part of the kernel and of the pixels."""
     steps = 0
     blocks = list(channel_blocks(len(op.weight), op.groups, rows))
@@ -112,22 +119,26 @@ def _transposed_mapping(op: ConvTranspose2d, output: Need, rows: int, columns: i
         passes = -(-output.shape[0] * pixels // columns)
         steps += passes * sum(_packed(lines[first:last])[0] for first, last, _ in blocks)
     whole = op.weight.reshape(len(op.weight), -1)
-    return steps, sum(_packed(whole[first:last])[1] for first, last, _ in blocks)
+    parts = [whole[first:last] for first, last, _ in blocks]
+    return steps, sum(_packed(part)[1] for part in parts) - _saved(parts, coding)
 
 
 def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
     """As a dense layer, one image after the other, or as a convolution whose columns are the images of the batch."""
     outputs = len(op.weight)
     at_once = min(outputs, max(1, arch.pe_count // batch))
-    dense = [_packed(op.weight[start : start + at_once])[0] for start in range(0, outputs, at_once)]
+    parts = [op.weight[start : start + at_once] for start in range(0, outputs, at_once)]
+    dense = [_packed(part)[0] for part in parts]
     best, size = batch * sum(dense), BIAS_BYTES * outputs
     # bitmaps left out: where a dense layer is cut along k, parts that lack no step have none
     size += sum(steps * min(at_once, outputs - start * at_once) for start, steps in enumerate(dense))
+    size -= _saved(parts, arch.weight_coding, drops=True)
     for rows, columns in arch.shapes:
         if -(-outputs // rows) * -(-batch // columns) < batch * len(dense):
-            blocks = [_packed(op.weight[start : start + rows]) for start in range(0, outputs, rows)]
+            parts = [op.weight[start : start + rows] for start in range(0, outputs, rows)]
+            blocks = [_packed(part) for part in parts]
             best = min(best, -(-batch // columns) * sum(steps for steps, _ in blocks))
-            size = min(size, sum(packed for _, packed in blocks))
+            size = min(size, sum(packed for _, packed in blocks) - _saved(parts, arch.weight_coding))
     return best * arch.mac_interval, size
 
 
@@ -144,6 +155,26 @@ def _packed(lines: Int8Array) -> tuple[int, int]:
     present = int(np.count_nonzero(lines.any(axis=0)))
     size = min(k * outputs, mask_bytes(k) + present * outputs)
     return present, BIAS_BYTES * outputs + size
+
+
+def _saved(parts: list[Int8Array], coding: WeightCoding, drops: bool = False) -> int:
+    """Bytes, at most, that coding saves of the lines of blocks (outputs, k) as `_packed` counts them; `drops`: all zero steps. One
+    code serves a layer; chunks are cut between lines, and each line is coded or not."""
+    if coding is WeightCoding.NONE:
+        return 0
+    kept, counts = [], np.zeros(MAGNITUDES, np.int64)
+    for lines in parts:
+        outputs, k = lines.shape
+        present = lines.any(axis=0)
+        dropped = k - int(np.count_nonzero(present))
+        kept.append((lines, present if drops or dropped * outputs > mask_bytes(k) else np.ones(k, np.bool_)))
+        counts += magnitudes(lines.view(np.uint8))
+        counts[0] -= outputs * int(np.count_nonzero(~kept[-1][1]))
+    lengths, bits = best_book(coding, counts).lengths, 0
+    for lines, there in kept:
+        coded = lengths[lines.view(np.uint8)].sum(axis=0, dtype=np.int64)[there]
+        bits += int(np.maximum(8 * len(lines) - coded, 0).sum())
+    return bits // 8
 
 
 # ---- compulsory bytes and live activations

@@ -36,10 +36,20 @@ _TRANSFER = (
     ),
 )
 
+_LOAD = (
+    Part("decoded", "min(coded, 1) * bytes", "bytes that come out of the decoder"),
+    Part("moved", "coded + bytes * rows * planes - decoded", "bytes over the DRAM bus: coded ones, or all"),
+    Part(
+        "cycles",
+        "max(ceil(moved, dram_bytes_per_cycle), ceil(decoded, decoder_bytes_per_cycle))",
+        "the bus is the bottleneck, or the decoder, which holds the bus up; the latency comes after, see above",
+    ),
+)
+
 DURATIONS: dict[str, tuple[Part, ...]] = {
     "HALT": (Part("cycles", "0", "there is nothing to do"),),
     "RECONFIGURE": (Part("cycles", "reconfigure_cycles", "whatever the mode and the shape"),),
-    "LOAD": _TRANSFER,
+    "LOAD": _LOAD,
     "STORE": _TRANSFER,
     "CONV": (
         _PES,

@@ -149,6 +149,15 @@ _TRANSFER = (
     Field("sram_plane_stride", 32, "from plane to plane in SRAM"),
 )
 
+_CODED = Field(
+    "coded",
+    16,
+    "bytes that the one run, of at most 65535, takes in DRAM, all of them constants, where it is coded: rows and planes are 1, and"
+    " strides mean nothing; 0: it is not",
+    default=0,
+    limit=f"{2**16 - 1} * min(weight_coding, 1)",
+)
+
 _IMAGES = (
     Field("n", 16, "images", least=1),
     Field("in_h", 16, "input rows that are there; rows outside are padding"),
@@ -283,7 +292,7 @@ INSTRUCTIONS = (
             ),
         ),
     ),
-    InstructionFormat("LOAD", 0x10, Engine.LOAD, "copy DRAM to SRAM", _TRANSFER),
+    InstructionFormat("LOAD", 0x10, Engine.LOAD, "copy DRAM to SRAM, or decode (docs/coding.md)", (*_TRANSFER, _CODED)),
     InstructionFormat("STORE", 0x11, Engine.STORE, "copy SRAM to DRAM", _TRANSFER),
     InstructionFormat(
         "CONV",

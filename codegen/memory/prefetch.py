@@ -182,7 +182,7 @@ class _Replay:
     def load(self, piece: Piece, free: int) -> None:
         start = max(self.bus, self.finished[free])
         size = piece.part.stop - piece.part.start
-        self.bus = start + self.transfers.cycles("LOAD", bytes=size, rows=1, planes=1)
+        self.bus = start + self.transfers.cycles("LOAD", bytes=size, rows=1, planes=1, coded=piece.part.coded)
         arrival = self.bus + self.arch.dram_latency
         self.arrived[piece.need] = max(self.arrived.get(piece.need, 0), arrival)
 
@@ -215,7 +215,10 @@ def _in_order(schedule: Schedule, regions: Mapping[Hashable, Region]) -> list[Pi
 
 
 def _pieces(part: Part, region: Region) -> Iterator[Piece]:
-    """A part cut at the borders of the region's segments and at PIECE_BYTES."""
+    """A part cut at the borders of the region's segments and at PIECE_BYTES; what is coded comes cut."""
+    if part.coded:
+        yield Piece(region.key, part, region.first, region.last)
+        return
     size = PIECE_BYTES - PIECE_BYTES % part.run if 0 < part.run < PIECE_BYTES else max(PIECE_BYTES, part.run)
     for segment in region.segments:
         start, stop = max(part.start, segment.start), min(part.stop, segment.stop)

@@ -41,7 +41,7 @@ class CostModel:
         if len(known) == 1:
             return known
         cycles = {
-            weights: max(self.unit_cycles(index, weights, tiles), self.transfer_cycles(weights.bytes))
+            weights: max(self.unit_cycles(index, weights, tiles), self.transfer_cycles(weights.bus_bytes))
             for weights in known
         }
         known.sort(key=lambda weights: (cycles[weights], weights.largest))

@@ -229,8 +229,11 @@ class _StageWriter:
     # -- what is loaded
 
     def _load_block(self, key: Hashable, source: int, index: int, block: Block, berth: _Berth) -> None:
-        part = Part(0, block.bytes, ("record", index, block.out_c0, block.in_c0), 0)
-        self._note(Loaded(key, source, block.bytes, (part,), *berth, roams=True))
+        dram = ("record", index, block.out_c0, block.in_c0)
+        parts = [
+            Part(chunk.start, chunk.stop, dram, chunk.offset, coded=len(chunk.coded)) for chunk in block.chunks
+        ] or [Part(0, block.bytes, dram, 0)]
+        self._note(Loaded(key, source, block.bytes, tuple(parts), *berth, roams=True))
 
     def _berths(self) -> dict[Hashable, tuple[int, int]]:
         """Of each block of weights: with how many others before it the stage's areas have been filled, and its offset there."""

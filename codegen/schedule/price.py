@@ -115,7 +115,7 @@ class Price:
                 for number, block in enumerate(blocks):
                     compute = self.cost.block_cycles(index, rows, block, tile)
                     done = channels if number == len(blocks) - 1 else 0
-                    yield _Part(strip, turn == number == 0, block.bytes, compute, done)
+                    yield _Part(strip, turn == number == 0, block.bus_bytes, compute, done)
         if not stage.weights[0].blocks:
             load, channels = self._weight_bytes(stage), unit.out_shape[1]
             for strip, tile in enumerate(tiles):
@@ -137,7 +137,7 @@ class Price:
                 for block in weights.blocks:
                     waiting += self.cost.block_cycles(index, weights.rows, block, tile)
                     if strip == 0:
-                        yield _Part(strip, begins, block.bytes, waiting, 0)
+                        yield _Part(strip, begins, block.bus_bytes, waiting, 0)
                         begins, waiting = False, 0
             yield _Part(strip, begins, 0, waiting, units[-1].out_shape[1])
 
@@ -162,9 +162,9 @@ class Price:
     # -- bytes
 
     def _weight_bytes(self, stage: Stage) -> int:
-        """Of the weights, each counted once."""
-        units = zip(stage.cascade.units, stage.weights, strict=True)
-        return sum(weights.bytes or unit.streamed_bytes for unit, weights in units)
+        """Of the weights, each counted once; coded ones as what the bus could move meanwhile."""
+        bus_bytes = self.cost.weights.bus_bytes
+        return sum(bus_bytes(stage.first + position, weights) for position, weights in enumerate(stage.weights))
 
     def _first_read(self, stage: Stage) -> list[str]:
         """The network's inputs that no stage before has read."""

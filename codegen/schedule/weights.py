@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.schedule.unit.base import Unit
-from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
+from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, with_coder
 
 MUCH = 8  # a block of more than so many parts of the SRAM may come in parts
 LEAST_PART = 8 * 1024  # bytes: smaller parts are more instructions for nothing
@@ -26,7 +26,7 @@ class UnitWeights:
         """The blocks of a convolution for a shape, its sums in parts of `depth` input channels (0: as a whole)."""
         key = (index, rows, depth)
         if key not in self._shaped:
-            self._shaped[key] = Weights(rows, tuple(self.units[index].blocks(rows, self.arch, depth)), depth)
+            self._shaped[key] = Weights(rows, self._coded(index, self.units[index].blocks(rows, self.arch, depth)), depth)
         return self._shaped[key]
 
     def in_parts(self, index: int, whole: Weights) -> list[Weights]:
@@ -40,6 +40,16 @@ class UnitWeights:
                 break
         return found
 
+    def bus_bytes(self, index: int, weights: Weights) -> int:
+        """About how many bytes the bus could move while the unit's weights are loaded, in however many parts."""
+        most = self.units[index].part_steps(self.arch)[:1]
+        if weights.blocks or not most or self.arch.weight_coding is WeightCoding.NONE:
+            return weights.bus_bytes or self.units[index].streamed_bytes
+        return sum(block.bus_bytes for block in self.records(index, weights, *most))
+
+    def _coded(self, index: int, blocks: Sequence[Block]) -> tuple[Block, ...]:
+        return with_coder(blocks, self.arch) if self.units[index].codable else tuple(blocks)
+
     def of_all_shapes(self, index: int) -> list[Weights]:
         """The blocks for each shape that the unit can work in, or those of a unit that has none."""
         return [self.shaped(index, rows) for rows in self.units[index].shapes(self.arch)] or [self.none]
@@ -48,5 +58,6 @@ class UnitWeights:
         """What is loaded of the unit's weights, in order: the blocks chosen for it, or sums in parts of at most `steps` steps."""
         key = (index, weights.rows, weights.depth, steps)
         if key not in self._records:
-            self._records[key] = self.units[index].records(weights, steps, self.arch)
+            records = self.units[index].records(weights, steps, self.arch)
+            self._records[key] = records if weights.blocks else self._coded(index, records)
         return self._records[key]

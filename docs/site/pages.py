@@ -23,6 +23,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/hardware",
         "docs/isa",
         "docs/timing",
+        "docs/coding",
         "docs/energy",
         "docs/bounds",
         "docs/explore",

@@ -141,6 +141,9 @@ typedef struct re2na_arch {
   int64_t array_shapes; /* set of shapes; assumption */
   int64_t channel_cuts; /* 0 or 1; assumption */
   int64_t activation_table; /* 0 or 1; assumption */
+  int64_t weight_coding; /* mode; assumption */
+  int64_t decoder_bytes_per_cycle; /* bytes/cycle; assumption */
+  int64_t decoder_area_um2; /* um2 per byte/cycle; assumption */
   int64_t mac_energy_fj; /* fJ/MAC; assumption */
   int64_t sram_energy_fj; /* fJ/byte; assumption */
   int64_t dram_energy_fj; /* fJ/byte; assumption */
@@ -150,7 +153,7 @@ typedef struct re2na_arch {
   int64_t dram_area_um2; /* um2 per byte/cycle; assumption */
   int64_t shape_area_um2; /* um2 per PE and further shape; assumption */
 } re2na_arch;
-#define RE2NA_ARCH_WORDS 28
+#define RE2NA_ARCH_WORDS 31
 
 /* X(field, low, high) */
 #define RE2NA_ARCH_FIELDS(X) \
@@ -174,6 +177,9 @@ typedef struct re2na_arch {
   X(array_shapes, INT64_C(0), INT64_C(8191)) \
   X(channel_cuts, INT64_C(0), INT64_C(1)) \
   X(activation_table, INT64_C(0), INT64_C(1)) \
+  X(weight_coding, INT64_C(0), INT64_C(2)) \
+  X(decoder_bytes_per_cycle, INT64_C(1), INT64_C(256)) \
+  X(decoder_area_um2, INT64_C(0), INT64_C(1000000)) \
   X(mac_energy_fj, INT64_C(0), INT64_C(1000000)) \
   X(sram_energy_fj, INT64_C(0), INT64_C(10000000)) \
   X(dram_energy_fj, INT64_C(0), INT64_C(1000000000)) \
@@ -186,7 +192,7 @@ typedef struct re2na_arch {
 enum re2na_opcode {
   RE2NA_HALT = 0x00, /* end of the program; all engines are idle */
   RE2NA_RECONFIGURE = 0x01, /* switch the connections between the PBs */
-  RE2NA_LOAD = 0x10, /* copy DRAM to SRAM */
+  RE2NA_LOAD = 0x10, /* copy DRAM to SRAM, or decode (docs/coding.md) */
   RE2NA_STORE = 0x11, /* copy SRAM to DRAM */
   RE2NA_CONV = 0x20, /* convolution of out_c <= rows, k runs over (kernel row, kernel column, channel of the group), channel fastest; its output path can keep the maximum of neighbours or add a second operand, not both; sums can be formed in parts, and are parked in SRAM from `first` to `last` */
   RE2NA_DENSE = 0x21, /* fully connected layer of n * out_c <= PEs; the sums stay in the PEs from `first` to `last` */
@@ -233,7 +239,8 @@ enum re2na_opcode {
   X(transfer.sram_row_stride, 192, 32, 0) \
   X(transfer.planes, 224, 16, 0) \
   X(transfer.dram_plane_stride, 240, 32, 0) \
-  X(transfer.sram_plane_stride, 272, 32, 0)
+  X(transfer.sram_plane_stride, 272, 32, 0) \
+  X(coded, 304, 16, 0)
 
 /* X(field, first bit, bits, is signed) */
 #define RE2NA_STORE_FIELDS(X) \
@@ -417,9 +424,10 @@ typedef struct re2na_reconfigure {
   int64_t rows; /* rows of the array's shape, its columns are PEs / rows; array_rows in modes other than conv and grouped */
 } re2na_reconfigure;
 
-/* LOAD: copy DRAM to SRAM */
+/* LOAD: copy DRAM to SRAM, or decode (docs/coding.md) */
 typedef struct re2na_load {
   re2na_transfer transfer;
+  int64_t coded; /* bytes that the one run, of at most 65535, takes in DRAM, all of them constants, where it is coded: rows and planes are 1, and strides mean nothing; 0: it is not */
 } re2na_load;
 
 /* STORE: copy SRAM to DRAM */
@@ -554,6 +562,7 @@ static inline void re2na_decode_load(const uint8_t *code, re2na_load *out) {
   out->transfer.planes = re2na_bits(code, 224, 16, 0);
   out->transfer.dram_plane_stride = re2na_bits(code, 240, 32, 0);
   out->transfer.sram_plane_stride = re2na_bits(code, 272, 32, 0);
+  out->coded = re2na_bits(code, 304, 16, 0);
 }
 
 static inline void re2na_decode_store(const uint8_t *code, re2na_store *out) {
@@ -721,7 +730,7 @@ static inline int re2na_decode(const uint8_t *code, size_t left, re2na_instructi
       break;
     case RE2NA_LOAD:
       size = 40;
-      used = 304;
+      used = 320;
       if (left < size) return RE2NA_DECODE_SHORT;
       out->engine = RE2NA_ENGINE_LOAD;
       re2na_decode_load(code, &out->body.load);
@@ -830,6 +839,7 @@ static inline re2na_range re2na_load_range(const re2na_arch *arch, const re2na_l
     case 0: return re2na_range_at("bytes", offsetof(re2na_instruction, body.load.transfer.bytes), 1, (int64_t)re2na_min((uint64_t)arch->sram_bytes, UINT64_C(4294967295)));
     case 1: return re2na_range_at("rows", offsetof(re2na_instruction, body.load.transfer.rows), 1, INT64_C(4294967295));
     case 2: return re2na_range_at("planes", offsetof(re2na_instruction, body.load.transfer.planes), 1, INT64_C(65535));
+    case 3: return re2na_range_at("coded", offsetof(re2na_instruction, body.load.coded), 0, (int64_t)re2na_min(re2na_times(UINT64_C(65535), re2na_min((uint64_t)arch->weight_coding, UINT64_C(1))), UINT64_C(65535)));
     default: return re2na_range_at("", 0, 0, 0);
   }
 }
@@ -928,7 +938,7 @@ static inline re2na_range re2na_lookup_range(const re2na_arch *arch, const re2na
 static inline unsigned re2na_range_count(uint32_t opcode) {
   switch (opcode) {
     case RE2NA_RECONFIGURE: return 2;
-    case RE2NA_LOAD: return 3;
+    case RE2NA_LOAD: return 4;
     case RE2NA_STORE: return 3;
     case RE2NA_CONV: return 22;
     case RE2NA_DENSE: return 6;
@@ -967,8 +977,9 @@ static inline uint64_t re2na_reconfigure_cycles(const re2na_arch *arch, const re
 }
 
 static inline uint64_t re2na_load_cycles(const re2na_arch *arch, const re2na_load *at) {
-  const uint64_t moved = re2na_times(re2na_times((uint64_t)at->transfer.bytes, (uint64_t)at->transfer.rows), (uint64_t)at->transfer.planes);
-  const uint64_t cycles = re2na_ceil(moved, (uint64_t)arch->dram_bytes_per_cycle);
+  const uint64_t decoded = re2na_times(re2na_min((uint64_t)at->coded, UINT64_C(1)), (uint64_t)at->transfer.bytes);
+  const uint64_t moved = re2na_minus(re2na_plus((uint64_t)at->coded, re2na_times(re2na_times((uint64_t)at->transfer.bytes, (uint64_t)at->transfer.rows), (uint64_t)at->transfer.planes)), decoded);
+  const uint64_t cycles = re2na_max(re2na_ceil(moved, (uint64_t)arch->dram_bytes_per_cycle), re2na_ceil(decoded, (uint64_t)arch->decoder_bytes_per_cycle));
   return cycles;
 }
 

@@ -73,8 +73,9 @@ class Memory:
 class Machine:
     """The state between two instructions."""
 
-    def __init__(self, arch: Architecture, dram_bytes: int) -> None:
+    def __init__(self, arch: Architecture, dram_bytes: int, constants: tuple[int, int] = (0, 0)) -> None:
         self.arch = arch
+        self.constants = constants  # where the program's begin in DRAM and where they end
         self.sram = Memory("SRAM", arch.sram_bytes)
         self.dram = Memory("DRAM", dram_bytes)
         self.mode: Mode | None = None

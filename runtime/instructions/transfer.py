@@ -1,16 +1,20 @@
-"""LOAD and STORE: the same bytes over the DRAM bus, in planes of rows of runs."""
+"""LOAD and STORE: the same bytes over the DRAM bus, in planes of rows of runs; LOAD may decode one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+
 from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.coding.stream import MOST_BYTES
 from tvm_re2na.codegen.isa import Instruction
 from tvm_re2na.runtime.instructions.access import Access, axis
 from tvm_re2na.runtime.instructions.addresses import grid
 from tvm_re2na.runtime.instructions.base import Meaning, Operands
-from tvm_re2na.runtime.instructions.machine import Ints, Machine, Memory
+from tvm_re2na.runtime.instructions.decoder import decode
+from tvm_re2na.runtime.instructions.machine import Ints, Machine, Memory, OutOfBounds, SimulationError
 from tvm_re2na.runtime.result import Counter
 
 
@@ -34,8 +38,23 @@ class _Transfer(Meaning):
 class LoadMeaning(_Transfer, of="LOAD"):
     source, target = "dram", "sram"
 
+    def run(self, machine: Machine, at: Instruction) -> Counter:
+        if not at["coded"]:
+            return super().run(machine, at)
+        _check_coded(machine, at)
+        stream = machine.dram.read(at["dram_addr"] + np.arange(at["coded"]))
+        machine.sram.write(at["sram_addr"] + np.arange(at["bytes"]), decode(machine.arch, stream, at["bytes"]))
+        return Counter(dram_bytes=at["coded"])
+
+    def accesses(self, at: Instruction) -> Iterator[Access]:
+        if at["coded"]:
+            yield Access("DRAM", False, at["dram_addr"], at["coded"])
+            yield Access("SRAM", True, at["sram_addr"], at["bytes"])
+        else:
+            yield from super().accesses(at)
+
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
-        return Operands(sram_written=_moved(at), dram=_moved(at))
+        return Operands(sram_written=_moved(at), dram=at["coded"] or _moved(at))
 
 
 class StoreMeaning(_Transfer, of="STORE"):
@@ -43,6 +62,17 @@ class StoreMeaning(_Transfer, of="STORE"):
 
     def operands(self, arch: Architecture, at: Instruction) -> Operands:
         return Operands(sram_read=_moved(at), dram=_moved(at))
+
+
+def _check_coded(machine: Machine, at: Instruction) -> None:
+    planes, rows, size = at["planes"], at["rows"], at["bytes"]
+    if planes > 1 or rows > 1 or size > MOST_BYTES:
+        raise SimulationError(
+            f"{planes} planes of {rows} rows of {size} bytes are coded, it can be one run of {MOST_BYTES}"
+        )
+    first, behind = machine.constants
+    if at["dram_addr"] < first or at["dram_addr"] + at["coded"] > behind:
+        raise OutOfBounds(f"decodes what is not among the constants, {first}..{behind}")
 
 
 def _moved(at: Instruction) -> int:

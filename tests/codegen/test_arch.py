@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tvm_re2na.codegen.arch import AccOverflow, Architecture, ArchitectureError
+from tvm_re2na.codegen.arch import AccOverflow, Architecture, ArchitectureError, WeightCoding
 
 FACTS = {"array_rows": 64, "array_columns": 64, "sram_bytes": 1572864, "acc_bits": 17, "data_bits": 8, "mac_latency": 5}
 
@@ -44,6 +44,13 @@ def test_the_area_is_what_its_parts_say() -> None:
     assert more.area_mm2 * 1e6 == pytest.approx(16 * (100 + 2 * 7) + 2 * 10 + 3 * 1000)
     looking = dataclasses.replace(own, activation_table=1)  # 256 bytes for each row
     assert looking.area_mm2 * 1e6 == pytest.approx(16 * 100 + 3 * 10 + 3 * 1000)
+    lanes = {"decoder_bytes_per_cycle": 8, "decoder_area_um2": 50}
+    golomb, huffman = (dataclasses.replace(own, weight_coding=coding, **lanes) for coding in list(WeightCoding)[1:])
+    assert golomb.area_mm2 * 1e6 == pytest.approx(16 * 100 + 2 * 10 + 3 * 1000 + 8 * 50)
+    assert huffman.area_mm2 - golomb.area_mm2 == pytest.approx(
+        8 * 129 / 1024 * 10 / 1e6
+    )  # a table of magnitudes for each
+    assert dataclasses.replace(own, **lanes).area_mm2 == own.area_mm2
     assert Architecture().area_mm2 == pytest.approx(4.4, abs=0.05)
 
 

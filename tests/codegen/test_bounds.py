@@ -19,8 +19,8 @@ SAME = Window((3, 3), (1, 1), (1, 1, 1, 1))
 
 
 def dram_bytes(program: Program) -> int:
-    moves = [at for at in program.instructions if at.name in ("LOAD", "STORE")]
-    return sum(at["bytes"] * at["rows"] * at["planes"] for at in moves)
+    moves = [at.values for at in program.instructions if at.name in ("LOAD", "STORE")]
+    return sum(at.get("coded", 0) or at["bytes"] * at["rows"] * at["planes"] for at in moves)
 
 
 def random_machine(rng: np.random.Generator) -> Architecture:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.sweep import SweepError, make_grid, parse_sweep
 
@@ -49,10 +49,19 @@ def test_the_grid_has_every_combination_in_order() -> None:
     assert points[0].arch.shapes == ((8, 8),)
 
 
+def test_modes_are_shown_by_their_names() -> None:
+    points = make_grid({"weight_coding": ["none", 1, "HUFFMAN"]}, SMALL)
+    assert [point.values["weight_coding"] for point in points] == ["none", "golomb", "huffman"]
+    assert [point.arch and point.arch.weight_coding for point in points] == list(WeightCoding)
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
         ({}, "no field"),
+        ({"weight_coding": ["golomb", "1"]}, "weight_coding = golomb is given twice"),
+        ({"weight_coding": ["none", "zip"]}, "weight_coding = 'zip'; known: none, golomb, huffman"),
+        ({"weight_coding": [3]}, "weight_coding = 3 is outside 0..2"),
         ({"sram": [1]}, "unknown field 'sram'; known: array_rows, "),
         ({"acc_bits": [16, 17]}, "acc_bits changes the arithmetic"),
         ({"rounding": ["truncate"]}, "rounding changes the arithmetic"),

@@ -287,7 +287,32 @@ static int64_t draw_rows(state *by, bool any) {
   return any && (shapes & rows) ? rows : by->of->arch.array_rows;
 }
 
-static void repair_load(state *by, re2na_instruction *at) { repair_transfer(by, at, &at->body.load.transfer, true); }
+/* Some bytes as they are, of however few values: what else is decoded comes from the seeds. */
+static void write_stream(parts *of, const re2na_load *body) {
+  uint8_t *to = of->constants + ((uint64_t)body->transfer.dram_addr - of->constants_address);
+  to[0] = (uint8_t)body->transfer.bytes;
+  to[1] = (uint8_t)(body->transfer.bytes >> 8);
+  to[2] = 0;
+}
+
+static void repair_load(state *by, re2na_instruction *at) {
+  parts *of = by->of;
+  re2na_load *body = &at->body.load;
+  const int64_t coded = body->coded, first = (int64_t)of->constants_address, size = (int64_t)of->constants_bytes;
+  repair_transfer(by, at, &body->transfer, true);
+  body->coded = 0;
+  if (!of->arch.weight_coding || !coded || size < 4) return;
+  body->transfer.rows = body->transfer.planes = 1;
+  if (chance(by->random, 2)) { /* a stream that was there */
+    body->coded = coded;
+    return;
+  }
+  clip_to(&body->transfer.bytes, 1, size - 3 < sram_of(by) ? size - 3 : sram_of(by));
+  body->coded = body->transfer.bytes + 3;
+  clip_to(&body->transfer.sram_addr, 0, sram_of(by) - body->transfer.bytes);
+  clip_to(&body->transfer.dram_addr, first, first + size - body->coded);
+  write_stream(of, body);
+}
 
 static void repair_store(state *by, re2na_instruction *at) { repair_transfer(by, at, &at->body.store.transfer, false); }
 

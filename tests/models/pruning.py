@@ -33,3 +33,16 @@ def prune_blocks(weight: npt.NDArray[np.float32], share: float, rows: int) -> np
         norms = np.linalg.norm(block, axis=0)
         block[:, np.argsort(norms, kind="stable")[: int(share * len(norms))]] = 0
     return weight
+
+
+def prune_weights(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
+    """A copy in which `share` of each convolution's weights, the smallest, are zero, wherever they lie."""
+    pruned = onnx.ModelProto()
+    pruned.CopyFrom(model)
+    names = {node.input[1] for node in pruned.graph.node if node.op_type == "Conv"}
+    for tensor in pruned.graph.initializer:
+        if tensor.name in names:
+            weight = numpy_helper.to_array(tensor).copy()
+            weight[np.abs(weight) < np.quantile(np.abs(weight), share)] = 0
+            tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
+    return pruned

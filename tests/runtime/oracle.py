@@ -116,6 +116,12 @@ def _weights(at: Instruction, k: int) -> Bytes:
 
 
 def _load(at: Instruction) -> dict[tuple[str, str], Bytes]:
+    if at["coded"]:
+        coded, decoded = (at["dram_addr"], at["coded"]), (at["sram_addr"], at["bytes"])
+        return {
+            ("DRAM", "reads"): _places(coded[0], (coded[1], 1)),
+            ("SRAM", "writes"): _places(decoded[0], (decoded[1], 1)),
+        }
     return {("DRAM", "reads"): _side(at, "dram"), ("SRAM", "writes"): _side(at, "sram")}
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import TABLE_BYTES, AccOverflow, Architecture, CutOverflow, Rounding
+from tests.runtime.streams import Stream, with_streams
+from tvm_re2na.codegen.arch import TABLE_BYTES, AccOverflow, Architecture, CutOverflow, Rounding, WeightCoding
 from tvm_re2na.codegen.isa import ENGINES, Instruction, Mode
 from tvm_re2na.codegen.isa.encoding import make
 from tvm_re2na.codegen.program import Program, ProgramTensor, SourceOperator
@@ -20,6 +21,7 @@ SRAM = 4096
 INPUT = 512  # bytes of the program's input, loaded over a part of the SRAM
 SOURCES = 3
 SIMPLE = ("CONV", "POOL", "ELTWISE", "DENSE", "LOOKUP", "LOAD", "STORE")
+MEMORIES = ("dram", "sram")
 MODES = {"POOL": Mode.POOL, "ELTWISE": Mode.ELTWISE, "DENSE": Mode.DENSE}
 
 
@@ -47,6 +49,8 @@ def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architectur
         array_fill_cycles=int(rng.choice([0, 8])),
         activation_table=1,
         channel_cuts=int(rng.integers(2)),
+        weight_coding=WeightCoding(int(rng.integers(3))),
+        decoder_bytes_per_cycle=int(rng.choice([1, 3, 64, 256])),
     )
 
 
@@ -58,11 +62,13 @@ class Maker:
     arch: Architecture
     dram_bytes: int
     constants_bytes: int
+    streams: Sequence[Stream] = ()
 
     def draw(self, name: str) -> list[Instruction]:
         """One instruction with what has to stand before it, or several for sums in parts."""
         if name in ("LOAD", "STORE"):
-            return [self._transfer(name)]
+            coded = name == "LOAD" and self.streams and self._int(0, 2)
+            return [self._decode() if coded else self._transfer(name)]
         if name == "LOOKUP":
             return [self._lookup()]
         if name == "CONV":
@@ -118,6 +124,13 @@ class Maker:
             )
 
         return self._retry(draw)
+
+    def _decode(self) -> Instruction:
+        """The strides mean nothing."""
+        stream = self.streams[self._int(0, len(self.streams))]
+        strides = {f"{memory}_{step}_stride": self._int(0, 90) for memory in MEMORIES for step in ("row", "plane")}
+        places = {"dram_addr": stream.address, "sram_addr": self._address(stream.bytes)}
+        return self._make("LOAD", **places, bytes=stream.bytes, coded=stream.coded, rows=1, planes=1, **strides)
 
     def _images(self, in_c: int, out_c: int) -> dict[str, int]:
         n, in_h, in_w, out_h, out_w = (self._int(*ends) for ends in ((1, 3), (0, 7), (0, 7), (1, 6), (1, 6)))
@@ -267,9 +280,9 @@ def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4, 
     """Fills the SRAM, runs up to `length` drawn instructions, and gives back the whole SRAM."""
     rng = np.random.default_rng(seed)
     arch = random_arch(rng, sram_bytes)
-    constants = _constants(rng, sram_bytes)
-    input_address, output_address = sram_bytes, sram_bytes + INPUT
-    maker = Maker(rng, arch, output_address + sram_bytes, len(constants))
+    constants, streams = with_streams(rng, arch, _constants(rng, sram_bytes))
+    input_address, output_address = len(constants), len(constants) + INPUT
+    maker = Maker(rng, arch, output_address + sram_bytes, len(constants), streams)
     body = [
         _copy("LOAD", 0, 0, sram_bytes),
         _copy("LOAD", input_address, int(rng.integers(sram_bytes - INPUT)), INPUT),
@@ -385,7 +398,7 @@ def _constants(rng: np.random.Generator, size: int) -> bytes:
 
 
 def _copy(name: str, dram: int, sram: int, size: int) -> Instruction:
-    strides = {f"{memory}_{step}_stride": 0 for memory in ("dram", "sram") for step in ("row", "plane")}
+    strides = {f"{memory}_{step}_stride": 0 for memory in MEMORIES for step in ("row", "plane")}
     return make(name, dram_addr=dram, sram_addr=sram, bytes=size, rows=1, planes=1, **strides)
 
 

@@ -104,7 +104,7 @@ def test_random_programs(tmp_path: Path) -> None:
     """Sums that stay in the PEs, modes, any widths: the same bytes as the C simulator's in the end."""
     unfinished = 0
     for seed in range(40):
-        program = in_order(random_program(seed, ("DENSE", "CONV", "POOL"), length=3))
+        program = in_order(random_program(seed, ("DENSE", "CONV", "POOL", "LOAD"), length=3))
         inputs = random_input(program, seed)
         np.save(tmp_path / "x.npy", inputs[0])
         count = len(program.instructions)

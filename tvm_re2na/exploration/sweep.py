@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from tvm_re2na.codegen.errors import Re2naError
 Sweep: TypeAlias = Mapping[str, Sequence[Any]]
 ARITHMETIC = ("acc_bits", "data_bits", "acc_overflow", "cut_overflow", "rounding")
 FIELDS = tuple(field.name for field in dataclasses.fields(Architecture))
+MODES = {
+    field.name: type(field.default)
+    for field in dataclasses.fields(Architecture)
+    if isinstance(field.default, enum.IntEnum)
+}
 NO_SHAPES = "none"
 
 
@@ -98,11 +104,19 @@ def _column(name: str, values: Sequence[Any]) -> dict[int | str, Any]:
     for given in values:
         shown, value = _shapes(given) if name == "array_shapes" else (given, _number(given))
         if isinstance(value, int):
-            shown = value
+            shown = _mode(name, value)
+        elif name in MODES and isinstance(value, str):
+            shown = value.lower()
         if shown in column:
             raise SweepError(f"sweep: {name} = {shown} is given twice")
         column[shown] = value
     return column
+
+
+def _mode(name: str, value: int) -> int | str:
+    """The name of a mode's number, where the field is a mode and has it; other numbers are shown as they are."""
+    modes = MODES.get(name)
+    return modes(value).name.lower() if modes is not None and value in list(modes) else value
 
 
 def sweepable() -> list[str]:

@@ -59,6 +59,7 @@ class Unit(ABC):
 
     made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
     by_channel: ClassVar[bool] = False  # it works on each channel by itself, in whatever order they lie
+    codable: ClassVar[bool] = True  # what its blocks hold are weights, which a machine may decode
     plain: ClassVar[bool] = False  # it goes through bytes in a row: it reads and makes all channels of stored tensors
 
     def __init_subclass__(cls, of: tuple[type[Op], ...] = ()) -> None:

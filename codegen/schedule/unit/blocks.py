@@ -5,21 +5,27 @@ Output channels are cut into blocks of at most as many as the array's shape has 
 step whose weights are zero for the whole block is dropped where that makes the record smaller: a bitmap before the lines then says
 which steps are there. A dense layer's blocks are as many outputs as there are PEs, and are cut along k as well, because they are
 larger than what is worth loading at once.
+
+Where the machine can decode weights, the lines of a unit's records have one code, and come in chunks; what stands before them is
+not coded.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch import MAGNITUDES, Architecture, WeightCoding
 from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned, mask_bytes
+from tvm_re2na.codegen.coding.stream import Chunk, Coder
+from tvm_re2na.codegen.coding.words import Counts, magnitudes
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
 
 Bytes: TypeAlias = bytes | memoryview
@@ -41,7 +47,7 @@ class Block:
 
     `k` counts the products of one sum; `lines` (steps, out_c) int8 are the weights of those that are there, `mask` the bitmap
     of them (None: all are). Sums may be formed in parts: `bias` is None in all of them but the first, `ends` says whether it is the
-    last. `lsbs` are the channels', if they differ, in a part that ends.
+    last. `lsbs` are the channels', if they differ, in a part that ends. `coder` codes the record (None: nobody does).
     """
 
     in_c0: int
@@ -55,6 +61,7 @@ class Block:
     lines: Int8Array
     lsbs: bytes = b""
     ends: bool = True
+    coder: Coder | None = None
 
     @property
     def begins(self) -> bool:
@@ -77,8 +84,34 @@ class Block:
     def bytes(self) -> int:
         return self.bias_bytes + self.mask_bytes + self.lines.size
 
+    @cached_property
+    def magnitudes(self) -> Counts:
+        """Of its weights."""
+        return magnitudes(self.lines.view(np.uint8))
+
+    @cached_property
+    def bus_bytes(self) -> int:
+        """About how many bytes the bus could move while the record is loaded."""
+        return self.coder.bus_bytes(self.bytes - self.lines.size, self.magnitudes) if self.coder else self.bytes
+
+    @cached_property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """Of the coded record; none where it is not coded."""
+        if self.coder is None or not self.lines.size:
+            return ()
+        return self.coder.record(b"".join(self._plain_record()), self.bytes - self.lines.size, self.out_c)
+
+    @property
+    def dram_bytes(self) -> int:
+        """That the record has in DRAM."""
+        return self.chunks[-1].offset + len(self.chunks[-1].coded) if self.chunks else self.bytes
+
     def record(self) -> list[Bytes]:
-        """The block's bytes in DRAM, in parts: biases with LSBs, bitmap, lines."""
+        """The block's bytes in DRAM, in parts."""
+        return [chunk.coded for chunk in self.chunks] or self._plain_record()
+
+    def _plain_record(self) -> list[Bytes]:
+        """Biases with LSBs, bitmap, lines."""
         parts: list[Bytes] = []
         if self.bias_bytes:
             parts.append((b"" if self.bias is None else self.bias.astype("<i4").tobytes()) + self.lsbs)
@@ -87,6 +120,16 @@ class Block:
         if self.lines.size:
             parts.append(self.lines.data.cast("B"))
         return parts
+
+
+def with_coder(blocks: Iterable[Block], arch: Architecture) -> tuple[Block, ...]:
+    """All blocks of a unit, with one code for their weights."""
+    found = tuple(blocks)
+    if arch.weight_coding is WeightCoding.NONE:
+        return found
+    counts = sum((block.magnitudes for block in found), np.zeros(MAGNITUDES, np.int64))
+    coder = Coder.of(arch, counts)
+    return tuple(replace(block, coder=coder) for block in found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +143,10 @@ class Weights:
     @cached_property
     def bytes(self) -> int:
         return sum(block.bytes for block in self.blocks)
+
+    @cached_property
+    def bus_bytes(self) -> int:
+        return sum(block.bus_bytes for block in self.blocks)
 
     @cached_property
     def largest(self) -> int:

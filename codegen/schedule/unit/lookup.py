@@ -20,6 +20,7 @@ class LookupUnit(Unit, of=(Lookup,)):
     table: Int8Array
 
     by_channel = True
+    codable = False
 
     @classmethod
     def made(cls, op: Op, source: int, inputs: tuple[str, ...], in_shape: Shape4, out_shape: Shape4) -> Unit:

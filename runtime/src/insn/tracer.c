@@ -39,6 +39,14 @@ static const re2na_copied *copy_at(re2na_tracer *of, uint64_t address) {
   return NULL;
 }
 
+/* How many bytes may be read from there on, among the program's or those that were decoded. */
+static uint64_t readable_from(const re2na_program *program, const uint8_t *from) {
+  const uint8_t *decoded = program->decoded_bytes, *bytes = program->bytes;
+  if (decoded && from >= decoded && from < decoded + program->decoded_size)
+    return (uint64_t)(decoded + program->decoded_size + RE2NA_SLACK - from);
+  return (uint64_t)(bytes + program->size - from);
+}
+
 const uint8_t *re2na_trace_constant(re2na_tracer *of, int64_t address, uint64_t bytes, uint64_t slack) {
   const uint64_t start = (uint64_t)address, stop = start + bytes;
   const re2na_copied *copy = copy_at(of, start);
@@ -50,7 +58,7 @@ const uint8_t *re2na_trace_constant(re2na_tracer *of, int64_t address, uint64_t 
     copy = copy_at(of, at);
   }
   if (copy && bytes && stop <= copy->stop && copy->from + (at - copy->start) == from + (at - start) &&
-      (uint64_t)(of->program->bytes + of->program->size - from) >= bytes + slack)
+      readable_from(of->program, from) >= bytes + slack)
     return from;
   re2na_trace_constants_read(of, (re2na_span){start, stop});
   return NULL;

@@ -11,7 +11,7 @@ enum { RE2NA_MANY_RUNS = 64 }; /* no LOAD of weights has more; of such a one con
 /* Bytes of SRAM that hold constants as they lie in the program. */
 typedef struct re2na_copied {
   uint64_t start, stop;
-  const uint8_t *from; /* what lies at `start` */
+  const uint8_t *from; /* what lies at `start`, in the program or decoded */
   uint32_t load;       /* the instruction that brought it */
 } re2na_copied;
 

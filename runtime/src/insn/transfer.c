@@ -16,7 +16,31 @@ static int32_t check_transfer(const re2na_checker *check, const re2na_transfer *
   return code;
 }
 
-static int32_t check_load(const re2na_checker *check) { return check_transfer(check, &check->at->body.load.transfer); }
+/* A coded run: all its bytes are constants, which load/decode.c decodes. */
+static int32_t check_coded(const re2na_checker *check, const re2na_load *body) {
+  const re2na_program *program = check->program;
+  const re2na_transfer *of = &body->transfer;
+  const uint64_t start = (uint64_t)of->dram_addr, stop = start + (uint64_t)body->coded;
+  const uint64_t first = program->constants_address, behind = first + program->constants_bytes;
+  int32_t code = RE2NA_OK;
+  if (of->planes > 1 || of->rows > 1 || of->bytes > UINT16_MAX)
+    code =
+        re2na_fail(check->error, RE2NA_ERROR_INSTRUCTION,
+                   "instruction %u (LOAD): %lld planes of %lld rows of %lld bytes are coded, it can be one run of %d",
+                   check->index, (long long)of->planes, (long long)of->rows, (long long)of->bytes, UINT16_MAX);
+  if (!code) code = re2na_in_sram(check, "transfer", re2na_run_at(of->sram_addr, of->bytes));
+  program->fixed[check->index].dram_bytes = (uint64_t)body->coded;
+  if (code || (start >= first && stop <= behind)) return code;
+  return re2na_fail(check->error, RE2NA_ERROR_ACCESS,
+                    "instruction %u (LOAD): coded bytes at DRAM %llu..%llu, the constants are %llu..%llu", check->index,
+                    (unsigned long long)start, (unsigned long long)stop, (unsigned long long)first,
+                    (unsigned long long)behind);
+}
+
+static int32_t check_load(const re2na_checker *check) {
+  const re2na_load *body = &check->at->body.load;
+  return body->coded ? check_coded(check, body) : check_transfer(check, &body->transfer);
+}
 
 static int32_t check_store(const re2na_checker *check) {
   const re2na_program *program = check->program;
@@ -121,8 +145,27 @@ static void copy_constants(re2na_tracer *of, uint32_t index, const re2na_transfe
     }
 }
 
+/* What an instruction decodes, or NULL. */
+static const uint8_t *decoded_by(const re2na_program *program, uint32_t index) {
+  return program->decoded ? program->decoded[index] : NULL;
+}
+
+static void trace_decoded(re2na_tracer *of, uint32_t index, const uint8_t *from) {
+  const re2na_transfer *body = &of->program->code[index].body.load.transfer;
+  const re2na_region to = re2na_run_at(body->sram_addr, body->bytes);
+  const re2na_span all = re2na_span_of(&to);
+  re2na_trace_write(of, to, RE2NA_SIGNED);
+  of->found[index].needless = true;
+  re2na_trace_copy(of, (re2na_copied){all.start, all.stop, from, index});
+}
+
 static void trace_load(re2na_tracer *of, uint32_t index) {
   const re2na_transfer *body = &of->program->code[index].body.load.transfer;
+  const uint8_t *decoded = decoded_by(of->program, index);
+  if (decoded) {
+    trace_decoded(of, index, decoded);
+    return;
+  }
   const re2na_region to = re2na_sram_of(body);
   const share constants = constant_share(of->program, body);
   if (constants == ALL) {
@@ -147,8 +190,11 @@ static void trace_store(re2na_tracer *of, uint32_t index) {
 static void run_load(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   const re2na_program *program = machine->program;
   (void)overflows;
-  if (!program->prepared->operands[index].needless)
-    load(program, machine->memory, &program->code[index].body.load.transfer);
+  const re2na_transfer *of = &program->code[index].body.load.transfer;
+  const uint8_t *decoded = decoded_by(program, index);
+  if (program->prepared->operands[index].needless) return;
+  if (decoded) memcpy(machine->memory.sram + of->sram_addr, decoded, (size_t)of->bytes);
+  else load(program, machine->memory, of);
 }
 
 static void run_store(re2na_machine *machine, uint32_t index, uint64_t *overflows) {

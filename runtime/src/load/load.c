@@ -32,6 +32,7 @@ int32_t re2na_program_load_limited(const void *bytes, uint64_t size, int32_t ker
   if (!code) code = re2na_validate_sequence(made, error);
   if (!code) code = re2na_replay(made, error);
   if (!code) code = re2na_check_limits(made, error);
+  if (!code) code = re2na_decode_constants(made, error);
   if (code) re2na_program_free(made);
   else *program = made;
   return code;

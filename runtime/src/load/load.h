@@ -12,5 +12,7 @@ int32_t re2na_validate_sequence(const re2na_program *program, re2na_error *error
 int32_t re2na_replay(re2na_program *program, re2na_error *error);
 /* limits.c: what is known of a validated program: its memories, its tensors, and the work of a run. */
 int32_t re2na_check_limits(const re2na_program *program, re2na_error *error);
+/* decode.c: what LOADs decode; fills in `decoded`. */
+int32_t re2na_decode_constants(re2na_program *program, re2na_error *error);
 
 #endif

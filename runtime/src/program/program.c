@@ -47,6 +47,8 @@ void re2na_program_release(const re2na_program *program) {
   free(program->fixed);
   free(program->buffered);
   free(program->timing);
+  free(program->decoded);
+  free(program->decoded_bytes);
   re2na_unprepare(of);
   pthread_mutex_destroy(&of->lock);
   free(of);

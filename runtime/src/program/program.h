@@ -29,6 +29,9 @@ struct re2na_program {
   re2na_counters *fixed; /* per instruction: what does not depend on the data */
   uint8_t *buffered; /* per instruction: 1 where the output overlaps what is read, or itself: it is formed elsewhere */
   re2na_timing *timing;
+  uint8_t **decoded;      /* per instruction: what it decodes; NULL where none does */
+  uint8_t *decoded_bytes; /* all of that, RE2NA_SLACK behind it */
+  uint64_t decoded_size;
   uint64_t cycles;
   uint64_t sram_used;     /* highest byte of SRAM that any instruction touches */
   uint64_t result_bytes;  /* of the largest output that is formed elsewhere */

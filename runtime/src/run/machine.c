@@ -8,7 +8,7 @@
 enum { POISON = 0xA5 };
 
 _Static_assert(sizeof(re2na_instruction) + sizeof(re2na_operands) + 2 * sizeof(re2na_counters) + sizeof(re2na_timing) +
-                       sizeof(uint64_t) + 3 * sizeof(void *) + 1 <=
+                       5 * sizeof(uint64_t) + 4 * sizeof(void *) + 1 <=
                    RE2NA_INSTRUCTION_BYTES,
                "an instruction's entries in all tables");
 
