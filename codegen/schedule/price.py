@@ -109,7 +109,8 @@ class Price:
             channels = sum(block.out_c for block in blocks if block.ends)
             for strip, tile in enumerate(tiles):
                 if strip:
-                    compute = sum(self.cost.block_cycles(index, rows, block, tile) for block in blocks)
+                    compute = self._moving(stage, strip)
+                    compute += sum(self.cost.block_cycles(index, rows, block, tile) for block in blocks)
                     yield _Part(strip, turn == 0, 0, compute, channels)
                     continue
                 for number, block in enumerate(blocks):
@@ -121,6 +122,10 @@ class Price:
             for strip, tile in enumerate(tiles):
                 compute = self.cost.tile_cycles(index, tile, stage.chunk)
                 yield from _in_parts(strip, load, compute, channels, unit.parts_of_sums(stage.chunk, self.arch))
+
+    def _moving(self, stage: Stage, strip: int) -> int:
+        """Cycles on the array before a strip, of rows that move on from the one before."""
+        return self.cost.move_cycles(stage, [strip]) + self._switching(self._between(stage)) if stage.keeps else 0
 
     def _strips_outer(self, stage: Stage) -> Iterator[_Part]:
         cascade, units = stage.cascade, stage.cascade.units

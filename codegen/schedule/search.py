@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tvm_re2na.codegen.arch import Architecture
@@ -155,8 +155,18 @@ class Search:
 
     # -- from one state to another
 
-    def _moves(self, state: State, first: int) -> Iterator[_Move]:
-        """All stages that begin with a unit."""
+    def _moves(self, state: State, first: int) -> list[_Move]:
+        """All stages that begin with a unit. Where none fits with its inputs in SRAM, they go to DRAM and are streamed."""
+        moves = list(self._next(state, first))
+        if not moves:
+            names = sorted(name for name in self.units[first].inputs if self.tensors.finished.get(name, -1) < first)
+            for dropped in _subsets(name for name in dict.fromkeys(names) if name in state.here):
+                behind = State(state.here - dropped, state.copied - dropped)
+                stores = self._stored_bytes(dropped - state.copied)
+                moves += [replace(move, stores=move.stores + stores) for move in self._next(behind, first) if dropped]
+        return moves
+
+    def _next(self, state: State, first: int) -> Iterator[_Move]:
         tight = not self._roomy(first)
         for last in range(first, min(first + MOST_UNITS, len(self.units))):
             if last > first:
@@ -216,8 +226,10 @@ class Search:
         lives = self.tensors.lives
         here = frozenset(name for name in living if lives[name][1] > stage.last)
         copied = (state.copied | stage.sides.fetched | (self.tensors.border & {stage.output})) & here
-        stores = sum(self.tensors.graph.stored[name].bytes for name in dropped - state.copied)
-        return _Move(Placed(stage, living), State(here, copied), size, stores)
+        return _Move(Placed(stage, living), State(here, copied), size, self._stored_bytes(dropped - state.copied))
+
+    def _stored_bytes(self, names: Iterable[str]) -> int:
+        return sum(self.tensors.graph.stored[name].bytes for name in names)
 
     def _bytes(self, living: frozenset[str], first: int, last: int, resident: frozenset[str]) -> int:
         """Of tensors that exist as a whole at some of these units; of two in one place, one."""

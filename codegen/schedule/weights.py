@@ -26,7 +26,9 @@ class UnitWeights:
         """The blocks of a convolution for a shape, its sums in parts of `depth` input channels (0: as a whole)."""
         key = (index, rows, depth)
         if key not in self._shaped:
-            self._shaped[key] = Weights(rows, self._coded(index, self.units[index].blocks(rows, self.arch, depth)), depth)
+            self._shaped[key] = Weights(
+                rows, self._coded(index, self.units[index].blocks(rows, self.arch, depth)), depth
+            )
         return self._shaped[key]
 
     def in_parts(self, index: int, whole: Weights) -> list[Weights]:
