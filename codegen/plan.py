@@ -9,7 +9,7 @@ that whatever fits at all is compiled.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Schedule
@@ -157,7 +157,11 @@ def _packed(groups: list[Group], ticks: int, arch: Architecture) -> Placement:
             placement = place(groups, room, retries=1)
             if not placement.failed:
                 return placement
-    return place(groups, arch.sram_bytes)
+    placement = place(groups, arch.sram_bytes)
+    if not placement.failed:
+        return placement
+    below = place([replace(group, from_above=False) for group in groups], arch.sram_bytes)
+    return placement if below.failed else below
 
 
 def _above(region: Region) -> Group:

@@ -40,7 +40,7 @@ class _Target:
 
 
 class _Berth(NamedTuple):
-    """A place for what is loaded."""
+    """A place for what is loaded: an area, or its number, and an offset."""
 
     area: Hashable
     offset: int
@@ -58,6 +58,7 @@ class _StageWriter:
         self.cascade = self.stage.cascade
         self.stored = residence.tensors.graph.stored
         self.turns = 2 if self.stage.overlap else 1
+        self.areas = writer.schedule.areas
         self.berths = self._berths()
         self.waiting: list[Draft] = []  # stores that let the next strip's work begin first
 
@@ -235,35 +236,35 @@ class _StageWriter:
         ] or [Part(0, block.bytes, dram, 0)]
         self._note(Loaded(key, source, block.bytes, tuple(parts), *berth, roams=True))
 
-    def _berths(self) -> dict[Hashable, tuple[int, int]]:
-        """Of each block of weights: with how many others before it the stage's areas have been filled, and its offset there."""
+    def _berths(self) -> dict[Hashable, _Berth]:
+        """Of each block of weights: with how many others before it the stage's areas have been filled, and its offset in the area.
+        Blocks that stay have an area each."""
         stage = self.stage
-        found: dict[Hashable, tuple[int, int]] = {}
         records = [
             (stage.first + position, block)
             for position, weights in enumerate(stage.weights)
             for block in self.weights.records(stage.first + position, weights, stage.chunk)
         ]
-        number, offset, most = 0, 0, 0
-        size = (
-            len(records) if stage.pinned else 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
-        )
+        at_once = 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
+        found: dict[Hashable, _Berth] = {}
+        offset = 0
         for place, (index, block) in enumerate(records):
-            if place and place % size == 0:
-                number, offset = number + 1, 0
-            found[(index, block.out_c0, block.in_c0)] = number, offset
+            offset = offset if place % at_once else 0
+            found[(index, block.out_c0, block.in_c0)] = _Berth(place // at_once, offset)
             offset += aligned(block.bytes)
-            most = max(most, offset)
-        self.weight_areas = min(self.turns, number + 1)
-        for turn in range(self.weight_areas if records else 0):
-            self.writer.schedule.areas[("weights", self.index, turn)] = Area(most, self.index)
+            area = self._weights_area(place // at_once)
+            size = max(offset, self.areas[area].size if area in self.areas else 0)
+            self.areas[area] = Area(size, self.index)
         return found
+
+    def _weights_area(self, number: int) -> Hashable:
+        """Of what is loaded after so much else."""
+        return ("weights", self.index, number if self.stage.pinned else number % self.turns)
 
     def _berth(self, index: int, block: Block, strip: int) -> _Berth:
         number, offset = self.berths[(index, block.out_c0, block.in_c0)]
-        if self.stage.strips_outer and not self.stage.pinned:
-            number += strip * len(self.berths)
-        return _Berth(("weights", self.index, number % self.weight_areas), offset)
+        again = strip * len(self.berths) if self.stage.strips_outer and not self.stage.pinned else 0
+        return _Berth(self._weights_area(number + again), offset)
 
     def _fetch(self, name: str) -> None:
         """A tensor that the stage finds in DRAM and reads from SRAM."""
@@ -300,8 +301,8 @@ class _StageWriter:
             )
             for n, size in enumerate(sizes)
         ]
-        area, areas = ("in", self.index, name, number % self.turns), self.writer.schedule.areas
-        areas[area] = Area(max(height * row, areas[area].size if area in areas else 0), self.index)
+        area = ("in", self.index, name, number % self.turns)
+        self.areas[area] = Area(max(height * row, self.areas[area].size if area in self.areas else 0), self.index)
         loaded = tuple(part for part in parts if part.start < part.stop)
         self._note(Loaded(key, self.cascade.units[0].source, height * row, loaded, area))
 
