@@ -19,8 +19,11 @@ import numpy.typing as npt
 from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.coding.words import Bytes8, CodeBook, Counts, best_book
 
-CHUNK_BYTES = 32 * 1024  # that are decoded at a time; what remains of a record, less than twice that, is one chunk
-MOST_BYTES = 2 * CHUNK_BYTES - 1  # of a chunk
+MOST_BYTES = 2**16 - 1  # that a LOAD decodes, and that it decodes them from
+CHUNK_BYTES = 32 * 1024  # of a record, a LOAD each
+LAST_BYTES = (
+    MOST_BYTES - 128
+)  # what remains of it is one chunk, though it may have to stay as it is behind its code's parameters
 LANE_BITS = 8  # that a lane takes at a time
 _PLAIN = struct.Struct("<H")
 
@@ -69,7 +72,7 @@ class Coder:
             stop = start + CHUNK_BYTES
             if plain <= stop - line and line <= CHUNK_BYTES // 2:
                 stop -= (stop - plain) % line
-            stop = len(data) if len(data) - start <= MOST_BYTES else stop
+            stop = len(data) if len(data) - start <= LAST_BYTES else stop
             coded = self.stream(data[start:stop], min(max(plain - start, 0), stop - start))
             chunks.append(Chunk(start, stop, offset, coded))
             start, offset = stop, offset + len(coded)

@@ -24,6 +24,7 @@ Bytes8: TypeAlias = npt.NDArray[np.uint8]
 GOLOMB_ESCAPE = 7
 GOLOMB_PARAMETERS = range(16)  # k, and 8 more where zeros are frequent
 HUFFMAN_BITS = 11
+COUNTED_AT_ONCE = 2**18  # bytes, which NumPy makes integers of
 RAW_BITS = 8  # of an escaped magnitude
 LONGEST_WORD = GOLOMB_ESCAPE + RAW_BITS + 1  # bits, with the sign
 
@@ -58,11 +59,10 @@ class CodeBook:
 
 def magnitudes(values: Bytes8) -> Counts:
     """How often each magnitude occurs among bytes."""
-    flat = values.reshape(-1)
-    pairs = flat[: flat.size // 2 * 2].view(np.uint16)  # half as many to count
-    both = np.bincount(pairs, minlength=2**16).reshape(256, 256)
-    counts = both.sum(0) + both.sum(1) + np.bincount(flat[2 * pairs.size :], minlength=256)
-    found: Counts = counts[:MAGNITUDES].astype(np.int64)
+    flat, counts = values.reshape(-1), np.zeros(256, np.int64)
+    for start in range(0, flat.size, COUNTED_AT_ONCE):
+        counts += np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=256)
+    found = counts[:MAGNITUDES].copy()
     found[1 : MAGNITUDES - 1] += counts[:128:-1]
     return found
 

@@ -40,7 +40,7 @@ class _Target:
 
 
 class _Berth(NamedTuple):
-    """A place for what is loaded: an area, or its number, and an offset."""
+    """A place for what is loaded."""
 
     area: Hashable
     offset: int
@@ -236,7 +236,7 @@ class _StageWriter:
         ] or [Part(0, block.bytes, dram, 0)]
         self._note(Loaded(key, source, block.bytes, tuple(parts), *berth, roams=True))
 
-    def _berths(self) -> dict[Hashable, _Berth]:
+    def _berths(self) -> dict[Hashable, tuple[int, int]]:
         """Of each block of weights: with how many others before it the stage's areas have been filled, and its offset in the area.
         Blocks that stay have an area each."""
         stage = self.stage
@@ -246,11 +246,11 @@ class _StageWriter:
             for block in self.weights.records(stage.first + position, weights, stage.chunk)
         ]
         at_once = 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
-        found: dict[Hashable, _Berth] = {}
+        found: dict[Hashable, tuple[int, int]] = {}
         offset = 0
         for place, (index, block) in enumerate(records):
             offset = offset if place % at_once else 0
-            found[(index, block.out_c0, block.in_c0)] = _Berth(place // at_once, offset)
+            found[(index, block.out_c0, block.in_c0)] = place // at_once, offset
             offset += aligned(block.bytes)
             area = self._weights_area(place // at_once)
             size = max(offset, self.areas[area].size if area in self.areas else 0)

@@ -61,5 +61,5 @@ class UnitWeights:
         key = (index, weights.rows, weights.depth, steps)
         if key not in self._records:
             records = self.units[index].records(weights, steps, self.arch)
-            self._records[key] = records if weights.blocks else self._coded(index, records)
+            self._records[key] = records if records is weights.blocks else self._coded(index, records)
         return self._records[key]

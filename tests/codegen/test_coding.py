@@ -14,7 +14,7 @@ from tests.codegen.test_compiler import check, conv_graph
 from tests.codegen.test_lookup import network
 from tests.runtime.streams import random_weights
 from tvm_re2na.codegen.arch import Architecture, WeightCoding
-from tvm_re2na.codegen.coding.stream import CHUNK_BYTES, MOST_BYTES, Coder, interleaved
+from tvm_re2na.codegen.coding.stream import CHUNK_BYTES, LAST_BYTES, MOST_BYTES, Coder, interleaved
 from tvm_re2na.codegen.coding.words import (
     HUFFMAN_BITS,
     LONGEST_WORD,
@@ -129,6 +129,17 @@ def test_records_are_cut_between_lines(size: int, plain: int, line: int, coding:
     assert found == data
     known = magnitudes(np.frombuffer(data[plain:], np.uint8))
     assert coder.bus_bytes(plain, known) == pytest.approx(sum(len(chunk.coded) for chunk in chunks), rel=0.02)
+
+
+def test_what_remains_fits_a_load_though_its_code_is_no_good() -> None:
+    arch, wide = Architecture(weight_coding=WeightCoding.HUFFMAN), np.arange(LAST_BYTES) % 256
+    data = np.append(np.zeros(10 * CHUNK_BYTES), wide).astype(np.uint8)
+    coder = Coder.of(arch, magnitudes(data))
+    assert coder is not None
+    chunks = coder.record(data.tobytes(), 0, 1)
+    assert chunks[-1].stop - chunks[-1].start == LAST_BYTES < len(chunks[-1].coded) <= MOST_BYTES
+    longer = coder.record(data.tobytes() + b"\x05", 0, 1)
+    assert [chunk.stop - chunk.start for chunk in longer[-2:]] == [CHUNK_BYTES, LAST_BYTES + 1 - CHUNK_BYTES]
 
 
 # ---- programs

@@ -27,6 +27,7 @@ MODES = {"POOL": Mode.POOL, "ELTWISE": Mode.ELTWISE, "DENSE": Mode.DENSE}
 
 def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architecture:
     """Any arithmetic, any timing, any shapes, a small SRAM."""
+    own = rng.spawn(1)[0]  # what it draws leaves the rest of the program alone
     rows, columns = (int(rng.choice([4, 16, 48, 64])) for _ in range(2))
     possible = sum(1 << bit for bit in range(13) if rows * columns % (1 << bit) == 0)
     return Architecture(
@@ -49,8 +50,8 @@ def random_arch(rng: np.random.Generator, sram_bytes: int = SRAM) -> Architectur
         array_fill_cycles=int(rng.choice([0, 8])),
         activation_table=1,
         channel_cuts=int(rng.integers(2)),
-        weight_coding=WeightCoding(int(rng.integers(3))),
-        decoder_bytes_per_cycle=int(rng.choice([1, 3, 64, 256])),
+        weight_coding=WeightCoding(int(own.integers(3))),
+        decoder_bytes_per_cycle=int(own.choice([1, 3, 64, 256])),
     )
 
 
@@ -280,7 +281,7 @@ def random_program(seed: int, names: tuple[str, ...] = SIMPLE, length: int = 4, 
     """Fills the SRAM, runs up to `length` drawn instructions, and gives back the whole SRAM."""
     rng = np.random.default_rng(seed)
     arch = random_arch(rng, sram_bytes)
-    constants, streams = with_streams(rng, arch, _constants(rng, sram_bytes))
+    constants, streams = with_streams(rng.spawn(1)[0], arch, _constants(rng, sram_bytes))
     input_address, output_address = len(constants), len(constants) + INPUT
     maker = Maker(rng, arch, output_address + sram_bytes, len(constants), streams)
     body = [
