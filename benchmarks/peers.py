@@ -33,6 +33,7 @@ from benchmarks.peers_row import MissingTool, Row  # noqa: E402
 from benchmarks.peers_vela import MODES, PORT_BYTES, Vela  # noqa: E402
 from benchmarks.peers_zigzag import ZigZag  # noqa: E402
 from tests.models.resnets import resnet_graph  # noqa: E402
+from tests.models.topologies import quickly_quantized, synthetic_images  # noqa: E402
 from tvm_re2na import Architecture, pipeline  # noqa: E402
 from tvm_re2na.codegen.compiler import CompileError, compile_graph  # noqa: E402
 from tvm_re2na.codegen.graph.graph import Graph  # noqa: E402
@@ -60,9 +61,10 @@ def _efficientnet() -> list[Graph]:
     folder = os.environ.get("RE2NA_DATA")
     if folder is None:
         raise MissingTool("the network's file is in the folder that RE2NA_DATA names, which is not set")
-    return schedule.lowered_model(
-        "efficientnet_lite0", pipeline.load_model(Path(folder) / "efficientnet_lite0_imagenet.onnx")
-    )
+    model = pipeline.load_model(Path(folder) / "efficientnet_lite0_imagenet.onnx")
+    images = synthetic_images(schedule.CALIBRATION_IMAGES, 3, 224, seed=7)
+    # the search cuts layers in parts, which no TFLite model has
+    return schedule.lowered_model("efficientnet_lite0", quickly_quantized(model, images, Architecture()))
 
 
 def codings() -> list[str]:

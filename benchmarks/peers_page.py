@@ -58,7 +58,8 @@ them in SRAM, which may then need more than there is | in DRAM, before and after
 * Vela reads a TFLite file that is made from our graph (`benchmarks/peers_twin.py`): the same operators in the same order, the same
   weights. A pooling's window may lie a pixel beside ours, which moves no byte more.
 * Vela's configuration is ours, too (`benchmarks/peers_vela.py`): 200 MHz, DRAM and latency as of Re²Na, Ethos-U's own SRAM ports.
-* EfficientNet-Lite0 has its trained weights, the others random ones, normally distributed in float.
+* EfficientNet-Lite0 has its trained weights, quantised without the search, which would cut layers in parts; the others have random
+  ones, normally distributed in float.
 """
 
 

@@ -57,6 +57,8 @@ def exponents(graph: Graph) -> dict[str, int]:
 
 class _Twin:
     def __init__(self, graph: Graph) -> None:
+        if unknown := [op for op in graph.ops if type(op) not in WRITERS]:
+            raise TwinError(f"{unknown[0].name}: {unknown[0].kind} is not written")
         self.graph, self.exponents, self.writer = graph, exponents(graph), Writer()
         self.indices: dict[str, int] = {}
         self.order: dict[str, np.ndarray] = {}  # of flattened tensors: where TFLite's elements are in ours
@@ -67,10 +69,7 @@ class _Twin:
             raise TwinError(f"{graph.name}: {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, not one each")
         self._value(graph.inputs[0])
         for op in graph.ops:
-            write = WRITERS.get(type(op))
-            if write is None:
-                raise TwinError(f"{op.name}: {op.kind} is not written")
-            write(self, op)
+            WRITERS[type(op)](self, op)
         return self.writer.finish(self.indices[graph.inputs[0]], self.indices[graph.outputs[0]])
 
     def _value(self, name: str) -> int:

@@ -71,7 +71,7 @@ def lowered(name: str) -> list[Graph]:
 
 
 def lowered_model(name: str, model: onnx.ModelProto) -> list[Graph]:
-    """Those of any network with one image for an input."""
+    """Those of any network with one image for an input, as it is quantised, or quantised here."""
     image = pipeline.model_input(model).image
     x = synthetic_images(CALIBRATION_IMAGES, image[0], image[1], seed=7)
     calibration = Dataset("synthetic", image, None, len(x), lambda start, stop: x[start:stop])

@@ -16,7 +16,7 @@ from tvm_re2na.cli.render import exploration_table
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import Graph
 from tvm_re2na.exploration.point import FIGURES, PRICES, compile_points, without_prices
-from tvm_re2na.exploration.pruning import Known, Machine, Pruner
+from tvm_re2na.exploration.pruning import Candidate, Known, Pruner
 from tvm_re2na.exploration.run import COSTS
 from tvm_re2na.parallel.parcel import Here
 
@@ -83,7 +83,7 @@ def test_an_interrupted_sweep_goes_on_with_and_without(
 def test_the_bound_of_the_largest_sram_holds_for_all(graph: Graph, whole: Exploration) -> None:
     fields = list(SWEEP)
     machines = [Architecture(**{name: row[name] for name in fields}) for row in whole.rows]
-    pruner = Pruner([Machine(arch, (graph,), 1.0) for arch in machines])
+    pruner = Pruner([Candidate(arch, (graph,), 1.0) for arch in machines])
     for index, row in enumerate(whole.rows):
         cycles, size, area = pruner.at_best(index)
         assert cycles <= row["cycles_bound"] <= row["cycles"] and size <= row["dram_bytes"] and area == row["area_mm2"]

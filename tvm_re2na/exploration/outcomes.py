@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import compile_points, without_prices
-from tvm_re2na.exploration.pruning import Costs, Known, Machine, Pruner
+from tvm_re2na.exploration.pruning import Candidate, Costs, Known, Pruner
 from tvm_re2na.parallel.journal import Journal
 from tvm_re2na.parallel.parcel import Handle
 from tvm_re2na.parallel.shards import Job, Lost, Results, run_shards
@@ -48,7 +48,7 @@ def each(result: Any, members: Sequence[int]) -> Sequence[Outcome]:
 class Exploring:
     """Shards are groups of machines that run the same programs; `names` of machines are for messages."""
 
-    def __init__(self, machines: Sequence[Machine], names: Callable[[int], str], prune: bool) -> None:
+    def __init__(self, machines: Sequence[Candidate], names: Callable[[int], str], prune: bool) -> None:
         self.machines, self.names = machines, names
         self.groups = same_programs([machine.arch for machine in machines])
         self.pruner = Pruner(machines) if prune else None

@@ -21,7 +21,7 @@ Costs: TypeAlias = tuple[int, int, float]  # cycles, DRAM bytes, area
 
 
 @dataclass(frozen=True)
-class Machine:
+class Candidate:
     """A machine of the grid with what it runs, and the share of MACs that are."""
 
     arch: Architecture
@@ -46,7 +46,7 @@ class Known:
 class Pruner:
     """Bounds of machines, the cheap one first: that of the largest SRAM of the grid holds for every smaller one."""
 
-    def __init__(self, machines: Sequence[Machine]) -> None:
+    def __init__(self, machines: Sequence[Candidate]) -> None:
         self.machines = machines
         self._largest = max((machine.arch.sram_bytes for machine in machines), default=0)
         self._folded: dict[int, tuple[Graph, ...]] = {}

@@ -20,7 +20,7 @@ from tvm_re2na.data import DataSource
 from tvm_re2na.exploration.outcomes import Exploring, Outcome, Pruned, same_programs
 from tvm_re2na.exploration.pareto import pareto_front
 from tvm_re2na.exploration.point import FIGURES
-from tvm_re2na.exploration.pruning import Machine
+from tvm_re2na.exploration.pruning import Candidate
 from tvm_re2na.exploration.sweep import Point, Sweep, make_grid
 from tvm_re2na.identity import identity
 from tvm_re2na.model_file import ModelSource
@@ -105,7 +105,7 @@ def explore(
         open_journal(resume, run, shards) as journal,
     ):
         lowered = _lowered(source, points, base, calibration, batch, progress)
-        of_grid = [Machine(arch, *lowered[index]) for index, arch in machines]
+        of_grid = [Candidate(arch, *lowered[index]) for index, arch in machines]
         found = Exploring(of_grid, lambda number: points[machines[number][0]].name, prune).run(pool, journal, progress)
     outcomes = {index: outcome for (index, _), outcome in zip(machines, found, strict=True)}
     rows = [_row(point, outcomes.get(index), lowered[index][1]) for index, point in enumerate(points)]
