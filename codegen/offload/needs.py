@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from tvm_re2na.codegen.arch import TABLE_BYTES, Architecture
-from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES, aligned
+from tvm_re2na.codegen.bytes import ALIGNMENT, BIAS_BYTES, LITTLE, MOST_PARKED, MOST_PARTS, SUM_BYTES, aligned
 from tvm_re2na.codegen.graph.ops import four_axes
 from tvm_re2na.codegen.offload.operator import EXTREMA, SELECTING, Operator
 
@@ -44,9 +47,39 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
         rows, out_rows = min(-(-op.window.kernel[0] // op.window.stride[0]), height), 1
     if op.weight is None:
         return (rows * width + out_rows * out_width) * channels + slack
-    block = min(arch.array_rows, outputs)
-    weights = (int(np.prod(op.weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
-    return rows * width * channels + out_rows * out_width * block + weights + slack
+    strip = _Strip(rows * width, out_rows * out_width)
+    return slack + (_of_groups(op, op.weight, strip, arch) if op.groups > 1 else _in_parts(op.weight, strip, arch))
+
+
+class _Strip(NamedTuple):
+    """Pixels that are seen, and made."""
+
+    inputs: int
+    outputs: int
+
+
+def _in_parts(weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
+    """The sums of a convolution as a whole, or in parts of the input's channels, whichever takes less."""
+    outputs, channels, *kernel = weight.shape
+    block, positions = min(arch.array_rows, outputs), int(np.prod(kernel))
+    more = BIAS_BYTES + arch.channel_cuts
+    source = strip.inputs * channels
+    whole = source + strip.outputs * block + (channels * positions + more) * block
+    if channels * positions > MOST_PARKED:
+        return whole
+    part = (-(-channels // min(channels, MOST_PARTS)) * positions + more) * block
+    part = max(part, min(arch.sram_bytes // LITTLE, (channels * positions + more) * block))
+    sums = SUM_BYTES * strip.outputs * block + 2 * ALIGNMENT
+    return min(whole, source + strip.outputs * outputs + part + sums)
+
+
+def _of_groups(op: Operator, weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
+    """As many groups at once as a block has; of an input in DRAM, their channels alone."""
+    depth, per_group = weight.shape[1], len(weight) // op.groups
+    at_once = max(1, min(op.groups, arch.array_rows // per_group))
+    block = min(arch.array_rows, at_once * per_group)
+    weights = (int(np.prod(weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
+    return strip.inputs * at_once * depth + strip.outputs * block + weights
 
 
 def _inverting(channels: int, arch: Architecture) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tvm_re2na.codegen.arch import Architecture, WeightCoding
+from tvm_re2na.codegen.bytes import LITTLE
 from tvm_re2na.codegen.schedule.unit.base import Unit
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, with_coder
 
 MUCH = 8  # a block of more than so many parts of the SRAM may come in parts
-LEAST_PART = 8 * 1024  # bytes: smaller parts are more instructions for nothing
 
 
 class UnitWeights:
@@ -38,7 +38,7 @@ class UnitWeights:
         found = []
         for depth in self.units[index].part_depths():
             found.append(self.shaped(index, whole.rows, depth))
-            if found[-1].largest < LEAST_PART:
+            if found[-1].largest < self.arch.sram_bytes // LITTLE:
                 break
         return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bytes import SUM_BYTES
+from tvm_re2na.codegen.bytes import MOST_PARKED, MOST_PARTS, SUM_BYTES
 from tvm_re2na.codegen.emit.draft import Draft, Place, Touch
 from tvm_re2na.codegen.emit.views import Geometry, View
 from tvm_re2na.codegen.emit.writer import Setting, Writer
@@ -18,8 +18,6 @@ from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, record_places, seen_rows
 from tvm_re2na.codegen.schedule.unit.blocks import Block, BlockSize, Weights, biases, pack
-
-PARKED_PRODUCT = 2**14  # the largest product of two bytes
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,11 @@ class ConvUnit(Unit):
 
     def part_depths(self) -> list[int]:
         """Not of sums that could leave 32 bits, in which they are parked."""
-        k = self.conv.weight[0].size
-        if self.conv.groups > 1 or k * PARKED_PRODUCT >= 2**31:
-            return []
         channels = self.conv.weight.shape[1]
-        return [-(-channels // parts) for parts in (2, 4, 8, 16, 32) if parts <= channels]
+        if self.conv.groups > 1 or self.conv.weight[0].size > MOST_PARKED:
+            return []
+        most = min(channels, MOST_PARTS)
+        return [-(-channels // parts) for parts in (2, 4, 8, 16, 32) if parts < most] + [-(-channels // most)]
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         return conv_cycles(weights.sizes, weights.rows, tiles, durations, self.pool, self.add is not None)
