@@ -37,7 +37,7 @@ class Link:
 
 
 @dataclass
-class Layer:
+class ChainLayer:
     """One layer of the chain. `links`: from the layer before to this one's input, none where they are not joined."""
 
     link: Link
@@ -110,7 +110,7 @@ class Places:
         return max(self.last - self.first, 0)
 
 
-def chain_of(graph: Graph, arch: Architecture, read: dict[str, Need], packed: list[int]) -> list[Layer]:
+def chain_of(graph: Graph, arch: Architecture, read: dict[str, Need], packed: list[int]) -> list[ChainLayer]:
     """The chain of most layers; `packed`: bytes of each operator's records."""
     return _Chains(graph, arch, read, packed).longest()
 
@@ -120,7 +120,7 @@ class _Path:
     """The best way to a tensor: layers so far, the last of them, and the links from its output to here."""
 
     length: int = 0
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[ChainLayer, ...] = ()
     links: tuple[Link, ...] = ()
     whole: bool = False  # the links lead from the last layer to here
 
@@ -132,7 +132,7 @@ class _Chains:
         self.border = {*graph.inputs, *(name for name, channels in given(graph).items() if channels.any())}
         self.made = {op.output: op for op in graph.ops}
 
-    def longest(self) -> list[Layer]:
+    def longest(self) -> list[ChainLayer]:
         paths = {name: _Path() for name in self.graph.inputs}
         for index, op in enumerate(self.graph.ops):
             source, path = max(((name, paths[name]) for name in op.inputs), key=lambda each: each[1].length)
@@ -154,7 +154,7 @@ class _Chains:
         steps, middle = self._steps(op)
         weights = self.packed[index] - BIAS_BYTES * len(op.weight) - len(op.cut.lsbs)
         producer = self.made.get(source)
-        layer = Layer(
+        layer = ChainLayer(
             link=Link(op, source, self._sizes(op, source), middle),
             images=self.graph.shapes[op.output][0],
             steps=steps,

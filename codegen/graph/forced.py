@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvm_re2na.codegen.graph.chain import Layer, Link, Places
+from tvm_re2na.codegen.graph.chain import ChainLayer, Link, Places
 from tvm_re2na.codegen.graph.ops import Add
 from tvm_re2na.codegen.graph.reads import Need
 
@@ -143,7 +143,7 @@ def _cheapest(volume: float, weights: float, inputs: float, sums: float) -> floa
 # ---- all of a chain
 
 
-def most_forced(chain: list[Layer], sram: int, pes: int) -> int:
+def most_forced(chain: list[ChainLayer], sram: int, pes: int) -> int:
     """The most that groups without a common layer are proved to move together."""
     most = [0.0]
     for end in range(len(chain)):
@@ -152,7 +152,7 @@ def most_forced(chain: list[Layer], sram: int, pes: int) -> int:
     return math.floor(most[-1])
 
 
-def groups_until(chain: list[Layer], end: int, pes: int) -> Iterator[tuple[int, Group]]:
+def groups_until(chain: list[ChainLayer], end: int, pes: int) -> Iterator[tuple[int, Group]]:
     """Each group whose last layer is `end`, with its first one."""
     places = _ends(chain[end].read)
     if places is None:
@@ -183,7 +183,7 @@ def _ends(read: Need) -> tuple[Places, Places] | None:
 class _Walk:
     """From the last layer of a group to its first: pixels that all of them share, and what is known of the layers so far."""
 
-    def __init__(self, chain: list[Layer], end: int, places: tuple[Places, Places], pes: int) -> None:
+    def __init__(self, chain: list[ChainLayer], end: int, places: tuple[Places, Places], pes: int) -> None:
         self.chain, self.end, self.pes = chain, end, pes
         self.places = places
         self.weights: list[int] = []  # of the layers behind, the last one first

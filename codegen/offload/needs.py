@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ class _Strip(NamedTuple):
 def _in_parts(weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
     """The sums of a convolution as a whole, or in parts of the input's channels, whichever takes less."""
     outputs, channels, *kernel = weight.shape
-    block, positions = min(arch.array_rows, outputs), int(np.prod(kernel))
+    block, positions = min(arch.array_rows, outputs), math.prod(kernel)
     more = BIAS_BYTES + arch.channel_cuts
     source = strip.inputs * channels
     whole = source + strip.outputs * block + (channels * positions + more) * block
@@ -78,7 +79,7 @@ def _of_groups(op: Operator, weight: npt.NDArray[np.int8], strip: _Strip, arch: 
     depth, per_group = weight.shape[1], len(weight) // op.groups
     at_once = max(1, min(op.groups, arch.array_rows // per_group))
     block = min(arch.array_rows, at_once * per_group)
-    weights = (int(np.prod(weight.shape[1:])) + BIAS_BYTES + arch.channel_cuts) * block
+    weights = (math.prod(weight.shape[1:]) + BIAS_BYTES + arch.channel_cuts) * block
     return strip.inputs * at_once * depth + strip.outputs * block + weights
 
 

@@ -190,6 +190,8 @@ class Candidates:
         dies = self.tensors.lives[name][1] <= stage.last and name not in self.tensors.border
         if not dies or output in self.tensors.bundled or not {name, output} <= stage.sides.resident:
             return 0
+        if stage.first == stage.last and self.tensors.replaced(stage.first, stage.sides.resident):
+            return 0  # it takes an operand's place
         shapes = stage.cascade.shapes[name], self.tensors.graph.stored[output].shape
         ahead = 0
         for work in stage.cascade.work:

@@ -34,7 +34,7 @@ SCARCE = 32  # part of the time to fill memory that its use counts
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
-class State(NamedTuple):
+class Holding(NamedTuple):
     """Tensors in SRAM between two units, and those of them that lie in DRAM as well."""
 
     here: frozenset[str]
@@ -44,7 +44,7 @@ class State(NamedTuple):
 class _Key(NamedTuple):
     """Of the ways to a place between two units, one is kept for each of these."""
 
-    state: State
+    state: Holding
     setting: Setting | None
 
 
@@ -63,7 +63,7 @@ class _Move:
     """A stage with all that lies in SRAM meanwhile. `stores`: bytes of what is dropped and not in DRAM yet."""
 
     placed: Placed
-    state: State  # behind it
+    state: Holding  # behind it
     living_bytes: int
     stores: int
 
@@ -87,7 +87,7 @@ class Search:
     def run(self) -> list[Placed] | int:
         """The cheapest stages, or the first unit that none gets beyond."""
         count = len(self.units)
-        nothing = State(frozenset(), frozenset())
+        nothing = Holding(frozenset(), frozenset())
         best: list[dict[_Key, _Prefix]] = [
             {_Key(nothing, None): _Prefix(0, Clock(), None, None)},
             *({} for _ in range(count)),
@@ -96,7 +96,7 @@ class Search:
         for first in range(count):
             if best[first]:
                 reached = first
-            by_state: dict[State, list[_Key]] = {}
+            by_state: dict[Holding, list[_Key]] = {}
             for key in best[first]:
                 by_state.setdefault(key.state, []).append(key)
             for state, keys in by_state.items():
@@ -155,18 +155,18 @@ class Search:
 
     # -- from one state to another
 
-    def _moves(self, state: State, first: int) -> list[_Move]:
+    def _moves(self, state: Holding, first: int) -> list[_Move]:
         """All stages that begin with a unit. Where none fits with its inputs in SRAM, they go to DRAM and are streamed."""
         moves = list(self._next(state, first))
         if not moves:
             names = sorted(name for name in self.units[first].inputs if self.tensors.finished.get(name, -1) < first)
             for dropped in _subsets(name for name in dict.fromkeys(names) if name in state.here):
-                behind = State(state.here - dropped, state.copied - dropped)
+                behind = Holding(state.here - dropped, state.copied - dropped)
                 stores = self._stored_bytes(dropped - state.copied)
                 moves += [replace(move, stores=move.stores + stores) for move in self._next(behind, first) if dropped]
         return moves
 
-    def _next(self, state: State, first: int) -> Iterator[_Move]:
+    def _next(self, state: Holding, first: int) -> Iterator[_Move]:
         tight = not self._roomy(first)
         for last in range(first, min(first + MOST_UNITS, len(self.units))):
             if last > first:
@@ -192,7 +192,7 @@ class Search:
         stages = self._fitting(self._whole(index, Sides(touched)), size, self.shrink[index])
         return bool(stages) and stages[0].overlap
 
-    def _with_sides(self, state: State, first: int, last: int, tight: bool) -> Iterator[_Move]:
+    def _with_sides(self, state: Holding, first: int, last: int, tight: bool) -> Iterator[_Move]:
         units = self.units[first : last + 1]
         output = units[-1].output
         inner = {unit.output for unit in units[:-1]} - {output}
@@ -216,17 +216,17 @@ class Search:
         """Not what is still being made."""
         return sorted(name for name in inputs if self.tensors.finished.get(name, -1) < first)
 
-    def _ways_out(self, output: str, state: State, first: int, tight: bool) -> tuple[bool, ...]:
+    def _ways_out(self, output: str, state: Holding, first: int, tight: bool) -> tuple[bool, ...]:
         """Whether the output stays in SRAM; where a part of it is already, the rest goes as well."""
         if self.tensors.lives[output][0] < first:
             return (output in state.here,)
         return (True, False) if tight or output in self.tensors.bundled else (True,)
 
-    def _move(self, stage: Stage, state: State, living: frozenset[str], size: int, dropped: frozenset[str]) -> _Move:
+    def _move(self, stage: Stage, state: Holding, living: frozenset[str], size: int, dropped: frozenset[str]) -> _Move:
         lives = self.tensors.lives
         here = frozenset(name for name in living if lives[name][1] > stage.last)
         copied = (state.copied | stage.sides.fetched | (self.tensors.border & {stage.output})) & here
-        return _Move(Placed(stage, living), State(here, copied), size, self._stored_bytes(dropped - state.copied))
+        return _Move(Placed(stage, living), Holding(here, copied), size, self._stored_bytes(dropped - state.copied))
 
     def _stored_bytes(self, names: Iterable[str]) -> int:
         return sum(self.tensors.graph.stored[name].bytes for name in names)
@@ -312,7 +312,7 @@ class Search:
         size = self.arch.sram_bytes
         if stage.shared or level >= len(SHRINK):
             return living + stage.bytes <= size * SHARED_SHRINK[min(level, len(SHARED_SHRINK) - 1)]
-        return stage.bytes <= max(0, size - living) * SHRINK[level]
+        return living <= size and stage.bytes <= (size - living) * SHRINK[level]
 
     def _order(self, stage: Stage) -> tuple[int, int, bool, int]:
         return self._at_border(stage), stage.compute, not stage.overlap, stage.bytes
@@ -323,7 +323,7 @@ class Search:
             return stage.cost
         loads = sum(phase.load for phase in self._phases(stage)[0])
         start = Clock(loads + self.arch.dram_latency if stage.first else 0)
-        nothing = State(frozenset(), frozenset())
+        nothing = Holding(frozenset(), frozenset())
         return self._clock(start, stage.begins, _Move(Placed(stage, frozenset()), nothing, 0, 0)).end - start.array
 
     def _phases(self, stage: Stage) -> tuple[list[Phase], int]:

@@ -15,7 +15,7 @@ from tests.codegen.test_bounds import dram_bytes
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import CompileError, compile_graph
 from tvm_re2na.codegen.graph.bounds import network_bounds
-from tvm_re2na.codegen.graph.chain import Layer, chain_of
+from tvm_re2na.codegen.graph.chain import ChainLayer, chain_of
 from tvm_re2na.codegen.graph.fold import fold
 from tvm_re2na.codegen.graph.forced import SHARES, Group, crossing_bytes, forced_bytes, groups_until, mixed_share
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
@@ -211,7 +211,7 @@ def test_a_layer_alone_is_not_asked_for_more_than_blocks_of_it_move() -> None:
 # ---- the chain
 
 
-def chain(graph: Graph, arch: Architecture | None = None) -> list[Layer]:
+def chain(graph: Graph, arch: Architecture | None = None) -> list[ChainLayer]:
     return chain_of(graph, arch or Architecture(), needs(graph), [0] * len(graph.ops))
 
 
