@@ -61,7 +61,7 @@ class _Strip(NamedTuple):
 
 def _in_parts(weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
     """The sums of a convolution as a whole, or in parts of the input's channels, whichever takes less."""
-    outputs, channels, *kernel = weight.shape
+    outputs, channels, *kernel = map(int, weight.shape)
     block, positions = min(arch.array_rows, outputs), math.prod(kernel)
     more = BIAS_BYTES + arch.channel_cuts
     source = strip.inputs * channels
@@ -76,10 +76,11 @@ def _in_parts(weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -
 
 def _of_groups(op: Operator, weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
     """As many groups at once as a block has; of an input in DRAM, their channels alone."""
-    depth, per_group = weight.shape[1], len(weight) // op.groups
+    depth, *kernel = map(int, weight.shape[1:])
+    per_group = len(weight) // op.groups
     at_once = max(1, min(op.groups, arch.array_rows // per_group))
     block = min(arch.array_rows, at_once * per_group)
-    weights = (math.prod(weight.shape[1:]) + BIAS_BYTES + arch.channel_cuts) * block
+    weights = (depth * math.prod(kernel) + BIAS_BYTES + arch.channel_cuts) * block
     return strip.inputs * at_once * depth + strip.outputs * block + weights
 
 
