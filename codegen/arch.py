@@ -10,13 +10,23 @@ import dataclasses
 import enum
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tvm_re2na.codegen.errors import Re2naError
+from tvm_re2na.codegen.arch_fields import (
+    ArchitectureError,
+    assumption,
+    check,
+    fact,
+    listed_shapes,
+    parse,
+    shape_name,
+    shortened,
+    shown,
+    toml_line,
+    unknown_field,
+)
 from tvm_re2na.codegen.files import naming
 
 if sys.version_info >= (3, 11):
@@ -26,14 +36,8 @@ else:
 
 
 LARGEST_FILE = 2**16  # bytes of a description
-LONGEST_SHAPE = len("16777216x16777216")
-LONGEST_SHOWN = 100  # characters of a value in a message
 TABLE_BYTES = 256  # of an activation table: an entry for each byte
 MAGNITUDES = 129  # of a weight: what a Huffman decoder tells apart
-
-
-class ArchitectureError(Re2naError, ValueError):
-    """A field of an architecture description is unknown, of the wrong type, or outside its limits."""
 
 
 class AccOverflow(enum.IntEnum):
@@ -63,21 +67,6 @@ class WeightCoding(enum.IntEnum):
     NONE = 0
     GOLOMB = 1
     HUFFMAN = 2
-
-
-def _field(default: Any, kind: str, unit: str, source: str, low: int = 1, high: int = 2**40) -> Any:
-    meta = {"kind": kind, "unit": unit, "source": source, "low": low, "high": high}
-    return dataclasses.field(default=default, metadata=meta)
-
-
-def fact(default: Any, unit: str, source: str, low: int = 1, high: int = 2**40) -> Any:
-    """A number the hardware group has published; `source` says where."""
-    return _field(default, "fact", unit, source, low, high)
-
-
-def assumption(default: Any, unit: str, reason: str, low: int = 1, high: int = 2**40) -> Any:
-    """A number of ours, to be replaced when the hardware group publishes one; `reason` says why this value."""
-    return _field(default, "assumption", unit, reason, low, high)
 
 
 @dataclass(frozen=True)
@@ -227,10 +216,10 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+            check(field, getattr(self, field.name))
             if isinstance(field.default, enum.IntEnum):
                 object.__setattr__(self, field.name, type(field.default)(getattr(self, field.name)))
-        for rows, columns in _listed_shapes(self.array_shapes, self.pe_count):
+        for rows, columns in listed_shapes(self.array_shapes, self.pe_count):
             if rows * columns != self.pe_count:
                 raise ArchitectureError(f"architecture: array_shapes: {rows} rows do not divide {self.pe_count} PEs")
 
@@ -243,7 +232,7 @@ class Architecture:
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """(rows, columns) that a convolution may use: the array's own first, then those of `array_shapes`."""
         own = (self.array_rows, self.array_columns)
-        return (own, *(shape for shape in _listed_shapes(self.array_shapes, self.pe_count) if shape != own))
+        return (own, *(shape for shape in listed_shapes(self.array_shapes, self.pe_count) if shape != own))
 
     @property
     def acc_min(self) -> int:
@@ -303,10 +292,10 @@ class Architecture:
         for name in values:
             if name not in known:
                 raise ArchitectureError(f"architecture: {unknown_field(name, known)}")
-        arch = cls(**{name: _parse(known[name], value) for name, value in values.items()})
+        arch = cls(**{name: parse(known[name], value) for name, value in values.items()})
         for shape in values["array_shapes"] if isinstance(values.get("array_shapes"), list) else ():
-            if shape not in [_shape_name(known) for known in arch.shapes]:
-                raise ArchitectureError(f"architecture: array_shapes: {_shown(shape)} has not {arch.pe_count} PEs")
+            if shape not in [shape_name(known) for known in arch.shapes]:
+                raise ArchitectureError(f"architecture: array_shapes: {shown(shape)} has not {arch.pe_count} PEs")
         return arch
 
     @classmethod
@@ -321,7 +310,7 @@ class Architecture:
         except RecursionError as error:
             raise ArchitectureError(f"architecture: {path} has brackets too deep within each other") from error
         except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError, too; a number may have 4300 digits
-            raise ArchitectureError(f"architecture: {path} is no TOML file: {_cut(str(error))}") from error
+            raise ArchitectureError(f"architecture: {path} is no TOML file: {shortened(str(error))}") from error
         try:
             return cls.from_dict(values)
         except ArchitectureError as error:
@@ -330,72 +319,4 @@ class Architecture:
     def to_toml(self) -> str:
         """All fields with unit, kind and source as comments; `from_toml` reads it back."""
         more = self.shapes[1:]
-        return "".join(_toml_line(field, getattr(self, field.name), more) for field in dataclasses.fields(self))
-
-
-def unknown_field(name: str, known: Iterable[str]) -> str:
-    """For a message: the field that was meant, or, where none is like it, all of them."""
-    names = list(known)
-    near = get_close_matches(_cut(name), names, 1)
-    return f"unknown field '{_cut(name)}'; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}")
-
-
-def _shown(value: Any) -> str:
-    """A value in a message, however large it is."""
-    try:
-        return _cut(repr(value))
-    except ValueError:  # Python writes no numbers of more than 4300 digits
-        return "a number of thousands of digits"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
-
-
-def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    low, high = field.metadata["low"], field.metadata["high"]
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArchitectureError(f"architecture: {field.name} = {_shown(value)} is no integer")
-    if not low <= value <= high:
-        raise ArchitectureError(f"architecture: {field.name} = {_shown(value)} is outside {low}..{high}")
-
-
-def _listed_shapes(bits: int, pes: int) -> list[tuple[int, int]]:
-    """(rows, columns) of the set bits; the columns are rounded down."""
-    return [(1 << bit, pes >> bit) for bit in range(bits.bit_length()) if bits >> bit & 1]
-
-
-def _parse_shapes(names: list[Any]) -> int:
-    """A set of shapes from `["32x128", ...]`; that the columns fit the number of PEs is checked with the other fields."""
-    bits = 0
-    for name in names:
-        rows, _, columns = name.partition("x") if isinstance(name, str) and len(name) <= LONGEST_SHAPE else ("", "", "")
-        if not (rows.isdecimal() and columns.isdecimal()) or int(rows) < 1 or int(rows) & (int(rows) - 1):
-            raise ArchitectureError(
-                f"architecture: array_shapes: {_shown(name)} is no ROWSxCOLUMNS with ROWS a power of two"
-            )
-        bits |= int(rows)
-    return bits
-
-
-def _parse(field: dataclasses.Field[Any], value: Any) -> Any:
-    if field.name == "array_shapes" and isinstance(value, list):
-        return _parse_shapes(value)
-    if isinstance(field.default, enum.IntEnum) and isinstance(value, str):
-        modes = type(field.default).__members__
-        if value.upper() not in modes:
-            raise ArchitectureError(f"architecture: {field.name} = {_shown(value)}; known: {', '.join(modes).lower()}")
-        return modes[value.upper()]
-    return value
-
-
-def _shape_name(shape: tuple[int, int]) -> str:
-    return f"{shape[0]}x{shape[1]}"
-
-
-def _toml_line(field: dataclasses.Field[Any], value: Any, shapes: tuple[tuple[int, int], ...]) -> str:
-    text = f'"{value.name.lower()}"' if isinstance(value, enum.IntEnum) else str(value)
-    if field.name == "array_shapes":
-        text = str([_shape_name(shape) for shape in shapes]).replace("'", '"')
-    meta = field.metadata
-    return f"{field.name} = {text}  # {meta['unit']}; {meta['kind']}: {meta['source']}\n"
+        return "".join(toml_line(field, getattr(self, field.name), more) for field in dataclasses.fields(self))

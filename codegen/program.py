@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch_fields import ArchitectureError
 from tvm_re2na.codegen.errors import Re2naError
 from tvm_re2na.codegen.files import naming, write_atomically
 from tvm_re2na.codegen.graph.ops import Shape

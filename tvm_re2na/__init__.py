@@ -18,7 +18,8 @@ TYPE_CHECKING = False  # `typing` is large, and the command's help must be quick
 if TYPE_CHECKING:
     from typing import Any
 
-    from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+    from tvm_re2na.codegen.arch import Architecture
+    from tvm_re2na.codegen.arch_fields import ArchitectureError
     from tvm_re2na.codegen.errors import CompileError
     from tvm_re2na.codegen.program import Program, ProgramError
     from tvm_re2na.data import load_dataset
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Architecture": "codegen.arch",
-    "ArchitectureError": "codegen.arch",
+    "ArchitectureError": "codegen.arch_fields",
     "CompileError": "codegen.errors",
     "Comparison": "tally",
     "DataError": "npz",

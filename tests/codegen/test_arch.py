@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tvm_re2na.codegen.arch import AccOverflow, Architecture, ArchitectureError, WeightCoding
+from tvm_re2na.codegen.arch import AccOverflow, Architecture, WeightCoding
+from tvm_re2na.codegen.arch_fields import ArchitectureError
 
 FACTS = {"array_rows": 64, "array_columns": 64, "sram_bytes": 1572864, "acc_bits": 17, "data_bits": 8, "mac_latency": 5}
 

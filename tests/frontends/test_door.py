@@ -20,7 +20,8 @@ import tvm_re2na
 from tests.frontends.harness import FrontEnd
 from tests.frontends.qdq import QdqBuilder, biases, lenet, small_weights
 from tvm_re2na import pipeline
-from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch_fields import ArchitectureError
 from tvm_re2na.codegen.program import Program
 
 RNG = np.random.default_rng(3)

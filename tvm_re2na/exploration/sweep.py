@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tvm_re2na.codegen.arch import Architecture, ArchitectureError, unknown_field
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch_fields import ArchitectureError, unknown_field
 from tvm_re2na.codegen.errors import Re2naError
 
 Sweep: TypeAlias = Mapping[str, Sequence[Any]]

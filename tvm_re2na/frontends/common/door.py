@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from tvm_re2na.codegen.arch import Architecture, ArchitectureError
+from tvm_re2na.codegen.arch import Architecture
+from tvm_re2na.codegen.arch_fields import ArchitectureError
 from tvm_re2na.frontends.common.marks import TAG, machine_fields
 
 # operators that tell how much a network in floating point computes
