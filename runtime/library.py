@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
-from ctypes import POINTER, byref, c_uint64, c_void_p
+from ctypes import byref, c_uint64, c_void_p
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,19 @@ import numpy.typing as npt
 from tvm_re2na.codegen.errors import CANNOT_RUN, Re2naError
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.abi import c_library
-from tvm_re2na.runtime.abi_table import KERNELS, MOST_THREADS, STATUS, CCounters, CError, CTensor, CTotals, CWindow
+from tvm_re2na.runtime.abi_table import KERNELS, MOST_THREADS, STATUS, CError, CTensor, CTotals, CWindow
+from tvm_re2na.runtime.call import Call, address
 from tvm_re2na.runtime.limits import Limits
-from tvm_re2na.runtime.result import Counter, Counters, Counts, Int8Array, Port, RunResult, Span, Timing, check_inputs
+from tvm_re2na.runtime.result import (
+    INT8,
+    Counts,
+    Int8Array,
+    Port,
+    RunResult,
+    Span,
+    Timing,
+    check_inputs,
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -147,6 +156,7 @@ class Simulator:
         _check(c_library().re2na_machine_set_profiling(self._machine, profile, byref(error)), error)
         if threads != 1:
             _check(c_library().re2na_machine_set_threads(self._machine, _threads(threads), byref(error)), error)
+        self._call = Call(self.program._handle, self._machine, len(self.inputs), len(self.outputs))
 
     def __del__(self) -> None:
         if getattr(self, "_machine", None):
@@ -166,41 +176,21 @@ class Simulator:
 
     def run(self, inputs: Sequence[Int8Array]) -> RunResult:
         """Run once; int8 inputs in program order and shape. Raises ValueError naming a tensor that does not fit."""
-        values = check_inputs(self.inputs, inputs)
-        outputs = [np.empty(port.shape, np.int8) for port in self.outputs]
-        total, error = CCounters(), CError()
-        code = c_library().re2na_run(self._machine, _addresses(values), _addresses(outputs), byref(total), byref(error))
-        _check(code, error)
-        counted = Counter(total.macs, total.overflows, total.dram_bytes)
-        return RunResult(outputs, Counters(self._table("instruction"), self._table("source"), counted))
+        call, values = self._call, check_inputs(self.program.inputs, inputs)
+        outputs = [np.empty(port.shape, INT8) for port in self.program.outputs]
+        _check(call.run(values, outputs), call.error)
+        return RunResult(outputs, call.counters())
 
     def run_all(self, runs: Sequence[Sequence[Int8Array]]) -> list[RunResult]:
-        """Run once for each of `runs`, in one call of the library: a call from Python takes as long as the run of a small network.
+        """Run once for each of `runs`, in one call of the library.
 
         Results are as of `run`; they share their memory, which lives as long as any of them. Raises as `run`, before the first run.
         """
-        checked = [check_inputs(self.inputs, inputs) for inputs in runs]
-        count, fields = len(checked), len(CCounters._fields_)
-        outputs = [np.empty((count, *port.shape), np.int8) for port in self.outputs]
-        given = np.array([[_address(value) for value in values] for values in checked], np.uintp)
-        firsts = np.array([[_address(array), array.nbytes // max(count, 1)] for array in outputs], np.uintp)
-        wanted = firsts[:, 0] + np.arange(count, dtype=np.uintp)[:, None] * firsts[:, 1]
-        tables = [np.empty((count, rows, fields), np.uint64) for rows in (1, *self._rows)]
-        wanted = np.ascontiguousarray(wanted)
-        counters = [CCounters.from_address(_address(table)) for table in tables]
-        many, error = c_library().re2na_run_many, CError()
-        _check(many(self._machine, count, _address(given), _address(wanted), *counters, byref(error)), error)
-        totals = [Counter(*row) for row in tables[0][:, 0].tolist()]
-        return [
-            RunResult([array[index] for array in outputs], Counters(tables[1][index], tables[2][index], total))
-            for index, total in enumerate(totals)
-        ]
-
-    @cached_property
-    def _rows(self) -> tuple[int, int]:
-        """Instructions and source operators."""
-        handle = self.program._handle
-        return c_library().re2na_program_instruction_count(handle), c_library().re2na_program_source_count(handle)
+        values = [check_inputs(self.program.inputs, inputs) for inputs in runs]
+        outputs = [np.empty((len(runs), *port.shape), INT8) for port in self.program.outputs]
+        status, counters = self._call.run_all(values, outputs)
+        _check(status, self._call.error)
+        return [RunResult([array[index] for array in outputs], each) for index, each in enumerate(counters)]
 
     def nanoseconds(self) -> Counts:
         """(instructions,): the host's time of each in the last run. Raises RuntimeError without `profile`."""
@@ -210,17 +200,11 @@ class Simulator:
         count = c_library().re2na_program_instruction_count(self.program._handle)
         return np.ctypeslib.as_array(times, (count,)).copy()
 
-    def _table(self, kind: str) -> Counts:
-        count = getattr(c_library(), f"re2na_program_{kind}_count")(self.program._handle)
-        first = getattr(c_library(), f"re2na_machine_{kind}_counters")(self._machine)
-        values = ctypes.cast(first, POINTER(c_uint64))
-        return np.ctypeslib.as_array(values, (count, len(CCounters._fields_))).copy()
-
 
 def execute(program: Program | bytes, inputs: Sequence[Int8Array], outputs: Sequence[Int8Array]) -> None:
     """Run through the bridge, as generated code does: `program` stays the caller's, and `outputs` (int8, contiguous) are filled."""
     data = _program_bytes(program)
-    addresses = [array.ctypes.data for array in (*inputs, *outputs)]
+    addresses = [address(array) for array in (*inputs, *outputs)]
     code = c_library().re2na_execute(data, len(data), (c_uint64 * len(addresses))(*addresses))
     if code:
         raise SimulatorError(code, c_library().re2na_bridge_last_error().decode(errors="replace"))
@@ -247,14 +231,6 @@ def _program_bytes(program: Program | bytes | str | os.PathLike[str]) -> bytes:
     if isinstance(program, bytes):
         return program
     return program.to_bytes() if isinstance(program, Program) else Path(program).read_bytes()
-
-
-def _address(array: npt.NDArray[Any]) -> int:
-    return int(array.__array_interface__["data"][0])  # several times faster than array.ctypes.data
-
-
-def _addresses(arrays: Sequence[Int8Array]) -> Any:
-    return (c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
 def _threads(count: int) -> int:

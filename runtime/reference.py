@@ -82,7 +82,8 @@ def _summed(program: Program, counters: list[Counter]) -> Counters:
     for at, counter in zip(program.instructions, counters, strict=True):
         if sources:
             sources[at.source] += counter
-    return Counters(_table(counters), _table(sources), sum(counters, Counter()))
+    table = _table(counters)
+    return Counters(table, _table(sources), table.sum(axis=0, dtype=np.uint64).tolist())
 
 
 def _table(counters: Sequence[Counter]) -> Counts:

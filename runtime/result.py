@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Int8Array: TypeAlias = npt.NDArray[np.int8]
 Counts: TypeAlias = npt.NDArray[np.uint64]
+INT8 = np.dtype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,18 @@ class Counter:
         return Counter(self.macs + other.macs, self.overflows + other.overflows, self.dram_bytes + other.dram_bytes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # one of a run: to freeze it takes a microsecond
 class Counters:
     """Of one run. The tables are uint64 (n, 3): MACs, overflows, DRAM bytes of each instruction, and of each source operator (an
-    index into `Program.sources`)."""
+    index into `Program.sources`); `sums` are those of all instructions."""
 
     instruction_table: Counts
     source_table: Counts
-    total: Counter
+    sums: Sequence[int]
+
+    @cached_property
+    def total(self) -> Counter:
+        return Counter(*self.sums)
 
     @cached_property
     def instructions(self) -> tuple[Counter, ...]:
@@ -50,7 +55,7 @@ class Counters:
         return self.total == other.total and all(np.array_equal(mine, its) for mine, its in tables)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunResult:
     """`outputs` in program order, each int8 in the caller's shape."""
 
@@ -100,7 +105,7 @@ def check_inputs(ports: Sequence[Shaped], inputs: Sequence[Int8Array]) -> list[I
     checked = []
     for port, value in zip(ports, inputs, strict=True):
         array = np.asarray(value)
-        if array.dtype != np.int8 or array.shape != port.shape:
+        if array.dtype != INT8 or array.shape != port.shape:
             raise ValueError(f"input '{port.name}': {array.dtype}{array.shape} given, int8{port.shape} expected")
         checked.append(np.ascontiguousarray(array))
     return checked

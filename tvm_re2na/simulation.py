@@ -128,7 +128,9 @@ def batches_of(images: Batch, batch: int) -> Iterator[list[Int8Array]]:
     """The inputs of every run; the last image is repeated where the last batch is not full."""
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
-        yield arrays_of(np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)]))
+        if len(part) < batch:
+            part = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+        yield arrays_of(part)
 
 
 def _figures(

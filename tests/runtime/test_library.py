@@ -26,6 +26,18 @@ def test_a_program_comes_as_object_bytes_or_path(tmp_path: Path) -> None:
     abi.load_library_global()
 
 
+def test_results_stay_what_they_are_while_others_are_made() -> None:
+    program = random_program(7, length=6)
+    simulator, given = Simulator(program), [random_input(program, seed) for seed in (1, 2)]
+    expected = [reference.run(program, inputs, check_hazards=False) for inputs in given]
+    for array in given[1]:
+        array.flags.writeable = False
+    results = [simulator.run(inputs) for inputs in given] + simulator.run_all(given)
+    for result, wanted in zip(results, expected * 2, strict=True):
+        np.testing.assert_array_equal(result.outputs[0], wanted.outputs[0])
+        assert result.counters == wanted.counters
+
+
 def outputs_of(program: Program) -> list[Int8Array]:
     return [np.empty(tensor.shape, np.int8) for tensor in program.outputs]
 
@@ -98,8 +110,5 @@ def test_a_machine_outlives_its_program() -> None:
         LoadedProgram(random_program(seed, length=3)) for seed in range(20)
     ]  # whose memory could be the one that was freed
     outputs = [np.empty(port.shape, np.int8) for port in simulator.outputs]
-    code = abi.c_library().re2na_run(
-        simulator._machine, library._addresses(inputs), library._addresses(outputs), None, None
-    )
-    assert code == 0 and len(others) == 20
+    assert simulator._call.run(inputs, outputs) == 0 and len(others) == 20
     np.testing.assert_array_equal(outputs[0], expected.outputs[0])
