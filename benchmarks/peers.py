@@ -1,7 +1,7 @@
 """Re²Na beside Vela (Arm, for Ethos-U) and ZigZag (KU Leuven): cycles, DRAM bytes, SRAM and the tools' time on the same networks.
 
     make peers                                          # both tools, in an environment of their own
-    python benchmarks/peers.py [--page docs/peers.md] [--json] [--python PATH] [--skip-zigzag] [NETWORK ...]
+    python benchmarks/peers.py [--page docs/peers.md] [--json] [--python PATH] [--zigzag-factors 0] [NETWORK ...]
 
 Every tool gets the same int8 weights and shapes, the same sizes of SRAM and the same DRAM bandwidth. A tool that is not installed
 is left out, with its reason. The exit status is 1 where our DRAM traffic is not below the least of Vela's on one of JUDGED, or
