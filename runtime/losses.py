@@ -1,11 +1,12 @@
 """Why a layer takes longer than its bound: the largest cause beyond it, in words that follow from the figures.
 
-The bound is the longer of the multiply part at the best mapping (`compute_bound`) and the compulsory transfers. So of each cause
-counts
+The bound is the longer of the array's work at the best mapping (`compute_bound` to multiply, `fill_bound` to fill and drain) and
+the compulsory transfers. So of each cause counts
 
     mac          what exceeds compute_bound: pixels computed twice, operands that the SRAM brings too slowly, and rows and
                  columns of the array that the strips leave unused
-    wait_load    what exceeds cycles_bound - compute_bound, the wait that no schedule avoids
+    overhead     what exceeds fill_bound: more instructions than blocks
+    wait_load    what exceeds cycles_bound - compute_bound - fill_bound, the wait that no schedule avoids
     all others   in full
 """
 
@@ -85,8 +86,9 @@ def largest_loss(share: Share, usage: Usage, bound: dict[str, int], macs: int, e
 
 def beyond_bound(causes: dict[str, int], bound: dict[str, int]) -> dict[str, int]:
     """Of each cause the cycles that count as losses, as the table above says; `bound` as of `largest_loss`."""
-    compute = bound.get("compute_bound", causes["mac"])
-    unavoidable = {"mac": compute, "wait_load": max(0, bound.get("cycles_bound", 0) - compute)}
+    compute, fill = bound.get("compute_bound", causes["mac"]), bound.get("fill_bound", 0)
+    waits = max(0, bound.get("cycles_bound", 0) - compute - fill)
+    unavoidable = {"mac": compute, "overhead": fill, "wait_load": waits}
     return {cause: max(0, cycles - unavoidable.get(cause, 0)) for cause, cycles in causes.items()}
 
 

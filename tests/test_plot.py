@@ -125,6 +125,8 @@ def test_beyond_the_bound() -> None:
         "an older program does not tell"
     )
     assert beyond_bound(causes, {"compute_bound": 70, "cycles_bound": 70})["mac"] == 0
+    filled = beyond_bound(causes | {"overhead": 14}, {"compute_bound": 40, "fill_bound": 14, "cycles_bound": 60})
+    assert filled == causes | {"mac": 10, "wait_load": 23}, "filling and draining is not lost, nor waited for as well"
 
 
 def machine(area: float, cycles: int, dram: int, pareto: bool) -> dict[str, Any]:

@@ -1,20 +1,23 @@
 """What no schedule can beat; docs/bounds.md derives it.
 
 compute     k-steps of the best legal mapping (shapes and modes of the machine, rounding losses included, steps whose weights are
-            zero for a whole block dropped, pixels that nobody reads left out) x mac_interval. Pooling and addition count
-            nothing: they may hide in the array's output path.
+            zero for a whole block dropped, pixels that nobody reads left out) x mac_interval, or their operands at the pace
+            of the SRAM. Pooling and addition count nothing: they may hide in the array's output path.
+fill        the array filled and drained once for each of the mapping's blocks.
 traffic     every weight, bias and activation table once, at its packed size, weights coded where the machine can decode them; the
             network's inputs and outputs once; and what layers that do not fit the SRAM together move between them (`forced.py`).
-network     the array runs the layers in order at the compute bound; the DRAM delivers the bytes in order at full bandwidth, and
+network     the array runs the layers in order at these bounds; the DRAM delivers the bytes in order at full bandwidth, and
             is ahead of the array by no more than the SRAM less the activations that are live at that point; all bytes take
-            their time on the bus.
+            their time on the bus, the first ones and the last result their latency.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +40,11 @@ FEWEST_SLICES = 32  # of a layer
 
 @dataclass(frozen=True)
 class LayerBound:
-    """For one run of the program. `compute_bound` in cycles of the multiply part; `overflow_bound`: largest |sum| of an accumulator
-    for any int8 input (L1 norm of the weights)."""
+    """For one run of the program. `compute_bound` in cycles of the multiply part, `fill_bound` in cycles of filling and draining;
+    `overflow_bound`: largest |sum| of an accumulator for any int8 input (L1 norm of the weights)."""
 
     compute_bound: int
+    fill_bound: int
     cycles_bound: int
     dram_bytes_compulsory: int
     overflow_bound: int
@@ -64,89 +68,140 @@ def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
     traffic = _Traffic(graph, read)
     layers, packed = [], []
     for op in graph.ops:
-        compute, weights = _mapping(op, read[op.output], arch)
+        best, weights = _mapping(op, read[op.output], arch)
+        compute, fill = best.compute(arch), best.instructions * _fill(arch)
         packed.append(weights)
         total = traffic.loaded(op) + weights + traffic.stored(op)
-        cycles = max(compute, -(-total // arch.dram_bytes_per_cycle))
-        layers.append(LayerBound(compute, cycles, total, _overflow_bound(op, arch)))
+        cycles = max(compute + fill, -(-total // arch.dram_bytes_per_cycle))
+        layers.append(LayerBound(compute, fill, cycles, total, _overflow_bound(op, arch)))
     compulsory = sum(layer.dram_bytes_compulsory for layer in layers)
     forced = most_forced(chain_of(graph, arch, read, packed), arch.sram_bytes, arch.pe_count)
-    cycles = _Fluid(graph, arch, [layer.compute_bound for layer in layers], traffic, layers).cycles()
-    cycles = max(cycles, -(-(compulsory + forced) // arch.dram_bytes_per_cycle))
+    moved = -(-(compulsory + forced) // arch.dram_bytes_per_cycle)
+    cycles = max(_Fluid(graph, arch, traffic, layers).cycles(), moved + arch.dram_latency if moved else 0)
     return NetworkBounds(tuple(layers), cycles, compulsory, sum(packed), forced)
 
 
 # ---- compute, and packed weights
 
 
-def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[int, int]:
-    """Fewest cycles of the multiply part over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody
-    reads."""
+class _Mapping(NamedTuple):
+    """How an operator may lie on the array: steps of all passes, bytes of operands in them, blocks with an instruction each."""
+
+    steps: int = 0
+    operands: int = 0
+    instructions: int = 0
+
+    def compute(self, arch: Architecture) -> int:
+        """Cycles of the multiply part: the PEs' pace, or that of the SRAM."""
+        return max(self.steps * arch.mac_interval, -(-self.operands // arch.sram_bytes_per_cycle))
+
+    def cycles(self, arch: Architecture) -> int:
+        return self.compute(arch) + self.instructions * _fill(arch)
+
+    def plus(self, other: _Mapping) -> _Mapping:
+        return _Mapping(*(mine + more for mine, more in zip(self, other, strict=True)))
+
+
+class _Lines(NamedTuple):
+    """A block: its steps, those that are zero left out, and what they are for."""
+
+    steps: int
+    channels: int
+    groups: int = 1
+
+
+def _fill(arch: Architecture) -> int:
+    """Cycles of an instruction beside its multiply part: its results take one at least to leave."""
+    return arch.array_fill_cycles + arch.mac_latency + 1
+
+
+def _on_columns(blocks: list[_Lines], outputs: int, columns: int) -> _Mapping:
+    """Blocks, one after the other, for so many outputs of a channel."""
+    passes = -(-outputs // columns)
+    operands = sum(block.steps * (passes * block.channels + block.groups * outputs) for block in blocks)
+    return _Mapping(
+        passes * sum(block.steps for block in blocks), operands, sum(1 for block in blocks if block.steps and outputs)
+    )
+
+
+def _mapping(op: Op, output: Need, arch: Architecture) -> tuple[_Mapping, int]:
+    """The one of fewest cycles over all shapes, and fewest bytes of weights, biases and tables; nothing where nobody reads."""
     if isinstance(op, Conv2d | ConvTranspose2d) and output.pixels:
         shapes = [_array_mapping(op, output, *shape, arch.weight_coding) for shape in arch.shapes]
-        return min(steps for steps, _ in shapes) * arch.mac_interval, min(size for _, size in shapes)
+        return _best((mapping for mapping, _ in shapes), arch), min(size for _, size in shapes)
     if isinstance(op, Dense) and output.pixels:
         return _dense_mapping(op, output.shape[0], arch)
     if isinstance(op, ScaleChannels) and output.pixels:
         return _scale_mapping(output, arch)
-    return 0, op.table.size if isinstance(op, Lookup) and output.pixels else 0
+    return _Mapping(), op.table.size if isinstance(op, Lookup) and output.pixels else 0
+
+
+def _best(mappings: Iterable[_Mapping], arch: Architecture) -> _Mapping:
+    return min(mappings, key=lambda mapping: mapping.cycles(arch))
 
 
 def _array_mapping(
     op: Conv2d | ConvTranspose2d, output: Need, rows: int, columns: int, coding: WeightCoding
-) -> tuple[int, int]:
-    """Steps and packed bytes for one shape of the array."""
+) -> tuple[_Mapping, int]:
+    """And packed bytes, for one shape of the array."""
     if isinstance(op, ConvTranspose2d):
         return _transposed_mapping(op, output, rows, columns, coding)
-    passes = -(-output.shape[0] * output.pixels // columns)
     lines = op.weight.reshape(len(op.weight), -1)
-    parts = [lines[first:last] for first, last, _ in channel_blocks(len(lines), op.groups, rows)]
-    blocks = [_packed(part) for part in parts]
-    size = len(op.cut.lsbs) + sum(size for _, size in blocks) - _saved(parts, coding)
-    return passes * sum(steps for steps, _ in blocks), size
+    cuts = list(channel_blocks(len(lines), op.groups, rows))
+    parts = [lines[first:last] for first, last, _ in cuts]
+    packed = [_packed(part) for part in parts]
+    size = len(op.cut.lsbs) + sum(size for _, size in packed) - _saved(parts, coding)
+    blocks = [
+        _Lines(steps, len(part), groups) for (steps, _), part, (_, _, groups) in zip(packed, parts, cuts, strict=True)
+    ]
+    return _on_columns(blocks, output.shape[0] * output.pixels, columns), size
 
 
 def _transposed_mapping(
     op: ConvTranspose2d, output: Need, rows: int, columns: int, coding: WeightCoding
-) -> tuple[int, int]:
+) -> tuple[_Mapping, int]:
     """Of all its convolutions, each with its part of the kernel and of the pixels."""
-    steps = 0
-    blocks = list(channel_blocks(len(op.weight), op.groups, rows))
+    found = _Mapping()
+    cuts = list(channel_blocks(len(op.weight), op.groups, rows))
     for above, left in op.sub_convolutions():
         pixels = int(np.count_nonzero(output.rows[above.first :: op.window.stride[0]]))
         pixels *= int(np.count_nonzero(output.columns[left.first :: op.window.stride[1]]))
         lines = op.weight_of(above, left).reshape(len(op.weight), -1)
-        passes = -(-output.shape[0] * pixels // columns)
-        steps += passes * sum(_packed(lines[first:last])[0] for first, last, _ in blocks)
+        blocks = [_Lines(_packed(lines[first:last])[0], last - first, groups) for first, last, groups in cuts]
+        found = found.plus(_on_columns(blocks, output.shape[0] * pixels, columns))
     whole = op.weight.reshape(len(op.weight), -1)
-    parts = [whole[first:last] for first, last, _ in blocks]
-    return steps, sum(_packed(part)[1] for part in parts) - _saved(parts, coding)
+    parts = [whole[first:last] for first, last, _ in cuts]
+    return found, sum(_packed(part)[1] for part in parts) - _saved(parts, coding)
 
 
-def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[int, int]:
+def _dense_mapping(op: Dense, batch: int, arch: Architecture) -> tuple[_Mapping, int]:
     """As a dense layer, one image after the other, or as a convolution whose columns are the images of the batch."""
     outputs = len(op.weight)
     at_once = min(outputs, max(1, arch.pe_count // batch))
     parts = [op.weight[start : start + at_once] for start in range(0, outputs, at_once)]
-    dense = [_packed(part)[0] for part in parts]
-    best, size = batch * sum(dense), BIAS_BYTES * outputs
+    dense = [_Lines(_packed(part)[0], len(part)) for part in parts]
+    mappings, size = [_on_columns(dense, batch, 1)], BIAS_BYTES * outputs
     # bitmaps left out: where a dense layer is cut along k, parts that lack no step have none
-    size += sum(steps * min(at_once, outputs - start * at_once) for start, steps in enumerate(dense))
+    size += sum(block.steps * block.channels for block in dense)
     size -= _saved(parts, arch.weight_coding, drops=True)
     for rows, columns in arch.shapes:
         if -(-outputs // rows) * -(-batch // columns) < batch * len(dense):
             parts = [op.weight[start : start + rows] for start in range(0, outputs, rows)]
-            blocks = [_packed(part) for part in parts]
-            best = min(best, -(-batch // columns) * sum(steps for steps, _ in blocks))
-            size = min(size, sum(packed for _, packed in blocks) - _saved(parts, arch.weight_coding))
-    return best * arch.mac_interval, size
+            packed = [_packed(part) for part in parts]
+            blocks = [_Lines(steps, len(part)) for (steps, _), part in zip(packed, parts, strict=True)]
+            mappings.append(_on_columns(blocks, batch, columns))
+            size = min(size, sum(taken for _, taken in packed) - _saved(parts, arch.weight_coding))
+    return _best(mappings, arch), size
 
 
-def _scale_mapping(output: Need, arch: Architecture) -> tuple[int, int]:
+def _scale_mapping(output: Need, arch: Architecture) -> tuple[_Mapping, int]:
     """One step for each image, whose weights are its own, and block of channels; biases alone are loaded."""
     batch, channels = output.shape[:2]
-    passes = min(-(-output.pixels // columns) * -(-channels // rows) for rows, columns in arch.shapes)
-    return batch * passes * arch.mac_interval, BIAS_BYTES * channels
+    mappings = []
+    for rows, columns in arch.shapes:
+        blocks = [_Lines(1, last - first, groups) for first, last, groups in channel_blocks(channels, channels, rows)]
+        mappings.append(_on_columns(blocks * batch, output.pixels, columns))
+    return _best(mappings, arch), BIAS_BYTES * channels
 
 
 def _packed(lines: Int8Array) -> tuple[int, int]:
@@ -257,40 +312,47 @@ class _Traffic:
 class _Fluid:
     """Compute and bytes cut into slices; every rounding is in favour of the schedule that is to be bounded."""
 
-    def __init__(
-        self, graph: Graph, arch: Architecture, compute: list[int], traffic: _Traffic, layers: list[LayerBound]
-    ) -> None:
+    def __init__(self, graph: Graph, arch: Architecture, traffic: _Traffic, layers: list[LayerBound]) -> None:
         self.arch = arch
-        self.stored = [traffic.stored(op) for op in graph.ops]
-        cycles, sizes, rooms = [], [], []
-        for index, layer in enumerate(layers):
-            loaded = layer.dram_bytes_compulsory - self.stored[index]
-            slices = max(FEWEST_SLICES, -(-loaded // SLICE_BYTES)) if loaded or compute[index] else 0
+        self.layers = layers
+        self.stored = sum(traffic.stored(op) for op in graph.ops)
+        self.slices, sizes, rooms = [], [], []
+        for index, (op, layer) in enumerate(zip(graph.ops, layers, strict=True)):
+            loaded = layer.dram_bytes_compulsory - traffic.stored(op)
+            slices = max(FEWEST_SLICES, -(-loaded // SLICE_BYTES)) if loaded or layer.compute_bound else 0
             before, after = traffic.live(index, 0), traffic.live(index, 1)
+            self.slices.append(slices)
             for number in range(slices):
                 live = before + (after - before) * number / slices
-                cycles.append(compute[index] / slices)
                 sizes.append(loaded / slices)
                 # what is larger than the SRAM need not exist as a whole: a cascade holds some rows of it
                 rooms.append(arch.sram_bytes - (live if live <= arch.sram_bytes else 0))
-        self.compute, self.sizes, self.rooms = cycles, sizes, rooms
+        self.sizes, self.rooms = sizes, rooms
 
     def cycles(self) -> int:
-        bandwidth = self.arch.dram_bytes_per_cycle
+        bandwidth, latency = self.arch.dram_bytes_per_cycle, self.arch.dram_latency
         needed = np.cumsum([0.0, *self.sizes])  # bytes that slices before each have used
         limits = needed[:-1] + np.array(self.rooms)  # bytes that may be there while each slice is at work
         array = [0.0]  # when the array has finished so many slices
         delivered, slice_of = 0.0, 0
-        for index, size in enumerate(self.sizes):
-            # the bytes of slice `index` fit once the array has come to a slice that leaves room for them
-            while slice_of < index and limits[slice_of] < needed[index]:
-                slice_of += 1
-            delivered = max(delivered, array[min(slice_of, index)]) + size / bandwidth
-            start = max(array[-1], delivered - size / bandwidth)  # a slice may begin with its first byte
-            array.append(start + self.compute[index])
-        stored = sum(self.stored)
-        total = (needed[-1] + stored) / bandwidth
-        return int(max(array[-1], delivered, total, delivered + stored / bandwidth))
+        for layer, slices in zip(self.layers, self.slices, strict=True):
+            first, share = len(array) - 1, layer.compute_bound / max(1, slices)
+            for index in range(first, first + slices):
+                # the bytes of slice `index` fit once the array has come to a slice that leaves room for them
+                while slice_of < index and limits[slice_of] < needed[index]:
+                    slice_of += 1
+                transfer = self.sizes[index] / bandwidth
+                delivered = max(delivered, array[min(slice_of, index)]) + transfer
+                start = max(array[-1], delivered - transfer + latency)  # a slice may begin with its first byte
+                array.append(start + share)
+            if layer.fill_bound:  # what the last byte is for comes behind it
+                begun = array[first + 1] - share
+                filled = begun + layer.compute_bound + layer.fill_bound
+                array[-1] = max(array[-1], filled, delivered + latency + _fill(self.arch))
+        moved = needed[-1] + self.stored
+        transferred = max(moved / bandwidth, delivered + self.stored / bandwidth) + latency if moved else 0
+        sent = 1 + latency if self.stored and any(layer.fill_bound for layer in self.layers) else 0
+        return int(max(transferred, array[-1] + sent))
 
 
 # ---- accumulators

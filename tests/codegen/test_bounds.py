@@ -65,6 +65,35 @@ def test_a_batch_shares_the_columns() -> None:
     assert bounds.layers[0].compute_bound == 4 * 9 * 32 * 5
 
 
+def test_each_block_fills_and_drains_the_array() -> None:
+    bounds = network_bounds(conv_graph(1, 32, 7, 150, SAME), Architecture())
+    layer = bounds.layers[0]
+    assert layer.fill_bound == 3 * (8 + 5 + 1)  # blocks; fill, latency of a multiplication, a cycle for the results
+    assert layer.cycles_bound == layer.compute_bound + layer.fill_bound
+    # the first operands, and the last result, take the DRAM's latency
+    assert bounds.cycles == layer.cycles_bound + 2 * Architecture().dram_latency + 1
+
+
+@pytest.mark.parametrize(("interval", "cycles"), [(1, -(-9 * (64 + 64 * 64 * 4 + 3 * 64) // 4096)), (2, 4 * 9 * 2)])
+def test_many_groups_wait_for_the_sram(interval: int, cycles: int) -> None:
+    rng = np.random.default_rng(0)
+    builder = GraphBuilder("depthwise")
+    x, window = builder.input("x", (1, 64, 16, 16)), Window((3, 3), (1, 1), (1, 1, 1, 1))
+    weight = rng.integers(1, 9, (64, 1, 3, 3)).astype(np.int8)
+    y = builder.append(Conv2d("dw", (x,), "y", weight, np.zeros(64, np.int32), window, 64, Cut(3, 0)))
+    bounds = network_bounds(builder.build([y]), Architecture(mac_interval=interval))
+    # in each of 4 passes and 9 steps 64 weights, and the input of each of 64 groups for each of 64 columns
+    assert bounds.layers[0].compute_bound == cycles
+
+
+def test_what_the_last_byte_is_for_comes_behind_it() -> None:
+    """A layer that waits for its weights, on a slow bus."""
+    machine = Architecture(dram_bytes_per_cycle=1, dram_latency=1000)
+    bounds = network_bounds(conv_graph(1, 32, 7, 64, SAME), machine)
+    loaded, stored = 64 * (9 * 32 + 4) + 49 * 32, 49 * 64
+    assert bounds.cycles == max(loaded + 1000 + 14 + 1 + 1000, loaded + stored + 1000)
+
+
 def test_another_shape_of_the_array_counts_where_the_machine_has_it() -> None:
     graph = conv_graph(1, 32, 16, 16, SAME)
     plain, shaped = (network_bounds(graph, Architecture(array_shapes=bits)) for bits in (0, 0b10000))
