@@ -383,7 +383,7 @@ class _Lowering:
         as_dense = dense.cycles(Weights(self.arch.array_rows, ()), {1: 1}, part, self.durations)
         for rows, _ in self.arch.shapes:
             sizes = Counter(BlockSize(last - first, 1, inputs) for first, last, _ in channel_blocks(outputs, 1, rows))
-            fits = (inputs + 8) * (min(outputs, rows) + 1) <= self.arch.sram_bytes // 4
+            fits = (inputs + 8) * (min(outputs, rows) + 1) <= self.arch.sram_bytes // 2
             if fits and conv_cycles(sizes, rows, {dense.in_shape[0]: 1}, self.durations) < as_dense:
                 return True
         return False

@@ -13,7 +13,7 @@ from tests.models.resnets import resnet_graph
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, MaxPool2d, Window
+from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Window
 from tvm_re2na.codegen.program import Program
 from tvm_re2na.runtime.library import Simulator
 
@@ -125,6 +125,16 @@ def test_a_shape_with_fewer_rows_serves_few_channels() -> None:
     shaped = check(graph, Architecture.from_dict({"array_shapes": ["16x256", "32x128"]}))
     assert Simulator(shaped).timing.cycles < 0.4 * Simulator(plain).timing.cycles
     assert {at["rows"] for at in shaped.instructions if at.name == "CONV"} == {16}
+
+
+def test_a_small_dense_layer_begins_before_all_of_its_weights_are_there() -> None:
+    weight = np.random.default_rng(0).integers(-5, 6, (120, 400)).astype(np.int8)
+    builder = GraphBuilder("dense")
+    x = builder.input("x", (1, 400))
+    builder.append(Dense("fc", (x,), "y", weight, np.zeros(120, np.int32), Cut(5)))
+    program = check(builder.build(["y"]), Architecture(dram_bytes_per_cycle=16))
+    assert counts(program)["DENSE"] > 4
+    assert Simulator(program).timing.cycles < 1.06 * program.meta["total"]["cycles_bound"]
 
 
 def test_pooling_and_addition_leave_through_the_output_path() -> None:

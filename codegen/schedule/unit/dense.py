@@ -19,7 +19,8 @@ from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work, record_place
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases, pack
 
 PART_BYTES = 128 * 1024  # of weights: a transfer that hides the latency of the next one
-LEAST_BYTES = 64 * 1024  # smaller parts are more instructions for nothing
+LEAST_BYTES = 64 * 1024  # smaller parts of a large layer are more instructions for nothing
+MOST_HALVINGS = 4  # of a small layer's sums: its weights are there long before all of a large part's
 TRANSPOSED_AT_ONCE = 64  # outputs: a stripe of weights that the processor's caches hold
 
 
@@ -47,8 +48,9 @@ class DenseUnit(Unit):
     def part_steps(self, arch: Architecture) -> list[int]:
         rows = self.outputs_at_once(arch)
         steps = [max(1, min(self.in_shape[1], PART_BYTES // rows))]
-        while steps[-1] // 2 * rows >= LEAST_BYTES:
-            steps.append(steps[-1] // 2)
+        least = min(LEAST_BYTES, self.weight.size >> MOST_HALVINGS)
+        while steps[-1] // 2 * rows >= least and steps[-1] > 1:
+            steps.append(-(-steps[-1] // 2))
         return steps
 
     def parts_of_sums(self, steps: int, arch: Architecture) -> int:
