@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.codegen.networks import random_graph
 from tests.models.resnets import resnet_graph
 from tests.runtime.programs import random_input, random_program
-from tvm_re2na.codegen.arch import AccOverflow, Architecture
+from tvm_re2na.codegen.arch import AccOverflow, Architecture, CutOverflow
 from tvm_re2na.codegen.compiler import compile_graph
 from tvm_re2na.codegen.graph.graph import GraphBuilder
 from tvm_re2na.codegen.graph.ops import Clip, Conv2d, Cut, Dense, Reshape, Window
@@ -112,6 +112,37 @@ def extreme_program(channels: int, weights: tuple[int, ...], lowest: int) -> Pro
     weight = rng.choice(weights, (10, 20 * 5 * 9)).astype(np.int8)
     x = builder.append(Dense("dense", (flat(builder, x),), "dense", weight, np.zeros(10, np.int32), Cut(9)))
     return compile_graph(builder.build([x]))
+
+
+@pytest.mark.parametrize("weights", ["small", "both", "mostly small"])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 3)])
+@pytest.mark.parametrize("side", [3, 5])
+def test_depthwise_convolutions_by_rows(side: int, stride: tuple[int, int], weights: str) -> None:
+    """Rows longer and shorter than a strip, blocks of channels that are not full, padding on each side; sums that overflow."""
+    cases = (
+        (1, (7, 70), -128, 17),
+        (20, (1, 1), 0, 17),
+        (33, (4, 7), -128, 10),
+        (64, (3, 40), 0, 17),
+        (64, (5, 5), 0, 10),
+    )
+    for index, (channels, size, lowest, acc_bits) in enumerate(cases):
+        program = depthwise_program(side, stride, channels, size, lowest, acc_bits, weights)
+        check(program, images(program, index, (-128, 127) if index % 2 else ()), threads=(1,))
+
+
+def depthwise_program(
+    side: int, stride: tuple[int, int], channels: int, size: tuple[int, int], lowest: int, acc_bits: int, weights: str
+) -> Program:
+    rng = np.random.default_rng(channels)
+    builder = GraphBuilder("depthwise")
+    x = builder.append(Clip("clip", (builder.input("x", (1, channels, *size)),), "clip", lowest, 127))
+    weight = rng.choice(EXTREMES.get(weights, range(-9, 10)), (channels, 1, side, side)).astype(np.int8)
+    bias = rng.integers(-400, 400, channels).astype(np.int32)
+    window = Window((side, side), stride, (side // 2, 1, side // 2, side - 1))
+    x = builder.append(Conv2d("conv", (x,), "conv", weight, bias, window, channels, Cut(acc_bits // 2, lowest, 100)))
+    wraps = CutOverflow.WRAP if acc_bits == 10 else CutOverflow.SATURATE
+    return compile_graph(builder.build([x]), Architecture(acc_bits=acc_bits, cut_overflow=wraps))
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3)])

@@ -145,6 +145,7 @@ static re2na_weights weights_of(const re2na_program *program, uint32_t index) {
       .begins = body->first,
       .depthwise = re2na_is_depthwise(body),
       .bound = known->bound,
+      .side = re2na_conv_side(body),
   };
 }
 
@@ -246,7 +247,10 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   } else {
     job.present = re2na_present(machine, of.mask, of.k, of.steps, &job.lines);
   }
-  re2na_work *form = !job.pack ? re2na_conv_saturating : of.depthwise ? re2na_conv_depthwise : re2na_conv_blocks;
+  re2na_work *form = !job.pack                  ? re2na_conv_saturating
+                     : re2na_conv_by_rows(&job) ? re2na_conv_rows
+                     : of.depthwise             ? re2na_conv_depthwise
+                                                : re2na_conv_blocks;
   const int64_t grain = (int64_t)re2na_ceil(job.with->tile, (uint64_t)job.pooled);
   *overflows +=
       re2na_share(machine, form, &job, window->n * window->out_h * window->out_w, grain, program->fixed[index].macs);

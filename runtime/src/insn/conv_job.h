@@ -67,9 +67,17 @@ static inline re2na_corner re2na_corner_of(const re2na_conv *body, re2na_pixel a
                         (at.x * body->pool_w + at.j) * body->window.stride_w - body->window.pad_left};
 }
 
-/* One input and one output channel in each of several groups. */
+/* One input and one output channel in each group, though it be the only one. */
 static inline bool re2na_is_depthwise(const re2na_conv *body) {
-  return body->groups > 1 && body->window.in_c == body->groups && body->out_c == body->groups;
+  return body->window.in_c == body->groups && body->out_c == body->groups;
+}
+
+/* The side of a depthwise kernel that can be formed by rows, or 0. */
+static inline uint8_t re2na_conv_side(const re2na_conv *body) {
+  const re2na_sliding *w = &body->window;
+  const bool whole = body->steps == w->kernel_h * w->kernel_w, square = w->kernel_h == w->kernel_w;
+  const bool known = w->kernel_h == 3 || w->kernel_h == RE2NA_MOST_SIDE;
+  return re2na_is_depthwise(body) && whole && square && known && w->dilation_w == 1 ? (uint8_t)w->kernel_h : 0;
 }
 
 /* Steps of the sum of one output. */
@@ -97,6 +105,9 @@ void re2na_resume_saturated(const re2na_conv_job *job, const re2na_worker *by, c
 void re2na_park(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
 void re2na_park_wide(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part);
 
+/* conv_rows.c: a depthwise convolution without anything behind it, row by row; whether it can be. */
+re2na_work re2na_conv_rows;
+bool re2na_conv_by_rows(const re2na_conv_job *job);
 /* conv_sums.c: outputs first..stop, each a window of pixels, in one of three ways. */
 re2na_work re2na_conv_blocks, re2na_conv_depthwise, re2na_conv_saturating;
 /* conv_sums.c: what its inputs, sums and results take. `pack`: NULL where accumulators saturate. */

@@ -272,6 +272,8 @@ void re2na_conv_room(re2na_room *room, const re2na_conv *body, const re2na_packe
     re2na_need(&room->sum_items, DEPTHWISE_PIXELS * re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
     re2na_need(&room->partial_items, DEPTHWISE_PIXELS * (uint64_t)body->out_c);
     re2na_need(&room->blank_bytes, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
+    if (pack->of.side)
+      re2na_need(&room->column_bytes, re2na_strip_room(pack->of.side, (uint64_t)body->window.stride_w));
   } else {
     /* Weights that are packed before each run may turn out to have fewer lines than their form, and then more pixels at
      * once. */

@@ -5,7 +5,7 @@
 static bool same(const re2na_weights *a, const re2na_weights *b) {
   return a->lines == b->lines && a->bias == b->bias && a->mask == b->mask && a->k == b->k && a->steps == b->steps &&
          a->outputs == b->outputs && a->groups == b->groups && a->begins == b->begins && a->depthwise == b->depthwise &&
-         a->bound == b->bound;
+         a->bound == b->bound && a->side == b->side;
 }
 
 /* Strips of a layer share its weights. The latest are looked at first: strips follow each other. */

@@ -91,46 +91,6 @@ static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size
   }
 }
 
-INLINE __m256i channels_of(const uint8_t *line, __m256i offset) {
-  return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)line), offset);
-}
-
-INLINE __m256i two_halves(const __m128i *low, const __m128i *high) {
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128(low)), _mm_load_si128(high), 1);
-}
-
-/* The halves of two sums of 16 channels, which interleaving leaves as 0..7 with 16..23, and 8..15 with 24..31, in their
- * order. */
-INLINE void add_wide(int32_t *sums, const int32_t *from, __m256i low, __m256i high) {
-  __m256i *total = (__m256i *)sums;
-  const __m256i *before = (const __m256i *)from;
-  const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high), _mm256_extracti128_si256(low, 1),
-                            _mm256_extracti128_si256(high, 1)};
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i++)
-    _mm256_storeu_si256(total + i, _mm256_add_epi32(_mm256_loadu_si256(before + i), _mm256_cvtepi16_epi32(parts[i])));
-}
-
-AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
-                               size_t pairs, const int8_t *weights, unsigned together, uint8_t offset) {
-  const __m256i up = _mm256_set1_epi8((char)offset);
-  for (size_t first = 0; first < channels; first += RE2NA_CHANNELS) {
-    size_t pair = 0;
-    do {
-      const int32_t *before = (pair ? sums : from) + first;
-      const size_t stop = pair + together < pairs ? pair + together : pairs;
-      __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
-      for (; pair < stop; pair++, weights += 2 * RE2NA_CHANNELS) {
-        const __m256i a = channels_of(x[2 * pair] + first, up), b = channels_of(x[2 * pair + 1] + first, up);
-        const __m128i *w = (const __m128i *)weights;
-        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), two_halves(w, w + 2)));
-        high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), two_halves(w + 1, w + 3)));
-      }
-      add_wide(sums + first, before, low, high);
-    } while (pair < pairs);
-  }
-}
-
 /* Two lines of 16 weights as pairs (line k, line k + 1) of int16: outputs 0..7 and 8..15. */
 INLINE void load_pairs(const int8_t *first, const int8_t *second, __m256i pairs[2]) {
   const __m128i a = _mm_loadu_si128((const __m128i *)first);
@@ -285,6 +245,7 @@ const re2na_loops *re2na_kernel_avx2(void) {
       .narrow_pairs = true,
       .multiply = multiply,
       .depthwise = re2na_avx2_depthwise,
+      .strip = re2na_avx2_strip,
       .lines = re2na_avx2_lines,
       .finish = re2na_avx2_finish,
   };

@@ -75,6 +75,7 @@ const re2na_loops *re2na_kernel_avx512(void) {
       .narrow_pairs = true,
       .multiply = multiply,
       .depthwise = re2na_avx2_depthwise,
+      .strip = re2na_avx2_strip,
       .lines = re2na_avx2_lines,
       .finish = re2na_avx2_finish,
   };

@@ -189,28 +189,42 @@ static void fill_pairs(re2na_packed *made, uint32_t first, uint32_t stop, part w
   const int64_t blocks = (int64_t)re2na_ceil((uint64_t)made->of.outputs, RE2NA_CHANNELS);
   for (int64_t block = 0; block < blocks; block++)
     for (uint32_t pair = first; pair < stop; pair++)
-      for (int64_t c = 0; c < RE2NA_CHANNELS; c++)
+      for (uint32_t c = 0; c < RE2NA_CHANNELS; c++)
         for (uint32_t i = 0; i < 2; i++) {
           const int64_t channel = block * RE2NA_CHANNELS + c;
-          made->vectors[((block * made->pairs + pair) * RE2NA_CHANNELS + c) * 2 + i] =
+          made->vectors[((block * made->pairs + pair) * RE2NA_CHANNELS + re2na_channel_place(c)) * 2 + i] =
               channel < made->of.outputs ? tap_weight(made, 2 * pair + i, channel, which) : 0;
         }
+}
+
+/* Pairs of a kernel that is formed by rows, in the order of re2na_depthwise_strip: the taps of two rows, column after
+ * column, and those of the last row side by side. */
+static void pair_rows(re2na_packed *made, int32_t side) {
+  int32_t *tap = made->taps, row = 0;
+  for (; row + 1 < side; row += 2)
+    for (int32_t x = 0; x < side; x++) {
+      *tap++ = row * side + x;
+      *tap++ = (row + 1) * side + x;
+    }
+  for (int32_t x = 0; x + 1 < side; x++) *tap++ = row * side + x;
+  *tap++ = RE2NA_ABSENT;
+  *tap++ = row * side + side - 1;
 }
 
 /* `twice`: large weights in two halves, one after the other. */
 static void pair_taps(re2na_packed *made, bool twice) {
   const uint32_t pairs = (uint32_t)re2na_ceil((uint64_t)made->lines, 2);
   made->pairs = twice ? 2 * pairs : pairs;
-  for (uint32_t tap = 0; tap < 2 * made->pairs; tap++) {
-    const uint32_t line = tap % (2 * pairs);
-    made->taps[tap] = line < made->lines ? (int32_t)line : RE2NA_ABSENT;
-  }
+  for (uint32_t tap = 0; tap < 2 * pairs; tap++) made->taps[tap] = tap < made->lines ? (int32_t)tap : RE2NA_ABSENT;
+  if (made->of.side) pair_rows(made, made->of.side);
+  if (twice) memcpy(made->taps + 2 * pairs, made->taps, 2 * pairs * sizeof *made->taps);
 }
 
 static void pack_taps(re2na_packed *made, const re2na_loops *with) {
   pair_taps(made, false);
   made->together = with->narrow_pairs ? most_together(made) : made->pairs ? made->pairs : 1;
-  if (made->together) {
+  made->twice = !made->together;
+  if (!made->twice) {
     fill_pairs(made, 0, made->pairs, WHOLE);
   } else {
     pair_taps(made, true);

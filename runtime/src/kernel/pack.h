@@ -23,8 +23,9 @@ typedef struct re2na_weights {
   int64_t k, steps;    /* of a group */
   int64_t outputs, groups;
   bool begins;    /* sums start from the biases */
-  bool depthwise; /* one input and one output channel in each group, and more than one group */
+  bool depthwise; /* one input and one output channel in each group */
   uint8_t bound;  /* largest input, or RE2NA_SIGNED */
+  uint8_t side;   /* of a depthwise kernel that can be formed by rows (re2na_depthwise_strip), or 0 */
 } re2na_weights;
 
 /* A run of quads for a block of RE2NA_LANES outputs of a group. */
@@ -50,6 +51,7 @@ typedef struct re2na_packed {
   uint32_t pieces_in_group;
   int32_t *taps;            /* depthwise: two per pair, as indices into the lines */
   uint32_t pairs, together; /* depthwise: pairs of taps, and those that may be added in int16 */
+  bool twice;               /* depthwise: weights in two halves, those of all pairs one after the other */
   int8_t *vectors;
   uint64_t vector_bytes;
 } re2na_packed;

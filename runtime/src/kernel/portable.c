@@ -17,15 +17,21 @@ static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size
   }
 }
 
+/* Channels whose weights lie side by side. */
+enum { RUN = 8 };
+
 void re2na_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels, size_t pairs,
                      const int8_t *weights, unsigned together, uint8_t offset) {
   (void)together;
   (void)offset;
-  for (size_t c = 0; c < channels; c++) {
-    const int8_t *block = weights + (c / RE2NA_CHANNELS * pairs * RE2NA_CHANNELS + c % RE2NA_CHANNELS) * 2;
-    sums[c] = from[c];
+  for (size_t first = 0; first < channels; first += RUN) {
+    const size_t block = first / RE2NA_CHANNELS * RE2NA_CHANNELS;
+    const int8_t *run = weights + (block * pairs + re2na_channel_place((uint32_t)(first - block))) * 2;
+    memcpy(sums + first, from + first, RUN * sizeof *sums);
     for (size_t pair = 0; pair < pairs; pair++)
-      for (size_t i = 0; i < 2; i++) sums[c] += (int8_t)x[2 * pair + i][c] * block[pair * RE2NA_CHANNELS * 2 + i];
+      for (size_t i = 0; i < 2; i++)
+        for (size_t c = 0; c < RUN; c++)
+          sums[first + c] += (int8_t)x[2 * pair + i][first + c] * run[(pair * RE2NA_CHANNELS + c) * 2 + i];
   }
 }
 
