@@ -102,7 +102,8 @@ static uint64_t work(const re2na_instruction *at) {
   const int64_t looks = re2na_is_depthwise(body) ? RE2NA_PAIR_LOOKS : 1;
   const uint64_t pixels = RE2NA_PRODUCT(w->n, w->out_h, w->out_w, body->pool_h, body->pool_w);
   const uint64_t all_k = RE2NA_PRODUCT(w->kernel_h, w->kernel_w, w->in_c);
-  const uint64_t each = re2na_plus(RE2NA_PRODUCT(body->out_c, body->steps + 2 - body->first), all_k);
+  const int64_t steps = RE2NA_QUAD * re2na_packed_quads(re2na_conv_k(body), body->steps);
+  const uint64_t each = re2na_plus(RE2NA_PRODUCT(body->out_c, steps + 2 - body->first), all_k);
   const uint64_t seen =
       re2na_plus(RE2NA_PRODUCT(w->n, w->in_h, w->in_w, w->in_c), RE2NA_PRODUCT(body->steps, body->out_c, looks));
   return re2na_plus(re2na_plus(re2na_times(pixels, each), seen), all_k);

@@ -39,35 +39,84 @@ static inline uint8_t *copy_run(const int8_t *from, uint8_t *to, size_t count, u
   return to + count;
 }
 
+/* `pixels` runs, `step` bytes from one to the next, to lines that are `stride` apart. */
+RE2NA_CLONES
+static void copy_runs(const int8_t *from, int64_t step, uint8_t *to, size_t stride, size_t pixels, size_t count,
+                      uint8_t offset) {
+  const uint64_t offsets = offset * UINT64_C(0x0101010101010101);
+  if (count <= 8)
+    for (; pixels; pixels--, from += step, to += stride) copy_words(from, to, offsets, 1);
+  else if (count <= 16)
+    for (; pixels; pixels--, from += step, to += stride) copy_words(from, to, offsets, 2);
+  else if (count <= SHORT_RUN)
+    for (; pixels; pixels--, from += step, to += stride) copy_words(from, to, offsets, SHORT_RUN / 8);
+  else
+    for (; pixels; pixels--, from += step, to += stride) copy_run(from, to, count, offset);
+}
+
+static uint8_t *pad_run(uint8_t *to, size_t count, uint8_t offset) {
+  memset(to, offset, count);
+  return to + count;
+}
+
 /* A row of the kernel, where some of its columns may lie in the padding. */
 static uint8_t *gather_row(const re2na_conv_job *job, re2na_corner at, int64_t ky, int64_t first_channel, uint8_t *line,
                            uint8_t offset) {
   const size_t channels = (size_t)job->channels;
   for (int64_t kx = 0; kx < job->body->window.kernel_w; kx++) {
     const int8_t *from = under(job, at, ky, kx);
-    if (from) {
-      line = copy_run(from + first_channel, line, channels, offset);
-    } else {
-      memset(line, offset, channels);
-      line += channels;
-    }
+    line = from ? copy_run(from + first_channel, line, channels, offset) : pad_run(line, channels, offset);
   }
   return line;
+}
+
+/* The same where its columns follow each other in memory. */
+static uint8_t *gather_run(const re2na_conv_job *job, re2na_corner at, int64_t ky, uint8_t *line, uint8_t offset) {
+  const re2na_sliding *w = &job->body->window;
+  const int64_t all = w->kernel_w, before = at.x < 0 ? -at.x : 0, left = before < all ? before : all;
+  const int64_t inside = w->in_w - at.x, stop = inside < left ? left : inside < all ? inside : all;
+  const int8_t *from = under(job, (re2na_corner){at.image, at.y, at.x + left}, ky, 0);
+  if (!from) return pad_run(line, (size_t)(all * job->channels), offset);
+  line = pad_run(line, (size_t)(left * job->channels), offset);
+  line = copy_run(from, line, (size_t)((stop - left) * job->channels), offset);
+  return pad_run(line, (size_t)((all - stop) * job->channels), offset);
 }
 
 /* The inputs of one pixel and group in the order of k, padding where there is none. */
 static void gather_all(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *line,
                        uint8_t offset) {
   const re2na_conv *body = job->body;
+  const bool in_runs = body->window.dilation_w == 1 && body->input.pixel_stride == job->channels;
+  for (int64_t ky = 0; ky < body->window.kernel_h; ky++)
+    line = in_runs ? gather_run(job, at, ky, line, offset) : gather_row(job, at, ky, first_channel, line, offset);
+}
+
+/* From a pixel on, of at most `most`: how many follow each other in a row, have nothing of the padding beside them, and
+ * take a row of the kernel in one run. */
+static int64_t pixels_in_runs(const re2na_conv_job *job, re2na_pixel at, re2na_corner corner, int64_t most) {
+  const re2na_conv *body = job->body;
+  const re2na_sliding *w = &body->window;
+  const int64_t in_row = job->pooled == 1 ? w->out_w - at.x : body->pool_w - at.j;
+  const int64_t inside = w->in_w - w->kernel_w - corner.x;
+  const bool in_one_run = w->kernel_w == 1 || (w->dilation_w == 1 && body->input.pixel_stride == job->channels);
+  if (job->present || !in_one_run || corner.x < 0 || inside < 0) return 0;
+  const int64_t fit = inside / w->stride_w + 1, some = fit < in_row ? fit : in_row;
+  return some < most ? some : most;
+}
+
+/* The inputs of some such pixels. */
+static void gather_runs(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *to, size_t stride,
+                        int64_t pixels, uint8_t offset) {
+  const re2na_conv *body = job->body;
   const size_t run = (size_t)(body->window.kernel_w * job->channels);
-  const bool in_one_run = body->window.dilation_w == 1 && body->input.pixel_stride == job->channels && at.x >= 0 &&
-                          at.x + body->window.kernel_w <= body->window.in_w;
+  const int64_t step = body->window.stride_w * body->input.pixel_stride;
   const int64_t start = at.image * body->input.image_stride + at.x * body->input.pixel_stride + first_channel;
-  for (int64_t ky = 0; ky < body->window.kernel_h; ky++) {
+  for (int64_t ky = 0; ky < body->window.kernel_h; ky++, to += run) {
     const int64_t y = at.y + ky * body->window.dilation_h;
-    if (in_one_run && y >= 0 && y < body->window.in_h)
-      line = copy_run(job->input + start + y * body->input.row_stride, line, run, offset);
-    else line = gather_row(job, at, ky, first_channel, line, offset);
+    if (y >= 0 && y < body->window.in_h)
+      copy_runs(job->input + start + y * body->input.row_stride, step, to, stride, (size_t)pixels, run, offset);
+    else
+      for (int64_t p = 0; p < pixels; p++) memset(to + (size_t)p * stride, offset, run);
   }
 }
 
@@ -94,8 +143,7 @@ void re2na_gather(const re2na_conv_job *job, re2na_pixel at, int64_t first_chann
  * + y * stride_h * in_row_stride + x * step. The two are the same for all (image, y, x) if they are for the steps along
  * each axis: that of y counts where there is more than one row, that of the image where there is more than one,
  * whatever in_h is. All of these pixels are within in_h x in_w, which conv.c has found in the SRAM. A kernel reads a
- * line in whole groups of quads, at most RE2NA_QUAD - 1 + (LARGEST - 1) * RE2NA_QUAD = 63 bytes behind it: within
- * RE2NA_SLACK. */
+ * line in whole quads, less than RE2NA_QUAD bytes behind it: within RE2NA_SLACK. */
 static bool lie_ready(const re2na_conv_job *job) {
   const re2na_conv *body = job->body;
   const int64_t step = body->window.stride_w * body->input.pixel_stride, row = body->window.out_w * step;
@@ -109,6 +157,7 @@ static bool lie_ready(const re2na_conv_job *job) {
 
 re2na_columns re2na_conv_lines(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
   const size_t stride = re2na_line_stride(job->pack);
+  const int64_t first_channel = part->group * job->channels;
   re2na_pixel at = part->at;
   if (lie_ready(job)) {
     const int64_t step = job->body->window.stride_w * job->body->input.pixel_stride;
@@ -119,7 +168,17 @@ re2na_columns re2na_conv_lines(const re2na_conv_job *job, const re2na_worker *by
       return (re2na_columns){by->columns, (size_t)step};
     }
   }
-  for (int64_t p = 0; p < part->pixels; p++, re2na_next_pixel(job->body, &at))
-    re2na_gather(job, at, part->group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);
+  for (int64_t p = 0, some; p < part->pixels; p += some) {
+    const re2na_corner corner = re2na_corner_of(job->body, at);
+    uint8_t *to = by->columns + (size_t)p * stride;
+    some = pixels_in_runs(job, at, corner, part->pixels - p);
+    if (some) {
+      gather_runs(job, corner, first_channel, to, stride, some, job->pack->offset);
+    } else {
+      re2na_gather(job, at, first_channel, to, job->pack->offset);
+      some = 1;
+    }
+    for (int64_t i = 0; i < some; i++) re2na_next_pixel(job->body, &at);
+  }
   return (re2na_columns){by->columns, stride};
 }

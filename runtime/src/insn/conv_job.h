@@ -67,9 +67,11 @@ static inline re2na_corner re2na_corner_of(const re2na_conv *body, re2na_pixel a
                         (at.x * body->pool_w + at.j) * body->window.stride_w - body->window.pad_left};
 }
 
-/* One input and one output channel in each group, though it be the only one. */
+/* One input and one output channel in each group. The only group may be formed in parts, as no other can: then it is
+ * not one. */
 static inline bool re2na_is_depthwise(const re2na_conv *body) {
-  return body->window.in_c == body->groups && body->out_c == body->groups;
+  const bool whole = body->groups > 1 || (body->first && body->last);
+  return whole && body->window.in_c == body->groups && body->out_c == body->groups;
 }
 
 /* The side of a depthwise kernel that can be formed by rows, or 0. */

@@ -23,9 +23,27 @@ static int8_t *place(const re2na_target *of, re2na_pixel at) {
   return of->base + at.image * of->image + at.y * of->row + at.x * of->pixel;
 }
 
+/* Places side by side in a row, and row after row. */
+static void follow_rows(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
+  const re2na_sliding *w = &job->body->window;
+  re2na_pixel at = part->at;
+  int8_t *to = place(&job->to, at) + part->first;
+  for (int64_t p = 0; p < part->pixels; p++, to += job->to.pixel, at.x++) {
+    if (at.x == w->out_w) {
+      at = (re2na_pixel){at.image + (at.y + 1) / w->out_h, (at.y + 1) % w->out_h, 0, 0, 0};
+      to = place(&job->to, at) + part->first;
+    }
+    by->places[p] = to;
+  }
+}
+
 /* Where results go first: to their place, unless the output path has something to do with them. */
 static void find_places(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
   re2na_pixel at = part->at;
+  if (!job->body->add && job->pooled == 1) {
+    follow_rows(job, by, part);
+    return;
+  }
   for (int64_t p = 0; p < part->pixels; p++, re2na_next_pixel(job->body, &at)) {
     const bool waits = job->body->add || at.i || at.j;
     by->places[p] = waits ? by->lines + p * part->outputs : place(&job->to, at) + part->first;
@@ -80,14 +98,31 @@ static void finish_wide(const re2na_conv_job *job, re2na_worker *by, const re2na
 
 /* ---- sums ---- */
 
-/* `begins`: from what the pack starts from, otherwise from what the sums are. */
-static void multiply(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part, re2na_columns x,
-                     const re2na_piece *at, bool begins) {
-  int32_t *sums = by->sums + at->block * RE2NA_LANES;
-  const int32_t *from = begins ? job->pack->start + part->first + at->block * RE2NA_LANES : sums;
-  job->with->multiply(sums, part->sum_stride, from, begins ? 0 : part->sum_stride,
-                      x.first + (size_t)at->first * RE2NA_QUAD, x.stride, (size_t)part->pixels,
-                      job->pack->vectors + at->offset, at->quads, at->together);
+/* A piece of a block. `begins`: from what the pack starts from, otherwise from what the sums are. `how`: to results,
+ * otherwise to sums. */
+static uint64_t multiply(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part, re2na_columns x,
+                         const re2na_piece *at, bool begins, const re2na_cut *how) {
+  const int64_t first = at->block * RE2NA_LANES, left = part->outputs - first;
+  int32_t *sums = by->sums + first;
+  const re2na_panel of = {
+      .x = x.first + (size_t)at->first * RE2NA_QUAD,
+      .x_stride = x.stride,
+      .pixels = (size_t)part->pixels,
+      .from = begins ? job->pack->start + part->first + first : sums,
+      .from_stride = begins ? 0 : part->sum_stride,
+      .vectors = job->pack->vectors + at->vector * RE2NA_VECTOR,
+      .places = job->pack->places + at->vector,
+      .grouped = at->grouped,
+      .together = at->together,
+      .singles = at->singles,
+      .how = how,
+      .sums = sums,
+      .sum_stride = part->sum_stride,
+      .results = by->places,
+      .first = (size_t)first,
+      .count = (size_t)(left < RE2NA_LANES ? left : RE2NA_LANES),
+  };
+  return job->with->multiply(&of);
 }
 
 /* Pieces of so few steps of k that their sums fit 32 bits, which are then added up in 64. */
@@ -101,8 +136,7 @@ static void wide_block(const re2na_conv_job *job, re2na_worker *by, const re2na_
   while (at < end) {
     const uint64_t stop = (uint64_t)at->first + RE2NA_WIDE_QUADS;
     memset(by->sums, 0, (size_t)part->pixels * part->sum_stride * sizeof *by->sums);
-    for (; at < end && at->first < stop; at++)
-      if (at->quads) multiply(job, by, part, x, at, false);
+    for (; at < end && at->first < stop; at++) multiply(job, by, part, x, at, false, NULL);
     for (int64_t p = 0; p < part->pixels; p++)
       for (int64_t o = 0; o < part->outputs; o++)
         by->partials[p * part->outputs + o] += by->sums[(size_t)p * part->sum_stride + (size_t)o];
@@ -117,12 +151,13 @@ static void narrow_block(const re2na_conv_job *job, re2na_worker *by, const re2n
     wide_block(job, by, part, x);
     return;
   }
-  for (int64_t p = 0; !job->resumed && !job->lines && p < part->pixels; p++)
-    memcpy(by->sums + (size_t)p * part->sum_stride, job->pack->start + part->first,
-           (size_t)part->outputs * sizeof *by->sums);
+  const re2na_cut cut = cut_of(&job->how, part);
+  if (!job->parked) find_places(job, by, part);
   for (uint32_t i = 0; i < job->pack->pieces_in_group; i++)
-    if (pieces[i].quads) multiply(job, by, part, x, &pieces[i], pieces[i].begins && !job->resumed);
-  finish(job, by, part, &job->how);
+    by->overflows += multiply(job, by, part, x, &pieces[i], pieces[i].begins && !job->resumed,
+                              pieces[i].ends && !job->parked ? &cut : NULL);
+  if (job->parked) re2na_park(job, by, part);
+  else deliver(job, by, part);
 }
 
 static int64_t most_pixels(const re2na_packed *pack) {

@@ -3,72 +3,121 @@
 #include "kernel/kernel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
 #include <string.h>
 
-#define AVX2 __attribute__((target("avx2")))
-#define INLINE static inline __attribute__((always_inline, target("avx2")))
+#include "kernel/avx2_cut.h"
+
 /* The compiler must not regroup a chain of additions: that keeps products waiting in more registers than there are. */
 #define IN_ORDER(vector) __asm__("" : "+x"(vector))
 
 enum { PIXELS = 3 }; /* 2 sums in int32 and 2 in int16 for each fill the 16 registers */
 
-INLINE __m256i four_bytes(const uint8_t *at) {
+RE2NA_AVX2_INLINE __m256i four_bytes(const uint8_t *at) {
   int32_t bytes;
   memcpy(&bytes, at, sizeof bytes);
   return _mm256_set1_epi32(bytes);
 }
 
-/* `pixels` and `group` are constants where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels, const int group) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  const uint8_t *line[PIXELS] = {x, x + x_stride, x + 2 * x_stride};
-  __m256i total[PIXELS][2], narrow[PIXELS][2];
+typedef __m256i halves[2]; /* of RE2NA_LANES sums of int32 */
+
+/* For pixels of which a sum has left the accumulator's range, results that wrap, and sums that are stored. */
+RE2NA_AVX2_INLINE uint64_t put_plainly(const re2na_panel *of, size_t pixel, const halves *total, const int pixels) {
+  int32_t sums[PIXELS * RE2NA_LANES];
 #pragma GCC unroll 3
   for (int p = 0; p < pixels; p++)
-    for (int half = 0; half < 2; half++)
-      total[p][half] = _mm256_loadu_si256((const __m256i *)(from + (size_t)p * from_stride) + half);
-  for (size_t quad = 0; quad < quads; quad += (size_t)group) {
-#pragma GCC unroll 16
-    for (int i = 0; i < group; i++, weights += RE2NA_VECTOR) {
-      const __m256i first = _mm256_load_si256((const __m256i *)weights),
-                    second = _mm256_load_si256((const __m256i *)weights + 1);
+    for (int half = 0; half < 2; half++) _mm256_storeu_si256((__m256i *)sums + 2 * p + half, total[p][half]);
+  return re2na_put_sums(of, pixel, (size_t)pixels, sums);
+}
+
+RE2NA_AVX2_INLINE void put_bytes(const re2na_panel *of, size_t pixel, __m128i bytes) {
+  int8_t *to = of->results[pixel] + of->first, some[2 * RE2NA_LANES];
+  if (of->count == RE2NA_LANES) {
+    _mm_storeu_si128((__m128i *)to, bytes);
+  } else {
+    _mm_storeu_si128((__m128i *)some, bytes);
+    re2na_put_some(to, some, of->count);
+  }
+}
+
+/* Packing leaves the pixels' lanes in fours: 0 and 8 of the one, then of the other, in each half. */
+RE2NA_AVX2_INLINE void put_results(const re2na_panel *of, size_t pixel, const halves *total, const re2na_ways *by,
+                                   const int pixels) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i lsb = _mm256_set1_epi32(of->how->lsb);
+  const __m256i *lsbs = of->how->lsbs ? (const __m256i *)(of->how->lsbs + of->first) : NULL;
+  const __m256i by_half[2] = {lsbs ? _mm256_loadu_si256(lsbs) : lsb, lsbs ? _mm256_loadu_si256(lsbs + 1) : lsb};
+  halves cut[PIXELS];
 #pragma GCC unroll 3
-      for (int p = 0; p < pixels; p++) {
-        const __m256i value = four_bytes(line[p] + RE2NA_QUAD * i);
-        const __m256i products[2] = {_mm256_maddubs_epi16(value, first), _mm256_maddubs_epi16(value, second)};
-        for (int half = 0; half < 2; half++) {
-          narrow[p][half] = i ? _mm256_add_epi16(narrow[p][half], products[half]) : products[half];
-          if (i) IN_ORDER(narrow[p][half]);
-        }
-      }
-    }
+  for (int p = 0; p < pixels; p++)
+    for (int half = 0; half < 2; half++) cut[p][half] = _mm256_srav_epi32(total[p][half], by_half[half]);
+#pragma GCC unroll 2
+  for (int p = 0; p < pixels; p += 2) {
+    const int other = p + 1 < pixels ? p + 1 : p;
+    const __m256i packed = re2na_bytes_of(cut[p][0], cut[p][1], cut[other][0], cut[other][1], by);
+    const __m256i bytes = _mm256_permutevar8x32_epi32(packed, order);
+    put_bytes(of, pixel + (size_t)p, _mm256_castsi256_si128(bytes));
+    if (other > p) put_bytes(of, pixel + (size_t)other, _mm256_extracti128_si256(bytes, 1));
+  }
+}
+
+RE2NA_AVX2_INLINE uint64_t put(const re2na_panel *of, size_t pixel, const halves *total, const re2na_ways *by,
+                               const int pixels) {
+  if (!of->how || !re2na_all_within(total[0], by, 2 * pixels)) return put_plainly(of, pixel, total, pixels);
+  put_results(of, pixel, total, by, pixels);
+  return 0;
+}
+
+/* Adds some vectors, whose products fit int16 together. `pixels` and `group` are constants where this is inlined. */
+RE2NA_AVX2_INLINE void add_group(halves *total, const uint8_t *const *line, const uint32_t *places,
+                                 const int8_t *weights, const int pixels, const int group) {
+  halves narrow[PIXELS];
+#pragma GCC unroll 16
+  for (int i = 0; i < group; i++) {
+    const __m256i *vector = (const __m256i *)(weights + i * RE2NA_VECTOR);
+    const __m256i first = _mm256_load_si256(vector), second = _mm256_load_si256(vector + 1);
+    const size_t place = places[i];
 #pragma GCC unroll 3
     for (int p = 0; p < pixels; p++) {
-      line[p] += RE2NA_QUAD * group;
-      for (int half = 0; half < 2; half++)
-        total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(narrow[p][half], ones));
+      const __m256i value = four_bytes(line[p] + place);
+      const __m256i products[2] = {_mm256_maddubs_epi16(value, first), _mm256_maddubs_epi16(value, second)};
+      for (int half = 0; half < 2; half++) {
+        narrow[p][half] = i ? _mm256_add_epi16(narrow[p][half], products[half]) : products[half];
+        if (i) IN_ORDER(narrow[p][half]);
+      }
     }
   }
 #pragma GCC unroll 3
   for (int p = 0; p < pixels; p++)
     for (int half = 0; half < 2; half++)
-      _mm256_storeu_si256((__m256i *)(sums + (size_t)p * sum_stride) + half, total[p][half]);
+      total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(narrow[p][half], _mm256_set1_epi16(1)));
 }
 
-#define TILES(group)                                                                                        \
-  AVX2 static void tiles_##group(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, \
-                                 const uint8_t *x, size_t x_stride, size_t pixels, const int8_t *weights,   \
-                                 size_t quads) {                                                            \
-    for (; pixels >= PIXELS; pixels -= PIXELS) {                                                            \
-      tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS, group);                \
-      sums += PIXELS * sum_stride;                                                                          \
-      from += PIXELS * from_stride;                                                                         \
-      x += PIXELS * x_stride;                                                                               \
-    }                                                                                                       \
-    if (pixels == 2) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 2, group);      \
-    if (pixels == 1) tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1, group);      \
+RE2NA_AVX2_INLINE uint64_t tile(const re2na_panel *of, size_t pixel, const re2na_ways *by, const int pixels,
+                                const int group) {
+  const uint8_t *line[PIXELS];
+  const int8_t *weights = of->vectors;
+  const uint32_t *place = of->places, *grouped = place + of->grouped, *end = grouped + of->singles;
+  halves total[PIXELS];
+#pragma GCC unroll 3
+  for (int p = 0; p < pixels; p++) {
+    const int32_t *from = of->from + (pixel + (size_t)p) * of->from_stride;
+    line[p] = of->x + (pixel + (size_t)p) * of->x_stride;
+    for (int half = 0; half < 2; half++) total[p][half] = _mm256_loadu_si256((const __m256i *)from + half);
+  }
+  for (; place < grouped; place += group, weights += group * RE2NA_VECTOR)
+    add_group(total, line, place, weights, pixels, group);
+  for (; place < end; place++, weights += RE2NA_VECTOR) add_group(total, line, place, weights, pixels, 1);
+  return put(of, pixel, (const halves *)total, by, pixels);
+}
+
+#define TILES(group)                                                                      \
+  RE2NA_AVX2 static uint64_t tiles_##group(const re2na_panel *of, const re2na_ways *by) { \
+    const size_t whole = of->pixels / PIXELS * PIXELS;                                    \
+    uint64_t outside = 0;                                                                 \
+    for (size_t p = 0; p < whole; p += PIXELS) outside += tile(of, p, by, PIXELS, group); \
+    if (of->pixels - whole == 2) outside += tile(of, whole, by, 2, group);                \
+    if (of->pixels - whole == 1) outside += tile(of, whole, by, 1, group);                \
+    return outside;                                                                       \
   }
 TILES(1)
 TILES(2)
@@ -78,28 +127,29 @@ TILES(6)
 TILES(8)
 TILES(16)
 
-static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                     size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
-  switch (together) {
-    case 16: tiles_16(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
-    case 8: tiles_8(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
-    case 6: tiles_6(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
-    case 4: tiles_4(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
-    case 3: tiles_3(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
-    case 2: tiles_2(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
-    default: tiles_1(sums, sum_stride, from, from_stride, x, x_stride, pixels, weights, quads); break;
+RE2NA_AVX2 static uint64_t multiply(const re2na_panel *of) {
+  re2na_ways by = {0};
+  if (of->how) by = re2na_ways_of(of->how);
+  switch (of->together) {
+    case 16: return tiles_16(of, &by);
+    case 8: return tiles_8(of, &by);
+    case 6: return tiles_6(of, &by);
+    case 4: return tiles_4(of, &by);
+    case 3: return tiles_3(of, &by);
+    case 2: return tiles_2(of, &by);
+    default: return tiles_1(of, &by);
   }
 }
 
 /* Two lines of 16 weights as pairs (line k, line k + 1) of int16: outputs 0..7 and 8..15. */
-INLINE void load_pairs(const int8_t *first, const int8_t *second, __m256i pairs[2]) {
+RE2NA_AVX2_INLINE void load_pairs(const int8_t *first, const int8_t *second, __m256i pairs[2]) {
   const __m128i a = _mm_loadu_si128((const __m128i *)first);
   const __m128i b = second ? _mm_loadu_si128((const __m128i *)second) : _mm_setzero_si128();
   pairs[0] = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
   pairs[1] = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b));
 }
 
-INLINE __m256i two_items(const int16_t *at) {
+RE2NA_AVX2_INLINE __m256i two_items(const int16_t *at) {
   int32_t items;
   memcpy(&items, at, sizeof items);
   return _mm256_set1_epi32(items);
@@ -108,8 +158,8 @@ INLINE __m256i two_items(const int16_t *at) {
 /* STRIP lines over all outputs before the next: the lines are read from end to end, as they lie in memory. */
 enum { STRIP = 8 };
 
-INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,
-                  size_t weight_stride, size_t outputs, const int images, const size_t k) {
+RE2NA_AVX2_INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, const int8_t *weights,
+                             size_t weight_stride, size_t outputs, const int images, const size_t k) {
   for (size_t o = 0; o < outputs; o += RE2NA_LANES) {
     __m256i total[RE2NA_IMAGES][2], pairs[2];
 #pragma GCC unroll 6
@@ -132,12 +182,12 @@ INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_s
   }
 }
 
-#define STRIPS(images)                                                                                      \
-  AVX2 static void strips_##images(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride,     \
-                                   const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) { \
-    for (; k >= STRIP; k -= STRIP, x += STRIP, weights += STRIP * weight_stride)                            \
-      strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, STRIP);                 \
-    if (k) strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, k);                \
+#define STRIPS(images)                                                                                            \
+  RE2NA_AVX2 static void strips_##images(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride,     \
+                                         const int8_t *weights, size_t weight_stride, size_t k, size_t outputs) { \
+    for (; k >= STRIP; k -= STRIP, x += STRIP, weights += STRIP * weight_stride)                                  \
+      strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, STRIP);                       \
+    if (k) strip(sums, sum_stride, x, x_stride, weights, weight_stride, outputs, images, k);                      \
   }
 STRIPS(1)
 STRIPS(2)
@@ -168,26 +218,27 @@ typedef struct limits {
 
 /* Eight sums, from `at` on, to int32 results that are not clamped yet. `inside` counts those that the accumulator
  * holds; `seen` (a mask) leaves some out. */
-INLINE __m256i shifted_some(const int32_t *sums, size_t at, const limits *of, __m256i *inside, const bool counts,
-                            __m256i seen) {
+RE2NA_AVX2_INLINE __m256i shifted_some(const int32_t *sums, size_t at, const limits *of, __m256i *inside,
+                                       const bool counts, __m256i seen) {
   const __m256i sum = _mm256_loadu_si256((const __m256i *)(sums + at));
   const __m256i held = _mm256_srav_epi32(_mm256_sllv_epi32(sum, of->spare), of->spare);
   if (counts) *inside = _mm256_sub_epi32(*inside, _mm256_and_si256(_mm256_cmpeq_epi32(held, sum), seen));
   return _mm256_srav_epi32(held, of->lsbs ? _mm256_loadu_si256((const __m256i *)(of->lsbs + at)) : of->lsb);
 }
 
-INLINE __m256i shifted(const int32_t *sums, size_t at, const limits *of, __m256i *inside, const bool counts) {
+RE2NA_AVX2_INLINE __m256i shifted(const int32_t *sums, size_t at, const limits *of, __m256i *inside,
+                                  const bool counts) {
   return shifted_some(sums, at, of, inside, counts, _mm256_set1_epi32(-1));
 }
 
 /* Their results as bytes. */
-INLINE __m128i eight_bytes(__m256i values, const limits *of) {
+RE2NA_AVX2_INLINE __m128i eight_bytes(__m256i values, const limits *of) {
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
   const __m128i bytes = _mm_packs_epi16(words, words);
   return _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(of->lo)), _mm256_castsi256_si128(of->hi));
 }
 
-INLINE uint64_t sum_of(__m256i counts) {
+RE2NA_AVX2_INLINE uint64_t sum_of(__m256i counts) {
   uint32_t lanes[8];
   uint64_t sum = 0;
   _mm256_storeu_si256((__m256i *)lanes, counts);
@@ -196,8 +247,8 @@ INLINE uint64_t sum_of(__m256i counts) {
 }
 
 /* Packing saturates twice, to int16 and to int8, which changes nothing: the result is clamped to less. */
-INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *inside,
-                        const bool counts) {
+RE2NA_AVX2_INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const limits *of, __m256i *inside,
+                                   const bool counts) {
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   size_t o = 0;
   for (; o + 32 <= count; o += 32) {
@@ -218,8 +269,8 @@ INLINE void finish_line(const int32_t *sums, int8_t *out, size_t count, const li
   }
 }
 
-AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels,
-                                size_t count, const re2na_cut *how) {
+RE2NA_AVX2 uint64_t re2na_avx2_finish(const int32_t *sums, size_t sum_stride, int8_t *const *places, size_t pixels,
+                                      size_t count, const re2na_cut *how) {
   const limits of = {
       _mm256_set1_epi32(how->acc_spare),
       _mm256_set1_epi32(how->lsb),

@@ -3,11 +3,9 @@
 #include "kernel/kernel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
 #include <string.h>
 
-#define AVX2 __attribute__((target("avx2")))
-#define INLINE static inline __attribute__((always_inline, target("avx2")))
+#include "kernel/avx2_cut.h"
 
 enum { QUARTERS = 4 /* vectors of int32 sums in a block of channels */ };
 
@@ -16,34 +14,34 @@ typedef struct narrow {
   __m256i low, high;
 } narrow;
 
-INLINE __m256i load(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
+RE2NA_AVX2_INLINE __m256i load(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
 
-INLINE narrow interleave(__m256i a, __m256i b) {
+RE2NA_AVX2_INLINE narrow interleave(__m256i a, __m256i b) {
   return (narrow){_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)};
 }
 
-INLINE narrow add_products(narrow sums, narrow taps, const int8_t *weights) {
+RE2NA_AVX2_INLINE narrow add_products(narrow sums, narrow taps, const int8_t *weights) {
   sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(taps.low, load(weights)));
   sums.high = _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(taps.high, load(weights + RE2NA_CHANNELS)));
   return sums;
 }
 
-INLINE narrow no_sums(void) { return (narrow){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+RE2NA_AVX2_INLINE narrow no_sums(void) { return (narrow){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 
 /* The channels of a quarter, four in each half, where sums of int16 are widened in their halves. */
-INLINE __m256i quarter_of(const int32_t *channels, const int quarter) {
+RE2NA_AVX2_INLINE __m256i quarter_of(const int32_t *channels, const int quarter) {
   const __m128i *at = (const __m128i *)channels + quarter;
   return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(at)), _mm_loadu_si128(at + 4), 1);
 }
 
-INLINE void put_quarter(int32_t *channels, __m256i values, const int quarter) {
+RE2NA_AVX2_INLINE void put_quarter(int32_t *channels, __m256i values, const int quarter) {
   __m128i *at = (__m128i *)channels + quarter;
   _mm_storeu_si128(at, _mm256_castsi256_si128(values));
   _mm_storeu_si128(at + 4, _mm256_extracti128_si256(values, 1));
 }
 
 /* Adds two sums of int16 to each of int32. */
-INLINE void widen(__m256i total[QUARTERS], narrow a, narrow b) {
+RE2NA_AVX2_INLINE void widen(__m256i total[QUARTERS], narrow a, narrow b) {
   const __m256i ones = _mm256_set1_epi16(1);
   const __m256i pairs[QUARTERS] = {_mm256_unpacklo_epi16(a.low, b.low), _mm256_unpackhi_epi16(a.low, b.low),
                                    _mm256_unpacklo_epi16(a.high, b.high), _mm256_unpackhi_epi16(a.high, b.high)};
@@ -51,8 +49,8 @@ INLINE void widen(__m256i total[QUARTERS], narrow a, narrow b) {
   for (int i = 0; i < QUARTERS; i++) total[i] = _mm256_add_epi32(total[i], _mm256_madd_epi16(pairs[i], ones));
 }
 
-AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
-                               size_t pairs, const int8_t *weights, unsigned together, uint8_t offset) {
+RE2NA_AVX2 void re2na_avx2_depthwise(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
+                                     size_t pairs, const int8_t *weights, unsigned together, uint8_t offset) {
   const __m256i up = _mm256_set1_epi8((char)offset);
   for (size_t first = 0; first < channels; first += RE2NA_CHANNELS) {
     __m256i total[QUARTERS];
@@ -76,14 +74,14 @@ enum { PLANE = 2 * RE2NA_CHANNELS /* bytes: two lines of a block of channels, in
 
 static inline __attribute__((always_inline)) size_t planes_of(const size_t side) { return side / 2 + 1; }
 
-INLINE void put_plane(uint8_t *to, __m256i a, __m256i b) {
+RE2NA_AVX2_INLINE void put_plane(uint8_t *to, __m256i a, __m256i b) {
   const narrow both = interleave(a, b);
   _mm256_store_si256((__m256i *)to, both.low);
   _mm256_store_si256((__m256i *)to + 1, both.high);
 }
 
 /* A column: its rows in pairs, and the last row with that of the column before. */
-INLINE void put_column(uint8_t *to, const __m256i *rows, __m256i *before, const size_t side) {
+RE2NA_AVX2_INLINE void put_column(uint8_t *to, const __m256i *rows, __m256i *before, const size_t side) {
 #pragma GCC unroll 2
   for (size_t i = 0; i < side / 2; i++) put_plane(to + i * PLANE, rows[2 * i], rows[2 * i + 1]);
   put_plane(to + side / 2 * PLANE, *before, rows[side - 1]);
@@ -91,7 +89,7 @@ INLINE void put_column(uint8_t *to, const __m256i *rows, __m256i *before, const 
 }
 
 /* All columns under a strip, for the block of channels at `channel`. */
-INLINE void put_columns(const re2na_strip *of, size_t channel, uint8_t *to, const size_t side) {
+RE2NA_AVX2_INLINE void put_columns(const re2na_strip *of, size_t channel, uint8_t *to, const size_t side) {
   const __m256i up = _mm256_set1_epi8((char)of->offset);
   const int64_t count = (int64_t)((of->pixels - 1) * of->stride + side);
   const int64_t left = of->first < 0 ? -of->first : 0, inside = of->width - of->first;
@@ -125,8 +123,8 @@ static inline __attribute__((always_inline)) size_t tap_plane(const size_t pair,
 }
 
 /* The sums of some pairs, the last of which is before `stop`; none may be left. */
-INLINE narrow add_taps(const uint8_t *columns, const int8_t *weights, const size_t first, const size_t stop,
-                       const size_t side) {
+RE2NA_AVX2_INLINE narrow add_taps(const uint8_t *columns, const int8_t *weights, const size_t first, const size_t stop,
+                                  const size_t side) {
   narrow sums = no_sums();
 #pragma GCC unroll 13
   for (size_t pair = first; pair < stop; pair++) {
@@ -140,8 +138,8 @@ INLINE narrow add_taps(const uint8_t *columns, const int8_t *weights, const size
 enum { TWICE = 0 };
 
 /* A pixel's sums; `side` and `together` are constants where this is inlined. */
-INLINE void sum_pixel(__m256i total[QUARTERS], const uint8_t *columns, const int8_t *weights, const size_t side,
-                      const size_t together) {
+RE2NA_AVX2_INLINE void sum_pixel(__m256i total[QUARTERS], const uint8_t *columns, const int8_t *weights,
+                                 const size_t side, const size_t together) {
   const size_t pairs = (side * side + 1) / 2;
   const int8_t *rest = weights + pairs * 2 * RE2NA_CHANNELS;
 #pragma GCC unroll 13
@@ -155,42 +153,9 @@ INLINE void sum_pixel(__m256i total[QUARTERS], const uint8_t *columns, const int
   }
 }
 
-/* How a block's sums become results, as vectors of int32 where nothing else is said. */
-typedef struct ways {
-  __m256i half, outside; /* a sum plus half of the accumulator's range has bits outside of it if it is not within */
-  __m256i lsb[QUARTERS];
-  __m256i lo, hi; /* int8 */
-} ways;
-
-INLINE ways ways_of(const re2na_cut *how) {
-  ways of;
-  of.half = _mm256_set1_epi32((int32_t)(UINT32_C(0x80000000) >> how->acc_spare));
-  of.outside = _mm256_set1_epi32(how->acc_spare ? (int32_t)(UINT32_MAX << (32 - how->acc_spare)) : 0);
-  for (int i = 0; i < QUARTERS; i++) of.lsb[i] = how->lsbs ? quarter_of(how->lsbs, i) : _mm256_set1_epi32(how->lsb);
-  of.lo = _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi));
-  of.hi = _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi));
-  return of;
-}
-
-INLINE bool all_within(const __m256i total[QUARTERS], const ways *of) {
-  __m256i seen = _mm256_setzero_si256();
-#pragma GCC unroll 4
-  for (int i = 0; i < QUARTERS; i++) seen = _mm256_or_si256(seen, _mm256_add_epi32(total[i], of->half));
-  return _mm256_testz_si256(seen, of->outside);
-}
-
-/* Packing, which brings the channels back into their order, saturates twice, to int16 and to int8: that changes
- * nothing, as the result is clamped to less. */
-INLINE __m256i bytes_of(const __m256i total[QUARTERS], const ways *of) {
-  __m256i cut[QUARTERS];
-#pragma GCC unroll 4
-  for (int i = 0; i < QUARTERS; i++) cut[i] = _mm256_srav_epi32(total[i], of->lsb[i]);
-  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(cut[0], cut[1]), _mm256_packs_epi32(cut[2], cut[3]));
-  return _mm256_min_epi8(_mm256_max_epi8(bytes, of->lo), of->hi);
-}
-
 /* For pixels of which a sum has left the accumulator's range, or results wrap. */
-AVX2 static uint64_t finish_plainly(const __m256i total[QUARTERS], int8_t *to, size_t count, const re2na_cut *how) {
+RE2NA_AVX2 static uint64_t finish_plainly(const __m256i total[QUARTERS], int8_t *to, size_t count,
+                                          const re2na_cut *how) {
   int32_t sums[RE2NA_CHANNELS];
   for (int i = 0; i < QUARTERS; i++) put_quarter(sums, total[i], i);
   return re2na_finish_line(sums, to, count, how);
@@ -205,35 +170,43 @@ typedef struct block {
   size_t count;
 } block;
 
-INLINE uint64_t form_pixels(const re2na_strip *of, const block *at, const re2na_cut *how, const size_t side,
-                            const size_t together) {
-  const ways by = ways_of(how);
+RE2NA_AVX2_INLINE __m256i results(const __m256i total[QUARTERS], const __m256i lsb[QUARTERS], const re2na_ways *by) {
+  return re2na_bytes_of(_mm256_srav_epi32(total[0], lsb[0]), _mm256_srav_epi32(total[1], lsb[1]),
+                        _mm256_srav_epi32(total[2], lsb[2]), _mm256_srav_epi32(total[3], lsb[3]), by);
+}
+
+RE2NA_AVX2_INLINE uint64_t form_pixels(const re2na_strip *of, const block *at, const re2na_cut *how, const size_t side,
+                                       const size_t together) {
+  const re2na_ways by = re2na_ways_of(how);
   const size_t step = of->stride * planes_of(side) * PLANE;
-  __m256i start[QUARTERS], total[QUARTERS];
+  __m256i start[QUARTERS], lsb[QUARTERS], total[QUARTERS];
   uint64_t outside = 0;
-  for (int i = 0; i < QUARTERS; i++) start[i] = quarter_of(at->start, i);
+  for (int i = 0; i < QUARTERS; i++) {
+    start[i] = quarter_of(at->start, i);
+    lsb[i] = how->lsbs ? quarter_of(how->lsbs, i) : _mm256_set1_epi32(how->lsb);
+  }
   for (size_t p = 0; p < of->pixels; p++) {
     int8_t *to = at->to + (int64_t)p * of->to_step;
 #pragma GCC unroll 4
     for (int i = 0; i < QUARTERS; i++) total[i] = start[i];
     sum_pixel(total, at->columns + p * step, at->weights, side, together);
-    if (how->cut_wraps || !all_within(total, &by)) {
+    if (!re2na_all_within(total, &by, QUARTERS)) {
       outside += finish_plainly(total, to, at->count, how);
     } else if (at->count == RE2NA_CHANNELS) {
-      _mm256_storeu_si256((__m256i *)to, bytes_of(total, &by));
+      _mm256_storeu_si256((__m256i *)to, results(total, lsb, &by));
     } else {
       int8_t bytes[RE2NA_CHANNELS];
-      _mm256_storeu_si256((__m256i *)bytes, bytes_of(total, &by));
-      memcpy(to, bytes, at->count);
+      _mm256_storeu_si256((__m256i *)bytes, results(total, lsb, &by));
+      re2na_put_some(to, bytes, at->count);
     }
   }
   return outside;
 }
 
 /* One for each number of pairs that pack.c tries, and for weights in halves. */
-#define FORM(side, together)                                                                                    \
-  AVX2 static uint64_t form_##side##_##together(const re2na_strip *of, const block *at, const re2na_cut *how) { \
-    return form_pixels(of, at, how, side, together);                                                            \
+#define FORM(side, together)                                                                                          \
+  RE2NA_AVX2 static uint64_t form_##side##_##together(const re2na_strip *of, const block *at, const re2na_cut *how) { \
+    return form_pixels(of, at, how, side, together);                                                                  \
   }
 FORM(3, TWICE)
 FORM(3, 1)
@@ -249,7 +222,7 @@ FORM(5, 5)
 FORM(5, 7)
 FORM(5, 13)
 
-AVX2 static uint64_t form_3(const re2na_strip *of, const block *at, const re2na_cut *how) {
+RE2NA_AVX2 static uint64_t form_3(const re2na_strip *of, const block *at, const re2na_cut *how) {
   switch (of->together) {
     case 5: return form_3_5(of, at, how);
     case 3: return form_3_3(of, at, how);
@@ -259,7 +232,7 @@ AVX2 static uint64_t form_3(const re2na_strip *of, const block *at, const re2na_
   }
 }
 
-AVX2 static uint64_t form_5(const re2na_strip *of, const block *at, const re2na_cut *how) {
+RE2NA_AVX2 static uint64_t form_5(const re2na_strip *of, const block *at, const re2na_cut *how) {
   switch (of->together) {
     case 13: return form_5_13(of, at, how);
     case 7: return form_5_7(of, at, how);
@@ -272,7 +245,7 @@ AVX2 static uint64_t form_5(const re2na_strip *of, const block *at, const re2na_
   }
 }
 
-AVX2 uint64_t re2na_avx2_strip(const re2na_strip *of, const re2na_cut *how, uint8_t *room) {
+RE2NA_AVX2 uint64_t re2na_avx2_strip(const re2na_strip *of, const re2na_cut *how, uint8_t *room) {
   uint64_t outside = 0;
   for (size_t first = 0; first < of->channels; first += RE2NA_CHANNELS) {
     const size_t left = of->channels - first;

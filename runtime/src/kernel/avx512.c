@@ -13,24 +13,73 @@
  * registers left. */
 enum { PIXELS = 12, MOST = 14 };
 
+/* How sums become results as long as none has left the accumulator's range, as vectors of int32: a sum plus half of the
+ * range has bits of `outside` if it is not within. */
+typedef struct ways {
+  __m512i half, outside, lsb, lo, hi;
+} ways;
+
+INLINE ways ways_of(const re2na_panel *of) {
+  const re2na_cut *how = of->how;
+  const uint32_t all = UINT32_MAX;
+  return (ways){
+      _mm512_set1_epi32((int32_t)(UINT32_C(0x80000000) >> how->acc_spare)),
+      _mm512_set1_epi32(how->cut_wraps   ? -1
+                        : how->acc_spare ? (int32_t)(all << (32 - how->acc_spare))
+                                         : 0),
+      how->lsbs ? _mm512_loadu_si512(how->lsbs + of->first) : _mm512_set1_epi32(how->lsb),
+      _mm512_set1_epi32(re2na_clamp(how->data_min, how->lo, how->hi)),
+      _mm512_set1_epi32(re2na_clamp(how->data_max, how->lo, how->hi)),
+  };
+}
+
+/* For pixels of which a sum has left the accumulator's range, results that wrap, and sums that are stored. */
+INLINE uint64_t put_plainly(const re2na_panel *of, size_t pixel, const __m512i *total, const int pixels) {
+  int32_t sums[MOST * RE2NA_LANES];
+#pragma GCC unroll 14
+  for (int p = 0; p < pixels; p++) _mm512_storeu_si512(sums + p * RE2NA_LANES, total[p]);
+  return re2na_put_sums(of, pixel, (size_t)pixels, sums);
+}
+
+INLINE bool all_within(const __m512i *total, const ways *by, const int pixels) {
+  __m512i seen = _mm512_add_epi32(total[0], by->half);
+#pragma GCC unroll 14
+  for (int p = 1; p < pixels; p++) seen = _mm512_or_si512(seen, _mm512_add_epi32(total[p], by->half));
+  return _mm512_test_epi32_mask(seen, by->outside) == 0;
+}
+
+INLINE uint64_t put(const re2na_panel *of, size_t pixel, const __m512i *total, const ways *by, const int pixels) {
+  if (!all_within(total, by, pixels)) return put_plainly(of, pixel, total, pixels);
+#pragma GCC unroll 14
+  for (int p = 0; p < pixels; p++) {
+    const __m512i cut = _mm512_srav_epi32(total[p], by->lsb);
+    const __m512i held = _mm512_min_epi32(_mm512_max_epi32(cut, by->lo), by->hi);
+    _mm512_mask_cvtepi32_storeu_epi8(of->results[pixel + (size_t)p] + of->first, (__mmask16)((1u << of->count) - 1),
+                                     held);
+  }
+  return 0;
+}
+
 /* `pixels` is a constant where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels) {
+INLINE uint64_t tile(const re2na_panel *of, size_t pixel, const ways *by, const int pixels) {
+  const uint8_t *x = of->x + pixel * of->x_stride;
+  const int8_t *weights = of->vectors;
   __m512i total[MOST];
 #pragma GCC unroll 14
-  for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(from + (size_t)p * from_stride);
-  for (size_t quad = 0; quad < quads; quad++, weights += RE2NA_VECTOR, x += RE2NA_QUAD) {
+  for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(of->from + (pixel + (size_t)p) * of->from_stride);
+  for (const uint32_t *place = of->places, *end = place + of->grouped + of->singles; place < end;
+       place++, weights += RE2NA_VECTOR) {
     const __m512i vector = _mm512_load_si512(weights);
+    const uint8_t *quads = x + *place;
     _mm_prefetch((const char *)weights + 4096, _MM_HINT_T0);
 #pragma GCC unroll 14
     for (int p = 0; p < pixels; p++) {
       int32_t bytes;
-      memcpy(&bytes, x + (size_t)p * x_stride, sizeof bytes);
+      memcpy(&bytes, quads + (size_t)p * of->x_stride, sizeof bytes);
       total[p] = _mm512_dpbusd_epi32(total[p], _mm512_set1_epi32(bytes), vector);
     }
   }
-#pragma GCC unroll 14
-  for (int p = 0; p < pixels; p++) _mm512_storeu_si512(sums + (size_t)p * sum_stride, total[p]);
+  return of->how ? put(of, pixel, total, by, pixels) : put_plainly(of, pixel, total, pixels);
 }
 
 /* How many of the pixels that are left make the next tile: none is much smaller than the others. */
@@ -39,14 +88,14 @@ static size_t next_tile(size_t pixels) {
 }
 
 #define TILE(pixels) \
-  case pixels: tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, pixels); break
+  case pixels: outside += tile(of, pixel, &by, pixels); break
 
-AVX512 static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                            size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
-  (void)together;
-  for (size_t made; pixels;
-       pixels -= made, sums += made * sum_stride, from += made * from_stride, x += made * x_stride) {
-    made = next_tile(pixels);
+AVX512 static uint64_t multiply(const re2na_panel *of) {
+  ways by = {0};
+  uint64_t outside = 0;
+  if (of->how) by = ways_of(of);
+  for (size_t pixel = 0, made; pixel < of->pixels; pixel += made) {
+    made = next_tile(of->pixels - pixel);
     switch (made) {
       TILE(1);
       TILE(2);
@@ -65,6 +114,7 @@ AVX512 static void multiply(int32_t *sums, size_t sum_stride, const int32_t *fro
       default: break; /* there is no other */
     }
   }
+  return outside;
 }
 
 const re2na_loops *re2na_kernel_avx512(void) {

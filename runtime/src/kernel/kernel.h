@@ -19,8 +19,25 @@ enum {
   RE2NA_NARROW_K = 1 << 16
 }; /* steps of k whose sum of int8 products, and a bias below 2^30, surely fits 32 bits */
 
-typedef void re2na_multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                            size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together);
+/* Lines of inputs times weights of RE2NA_LANES outputs. Strides in items. */
+typedef struct re2na_panel {
+  const uint8_t *x; /* the first pixel's line */
+  size_t x_stride, pixels;
+  const int32_t *from; /* what the sums start from; with a stride of 0, a line for all pixels */
+  size_t from_stride;
+  /* Quads of weights [lane][4], aligned, and where their inputs lie in a line. `together` of the first `grouped` may
+   * be added in int16; `singles` behind them. */
+  const int8_t *vectors;
+  const uint32_t *places;
+  uint32_t grouped, together, singles;
+  const re2na_cut *how; /* NULL: sums are stored */
+  int32_t *sums;        /* may be `from` */
+  size_t sum_stride;
+  int8_t *const *results; /* of each pixel, `first` the lanes' first output; `count` lanes are outputs */
+  size_t first, count;
+} re2na_panel;
+
+typedef uint64_t re2na_multiply(const re2na_panel *of);
 typedef void re2na_depthwise_block(int32_t *sums, const int32_t *from, const uint8_t *const *x, size_t channels,
                                    size_t pairs, const int8_t *weights, unsigned together, uint8_t offset);
 typedef void re2na_add_lines(int32_t *sums, size_t sum_stride, const int16_t *x, size_t x_stride, size_t images,
@@ -64,9 +81,8 @@ typedef struct re2na_loops {
    * of quads, in `multiply`; those of pairs, in `depthwise`. */
   bool narrow_quads, narrow_pairs;
 
-  /* sums[p][lane] = from[p][lane] + x[p][4 * quads] times weights[quads][lane][4]; `from` may be `sums`, or a line for
-   * all pixels, with a stride of 0. `together` quads at a time may be added in int16; `quads` is a multiple of it.
-   * Strides in items. Weights are aligned to a vector. */
+  /* Exact sums, stored or as results; returns how many left the accumulator's range, 0 if they are not to be counted.
+   */
   re2na_multiply *multiply;
   /* sums[c] = from[c] + x[2 * pairs][c] times weights[block of c][pairs][place of c][2], x being pointers to lines of
    * channels. `together` pairs at a time may be added in int16. `offset` is yet to be added to the inputs. Sums, and
@@ -99,6 +115,8 @@ re2na_depthwise_block re2na_depthwise, re2na_avx2_depthwise;
 re2na_depthwise_strip re2na_avx2_strip;
 re2na_add_lines re2na_lines, re2na_avx2_lines;
 re2na_finish_pixels re2na_finish, re2na_avx2_finish;
+/* portable.c: sums of some pixels, RE2NA_LANES each, to where a panel wants them. */
+uint64_t re2na_put_sums(const re2na_panel *of, size_t pixel, size_t pixels, const int32_t *sums);
 uint64_t re2na_finish_line(const int32_t *sums, int8_t *out, size_t count, const re2na_cut *how);
 
 #endif

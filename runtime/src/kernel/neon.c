@@ -13,18 +13,20 @@
 enum { PIXELS = 4, VECTORS = RE2NA_LANES / 4, DOT_PRODUCTS = 1 << 20 /* HWCAP_ASIMDDP */ };
 
 /* `pixels` is a constant where this is inlined. */
-INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                 size_t x_stride, const int8_t *weights, size_t quads, const int pixels) {
+INLINE uint64_t tile(const re2na_panel *of, size_t first, const int pixels) {
+  const uint8_t *x = of->x + first * of->x_stride;
+  const int8_t *weights = of->vectors;
+  int32_t sums[PIXELS * RE2NA_LANES];
   int32x4_t total[PIXELS][VECTORS];
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
-    for (int i = 0; i < VECTORS; i++) total[p][i] = vld1q_s32(from + (size_t)p * from_stride + 4 * i);
-  for (size_t quad = 0; quad < quads; quad++, weights += RE2NA_VECTOR, x += RE2NA_QUAD) {
+    for (int i = 0; i < VECTORS; i++) total[p][i] = vld1q_s32(of->from + (first + (size_t)p) * of->from_stride + 4 * i);
+  for (uint32_t quad = 0; quad < of->grouped + of->singles; quad++, weights += RE2NA_VECTOR) {
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++) {
       int32_t bytes;
-      memcpy(&bytes, x + (size_t)p * x_stride, sizeof bytes);
+      memcpy(&bytes, x + (size_t)p * of->x_stride + of->places[quad], sizeof bytes);
       const int8x16_t value = vreinterpretq_s8_s32(vdupq_n_s32(bytes));
 #pragma GCC unroll 4
       for (int i = 0; i < VECTORS; i++) total[p][i] = vdotq_s32(total[p][i], vld1q_s8(weights + 16 * i), value);
@@ -33,17 +35,16 @@ INLINE void tile(int32_t *sums, size_t sum_stride, const int32_t *from, size_t f
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
-    for (int i = 0; i < VECTORS; i++) vst1q_s32(sums + (size_t)p * sum_stride + 4 * i, total[p][i]);
+    for (int i = 0; i < VECTORS; i++) vst1q_s32(sums + p * RE2NA_LANES + 4 * i, total[p][i]);
+  return re2na_put_sums(of, first, (size_t)pixels, sums);
 }
 
-DOT static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                         size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
-  (void)together;
-  for (; pixels >= PIXELS;
-       pixels -= PIXELS, sums += PIXELS * sum_stride, from += PIXELS * from_stride, x += PIXELS * x_stride)
-    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, PIXELS);
-  for (; pixels; pixels--, sums += sum_stride, from += from_stride, x += x_stride)
-    tile(sums, sum_stride, from, from_stride, x, x_stride, weights, quads, 1);
+DOT static uint64_t multiply(const re2na_panel *of) {
+  uint64_t outside = 0;
+  size_t p = 0;
+  for (; p + PIXELS <= of->pixels; p += PIXELS) outside += tile(of, p, PIXELS);
+  for (; p < of->pixels; p++) outside += tile(of, p, 1);
+  return outside;
 }
 
 const re2na_loops *re2na_kernel_neon(void) {

@@ -9,7 +9,7 @@ enum {
   RE2NA_ABSENT = -1   /* a tap that is not there */
 };
 
-/* Quads of k whose products surely fit 32 bits: a multiple of pack.c's chunk, below RE2NA_NARROW_K steps. */
+/* Quads of k whose products surely fit 32 bits: a multiple of RE2NA_CHUNK, below RE2NA_NARROW_K steps. */
 enum { RE2NA_WIDE_QUADS = 16272 };
 
 /* At each weight of a depthwise convolution while it is packed, at most: its taps have less than 2^16. */
@@ -28,19 +28,31 @@ typedef struct re2na_weights {
   uint8_t side;   /* of a depthwise kernel that can be formed by rows (re2na_depthwise_strip), or 0 */
 } re2na_weights;
 
-/* A run of quads for a block of RE2NA_LANES outputs of a group. */
+/* The steps of k that are packed: all, unless those with a line of weights are so few that lines of inputs would be
+ * much longer than need be. Absent ones have weights of 0; a quad of which all are absent has no vector. */
+static inline int64_t re2na_packed_steps(int64_t k, int64_t steps) { return k / 16 <= steps + 256 ? k : steps; }
+
+/* Quads with a vector, at most. */
+static inline int64_t re2na_packed_quads(int64_t k, int64_t steps) {
+  const int64_t quads = (re2na_packed_steps(k, steps) + RE2NA_QUAD - 1) / RE2NA_QUAD;
+  return quads < steps ? quads : steps;
+}
+
+/* The weights of a block of RE2NA_LANES outputs of a group, and of a chunk of k. */
 typedef struct re2na_piece {
-  uint32_t first, quads; /* of k */
-  uint32_t block;        /* of outputs */
-  uint32_t together;     /* quads that may be added in int16 */
-  bool begins;           /* the block's sums */
-  uint64_t offset;       /* of its vectors */
+  uint32_t first;             /* quad of k */
+  uint32_t block;             /* of outputs */
+  uint32_t together, grouped; /* vectors that are added in int16, so many at a time; a multiple */
+  uint32_t singles;           /* vectors behind them, each by itself */
+  bool begins, ends;          /* the block's sums */
+  uint64_t vector;            /* the first */
 } re2na_piece;
 
 typedef struct re2na_packed {
   re2na_weights of;
-  int64_t lines;       /* steps that have a line of weights */
+  int64_t lines;       /* steps that are packed */
   uint32_t *present;   /* which; NULL: all */
+  uint32_t *lines_of;  /* which line of weights each has, or RE2NA_ABSENT; NULL: they are the same */
   bool wide;           /* a sum may not fit 32 bits */
   uint8_t offset;      /* added to every input */
   uint32_t line_bytes; /* of a line of inputs that the pieces read, a multiple of QUAD */
@@ -53,7 +65,8 @@ typedef struct re2na_packed {
   uint32_t pairs, together; /* depthwise: pairs of taps, and those that may be added in int16 */
   bool twice;               /* depthwise: weights in two halves, those of all pairs one after the other */
   int8_t *vectors;
-  uint64_t vector_bytes;
+  uint32_t *places; /* of each vector, unless depthwise: where its quad lies in its chunk of a line, in bytes */
+  uint64_t vector_count;
 } re2na_packed;
 
 /* Pack for a kernel. False where the host has no memory; free it in any case. */

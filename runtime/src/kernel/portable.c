@@ -3,18 +3,31 @@
 
 #include "kernel/kernel.h"
 
-static void multiply(int32_t *sums, size_t sum_stride, const int32_t *from, size_t from_stride, const uint8_t *x,
-                     size_t x_stride, size_t pixels, const int8_t *weights, size_t quads, unsigned together) {
-  (void)together;
-  for (size_t p = 0; p < pixels; p++) {
-    const int8_t *restrict line = (const int8_t *)x + p * x_stride;
-    int32_t *restrict sum = sums + p * sum_stride;
-    memmove(sum, from + p * from_stride, RE2NA_LANES * sizeof *sum);
-    for (size_t q = 0; q < quads; q++)
+uint64_t re2na_put_sums(const re2na_panel *of, size_t pixel, size_t pixels, const int32_t *sums) {
+  uint64_t outside = 0;
+  re2na_cut how = {0};
+  if (of->how) how = *of->how;
+  if (of->how && how.lsbs) how.lsbs += of->first;
+  for (; pixels; pixels--, pixel++, sums += RE2NA_LANES) {
+    if (of->how) outside += re2na_finish_line(sums, of->results[pixel] + of->first, of->count, &how);
+    else memcpy(of->sums + pixel * of->sum_stride, sums, RE2NA_LANES * sizeof *sums);
+  }
+  return outside;
+}
+
+static uint64_t multiply(const re2na_panel *of) {
+  uint64_t outside = 0;
+  for (size_t p = 0; p < of->pixels; p++) {
+    const int8_t *line = (const int8_t *)of->x + p * of->x_stride;
+    int32_t sums[RE2NA_LANES];
+    memcpy(sums, of->from + p * of->from_stride, sizeof sums);
+    for (size_t q = 0; q < of->grouped + of->singles; q++)
       for (size_t lane = 0; lane < RE2NA_LANES; lane++)
         for (size_t i = 0; i < RE2NA_QUAD; i++)
-          sum[lane] += line[q * RE2NA_QUAD + i] * weights[q * RE2NA_VECTOR + lane * RE2NA_QUAD + i];
+          sums[lane] += line[of->places[q] + i] * of->vectors[q * RE2NA_VECTOR + lane * RE2NA_QUAD + i];
+    outside += re2na_put_sums(of, p, 1, sums);
   }
+  return outside;
 }
 
 /* Channels whose weights lie side by side. */

@@ -39,10 +39,21 @@ static void multiply(const matrices *of, const re2na_packed *pack, const re2na_l
           pack->offset);
   for (const re2na_piece *at = pack->pieces; at < pack->pieces + pack->pieces_in_group; at++) {
     int32_t *sums = in->sums + at->block * RE2NA_LANES;
-    if (at->quads)
-      with->multiply(sums, sum_stride, at->begins ? pack->start + at->block * RE2NA_LANES : sums,
-                     at->begins ? 0 : sum_stride, in->lines + (size_t)at->first * RE2NA_QUAD, stride, pixels,
-                     pack->vectors + at->offset, at->quads, at->together);
+    const re2na_panel panel = {
+        .x = in->lines + (size_t)at->first * RE2NA_QUAD,
+        .x_stride = stride,
+        .pixels = pixels,
+        .from = at->begins ? pack->start + at->block * RE2NA_LANES : sums,
+        .from_stride = at->begins ? 0 : sum_stride,
+        .vectors = pack->vectors + at->vector * RE2NA_VECTOR,
+        .places = pack->places + at->vector,
+        .grouped = at->grouped,
+        .together = at->together,
+        .singles = at->singles,
+        .sums = sums,
+        .sum_stride = sum_stride,
+    };
+    with->multiply(&panel);
   }
   for (size_t p = 0; p < pixels; p++)
     add_up(in->sums + p * sum_stride, of->sums + (pixel + (int64_t)p) * of->outputs, (size_t)of->outputs, first == 0);
