@@ -100,10 +100,10 @@ def _fitting(graph: Graph, arch: Architecture, goal: int, parted: frozenset[int]
         try:
             return make_plan(units, arch, lambda unit: graph.ops[unit.source].name, goal)
         except UnitTooLarge as error:
-            unit = units.units[error.unit]
-            if not unit.is_joined:
+            joined = {unit.source for unit in units.units if unit.is_joined}
+            if error.source not in joined:
                 raise
-            separate |= {unit.source}
+            separate |= {error.source}
 
 
 def bind(plan: Plan, layout: DramLayout) -> list[Step]:

@@ -21,13 +21,14 @@ class CompileError(Re2naError, ValueError):
 
 
 class UnitTooLarge(CompileError):
-    """Even the most frugal way of working of unit number `unit` needs more SRAM than there is; sizes in bytes."""
+    """Even the most frugal way of working of operator number `source` needs more SRAM than there is; sizes in bytes."""
 
-    def __init__(self, unit: int, name: str, required: int, available: int) -> None:
+    def __init__(self, source: int, name: str, required: int, available: int) -> None:
         excess = required - available
         super().__init__(f"{name}: needs {required} bytes of SRAM, {available} are available, {excess} too many")
-        self.unit = unit
-        self._arguments = (unit, name, required, available)
+        self.source = source
+        self.required = required
+        self._arguments = (source, name, required, available)
 
     def __reduce__(self) -> tuple[type[UnitTooLarge], tuple[int, str, int, int]]:
         """As it was made: it may have to cross from a worker process."""

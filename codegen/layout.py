@@ -30,6 +30,8 @@ def lay_out(plan: Plan) -> DramLayout:
     parts: list[Bytes] = []
     size = 0
     for index, block in _blocks(plan):
+        if plan.residence.records[index] != index:
+            continue
         addresses[("record", index, block.out_c0, block.in_c0)] = size
         parts += block.record()
         size += block.dram_bytes

@@ -26,8 +26,8 @@ from tvm_re2na.codegen.schedule.units import Held
 
 @dataclass(frozen=True)
 class ObservedTensor:
-    """A tensor of the graph: its `shape`, the number of the output in which it lies, and where in it. `made`: bool of that output's
-    (N, C, H), which rows of it exist; rows that nobody reads need not."""
+    """A tensor of the graph: its `shape`, the number of the output in which it lies, and where in it. `made`: bool, which elements
+    of that output exist; rows that nobody reads need not."""
 
     name: str
     shape: Shape
@@ -41,8 +41,7 @@ class ObservedTensor:
 
     def exists(self) -> Flags:
         """Which of its elements exist, of `shape`."""
-        width = self.held.shape[3]
-        return self.made[:, self.held.channels][..., None].repeat(width, 3).reshape(self.shape)
+        return self.made[:, self.held.channels].reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -88,21 +87,21 @@ def _steps(done: Compilation, observed: dict[str, int]) -> Iterator[Step]:
 def _stores(plan: Plan, source: int, made: FinishedRows) -> Iterator[Draft]:
     """A STORE for each image: runs of channels, pixels of a row, rows."""
     _, total, height, width = plan.graph.stored[made.tensor].shape
-    (top, bottom), (first, last) = made.rows, made.channels
+    (top, bottom), (left, right), (first, last) = made.rows, made.columns, made.channels
     for image in range(made.images):
-        start = ((made.first_image + image) * height + top) * width * total + first
+        start = (((made.first_image + image) * height + top) * width + left) * total + first
         dram = Place("dram", ("observed", made.tensor), start)
         sram = replace(made.place, offset=made.place.offset + image * made.image)
         strides = total, made.pixel, bottom - top, width * total, made.row
-        yield copy("STORE", source, dram, sram, width, last - first, *strides)
+        yield copy("STORE", source, dram, sram, right - left, last - first, *strides)
 
 
 def _tensors(done: Compilation, numbers: dict[str, int], finished: Sequence[FinishedRows]) -> Iterator[ObservedTensor]:
     graph = done.plan.graph
-    made = {name: np.zeros(graph.stored[name].shape[:3], np.bool_) for name in numbers}
+    made = {name: np.zeros(graph.stored[name].shape, np.bool_) for name in numbers}
     for rows in finished:
         images = slice(rows.first_image, rows.first_image + rows.images)
-        made[rows.tensor][images, slice(*rows.channels), slice(*rows.rows)] = True
+        made[rows.tensor][images, slice(*rows.channels), slice(*rows.rows), slice(*rows.columns)] = True
     for name, held in graph.held.items():
         if held.stored in numbers:
             yield ObservedTensor(name, done.graph.shapes[name], numbers[held.stored], held, made[held.stored])

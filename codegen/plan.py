@@ -17,6 +17,7 @@ from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.memory.live_ranges import area_regions, live_regions
 from tvm_re2na.codegen.memory.placement import Group, Placement, Region, Segment, distance, live_bytes, place
 from tvm_re2na.codegen.memory.prefetch import plan_loads
+from tvm_re2na.codegen.schedule.columns import TooLarge, cut_columns, least_bytes
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.drafts import emit
 from tvm_re2na.codegen.schedule.residency import Placed, Residence, Tensors
@@ -69,14 +70,23 @@ def make_plan(graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str]
 
 class _Planner:
     def __init__(self, graph: UnitGraph, arch: Architecture, names: Callable[[Unit], str], goal: int) -> None:
-        self.graph = graph
         self.arch = arch
         self.names = names
         self.goal = goal
-        self.weights = UnitWeights(graph.units, arch)
-        self.tensors = Tensors(graph)
-        self.search = Search(self.tensors, CostModel(graph.units, self.weights, arch), arch)
+        self._look_at(graph, UnitWeights(graph.units, arch))
+        try:
+            cut = cut_columns(self.search, self.weights, arch)
+        except TooLarge as error:
+            raise self._too_large(error.unit, error.required) from error
+        if cut is not graph:
+            self._look_at(cut, self.weights.of(cut.units))
         self.compact: set[int] = set()  # units that fetch nothing early
+
+    def _look_at(self, graph: UnitGraph, weights: UnitWeights) -> None:
+        self.graph = graph
+        self.weights = weights
+        self.tensors = Tensors(graph)
+        self.search = Search(self.tensors, CostModel(graph.units, weights, self.arch), self.arch)
 
     def run(self) -> Plan:
         while True:
@@ -107,19 +117,20 @@ class _Planner:
         found = self.search.run()
         if isinstance(found, list):
             return found
-        required = self.search.smallest(found)
-        raise UnitTooLarge(found, self.names(self.graph.units[found]), required, self.arch.sram_bytes)
+        raise self._too_large(self.graph.units[found])
 
     def _give_way(self, stages: list[Stage]) -> None:
         """A part of the bytes, after a buffer of these stages found no room."""
         units = [unit for stage in stages for unit in range(stage.first, stage.last + 1)]
         level = max(self.search.shrink[unit] for unit in units) + 1
         if level == len(SHARED_SHRINK):
-            first = stages[0].first
-            required = self.search.smallest(first)
-            raise UnitTooLarge(first, self.names(self.graph.units[first]), required, self.arch.sram_bytes)
+            raise self._too_large(self.graph.units[stages[0].first])
         for unit in units:
             self.search.shrink[unit] = level
+
+    def _too_large(self, unit: Unit, required: int | None = None) -> UnitTooLarge:
+        least = required or least_bytes(unit, self.graph, self.arch)
+        return UnitTooLarge(unit.source, self.names(unit), least, self.arch.sram_bytes)
 
     # -- where buffers lie
 

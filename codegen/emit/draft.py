@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tvm_re2na.codegen.emit.tokens import ByteRange, Step
 from tvm_re2na.codegen.isa.encoding import make
@@ -48,13 +49,14 @@ class Place:
 
 @dataclass(frozen=True)
 class FinishedRows:
-    """What a unit has finished: rows `rows` and channels `channels` (first, behind the last) of a stored tensor, of `images` images
-    from `first_image` on. It lies at `place` until another instruction writes there; strides in bytes."""
+    """What a unit has finished: rows, columns and channels (first, behind the last) of a stored tensor, of `images` images from
+    `first_image` on. It lies at `place` until another instruction writes there; strides in bytes."""
 
     tensor: str
     first_image: int
     images: int
     rows: tuple[int, int]
+    columns: tuple[int, int]
     channels: tuple[int, int]
     place: Place
     pixel: int
@@ -93,7 +95,8 @@ class Draft:
 @dataclass(frozen=True)
 class Part:
     """Bytes start..stop of a buffer come from `offset` of a piece of DRAM, of which each `stride` bytes only the first `run`
-    are taken (0: all), or are decoded from `coded` bytes there (0: are not coded)."""
+    are taken (0: all), or are decoded from `coded` bytes there (0: are not coded). After each `row` bytes (0: never) come those
+    that lie `row_stride` bytes behind the first of these."""
 
     start: int
     stop: int
@@ -102,14 +105,20 @@ class Part:
     run: int = 0
     stride: int = 0
     coded: int = 0
+    row: int = 0
+    row_stride: int = 0
+
+    @property
+    def grain(self) -> int:
+        """It is cut between so many bytes."""
+        return self.row or self.run or 1
 
     def cut(self, start: int, stop: int) -> Part:
-        """Bytes start..stop of it; whole runs, where it has runs, and all of it, where it is coded."""
+        """Bytes start..stop of it; whole rows or runs, where it has any, and all of it, where it is coded."""
         if (start, stop) == (self.start, self.stop):
             return self
-        skipped = start - self.start
-        offset = self.offset + (skipped // self.run * self.stride if self.run else skipped)
-        return Part(start, stop, self.dram, offset, self.run, self.stride)
+        offset = self.offset + (start - self.start) // self.grain * (self.row_stride or self.stride or 1)
+        return replace(self, start=start, stop=stop, offset=offset)
 
     def load(self, source: int, key: Hashable) -> Draft:
         """The LOAD that fills the buffer `key` with it."""
@@ -118,7 +127,9 @@ class Part:
         size, dram, sram = self.stop - self.start, Place("dram", self.dram, self.offset), Place("sram", key, self.start)
         if not self.run:
             return copy("LOAD", source, dram, sram, 1, size)
-        return copy("LOAD", source, dram, sram, size // self.run, self.run, self.stride, self.run, 1, 0, 0)
+        row = self.row or size
+        planes = (size // row, self.row_stride, row) if row < size else (1, 0, 0)
+        return copy("LOAD", source, dram, sram, row // self.run, self.run, self.stride, self.run, *planes)
 
     def _decode(self, source: int, key: Hashable) -> Draft:
         plain = replace(self, coded=0).load(source, key)
@@ -177,3 +188,26 @@ def copy(name: str, source: int, dram: Place, sram: Place, rows: int, size: int,
     in_sram = Touch("sram", sram.key, sram.offset, sram_stop, *((size, sram_row) if plain else (0, 0)))
     reads, writes = (in_dram, in_sram) if name == "LOAD" else (in_sram, in_dram)
     return Draft(name, source, values, {"dram_addr": dram, "sram_addr": sram}, (reads,), (writes,))
+
+
+class Strides(NamedTuple):
+    """In bytes, of rows of pixels."""
+
+    pixel: int
+    row: int
+
+
+def copy_pixels(
+    name: str, source: int, dram: Place, sram: Place, sizes: tuple[int, int, int], in_dram: Strides, in_sram: Strides
+) -> Draft:
+    """`copy` of rows of pixels of channels, in runs as long as they can be."""
+    rows, columns, channels = sizes
+    dense = channels == in_dram.pixel == in_sram.pixel
+    if rows == 1 or all(strides.row == columns * strides.pixel for strides in (in_dram, in_sram)):
+        if dense:
+            return copy(name, source, dram, sram, 1, rows * columns * channels)
+        return copy(name, source, dram, sram, rows * columns, channels, in_dram.pixel, in_sram.pixel, 1, 0, 0)
+    if dense:
+        return copy(name, source, dram, sram, rows, columns * channels, in_dram.row, in_sram.row, 1, 0, 0)
+    planes = rows, in_dram.row, in_sram.row
+    return copy(name, source, dram, sram, columns, channels, in_dram.pixel, in_sram.pixel, *planes)

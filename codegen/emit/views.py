@@ -19,8 +19,9 @@ class View:
     row: int
     image: int
 
-    def at(self, channel: int = 0, row: int = 0) -> View:
-        return View(self.key, self.offset + channel + row * self.row, self.pixel, self.row, self.image)
+    def at(self, channel: int = 0, row: int = 0, column: int = 0) -> View:
+        offset = self.offset + channel + row * self.row + column * self.pixel
+        return View(self.key, offset, self.pixel, self.row, self.image)
 
     @property
     def place(self) -> Place:

@@ -219,7 +219,7 @@ def _pieces(part: Part, region: Region) -> Iterator[Piece]:
     if part.coded:
         yield Piece(region.key, part, region.first, region.last)
         return
-    size = PIECE_BYTES - PIECE_BYTES % part.run if 0 < part.run < PIECE_BYTES else max(PIECE_BYTES, part.run)
+    size = PIECE_BYTES - PIECE_BYTES % part.grain if part.grain < PIECE_BYTES else part.grain
     for segment in region.segments:
         start, stop = max(part.start, segment.start), min(part.stop, segment.stop)
         while start < stop:

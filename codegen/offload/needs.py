@@ -15,73 +15,79 @@ from tvm_re2na.codegen.offload.operator import EXTREMA, SELECTING, Operator
 
 
 def sram_bytes(op: Operator, arch: Architecture) -> int:
-    """Bytes that the most frugal way of working takes at most: every tensor in DRAM, one buffer each, nothing overlapping."""
+    """Bytes that the most frugal way of working takes at most: every tensor in DRAM, one buffer each, nothing overlapping, as few
+    pixels of the output at a time as there can be."""
     n, channels, height, width = four_axes(op.inputs[0].sizes)
-    _, outputs, out_height, out_width = four_axes(op.output.sizes)
+    outputs, across = four_axes(op.output.sizes)[1], op.factors[1] if op.factors else 1
     slack = (len(op.inputs) + 2) * ALIGNMENT
     if op.kind == "dense":
         block = max(1, min(outputs, arch.pe_count // n))
         return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
     if op.kind == "sub":
-        return (len(op.inputs) * width + 2 * out_width) * outputs + _inverting(outputs, arch) + slack
+        return (len(op.inputs) + 2) * outputs + _inverting(outputs, arch) + slack
     if op.kind in EXTREMA:
-        return 4 * width * channels + 2 * out_width * outputs + _inverting(2 * outputs, arch) + slack
+        return 4 * channels + 2 * outputs + _inverting(2 * outputs, arch) + slack
     if op.kind == "mul":
-        return outputs * (2 * out_width + 1) + BIAS_BYTES * min(arch.array_rows, outputs) + slack
+        return 3 * outputs + BIAS_BYTES * min(arch.array_rows, outputs) + slack
     # of channels in another order: a convolution
     copied = (max(channels, outputs) + BIAS_BYTES) * min(arch.array_rows, max(channels, outputs))
     if op.kind == "pad":
-        padded = out_height * out_width * outputs
-        return height * width * channels + padded + (padded + copied if any(op.beyond) else 0) + slack
+        return channels + outputs + (outputs + copied if any(op.beyond) else 0) + slack
     if op.kind in ("concat", *SELECTING):
-        shapes = (four_axes(tensor.sizes) for tensor in op.inputs)
-        return sum(shape[1] * shape[3] for shape in shapes) + 2 * out_width * outputs + copied + slack
+        return sum(four_axes(tensor.sizes)[1] for tensor in op.inputs) + 2 * outputs + copied + slack
     if op.kind == "depth_to_space":
-        return 2 * (width * channels + out_width * outputs) + copied + slack
+        return 2 * (channels + across * outputs) + copied + slack
     if op.window is None:
         table = aligned(TABLE_BYTES) if op.kind == "lookup" else 0
-        return len(op.inputs) * width * channels + 2 * out_width * outputs + table + slack
-    top, _, bottom, _ = op.window.padding
-    whole = max(top, bottom) >= op.window.reach[0]  # a row that sees padding only is computed with its whole image
-    rows, out_rows = (height, out_height) if whole else (min(op.window.reach[0], height), 1)
+        return len(op.inputs) * channels + 2 * across * outputs + table + slack
+    seen = min(op.window.reach[0], height) * min(op.window.reach[1], width)
     if op.kind == "conv2d_transpose":
-        rows, out_rows = min(-(-op.window.kernel[0] // op.window.stride[0]), height), 1
+        (kernel_h, kernel_w), (stride_h, across) = op.window.kernel, op.window.stride
+        seen = min(-(-kernel_h // stride_h), height) * min(-(-(kernel_w - 1) // across) + 1, width)
     if op.weight is None:
-        return (rows * width + out_rows * out_width) * channels + slack
-    strip = _Strip(rows * width, out_rows * out_width)
-    return slack + (_of_groups(op, op.weight, strip, arch) if op.groups > 1 else _in_parts(op.weight, strip, arch))
+        return (seen + 1) * channels + slack
+    tile = _Tile(seen, across)
+    if op.groups > 1:
+        return slack + _of_groups(op, op.weight, tile, arch)
+    whole = _whole(op.weight, tile, arch)
+    return slack + (whole if op.kind == "conv2d_transpose" else min(whole, _in_parts(op.weight, tile, arch)))
 
 
-class _Strip(NamedTuple):
+class _Tile(NamedTuple):
     """Pixels that are seen, and made."""
 
     inputs: int
     outputs: int
 
 
-def _in_parts(weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
-    """The sums of a convolution as a whole, or in parts of the input's channels, whichever takes less."""
+def _whole(weight: npt.NDArray[np.int8], tile: _Tile, arch: Architecture) -> int:
+    """All channels of the input, and the weights of a block."""
+    outputs, channels, *kernel = map(int, weight.shape)
+    line = channels * math.prod(kernel) + BIAS_BYTES + arch.channel_cuts
+    return tile.inputs * channels + (tile.outputs + line) * min(arch.array_rows, outputs)
+
+
+def _in_parts(weight: npt.NDArray[np.int8], tile: _Tile, arch: Architecture) -> int:
+    """The sums of a convolution in parts of the input's channels."""
     outputs, channels, *kernel = map(int, weight.shape)
     block, positions = min(arch.array_rows, outputs), math.prod(kernel)
     more = BIAS_BYTES + arch.channel_cuts
-    source = strip.inputs * channels
-    whole = source + strip.outputs * block + (channels * positions + more) * block
     if channels * positions > MOST_PARKED:
-        return whole
+        return _whole(weight, tile, arch)
     part = (-(-channels // min(channels, MOST_PARTS)) * positions + more) * block
     part = max(part, min(arch.sram_bytes // LITTLE, (channels * positions + more) * block))
-    sums = SUM_BYTES * strip.outputs * block + 2 * ALIGNMENT
-    return min(whole, source + strip.outputs * outputs + part + sums)
+    sums = SUM_BYTES * tile.outputs * block + 2 * ALIGNMENT
+    return tile.inputs * channels + tile.outputs * outputs + part + sums
 
 
-def _of_groups(op: Operator, weight: npt.NDArray[np.int8], strip: _Strip, arch: Architecture) -> int:
+def _of_groups(op: Operator, weight: npt.NDArray[np.int8], tile: _Tile, arch: Architecture) -> int:
     """As many groups at once as a block has; of an input in DRAM, their channels alone."""
     depth, *kernel = map(int, weight.shape[1:])
     per_group = len(weight) // op.groups
     at_once = max(1, min(op.groups, arch.array_rows // per_group))
     block = min(arch.array_rows, at_once * per_group)
     weights = (depth * math.prod(kernel) + BIAS_BYTES + arch.channel_cuts) * block
-    return strip.inputs * at_once * depth + strip.outputs * block + weights
+    return tile.inputs * at_once * depth + tile.outputs * block + weights
 
 
 def _inverting(channels: int, arch: Architecture) -> int:

@@ -151,8 +151,8 @@ class Candidates:
                 total += inner_bytes(stage.cascade.shapes[name], height)
             elif name not in stage.sides.resident:
                 parts = (stage.read_channels(name, turn) for turn in range(stage.passes))
-                row = stage.cascade.shapes[name][3] * max(stop - start for start, stop in parts)
-                total += min(turns, stage.loads) * aligned(height * row)
+                row = stage.cascade.read_shape(name)[3] * max(stop - start for start, stop in parts)
+                total += min(turns, stage.loads) * aligned((stage.chunk or height) * row)
         if stage.output not in stage.sides.resident:
             sends = len(stage.strips) * (1 if stage.strips_outer else 1 + max(stage.results))
             total += min(turns, sends) * aligned(self._out_bytes(stage))

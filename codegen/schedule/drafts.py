@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.bytes import aligned
-from tvm_re2na.codegen.emit.draft import Area, Draft, FinishedRows, Loaded, Part, Place, Schedule, copy
+from tvm_re2na.codegen.emit.draft import Area, Draft, FinishedRows, Loaded, Part, Place, Schedule, Strides, copy_pixels
 from tvm_re2na.codegen.emit.views import View, dense_view
 from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.schedule.residency import Residence
 from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
-from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block
 from tvm_re2na.codegen.schedule.unit.pool import move_rows
 from tvm_re2na.codegen.schedule.weights import UnitWeights
@@ -39,6 +39,34 @@ class _Target:
     channels: int
 
 
+class _Box(NamedTuple):
+    """Of a tensor that is loaded: rows, columns and channels, each the first and the one behind the last."""
+
+    rows: Rows
+    columns: Columns
+    channels: tuple[int, int]
+
+    @property
+    def row_bytes(self) -> int:
+        return (self.columns[1] - self.columns[0]) * (self.channels[1] - self.channels[0])
+
+    @property
+    def is_empty(self) -> bool:
+        return self.rows[0] >= self.rows[1] or not self.row_bytes
+
+    def part(self, name: str, shape: Shape4, start: int, stop: int, first: int) -> Part:
+        """Rows start..stop of a buffer of such rows, from row `first` on of all rows of a tensor of `shape`."""
+        _, all_channels, _, width = shape
+        (left, right), (low, high) = self.columns, self.channels
+        row, all_row = self.row_bytes, width * all_channels
+        dram = ("tensor", name), first * all_row + left * all_channels + low
+        part = Part(start * row, stop * row, *dram)
+        if high - low == all_channels:
+            return replace(part, run=row, stride=all_row) if right - left < width else part
+        part = replace(part, run=high - low, stride=all_channels)
+        return replace(part, row=row, row_stride=all_row) if right - left < width else part
+
+
 class _Berth(NamedTuple):
     """A place for what is loaded."""
 
@@ -54,6 +82,7 @@ class _StageWriter:
         self.sides = self.stage.sides
         self.keys = residence.keys[index]
         self.sent = residence.stored
+        self.records = residence.records
         self.weights = weights
         self.cascade = self.stage.cascade
         self.stored = residence.tensors.graph.stored
@@ -101,7 +130,7 @@ class _StageWriter:
                 blocks = self.stage.weights[position].blocks
                 turn = 0 if self.stage.pinned else strip
                 if position + 1 < len(self.cascade.units):
-                    inner = self._inner_view(unit.output, strip, position).at(unit.out_first)
+                    inner = self._inner_view(unit.output, strip, position).at(unit.out_first, column=unit.out_column)
                     self._compute(unit, position, strip, blocks, inner, turn)
                 else:
                     target = self._target(strip, (), 0)
@@ -114,7 +143,7 @@ class _StageWriter:
         rows = work.computed[position]
         sources = [
             self._input(name, unit.stored_shape(operand), strip, unit.needed_rows(operand, rows), turn).at(
-                unit.part(operand).first
+                unit.part(operand).first, column=unit.columns(operand).first
             )
             for operand, name in enumerate(unit.inputs)
         ]
@@ -133,8 +162,8 @@ class _StageWriter:
     # -- where things lie
 
     def _input(self, name: str, shape: Shape4, strip: int, rows: Rows, turn: int) -> View:
-        """Channel 0 of the given rows of a tensor seen as `shape`, for the images of a strip; noted to be loaded if they come from
-        DRAM, without channels that the stage does not read."""
+        """Channel 0 of column 0 of the given rows of a tensor seen as `shape`, for the images of a strip; noted to be loaded if
+        they come from DRAM, without channels and columns that the stage does not read."""
         _, channels, height, width = shape
         images = self.cascade.work[strip].strip
         if name in self.cascade.inner:
@@ -146,22 +175,20 @@ class _StageWriter:
         first, last = self.cascade.work[strip].windows.get(name, rows)
         fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
         view = self._streamed_view(name, strip, turn)
-        start, stop = self._read_channels(name, turn)
-        if last > first and stop > start:
+        box = _Box((first, last), self.cascade.columns[name], self._read_channels(name, turn))
+        if not box.is_empty:
             number = (
                 strip if self.stage.strips_outer or self.stage.loads == 1 else turn * len(self.cascade.work) + strip
             )
-            self._load_rows(
-                view.key, name, shape, images, (first, last), fresh, self.cascade.heights[name], number, (start, stop)
-            )
-        return view.at(-start, rows[0] - first)
+            self._load_rows(view.key, name, shape, images, box, fresh, self.cascade.heights[name], number)
+        return view.at(-box.channels[0], rows[0] - first, -box.columns[0])
 
     def _streamed_view(self, name: str, strip: int, turn: int) -> View:
-        """The channels that are read of a strip's rows of a tensor in DRAM."""
+        """The channels and columns that are read of a strip's rows of a tensor in DRAM."""
         first, last = self.cascade.work[strip].windows.get(name, (0, 0))
         key = ("in", self.index, name, strip, 0 if self.stage.strips_outer or self.stage.loads == 1 else turn)
         start, stop = self._read_channels(name, turn)
-        return dense_view(key, last - first, self.cascade.shapes[name][3], stop - start)
+        return dense_view(key, last - first, self.cascade.read_shape(name)[3], stop - start)
 
     def _read_channels(self, name: str, turn: int) -> tuple[int, int]:
         return self.stage.read_channels(name, 0 if self.stage.strips_outer else turn)
@@ -191,31 +218,36 @@ class _StageWriter:
 
     def _target(self, strip: int, blocks: Sequence[Block], turn: int) -> _Target:
         """Where the strip's output rows go: their place in SRAM, or a buffer on the way to DRAM."""
-        _, total, height, width = self.stored[self.stage.output].shape
+        _, total, height, width = self._made_shape
         unit, where = self.cascade.units[-1], self.cascade.work[strip].strip
         first, count = (blocks[0].out_c0, sum(block.out_c for block in blocks)) if blocks else (0, unit.out_shape[1])
         if self.stage.output in self.sides.resident:
             view = dense_view(self.keys[self.stage.output], height, width, total)
-            offset = where.n0 * view.image + where.y0 * view.row + unit.out_first
+            offset = where.n0 * view.image + where.y0 * view.row + unit.out_column * view.pixel + unit.out_first
             return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
         number = strip if self.stage.strips_outer else self.stage.results[turn] * len(self.cascade.work) + strip
         key = ("out", self.index, number % self.turns)
-        return _Target(dense_view(key, where.y1 - where.y0, width, count).at(-first), first, count)
+        return _Target(dense_view(key, where.y1 - where.y0, unit.out_shape[3], count).at(-first), first, count)
+
+    @property
+    def _made_shape(self) -> Shape4:
+        """Of the output, all of it in as many rows as the unit makes."""
+        batch, channels, height, width = self.stored[self.stage.output].shape
+        rows = self.cascade.units[-1].out_shape[2]
+        return batch, channels, rows, height * width // rows
 
     def _send(self, strip: int, target: _Target) -> None:
         """Store what a strip computed, if the tensor is wanted in DRAM."""
         output = self.stage.output
         if output not in self.sent:
             return
-        _, total, height, width = self.stored[output].shape
-        where, view = self.cascade.work[strip].strip, target.view.at(target.first)
-        pixels, unit = where.images * (where.y1 - where.y0) * width, self.cascade.units[-1]
-        start = (where.n0 * height + where.y0) * width * total + unit.out_first + target.first
-        dram, source = Place("dram", ("tensor", output), start), unit.source
-        if target.channels == total == view.pixel:
-            draft = copy("STORE", source, dram, view.place, 1, total * pixels)
-        else:
-            draft = copy("STORE", source, dram, view.place, pixels, target.channels, total, view.pixel, 1, 0, 0)
+        _, total, height, width = self._made_shape
+        where, view, unit = self.cascade.work[strip].strip, target.view.at(target.first), self.cascade.units[-1]
+        start = ((where.n0 * height + where.y0) * width + unit.out_column) * total + unit.out_first + target.first
+        dram = Place("dram", ("tensor", output), start)
+        rows, columns = where.images * (where.y1 - where.y0), unit.out_shape[3]
+        strides = Strides(total, width * total), Strides(view.pixel, view.row)
+        draft = copy_pixels("STORE", unit.source, dram, view.place, (rows, columns, target.channels), *strides)
         if not self.stage.overlap or output in self.sides.resident:
             self.writer.append(draft)
             return
@@ -230,7 +262,7 @@ class _StageWriter:
     # -- what is loaded
 
     def _load_block(self, key: Hashable, source: int, index: int, block: Block, berth: _Berth) -> None:
-        dram = ("record", index, block.out_c0, block.in_c0)
+        dram = ("record", self.records[index], block.out_c0, block.in_c0)
         parts = [
             Part(chunk.start, chunk.stop, dram, chunk.offset, coded=len(chunk.coded)) for chunk in block.chunks
         ] or [Part(0, block.bytes, dram, 0)]
@@ -278,32 +310,23 @@ class _StageWriter:
         name: str,
         shape: Shape4,
         images: Strip,
-        rows: Rows,
+        box: _Box,
         fresh: int,
         height: int,
         number: int,
-        channels: tuple[int, int],
     ) -> None:
-        """Of the channels, those that the stage reads; of the rows, those from `fresh` on, others are there."""
-        _, all_channels, total, width = shape
-        start, stop = channels
-        row, in_dram, count, kept = width * (stop - start), width * all_channels, rows[1] - rows[0], fresh - rows[0]
-        runs = (stop - start, all_channels) if stop - start < all_channels else (0, 0)
+        """Of the box's rows, those from `fresh` on, others are there."""
+        (top, bottom), total = box.rows, shape[2]
+        count, row = bottom - top, box.row_bytes
         whole = count == total  # images follow each other without a gap
         sizes = [images.images * count] if whole else [count] * images.images
-        parts = [
-            Part(
-                (n * count + kept) * row,
-                (n * count + size) * row,
-                ("tensor", name),
-                ((images.n0 + n) * total + fresh) * in_dram + start,
-                *runs,
-            )
+        parts = (
+            box.part(name, shape, n * count + fresh - top, n * count + size, (images.n0 + n) * total + fresh)
             for n, size in enumerate(sizes)
-        ]
+        )
+        loaded = tuple(part for part in parts if part.start < part.stop)
         area = ("in", self.index, name, number % self.turns)
         self.areas[area] = Area(max(height * row, self.areas[area].size if area in self.areas else 0), self.index)
-        loaded = tuple(part for part in parts if part.start < part.stop)
         self._note(Loaded(key, self.cascade.units[0].source, height * row, loaded, area))
 
     def _note(self, loaded: Loaded) -> None:
@@ -330,7 +353,8 @@ class _StageWriter:
             return self._resident_rows(name, unit.in_shape, strip)
         key = ("in", self.index, name, number, 0)
         tallest = max(part.images * (part.y1 - part.y0) for part in cut_strips(unit.in_shape, self.stage.chunk))
-        self._load_rows(key, name, unit.in_shape, strip, strip.rows, strip.y0, tallest, number, (0, channels))
+        box = _Box(strip.rows, (0, width), (0, channels))
+        self._load_rows(key, name, unit.in_shape, strip, box, strip.y0, tallest, number)
         return dense_view(key, strip.y1 - strip.y0, width, channels)
 
     def _resident_rows(self, name: str, shape: Shape4, strip: Strip) -> View:
@@ -346,5 +370,6 @@ def _finished(unit: Unit, work: Work) -> FinishedRows:
     first, last = min(start for start, _ in ends), max(stop for _, stop in ends)
     view = work.target.at(first)
     channels = unit.out_first + first, unit.out_first + last
+    columns = unit.out_column, unit.out_column + unit.out_shape[3]
     strides = view.pixel, view.row, view.image
-    return FinishedRows(unit.output, work.first_image, work.images, work.rows, channels, view.place, *strides)
+    return FinishedRows(unit.output, work.first_image, work.images, work.rows, columns, channels, view.place, *strides)

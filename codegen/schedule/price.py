@@ -213,7 +213,7 @@ class Price:
             rows = sum(stage.loaded_rows(strip, name) for strip in range(len(cascade.work)))
             turns = range(stage.passes if stage.loads > 1 else 1)
             channels = sum(stop - start for start, stop in (stage.read_channels(name, turn) for turn in turns))
-            total += rows * cascade.shapes[name][3] * channels
+            total += rows * cascade.read_shape(name)[3] * channels
         total -= sum(map(sum, self._input_bytes(stage))) if not set(first_read) <= sides.resident else 0
         if stage.output not in sides.resident and stage.output not in self.tensors.border:
             total += math.prod(cascade.units[-1].out_shape)

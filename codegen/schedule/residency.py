@@ -10,6 +10,7 @@ from functools import cached_property
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.schedule.stage import Stage
 from tvm_re2na.codegen.schedule.unit.base import Unit
+from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.units import UnitGraph
 
 
@@ -98,6 +99,13 @@ class Residence:
         operand = self.tensors.replaced(stage.last, stage.sides.resident)
         others = [name for unit in stage.cascade.units[:-1] for name in unit.inputs]
         return None if operand is None or operand in others or operand in stage.cascade.inner else operand
+
+    @cached_property
+    def records(self) -> dict[int, int]:
+        """For each unit, the one by whose index its records in DRAM are known: units with the same blocks have the same ones."""
+        first: dict[Weights, int] = {}
+        chosen = (pair for placed in self.plan for pair in enumerate(placed.stage.weights, placed.stage.first))
+        return {index: first.setdefault(weights, index) if weights.blocks else index for index, weights in chosen}
 
     @cached_property
     def stored(self) -> frozenset[str]:

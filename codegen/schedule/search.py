@@ -145,6 +145,11 @@ class Search:
             return clock.array
         return clock.array + self.cost.transfer_cycles(max(0, stage.bytes)) // SCARCE
 
+    def alone(self, index: int) -> Stage | None:
+        """The cheapest way in which the unit works with every tensor in DRAM, if there is one."""
+        stages = self._stages(index, index, Sides(frozenset()), 0)
+        return min(stages, key=lambda stage: stage.cost, default=None)
+
     def smallest(self, index: int) -> int:
         """Bytes that the unit needs at least."""
         sides = Sides(frozenset())
@@ -167,17 +172,17 @@ class Search:
         return moves
 
     def _next(self, state: Holding, first: int) -> Iterator[_Move]:
-        tight = not self._roomy(first)
+        tight = not self.roomy(first)
         for last in range(first, min(first + MOST_UNITS, len(self.units))):
             if last > first:
                 if not self.units[last].joins_cascades:
                     return
-                tight = tight or not self._roomy(last)
+                tight = tight or not self.roomy(last)
                 if not tight or not self.tensors.is_cascade(first, last):
                     continue
             yield from self._with_sides(state, first, last, tight)
 
-    def _roomy(self, index: int) -> bool:
+    def roomy(self, index: int) -> bool:
         """Whether a unit fits as a whole beside everything that lives."""
         key = (index, self.shrink[index])
         if key not in self._roomy_units:

@@ -6,7 +6,7 @@ them only the rows that are still needed: each row is computed once, and no tens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,25 +80,34 @@ class Cascade:
 
     @cached_property
     def shapes(self) -> dict[str, Shape4]:
-        """How the units see what they read, all channels of it."""
+        """How the units see what they read, all channels and columns of it."""
         return {name: unit.stored_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)}
 
     @cached_property
     def channels(self) -> dict[str, tuple[int, int]]:
         """Of what they read, the first channel that is read, and the one behind the last."""
+        return self._read(lambda unit, operand: (unit.part(operand).first, unit.operand_shape(operand)[1]))
+
+    @cached_property
+    def columns(self) -> dict[str, tuple[int, int]]:
+        """The same of columns."""
+        return self._read(lambda unit, operand: (unit.columns(operand).first, unit.operand_shape(operand)[3]))
+
+    def _read(self, part: Callable[[Unit, int], tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """What holds all parts of each tensor, given the first and the count of what a unit reads of an operand."""
         found: dict[str, tuple[int, int]] = {}
         for unit in self.units:
             for operand, name in enumerate(unit.inputs):
-                first, count = unit.part(operand).first, unit.operand_shape(operand)[1]
+                first, count = part(unit, operand)
                 low, high = found.get(name, (first, first + count))
                 found[name] = min(low, first), max(high, first + count)
         return found
 
     def read_shape(self, name: str) -> Shape4:
-        """`shapes` with the channels that are read."""
-        batch, _, height, width = self.shapes[name]
-        first, last = self.channels[name]
-        return batch, last - first, height, width
+        """`shapes` with the channels and columns that are read."""
+        batch, _, height, _ = self.shapes[name]
+        (first, last), (left, right) = self.channels[name], self.columns[name]
+        return batch, last - first, height, right - left
 
     @cached_property
     def is_even(self) -> bool:
@@ -118,7 +127,7 @@ class Cascade:
         return most
 
     def moved_shape(self, name: str) -> Shape4:
-        """Of a tensor as a strip's buffer holds it: all channels of an inner one, of others those that are read."""
+        """Of a tensor as a strip's buffer holds it: all of an inner one, of others the channels and columns that are read."""
         return self.shapes[name] if name in self.inner else self.read_shape(name)
 
     def copies(self, index: int, tensor: str) -> Rows:

@@ -240,7 +240,7 @@ class _Lowering:
         if same_bytes(held.shape, wanted):
             return Held.all_of(held.stored, wanted)
         copy = self._fresh(f"{tensor}.relayout", wanted)
-        self.units.append(RelayoutUnit(index, (held.stored,), copy, held.shape, wanted))
+        self.units.append(RelayoutUnit.between(index, held.stored, copy, held.shape, wanted))
         self.copied[tensor] = Held.all_of(copy, wanted)
         return self.copied[tensor]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from copy import copy
 
 from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.bytes import LITTLE
@@ -13,18 +14,24 @@ MUCH = 8  # a block of more than so many parts of the SRAM may come in parts
 
 
 class UnitWeights:
-    """Remembers what it has cut; one per compilation."""
+    """Remembers what it has cut; one per compilation. Units that make columns of what one unit made have the same blocks."""
 
     def __init__(self, units: Sequence[Unit], arch: Architecture) -> None:
         self.units = units
         self.arch = arch
         self.none = Weights(arch.array_rows, ())  # of units that have none
-        self._shaped: dict[tuple[int, int, int], Weights] = {}
-        self._records: dict[tuple[int, int, int, int], Sequence[Block]] = {}
+        self._shaped: dict[tuple[Hashable, int, int], Weights] = {}
+        self._records: dict[tuple[Hashable, int, int, int], Sequence[Block]] = {}
+
+    def of(self, units: Sequence[Unit]) -> UnitWeights:
+        """Of the same units, some of them cut along their columns."""
+        other = copy(self)
+        other.units = units
+        return other
 
     def shaped(self, index: int, rows: int, depth: int = 0) -> Weights:
         """The blocks of a convolution for a shape, its sums in parts of `depth` input channels (0: as a whole)."""
-        key = (index, rows, depth)
+        key = (self.units[index].whole, rows, depth)
         if key not in self._shaped:
             self._shaped[key] = Weights(
                 rows, self._coded(index, self.units[index].blocks(rows, self.arch, depth)), depth
@@ -58,7 +65,7 @@ class UnitWeights:
 
     def records(self, index: int, weights: Weights, steps: int) -> Sequence[Block]:
         """What is loaded of the unit's weights, in order: the blocks chosen for it, or sums in parts of at most `steps` steps."""
-        key = (index, weights.rows, weights.depth, steps)
+        key = (self.units[index].whole, weights.rows, weights.depth, steps)
         if key not in self._records:
             records = self.units[index].records(weights, steps, self.arch)
             self._records[key] = records if records is weights.blocks else self._coded(index, records)

@@ -111,7 +111,7 @@ def test_what_does_not_fit_names_required_available_and_excess() -> None:
 
 def test_the_error_crosses_from_a_worker_process() -> None:
     error = pickle.loads(pickle.dumps(UnitTooLarge(3, "conv", 5000, 4096)))
-    assert (error.unit, str(error)) == (3, str(UnitTooLarge(3, "conv", 5000, 4096)))
+    assert (error.source, str(error)) == (3, str(UnitTooLarge(3, "conv", 5000, 4096)))
 
 
 def test_a_convolution_with_its_pooling_is_one_unit_and_never_leaves_the_chip() -> None:

@@ -162,8 +162,8 @@ CASES: list[tuple[Operator, Architecture, str, Scalar, Scalar]] = [
     (broken("max_pool2d", inputs=images(1, shape=(1, 1, 2, 70000))), ARCH, "size_fields", "in_w 70000", 65535),
     (broken("dense", inputs=(Tensor((65536, 16)),)), ARCH, "size_fields", "n 65536", 65535),
     (broken("dense", output=Tensor((2, 65536))), ARCH, "size_fields", "out_c 65536", 65535),
-    (broken("clip", inputs=images(1, shape=(1, 128, 2, 8)), output=Tensor((1, 128, 2, 8))), SMALL, "fits_sram", 3264, 1024),
-    (broken("lookup", inputs=images(1, shape=(1, 32, 2, 8)), output=Tensor((1, 32, 2, 8))),
+    (broken("clip", inputs=images(1, shape=(1, 1024, 2, 8)), output=Tensor((1, 1024, 2, 8))), SMALL, "fits_sram", 3264, 1024),
+    (broken("lookup", inputs=images(1, shape=(1, 256, 2, 8)), output=Tensor((1, 256, 2, 8))),
      Architecture(sram_bytes=1024, activation_table=1), "fits_sram", 1216, 1024),
 ]  # fmt: skip
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Place
@@ -16,11 +16,12 @@ from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
 
 Rows: TypeAlias = tuple[int, int]  # first, behind the last
+Columns: TypeAlias = tuple[int, int]  # the same
 Tiles: TypeAlias = Mapping[int, int]  # outputs of one channel -> tiles that have so many
 
 
 class Among(NamedTuple):
-    """Neighbouring channels of a stored tensor: the first of them, and how many the tensor has."""
+    """Neighbouring channels, or columns, of a stored tensor: the first of them, and how many the tensor has."""
 
     first: int
     total: int
@@ -46,7 +47,7 @@ class Unit(ABC):
     """Reads stored tensors `inputs`, writes `output`; shapes are (N, C, H, W). `source` is the operator's index in the graph.
 
     The channels that it sees may be some of a stored tensor's: `among` tells for each input (without entries: all of them),
-    `out_first` is the first that it writes.
+    `out_first` is the first that it writes. So may the columns: `beside`, `out_column`.
     """
 
     source: int
@@ -56,6 +57,8 @@ class Unit(ABC):
     out_shape: Shape4
     among: tuple[Among, ...] = field(default=(), kw_only=True)
     out_first: int = field(default=0, kw_only=True)
+    beside: tuple[Among, ...] = field(default=(), kw_only=True)
+    out_column: int = field(default=0, kw_only=True)
 
     made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
     by_channel: ClassVar[bool] = False  # it works on each channel by itself, in whatever order they lie
@@ -109,15 +112,49 @@ class Unit(ABC):
         """Which channels of the stored tensor an input is."""
         return self.among[operand] if self.among else Among(0, self.operand_shape(operand)[1])
 
+    def columns(self, operand: int) -> Among:
+        """Which columns of the stored tensor an input is."""
+        return self.beside[operand] if self.beside else Among(0, self.operand_shape(operand)[3])
+
     def stored_shape(self, operand: int) -> Shape4:
-        """`operand_shape` with all channels of the stored tensor."""
-        batch, _, height, width = self.operand_shape(operand)
-        return batch, self.part(operand).total, height, width
+        """`operand_shape` with all channels and columns of the stored tensor."""
+        batch, _, height, _ = self.operand_shape(operand)
+        return batch, self.part(operand).total, height, self.columns(operand).total
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         """Rows of an input that are needed for some (not no) rows of the output."""
         del operand
         return rows
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        """The same for columns."""
+        del operand
+        return columns
+
+    @property
+    def column_step(self) -> int:
+        """What makes some columns of the output begins at a multiple of so many."""
+        return 1
+
+    def narrowed(self, columns: Columns) -> Unit:
+        """What makes some columns of the output."""
+        return replace(self, **self.narrowed_fields(columns))
+
+    def narrowed_fields(self, columns: Columns) -> dict[str, Any]:
+        """Those of its fields that are others then."""
+        needed = [self.needed_columns(operand, columns) for operand in range(len(self.inputs))]
+        beside = (self.columns(operand) for operand in range(len(self.inputs)))
+        return {
+            "in_shape": (*self.in_shape[:3], needed[0][1] - needed[0][0]),
+            "out_shape": (*self.out_shape[:3], columns[1] - columns[0]),
+            "beside": tuple(Among(seen.first + own[0], seen.total) for seen, own in zip(beside, needed, strict=True)),
+            "out_column": self.out_column + columns[0],
+        }
+
+    @property
+    def whole(self) -> Hashable:
+        """The same for all that make columns of what one unit made before it was cut."""
+        return self.source, self.output, self.out_first
 
     @property
     def replaceable(self) -> tuple[str, ...]:
@@ -197,11 +234,9 @@ class Unit(ABC):
         """The window slid over the input rows that are there to make the output's, each `pooled` rows of results."""
         (first, last), (start, stop) = self.needed_rows(0, work.rows), work.rows
         top = start * pooled * window.stride[0] - window.padding[0]
-        pad_top = first - top if last > first else 0
-        widths = self.in_shape[3], self.out_shape[3]
-        return Geometry(
-            work.sources[0], work.target, work.images, last - first, widths[0], stop - start, widths[1], pad_top
-        )
+        width, out_width = self.in_shape[3], self.out_shape[3]
+        height, pad_top = (last - first, first - top) if last > first and width else (0, 0)
+        return Geometry(work.sources[0], work.target, work.images, height, width, stop - start, out_width, pad_top)
 
 
 def row_bytes(shape: Shape4) -> int:
@@ -209,12 +244,21 @@ def row_bytes(shape: Shape4) -> int:
     return shape[3] * shape[1]
 
 
-def seen_rows(window: Window, rows: Rows, height: int) -> Rows:
-    """Input rows that the output rows see, inside an image of `height` rows; empty where only padding is seen."""
-    start = rows[0] * window.stride[0] - window.padding[0]
-    stop = (rows[1] - 1) * window.stride[0] - window.padding[0] + window.reach[0]
-    first = min(max(start, 0), height)
-    return first, max(min(stop, height), first)
+def seen_places(window: Window, axis: int, outputs: Rows, size: int) -> Rows:
+    """Input rows (axis 0), or columns (1), that the output's see, inside an image of `size`; empty where only padding is seen."""
+    start = outputs[0] * window.stride[axis] - window.padding[axis]
+    stop = (outputs[1] - 1) * window.stride[axis] - window.padding[axis] + window.reach[axis]
+    first = min(max(start, 0), size)
+    return first, max(min(stop, size), first)
+
+
+def narrowed_window(window: Window, columns: Columns, width: int) -> Window:
+    """Slid over the columns that some of the output's see of `width`: with the padding that these do."""
+    first, last = seen_places(window, 1, columns, width)
+    start = columns[0] * window.stride[1] - window.padding[1]
+    stop = (columns[1] - 1) * window.stride[1] - window.padding[1] + window.reach[1]
+    left, right = (first - start, stop - last) if first < last else (0, 0)
+    return replace(window, padding=(window.padding[0], left, window.padding[2], right))
 
 
 def record_places(block: Block, record: Hashable) -> dict[str, Place]:

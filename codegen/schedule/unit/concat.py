@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tvm_re2na.codegen.emit.views import Geometry
 from tvm_re2na.codegen.emit.writer import Setting, Writer
@@ -12,7 +12,7 @@ from tvm_re2na.codegen.graph.ops import Op, Shape4
 from tvm_re2na.codegen.graph.pixels import ConcatPixels
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.pool import COPY, PIXEL, draft_pool, pool_cycles
 
@@ -56,11 +56,31 @@ class ConcatUnit(Unit, of=(ConcatPixels,)):
         return batch, channels, image[0], image[1]
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
-        if self.axis:
-            return rows
-        first, height = sum(self.sizes[:operand]), self.sizes[operand]
-        start = min(max(rows[0] - first, 0), height)
-        return start, max(min(rows[1] - first, height), start)
+        return rows if self.axis else self._needed(operand, rows)
+
+    def _needed(self, operand: int, outputs: Rows) -> Rows:
+        """Of an operand's rows, or columns, those that are among the output's."""
+        first, size = sum(self.sizes[:operand]), self.sizes[operand]
+        start = min(max(outputs[0] - first, 0), size)
+        return start, max(min(outputs[1] - first, size), start)
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        return columns if self.axis == 0 else self._needed(operand, columns)
+
+    def narrowed_fields(self, columns: Columns) -> dict[str, Any]:
+        """Of the operands that stand there."""
+        fields = super().narrowed_fields(columns)
+        if self.axis == 0:
+            return fields
+        needed = [self._needed(operand, columns) for operand in range(len(self.inputs))]
+        kept = [operand for operand, (first, last) in enumerate(needed) if first < last]
+        return {
+            **fields,
+            "inputs": tuple(self.inputs[operand] for operand in kept),
+            "sizes": tuple(needed[operand][1] - needed[operand][0] for operand in kept),
+            "among": tuple(self.part(operand) for operand in kept),
+            "beside": tuple(fields["beside"][operand] for operand in kept),
+        }
 
     @property
     def replaceable(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,16 @@ from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, Shape4, Window
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, record_places, seen_rows
+from tvm_re2na.codegen.schedule.unit.base import (
+    Columns,
+    Rows,
+    Tiles,
+    Unit,
+    Work,
+    narrowed_window,
+    record_places,
+    seen_places,
+)
 from tvm_re2na.codegen.schedule.unit.blocks import Block, BlockSize, Weights, biases, pack
 
 
@@ -59,7 +69,17 @@ class ConvUnit(Unit):
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         if operand:
             return rows
-        return seen_rows(self.conv.window, (rows[0] * self.pool[0], rows[1] * self.pool[0]), self.in_shape[2])
+        return seen_places(self.conv.window, 0, (rows[0] * self.pool[0], rows[1] * self.pool[0]), self.in_shape[2])
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        return columns if operand else seen_places(self.conv.window, 1, self._before_pool(columns), self.in_shape[3])
+
+    def narrowed_fields(self, columns: Columns) -> dict[str, Any]:
+        window = narrowed_window(self.conv.window, self._before_pool(columns), self.in_shape[3])
+        return {**super().narrowed_fields(columns), "conv": replace(self.conv, window=window)}
+
+    def _before_pool(self, columns: Columns) -> Columns:
+        return columns[0] * self.pool[1], columns[1] * self.pool[1]
 
     @property
     def replaceable(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.views import View
@@ -10,7 +11,7 @@ from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Add, Op, Shape4
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Tiles, Unit, Work, row_bytes
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
@@ -46,15 +47,15 @@ class EltwiseUnit(Unit, of=(Add,)):
         return [(Mode.ELTWISE, weights.rows)]
 
     def draft(self, work: Work, writer: Writer) -> None:
-        """All images at once where nothing lies between them."""
-        size = (work.rows[1] - work.rows[0]) * work.target.row
-        views = (*work.sources, work.target)
-        images = [0] if all(view.image == size for view in views) else range(work.images)
-        length = size * work.images // len(images)
-        for image in images:
-            moved = [replace(view, offset=view.offset + image * view.image) for view in views]
+        """All rows, and all images, at once where nothing lies between them."""
+        row, rows, views = row_bytes(self.out_shape), work.rows[1] - work.rows[0], (*work.sources, work.target)
+        rows_at_once = rows if all(view.row == row for view in views) else 1
+        together = rows_at_once == rows and all(view.image == rows * row for view in views)
+        images_at_once = work.images if together else 1
+        for image, y in product(range(0, work.images, images_at_once), range(0, rows, rows_at_once)):
+            *operands, target = (replace(view, offset=view.offset + image * view.image).at(row=y) for view in views)
             writer.configure((Mode.ELTWISE, work.array_rows), self.source)
-            writer.append(self._draft(moved[:-1], moved[-1], length))
+            writer.append(self._draft(operands, target, images_at_once * rows_at_once * row))
 
     def _draft(self, operands: list[View], target: View, size: int) -> Draft:
         values = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tvm_re2na.codegen.emit.draft import Draft
 from tvm_re2na.codegen.emit.views import Geometry, View
@@ -11,7 +12,7 @@ from tvm_re2na.codegen.graph.ops import Clip, MaxPool2d, Op, Shape4, Window
 from tvm_re2na.codegen.graph.pixels import Pad
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, seen_rows
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Tiles, Unit, Work, narrowed_window, seen_places
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 PIXEL = Window((1, 1))  # of the pooling that moves, or clamps
@@ -47,7 +48,14 @@ class PoolUnit(Unit, of=(MaxPool2d, Pad, Clip)):
         return "pool"
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
-        return seen_rows(self.pool.window, rows, self.in_shape[2])
+        return seen_places(self.pool.window, 0, rows, self.in_shape[2])
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        return seen_places(self.pool.window, 1, columns, self.in_shape[3])
+
+    def narrowed_fields(self, columns: Columns) -> dict[str, Any]:
+        window = narrowed_window(self.pool.window, columns, self.in_shape[3])
+        return {**super().narrowed_fields(columns), "pool": replace(self.pool, window=window)}
 
     def cycles(self, weights: Weights, tiles: Tiles, steps: int, durations: Durations) -> int:
         return pool_cycles(self.pool.window, self.out_shape[1], tiles, durations)

@@ -11,14 +11,20 @@ from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.isa.limits import limits_of
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work, row_bytes
+from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
 @dataclass(frozen=True, eq=False)
 class RelayoutUnit(Unit):
     """The same elements in (N, C, H, W) order, stored for another shape: all of them go to DRAM, channels-first, and come back in
-    another order. The array has no part in it."""
+    another order. The array has no part in it. Each pixel is a row: both shapes are (N, C, pixels, 1)."""
+
+    @classmethod
+    def between(cls, source: int, tensor: str, output: str, shape: Shape4, out_shape: Shape4) -> RelayoutUnit:
+        """The unit that stores a tensor of `shape` once more, for `out_shape`."""
+        shapes = ((batch, channels, height * width, 1) for batch, channels, height, width in (shape, out_shape))
+        return cls(source, (tensor,), output, *shapes)
 
     @property
     def joins_cascades(self) -> bool:
@@ -42,9 +48,13 @@ class RelayoutUnit(Unit):
         """Rows of the input go out."""
         self._transposed("STORE", self.in_shape, work.first_image, work.images, work.rows, work.sources[0], writer)
 
-    def rows_at_once(self, rows: int) -> int:
+    def needed_rows(self, operand: int, rows: Rows) -> Rows:
         """About as many bytes."""
-        return max(1, rows * row_bytes(self.out_shape) // row_bytes(self.in_shape))
+        first, last = (row * self.out_shape[1] // self.in_shape[1] for row in rows)
+        return first, last
+
+    def rows_at_once(self, rows: int) -> int:
+        return max(1, rows * self.out_shape[1] // self.in_shape[1])
 
     def fetch(self, work: Work, writer: Writer) -> None:
         """Rows of the output come back."""

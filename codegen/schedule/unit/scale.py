@@ -18,7 +18,7 @@ from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.channels import ScaleChannels
 from tvm_re2na.codegen.graph.ops import Cut, Op, Shape4
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases
 from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_fields, conv_setting
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL
@@ -47,6 +47,9 @@ class ScaleUnit(Unit, of=(ScaleChannels,)):
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         return (0, 1) if operand else rows
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        return (0, 1) if operand else columns
 
     @property
     def replaceable(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from tvm_re2na.codegen.graph.blocks import channel_blocks
 from tvm_re2na.codegen.graph.ops import Op, Shape4, Window
 from tvm_re2na.codegen.graph.transposed import ConvTranspose2d, SubKernel
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights, biases
 from tvm_re2na.codegen.schedule.unit.conv import conv_cycles, conv_fields, conv_setting
 
@@ -56,10 +57,29 @@ class TransposedUnit(Unit, of=(ConvTranspose2d,)):
         return "transposed"
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
-        (start, stop), stride, height = rows, self.op.window.stride[0], self.in_shape[2]
-        cut_off = self.op.window.padding[0]
-        first = min(max(-(-(start + cut_off - self.op.window.kernel[0] + 1) // stride), 0), height)
-        return first, max(min((stop - 1 + cut_off) // stride + 1, height), first)
+        return self._needed(0, rows)
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        return self._needed(1, columns)
+
+    def _needed(self, axis: int, outputs: Rows) -> Rows:
+        """Rows (axis 0) or columns (1) of the input."""
+        (start, stop), stride, size = outputs, self.op.window.stride[axis], self.in_shape[2 + axis]
+        cut_off = self.op.window.padding[axis]
+        first = min(max(-(-(start + cut_off - self.op.window.kernel[axis] + 1) // stride), 0), size)
+        return first, max(min((stop - 1 + cut_off) // stride + 1, size), first)
+
+    @property
+    def column_step(self) -> int:
+        """So that all parts have the same convolutions in the same order, and their weights."""
+        return self.op.window.stride[1]
+
+    def narrowed_fields(self, columns: Columns) -> dict[str, Any]:
+        """Input column y becomes y - first: what is cut off changes."""
+        window, first = self.op.window, self._needed(1, columns)[0]
+        top, left, bottom, right = window.padding
+        padding = top, left + columns[0] - first * window.stride[1], bottom, right
+        return {**super().narrowed_fields(columns), "op": replace(self.op, window=replace(window, padding=padding))}
 
     @property
     def replaceable(self) -> tuple[str, ...]:

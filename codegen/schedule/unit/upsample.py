@@ -12,7 +12,7 @@ from tvm_re2na.codegen.graph.ops import Op, Shape4
 from tvm_re2na.codegen.graph.pixels import DepthToSpace2d, Upsample2d
 from tvm_re2na.codegen.isa import Mode
 from tvm_re2na.codegen.isa.durations import Durations
-from tvm_re2na.codegen.schedule.unit.base import Rows, Tiles, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Tiles, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.unit.pool import PIXEL, PoolStep, draft_pool, pool_cycles
 
@@ -43,6 +43,13 @@ class UpsampleUnit(Unit, of=(Upsample2d,)):
 
     def needed_rows(self, operand: int, rows: Rows) -> Rows:
         return rows[0] // self.factors[0], -(-rows[1] // self.factors[0])
+
+    def needed_columns(self, operand: int, columns: Columns) -> Columns:
+        return columns[0] // self.factors[1], columns[1] // self.factors[1]
+
+    @property
+    def column_step(self) -> int:
+        return self.factors[1]
 
     @property
     def replaceable(self) -> tuple[str, ...]:
