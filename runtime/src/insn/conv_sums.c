@@ -50,17 +50,26 @@ static void find_places(const re2na_conv_job *job, const re2na_worker *by, const
   }
 }
 
-/* The output path, for results that are in their places. */
+/* Results that wait one behind the other, with what is added to them, row after row. */
+static void add_operand(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
+  const int64_t width = job->body->window.out_w;
+  re2na_pixel at = part->at;
+  for (int64_t p = 0, some; p < part->pixels; p += some) {
+    some = width - at.x < part->pixels - p ? width - at.x : part->pixels - p;
+    re2na_add_pixels(by->lines + p * part->outputs, place(&job->operand, at) + part->first, job->operand.pixel,
+                     place(&job->to, at) + part->first, job->to.pixel, (size_t)some, (size_t)part->outputs, job->by,
+                     &job->sum);
+    at.x += some - 1;
+    re2na_next_pixel(job->body, &at);
+  }
+}
+
+/* The output path, for results that are in their places; with an addition, every window is one pixel. */
 static void deliver(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
   re2na_pixel at = part->at;
-  if (!job->body->add && job->pooled == 1) return;
-  for (int64_t p = 0; p < part->pixels; p++, re2na_next_pixel(job->body, &at)) {
-    int8_t *to = place(&job->to, at) + part->first;
-    if (job->body->add)
-      re2na_add_line(by->places[p], place(&job->operand, at) + part->first, to, (size_t)part->outputs, job->by,
-                     &job->sum);
-    else if (at.i || at.j) re2na_raise_line(to, by->places[p], (size_t)part->outputs);
-  }
+  if (job->body->add) add_operand(job, by, part);
+  for (int64_t p = 0; job->pooled > 1 && p < part->pixels; p++, re2na_next_pixel(job->body, &at))
+    if (at.i || at.j) re2na_raise_line(place(&job->to, at) + part->first, by->places[p], (size_t)part->outputs);
 }
 
 /* For the block's channels. */

@@ -20,6 +20,25 @@ RE2NA_AVX2_INLINE __m256i four_bytes(const uint8_t *at) {
 
 typedef __m256i halves[2]; /* of RE2NA_LANES sums of int32 */
 
+/* Where a tile's pixels begin, and how all of a panel's sums become results. */
+typedef struct cursor {
+  const uint8_t *x;
+  const int32_t *from;
+  size_t pixel;
+} cursor;
+
+typedef struct cutting {
+  re2na_ways ways;
+  halves lsb;
+} cutting;
+
+RE2NA_AVX2_INLINE cutting cutting_of(const re2na_panel *of) {
+  const re2na_cut *how = of->how;
+  const __m256i lsb = _mm256_set1_epi32(how->lsb), *lsbs = (const __m256i *)(how->lsbs ? how->lsbs + of->first : NULL);
+  return (cutting){re2na_ways_of(how),
+                   {lsbs ? _mm256_loadu_si256(lsbs) : lsb, lsbs ? _mm256_loadu_si256(lsbs + 1) : lsb}};
+}
+
 /* For pixels of which a sum has left the accumulator's range, results that wrap, and sums that are stored. */
 RE2NA_AVX2_INLINE uint64_t put_plainly(const re2na_panel *of, size_t pixel, const halves *total, const int pixels) {
   int32_t sums[PIXELS * RE2NA_LANES];
@@ -29,40 +48,38 @@ RE2NA_AVX2_INLINE uint64_t put_plainly(const re2na_panel *of, size_t pixel, cons
   return re2na_put_sums(of, pixel, (size_t)pixels, sums);
 }
 
-RE2NA_AVX2_INLINE void put_bytes(const re2na_panel *of, size_t pixel, __m128i bytes) {
-  int8_t *to = of->results[pixel] + of->first, some[2 * RE2NA_LANES];
-  if (of->count == RE2NA_LANES) {
-    _mm_storeu_si128((__m128i *)to, bytes);
-  } else {
-    _mm_storeu_si128((__m128i *)some, bytes);
-    re2na_put_some(to, some, of->count);
-  }
-}
-
-/* Packing leaves the pixels' lanes in fours: 0 and 8 of the one, then of the other, in each half. */
-RE2NA_AVX2_INLINE void put_results(const re2na_panel *of, size_t pixel, const halves *total, const re2na_ways *by,
-                                   const int pixels) {
+/* Packing leaves two pixels' lanes in fours: 0 and 8 of the one, then of the other, in each half. */
+RE2NA_AVX2_INLINE __m256i bytes_of(const halves *one, const halves *other, const cutting *by) {
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  const __m256i lsb = _mm256_set1_epi32(of->how->lsb);
-  const __m256i *lsbs = of->how->lsbs ? (const __m256i *)(of->how->lsbs + of->first) : NULL;
-  const __m256i by_half[2] = {lsbs ? _mm256_loadu_si256(lsbs) : lsb, lsbs ? _mm256_loadu_si256(lsbs + 1) : lsb};
-  halves cut[PIXELS];
+  const __m256i a = _mm256_srav_epi32((*one)[0], by->lsb[0]), b = _mm256_srav_epi32((*one)[1], by->lsb[1]);
+  const __m256i c = _mm256_srav_epi32((*other)[0], by->lsb[0]), d = _mm256_srav_epi32((*other)[1], by->lsb[1]);
+  return _mm256_permutevar8x32_epi32(re2na_bytes_of(a, b, c, d, &by->ways), order);
+}
+
+RE2NA_AVX2_INLINE void put_results(const re2na_panel *of, size_t pixel, const halves *total, const cutting *by,
+                                   const int pixels) {
+  __m256i bytes[2];
+  int8_t *to[PIXELS], some[2 * RE2NA_LANES];
+  const size_t count = of->count;
 #pragma GCC unroll 3
-  for (int p = 0; p < pixels; p++)
-    for (int half = 0; half < 2; half++) cut[p][half] = _mm256_srav_epi32(total[p][half], by_half[half]);
+  for (int p = 0; p < pixels; p++) to[p] = of->results[pixel + (size_t)p] + of->first;
 #pragma GCC unroll 2
-  for (int p = 0; p < pixels; p += 2) {
-    const int other = p + 1 < pixels ? p + 1 : p;
-    const __m256i packed = re2na_bytes_of(cut[p][0], cut[p][1], cut[other][0], cut[other][1], by);
-    const __m256i bytes = _mm256_permutevar8x32_epi32(packed, order);
-    put_bytes(of, pixel + (size_t)p, _mm256_castsi256_si128(bytes));
-    if (other > p) put_bytes(of, pixel + (size_t)other, _mm256_extracti128_si256(bytes, 1));
+  for (int p = 0; p < pixels; p += 2) bytes[p / 2] = bytes_of(&total[p], &total[p + 1 < pixels ? p + 1 : p], by);
+#pragma GCC unroll 3
+  for (int p = 0; p < pixels; p++) {
+    const __m128i of_pixel = p % 2 ? _mm256_extracti128_si256(bytes[p / 2], 1) : _mm256_castsi256_si128(bytes[p / 2]);
+    if (count == RE2NA_LANES) {
+      _mm_storeu_si128((__m128i *)to[p], of_pixel);
+    } else {
+      _mm_storeu_si128((__m128i *)some, of_pixel);
+      re2na_put_some(to[p], some, count);
+    }
   }
 }
 
-RE2NA_AVX2_INLINE uint64_t put(const re2na_panel *of, size_t pixel, const halves *total, const re2na_ways *by,
+RE2NA_AVX2_INLINE uint64_t put(const re2na_panel *of, size_t pixel, const halves *total, const cutting *by,
                                const int pixels) {
-  if (!of->how || !re2na_all_within(total[0], by, 2 * pixels)) return put_plainly(of, pixel, total, pixels);
+  if (!of->how || !re2na_all_within(total[0], &by->ways, 2 * pixels)) return put_plainly(of, pixel, total, pixels);
   put_results(of, pixel, total, by, pixels);
   return 0;
 }
@@ -92,17 +109,18 @@ RE2NA_AVX2_INLINE void add_group(halves *total, const uint8_t *const *line, cons
       total[p][half] = _mm256_add_epi32(total[p][half], _mm256_madd_epi16(narrow[p][half], _mm256_set1_epi16(1)));
 }
 
-RE2NA_AVX2_INLINE uint64_t tile(const re2na_panel *of, size_t pixel, const re2na_ways *by, const int pixels,
+RE2NA_AVX2_INLINE uint64_t tile(const re2na_panel *of, cursor *at, const cutting *by, const int pixels,
                                 const int group) {
-  const uint8_t *line[PIXELS];
+  const uint8_t *line[PIXELS] = {at->x};
   const int8_t *weights = of->vectors;
   const uint32_t *place = of->places, *grouped = place + of->grouped, *end = grouped + of->singles;
+  const size_t x_stride = of->x_stride, from_stride = of->from_stride, pixel = at->pixel;
   halves total[PIXELS];
 #pragma GCC unroll 3
   for (int p = 0; p < pixels; p++) {
-    const int32_t *from = of->from + (pixel + (size_t)p) * of->from_stride;
-    line[p] = of->x + (pixel + (size_t)p) * of->x_stride;
-    for (int half = 0; half < 2; half++) total[p][half] = _mm256_loadu_si256((const __m256i *)from + half);
+    line[p] = at->x;
+    for (int half = 0; half < 2; half++) total[p][half] = _mm256_loadu_si256((const __m256i *)at->from + half);
+    *at = (cursor){at->x + x_stride, at->from + from_stride, at->pixel + 1};
   }
   for (; place < grouped; place += group, weights += group * RE2NA_VECTOR)
     add_group(total, line, place, weights, pixels, group);
@@ -110,14 +128,15 @@ RE2NA_AVX2_INLINE uint64_t tile(const re2na_panel *of, size_t pixel, const re2na
   return put(of, pixel, (const halves *)total, by, pixels);
 }
 
-#define TILES(group)                                                                      \
-  RE2NA_AVX2 static uint64_t tiles_##group(const re2na_panel *of, const re2na_ways *by) { \
-    const size_t whole = of->pixels / PIXELS * PIXELS;                                    \
-    uint64_t outside = 0;                                                                 \
-    for (size_t p = 0; p < whole; p += PIXELS) outside += tile(of, p, by, PIXELS, group); \
-    if (of->pixels - whole == 2) outside += tile(of, whole, by, 2, group);                \
-    if (of->pixels - whole == 1) outside += tile(of, whole, by, 1, group);                \
-    return outside;                                                                       \
+#define TILES(group)                                                                    \
+  RE2NA_AVX2 static uint64_t tiles_##group(const re2na_panel *of, const cutting *by) {  \
+    cursor at = {of->x, of->from, 0};                                                   \
+    size_t left = of->pixels;                                                           \
+    uint64_t outside = 0;                                                               \
+    for (; left >= PIXELS; left -= PIXELS) outside += tile(of, &at, by, PIXELS, group); \
+    if (left == 2) outside += tile(of, &at, by, 2, group);                              \
+    if (left == 1) outside += tile(of, &at, by, 1, group);                              \
+    return outside;                                                                     \
   }
 TILES(1)
 TILES(2)
@@ -128,8 +147,8 @@ TILES(8)
 TILES(16)
 
 RE2NA_AVX2 static uint64_t multiply(const re2na_panel *of) {
-  re2na_ways by = {0};
-  if (of->how) by = re2na_ways_of(of->how);
+  cutting by = {0};
+  if (of->how) by = cutting_of(of);
   switch (of->together) {
     case 16: return tiles_16(of, &by);
     case 8: return tiles_8(of, &by);

@@ -11,7 +11,7 @@
 
 /* Pixels at once: as many sums on the way as the instruction's latency and throughput ask for, and at most, with
  * registers left. */
-enum { PIXELS = 12, MOST = 14 };
+enum { PIXELS = 12, MOST = 14, THIRDS = (MOST + 2) / 3 };
 
 /* How sums become results as long as none has left the accumulator's range, as vectors of int32: a sum plus half of the
  * range has bits of `outside` if it is not within. */
@@ -60,22 +60,34 @@ INLINE uint64_t put(const re2na_panel *of, size_t pixel, const __m512i *total, c
   return 0;
 }
 
+/* The lines of every third pixel, from which those of the next two are reached with an index: the compiler must not
+ * find out how they lie to each other, or it makes one long chain of additions of all addresses. */
+INLINE void find_lines(const re2na_panel *of, size_t pixel, const uint8_t *line[THIRDS], const int pixels) {
+#pragma GCC unroll 5
+  for (int i = 0; 3 * i < pixels; i++) {
+    line[i] = of->x + (pixel + 3 * (size_t)i) * of->x_stride;
+    __asm__("" : "+r"(line[i]));
+  }
+}
+
 /* `pixels` is a constant where this is inlined. */
 INLINE uint64_t tile(const re2na_panel *of, size_t pixel, const ways *by, const int pixels) {
-  const uint8_t *x = of->x + pixel * of->x_stride;
+  const uint8_t *line[THIRDS];
   const int8_t *weights = of->vectors;
+  const size_t stride = of->x_stride;
   __m512i total[MOST];
+  find_lines(of, pixel, line, pixels);
 #pragma GCC unroll 14
   for (int p = 0; p < pixels; p++) total[p] = _mm512_loadu_si512(of->from + (pixel + (size_t)p) * of->from_stride);
   for (const uint32_t *place = of->places, *end = place + of->grouped + of->singles; place < end;
        place++, weights += RE2NA_VECTOR) {
     const __m512i vector = _mm512_load_si512(weights);
-    const uint8_t *quads = x + *place;
+    const size_t at = *place;
     _mm_prefetch((const char *)weights + 4096, _MM_HINT_T0);
 #pragma GCC unroll 14
     for (int p = 0; p < pixels; p++) {
       int32_t bytes;
-      memcpy(&bytes, quads + (size_t)p * of->x_stride, sizeof bytes);
+      memcpy(&bytes, line[p / 3] + at + (size_t)(p % 3) * stride, sizeof bytes);
       total[p] = _mm512_dpbusd_epi32(total[p], _mm512_set1_epi32(bytes), vector);
     }
   }

@@ -20,6 +20,10 @@ static inline int32_t re2na_finish_sum(int32_t value, const re2na_cut *how) {
 void re2na_add_line(const int8_t *a, const int8_t *b, int8_t *out, size_t count, re2na_scaling by,
                     const re2na_cut *how);
 
+/* The same for lines of `count`, which lie one behind the other in `a` and are used up. */
+void re2na_add_pixels(int8_t *a, const int8_t *b, int64_t b_step, int8_t *out, int64_t out_step, size_t pixels,
+                      size_t count, re2na_scaling by, const re2na_cut *how);
+
 /* best[c] = max(best[c], line[c]), to be inlined where a call more would be seen. */
 static inline void re2na_raise(int8_t *restrict best, const int8_t *restrict line, size_t count) {
   for (size_t c = 0; c < count; c++) best[c] = line[c] > best[c] ? line[c] : best[c];
