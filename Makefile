@@ -5,6 +5,7 @@
 # make zoo-quick   eight small networks of docs/zoo.md, from file to bits, within two minutes
 # make wheel    dist/: the source distribution, and the wheel that every Python can use
 # make wheel-demo   that wheel and all it needs in a folder, from which an empty environment installs and runs the demo (EXTRA=relax)
+# make engines   OpenVINO and LiteRT in .venv-engines, for benchmarks/engines.py
 # make peers   Vela and ZigZag in .venv-peers, for benchmarks/peers.py
 # make docs   the documentation's site, in build/site/html; ONLINE=1 links to other sites' documentation and checks the links to them
 # make format   rewrite the Python, C and C++ files in the house style
@@ -38,7 +39,7 @@ C_FILES := $(wildcard runtime/include/*.h runtime/src/*/*.h runtime/src/*/*.c ru
 # damaged files of each kind
 FILES := 2000
 
-.PHONY: demo demo-relax docs test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick peers wheel wheels-manylinux wheel-demo lint types format generate clean
+.PHONY: demo demo-relax docs test test-quick test-relay test-relax test-sanitized coverage fuzz fuzz-files zoo-quick peers engines wheel wheels-manylinux wheel-demo lint types format generate clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -82,6 +83,14 @@ peers: $(PEERS)/installed.stamp
 $(PEERS)/installed.stamp: $(STAMP)
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check ethos-u-vela==5.2.0 zigzag-dse==3.9.1 six
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check tflite==2.18.0
+	touch $@
+
+ENGINES := .venv-engines
+engines: $(ENGINES)/installed.stamp
+$(ENGINES)/installed.stamp: $(STAMP)
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check openvino==2026.4.1 ai-edge-litert==2.3.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check tflite==2.18.0
 	touch $@
 

@@ -41,10 +41,10 @@ def run(command: Sequence[object], folder: Path) -> tuple[str, float]:
     return done.stdout, _child_seconds() - before
 
 
-def check_package(python: Path, package: str, distribution: str) -> str:
+def check_package(python: Path, package: str, distribution: str, advice: str = "make peers") -> str:
     """The version of a package that this interpreter has; raises MissingTool where there is none."""
     if not python.exists():
-        raise MissingTool(f"{distribution} is not installed: there is no {python} (`make .venv-peers/installed.stamp`)")
+        raise MissingTool(f"{distribution} is not installed: there is no {python} (`{advice}`)")
     code = f"import {package}; from importlib.metadata import version; print(version('{distribution}'))"
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:

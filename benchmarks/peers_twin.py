@@ -1,11 +1,13 @@
 """The TFLite twin of an accelerator graph: the same operators, shapes and int8 weights, for tools that read TFLite.
 
-It is written for what it weighs, not for what it computes: scales are powers of two that agree with every shift of the graph, but a
-pooling's window may lie one pixel off (TFLite pads it as it likes), and a bound is that of ReLU or ReLU6.
+Scales are powers of two that agree with every shift of the graph, and with its bounds where they are ReLU6's. A twin that is not to
+be exact is written for what it weighs, not for what it computes: a pooling's window may lie one pixel off, as TFLite pads it as it
+likes, where one that is has a padding of its own before it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,10 +26,9 @@ class TwinError(ValueError):
     """The graph has an operator that is not written; the message names it."""
 
 
-def twin(graph: Graph) -> bytes:
+def twin(graph: Graph, exact: bool = False) -> bytes:
     """A TFLite file of the folded graph, NHWC; raises TwinError for an operator that has no counterpart here."""
-    graph = fold(graph)
-    return _Twin(graph).written()
+    return _Twin(fold(graph), exact).written()
 
 
 def border_bytes(graph: Graph) -> int:
@@ -45,8 +46,9 @@ def exponents(graph: Graph) -> dict[str, int]:
             ties[name].append((op.output, shift))
             ties[op.output].append((name, -shift))
     found: dict[str, int] = {}
-    for start in ties:
-        waiting = [(start, STEP)] if start not in found else []
+    known = _of_relu6(graph)
+    for start in (*known, *ties):
+        waiting = [(start, known.get(start, STEP))] if start in known or start not in found else []
         while waiting:
             name, exponent = waiting.pop()
             if found.setdefault(name, exponent) != exponent:
@@ -55,10 +57,31 @@ def exponents(graph: Graph) -> dict[str, int]:
     return found
 
 
+def _of_relu6(graph: Graph) -> dict[str, int]:
+    """Of the tensors that are clamped to 0..6, as their upper bound says."""
+    found = {}
+    for op in graph.ops:
+        lo, hi = _bounds(op)
+        mantissa, exponent = math.frexp(6 / hi) if lo == 0 and 0 < hi < 127 else (0.0, 0)
+        if mantissa == 0.5:
+            found[op.output] = exponent - 1
+    return found
+
+
+def _bounds(op: Op) -> tuple[int, int]:
+    clamp = op.cut if isinstance(op, Conv2d | Dense) else op
+    return (clamp.lo, clamp.hi) if isinstance(clamp, Cut | MaxPool2d | Add | Clip) else (-128, 127)
+
+
 class _Twin:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, exact: bool) -> None:
         if unknown := [op for op in graph.ops if type(op) not in WRITERS]:
             raise TwinError(f"{unknown[0].name}: {unknown[0].kind} is not written")
+        relu6 = _of_relu6(graph)
+        for op in graph.ops if exact else ():
+            if _bounds(op) not in ((-128, 127), (0, 127)) and op.output not in relu6:
+                raise TwinError(f"{op.name}: results from {_bounds(op)[0]} to {_bounds(op)[1]} are not written exactly")
+        self.exact = exact
         self.graph, self.exponents, self.writer = graph, exponents(graph), Writer()
         self.indices: dict[str, int] = {}
         self.order: dict[str, np.ndarray] = {}  # of flattened tensors: where TFLite's elements are in ours
@@ -98,7 +121,7 @@ class _Twin:
         source = self.indices[op.inputs[0]]
         padding = _padding(op.window, self.graph.shapes[op.inputs[0]][2:], self.graph.shapes[op.output][2:])
         if padding is None:
-            source, padding = self._padded(op), Padding.VALID
+            source, padding = self._padded(op, 0), Padding.VALID
         kernel = op.weight.transpose(1, 2, 3, 0) if depthwise else op.weight.transpose(0, 2, 3, 1)
         inputs = [source, *self._weights(op, np.ascontiguousarray(kernel))]
         options = _options(
@@ -118,25 +141,35 @@ class _Twin:
         kind = BuiltinOptions.DepthwiseConv2DOptions if depthwise else BuiltinOptions.Conv2DOptions
         self.writer.operator(code, kind, options, inputs, self._value(op.output))
 
-    def _padded(self, op: Conv2d) -> int:
-        """Zeros around the input by an operator of their own: TFLite's convolutions know no other padding than theirs."""
+    def _padded(self, op: Conv2d | MaxPool2d, value: int) -> int:
+        """A border around the input by an operator of its own: TFLite's windows know no other padding than theirs."""
         top, left, bottom, right = op.window.padding
         n, height, width, channels = _channels_last(self.graph.shapes[op.inputs[0]])
         borders = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
         sizes = self.writer.tensor(f"{op.name}.borders", borders.shape, "int32", None, borders)
         shape = (n, height + top + bottom, width + left + right, channels)
         padded = self._activation(f"{op.name}.padded", shape, self.exponents[op.inputs[0]])
-        options = _options(self.writer, tflite.PadOptionsStart, tflite.PadOptionsEnd, "PadOptions")
-        self.writer.operator(
-            BuiltinOperator.PAD, BuiltinOptions.PadOptions, options, [self.indices[op.inputs[0]], sizes], padded
-        )
+        source = [self.indices[op.inputs[0]], sizes]
+        if value == 0:
+            options = _options(self.writer, tflite.PadOptionsStart, tflite.PadOptionsEnd, "PadOptions")
+            self.writer.operator(BuiltinOperator.PAD, BuiltinOptions.PadOptions, options, source, padded)
+            return padded
+        step = 2.0 ** self.exponents[op.inputs[0]]
+        source.append(self.writer.tensor(f"{op.name}.border", (1,), "int8", step, np.array([value], np.int8)))
+        options = _options(self.writer, tflite.PadV2OptionsStart, tflite.PadV2OptionsEnd, "PadV2Options")
+        self.writer.operator(BuiltinOperator.PADV2, BuiltinOptions.PadV2Options, options, source, padded)
         return padded
 
     def pool(self, op: MaxPool2d) -> None:
         shape, made = self.graph.shapes[op.inputs[0]][2:], self.graph.shapes[op.output][2:]
-        padding = Padding.SAME if made == _same(op.window, shape) else Padding.VALID
-        if padding == Padding.VALID and made != Window(op.window.kernel, op.window.stride).output_size(*shape):
-            raise TwinError(f"{op.name}: a pooling of padding {op.window.padding} is not written")
+        source = self.indices[op.inputs[0]]
+        padding = _padding(op.window, shape, made) if self.exact else None
+        if padding is None and self.exact:
+            source, padding = self._padded(op, 0 if self._least(op.inputs[0]) >= 0 else -128), Padding.VALID
+        elif padding is None:
+            padding = Padding.SAME if made == _same(op.window, shape) else Padding.VALID
+            if padding == Padding.VALID and made != Window(op.window.kernel, op.window.stride).output_size(*shape):
+                raise TwinError(f"{op.name}: a pooling of padding {op.window.padding} is not written")
         options = _options(
             self.writer,
             tflite.Pool2DOptionsStart,
@@ -149,7 +182,12 @@ class _Twin:
             FilterWidth=op.window.kernel[1],
             FusedActivationFunction=_activation(op),
         )
-        self._simple(BuiltinOperator.MAX_POOL_2D, BuiltinOptions.Pool2DOptions, options, op)
+        kind = BuiltinOptions.Pool2DOptions
+        self.writer.operator(BuiltinOperator.MAX_POOL_2D, kind, options, [source], self._value(op.output))
+
+    def _least(self, name: str) -> int:
+        """What no element of a tensor is below, as far as whoever makes it says."""
+        return next((_bounds(op)[0] for op in self.graph.ops if op.output == name), -128)
 
     def add(self, op: Add) -> None:
         options = _options(

@@ -18,12 +18,13 @@ from tests.graph_eval import WIDE, evaluate
 from tests.models.resnets import resnet_graph
 from tvm_re2na import frontends, pipeline
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
-from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Reshape, Window
+from tvm_re2na.codegen.graph.ops import Add, Clip, Conv2d, Cut, Dense, MaxPool2d, Reshape, Window
 
 
-def residual(rng: np.random.Generator, padding: int) -> Graph:
+def residual(rng: np.random.Generator, padding: int, exact: bool = False) -> Graph:
     """A convolution whose padding TFLite has (0) or has not (3), a depthwise one, an addition of tensors of unlike steps, a pooling
-    and a dense layer on a map of several pixels."""
+    and a dense layer on a map of several pixels. `exact`: with what only an exact twin gives, a pooling that is padded as TFLite
+    pads none, of numbers below zero too, and a bound of 6."""
 
     def conv(name: str, x: str, shape: tuple[int, ...], window: Window, groups: int, cut: Cut) -> str:
         weight = rng.integers(-20, 21, shape).astype(np.int8)
@@ -35,7 +36,10 @@ def residual(rng: np.random.Generator, padding: int) -> Graph:
     first = Window((7, 7), (2, 2), (padding,) * 4)
     x = conv("first", builder.input("x", (1, 3, size, size)), (4, 3, 7, 7), first, 1, Cut(6, 0))
     y = conv("depthwise", x, (4, 1, 3, 3), Window((3, 3), padding=(1, 1, 1, 1)), 4, Cut(5))
-    x = builder.append(Add("add", (x, y), "add", (0, 1), 0))
+    x = builder.append(Add("add", (x, y), "add", (0, 1), -128 if exact else 0))
+    if exact:
+        x = builder.append(MaxPool2d("padded", (x,), "padded", Window((3, 3), padding=(2, 2, 0, 0))))
+        x = conv("relu6", x, (4, 1, 3, 3), Window((3, 3), padding=(1, 1, 1, 1)), 4, Cut(5, 0, 96))
     x = builder.append(MaxPool2d("pool", (x,), "pool", Window((2, 2), (2, 2))))
     x = builder.append(Reshape("flat", (x,), "flat", (1, 4 * 16)))
     matrix = rng.integers(-20, 21, (5, 64)).astype(np.int8)
@@ -43,13 +47,13 @@ def residual(rng: np.random.Generator, padding: int) -> Graph:
 
 
 @pytest.mark.skipif(frontends.installed() != "relay", reason="TVM's importer of TFLite is Relay's")
-@pytest.mark.parametrize("padding", [0, 3])
-def test_the_twin_computes_the_same(padding: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("padding", "exact"), [(0, False), (3, False), (3, True)])
+def test_the_twin_computes_the_same(padding: int, exact: bool, tmp_path: Path) -> None:
     """TVM reads it, and gives the graph's bits on its CPU: weights, shapes, order and shifts are all there."""
     rng = np.random.default_rng(padding)
-    graph = residual(rng, padding)
+    graph = residual(rng, padding, exact)
     path = tmp_path / "twin.tflite"
-    path.write_bytes(twin(graph))
+    path.write_bytes(twin(graph, exact))
     run = pipeline.build_for_cpu(*pipeline.import_tflite(path)).executor()
     for _ in range(5):
         x = rng.integers(-128, 128, graph.shapes["x"]).astype(np.int8)
@@ -65,6 +69,15 @@ def test_what_has_no_twin_is_named() -> None:
     conv = Conv2d("two", (x,), "two", weight, np.zeros(4, np.int32), Window((1, 1)), 2, Cut(3))
     with pytest.raises(TwinError, match="two: 2 groups of 4 channels"):
         twin(builder.build([builder.append(conv)]))
+
+
+def test_a_bound_that_only_weighs_the_same_is_named() -> None:
+    builder = GraphBuilder("bounded")
+    clip = Clip("five", (builder.input("x", (1, 4, 8, 8)),), "five", 0, 80)
+    graph = builder.build([builder.append(clip)])
+    with pytest.raises(TwinError, match="five: results from 0 to 80 are not written exactly"):
+        twin(graph, exact=True)
+    assert twin(graph)
 
 
 def test_the_layers_that_zigzag_gets() -> None:
