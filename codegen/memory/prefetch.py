@@ -23,6 +23,7 @@ PIECE_BYTES = 32 * 1024  # of one load: long enough to hide the latency of the n
 WINDOW = 24  # pieces that the bus may choose among
 GOOD_ENOUGH = 1.002  # times the goal: nothing better is looked for
 PATIENCE = (1.0, 0.0, 4.0)  # rules for choosing addresses that are tried; see Timeline.best_address
+MOST_PIECES = 16_000  # in all that is tried
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ def plan_loads(
     """Issue ticks for all loads, addresses for those buffers that have no place of their own in `fixed`, which has those of tensors
     and areas. In the stages in `compact` all stay in their areas.
 
-    Several rules for choosing addresses are tried, and the replay's shortest run wins; one that is close to `goal` cycles, what no
-    schedule can beat, ends the search.
+    Several rules for choosing addresses are tried, unless there is much to load, and the replay's shortest run wins; one that is
+    close to `goal` cycles, what no schedule can beat, ends the search.
     """
     pieces, durations = _in_order(schedule, regions), [_array_cycles(draft, arch) for draft in schedule.drafts]
     tried = []
-    for patience in PATIENCE:
+    for patience in PATIENCE[: max(1, MOST_PIECES // max(1, len(pieces)))]:
         room = _Room(schedule, regions, areas, fixed, compact, patience, arch.sram_bytes)
         tried.append(_one_plan(schedule, pieces, room, _Replay(durations, arch)))
         if tried[-1].failed is None and tried[-1].cycles <= goal * GOOD_ENOUGH:

@@ -8,7 +8,7 @@ two of them see is loaded twice. To every later pass they are units as any other
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from tvm_re2na.codegen.schedule.unit.blocks import Weights
 from tvm_re2na.codegen.schedule.units import UnitGraph
 from tvm_re2na.codegen.schedule.weights import UnitWeights
 
-GOOD_ENOUGH = 1.15  # times what a unit would cost if everything were loaded once: it is not cut
-WORTH = 0.95  # of the cost with fewer parts: what more of them may cost at most
+WORTH = 0.8  # of the cost of a unit that fits: what its parts may cost at most
+MORE_PARTS = 0.95  # of the cost with fewer parts: what more of them may cost at most
 
 
 class TooLarge(Exception):
@@ -49,21 +49,29 @@ def cut_columns(search: Search, weights: UnitWeights, arch: Architecture) -> Uni
     Raises TooLarge for the unit that needs the most, if parts of some unit do not fit.
     """
     graph = search.tensors.graph
-    costs = dict(_costs(search))
+    alike: dict[Hashable, int] = {}
+    first = {
+        index: alike.setdefault(_likeness(search, index), index)
+        for index in range(len(graph.units))
+        if not search.roomy(index)
+    }
+    costs = dict(_costs(search, alike.values()))
     trials = [trial for index in costs for trial in _trials(index, graph.units[index])]
     alone = _search([trial.part for trial in trials], graph, weights, arch)
     chosen: dict[int, int] = {}
     for number, trial in enumerate(trials):
         stage = alone.alone(number)
         count = -(-graph.units[trial.place].out_shape[3] // trial.width)
-        if stage is not None and stage.cost * count < WORTH * costs[trial.place]:
+        if stage is not None and stage.cost * count < MORE_PARTS * costs[trial.place]:
             costs[trial.place], chosen[trial.place] = stage.cost * count, trial.width
     narrowest = {index: graph.units[index] for index in costs} | {trial.place: trial.part for trial in trials}
     lost = [part for index, part in narrowest.items() if costs[index] == math.inf]
     if lost:
         required, unit = max(((least_bytes(part, graph, arch), part) for part in lost), key=itemgetter(0))
         raise TooLarge(unit, required)
-    cut = (part for index, unit in enumerate(graph.units) for part in side_by_side(unit, chosen.get(index)))
+    cut = (
+        part for index, unit in enumerate(graph.units) for part in side_by_side(unit, chosen.get(first.get(index, -1)))
+    )
     return replace(graph, units=tuple(cut)) if chosen else graph
 
 
@@ -78,16 +86,27 @@ def least_bytes(unit: Unit, graph: UnitGraph, arch: Architecture) -> int:
         size = needed
 
 
-def _costs(search: Search) -> Iterator[tuple[int, float]]:
-    """Of the units that may gain, by their index, what they cost as they are."""
-    for index, unit in enumerate(search.units):
-        if search.roomy(index):
-            continue
-        stage, divides = search.alone(index), unit.out_shape[3] > unit.column_step
+def _likeness(search: Search, index: int) -> Hashable:
+    """Units that have this in common cost the same, cut or not."""
+    unit = search.units[index]
+    row, column = unit.out_shape[2] // 2, unit.out_shape[3] // 2 // unit.column_step * unit.column_step
+    seen = tuple(
+        (unit.needed_rows(operand, (row, row + 1)), unit.needed_columns(operand, (column, column + unit.column_step)))
+        for operand in range(len(unit.inputs))
+    )
+    weights = ((part.rows, part.bytes, part.largest) for part in search.cost.weights.of_all_shapes(index))
+    return type(unit), unit.kind, unit.in_shape, unit.out_shape, seen, tuple(weights), unit.streamed_bytes
+
+
+def _costs(search: Search, indices: Iterable[int]) -> Iterator[tuple[int, float]]:
+    """Of those units that may gain, by their index, what fewer parts than two would have to cost."""
+    for index in indices:
+        unit, stage = search.units[index], search.alone(index)
+        divides = unit.out_shape[3] > unit.column_step
         if stage is None:
             yield index, math.inf
-        elif divides and stage.cost > GOOD_ENOUGH * _least_cost(search, index, stage.weights[0]):
-            yield index, stage.cost
+        elif divides and _least_cost(search, index, stage.weights[0]) < WORTH * stage.cost:
+            yield index, WORTH / MORE_PARTS * stage.cost
 
 
 def _least_cost(search: Search, index: int, weights: Weights) -> int:
