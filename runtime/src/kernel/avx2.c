@@ -7,6 +7,9 @@
 
 #include "kernel/avx2_cut.h"
 
+/* Bytes of weights: so far ahead they are fetched, which are read from end to end. */
+enum { AHEAD = 4096 };
+
 /* The compiler must not regroup a chain of additions: that keeps products waiting in more registers than there are. */
 #define IN_ORDER(vector) __asm__("" : "+x"(vector))
 
@@ -93,6 +96,7 @@ RE2NA_AVX2_INLINE void add_group(halves *total, const uint8_t *const *line, cons
     const __m256i *vector = (const __m256i *)(weights + i * RE2NA_VECTOR);
     const __m256i first = _mm256_load_si256(vector), second = _mm256_load_si256(vector + 1);
     const size_t place = places[i];
+    _mm_prefetch((const char *)vector + AHEAD, _MM_HINT_T0);
 #pragma GCC unroll 3
     for (int p = 0; p < pixels; p++) {
       const __m256i value = four_bytes(line[p] + place);
@@ -181,6 +185,8 @@ RE2NA_AVX2_INLINE void strip(int32_t *sums, size_t sum_stride, const int16_t *x,
                              size_t weight_stride, size_t outputs, const int images, const size_t k) {
   for (size_t o = 0; o < outputs; o += RE2NA_LANES) {
     __m256i total[RE2NA_IMAGES][2], pairs[2];
+    for (size_t i = 0; i < STRIP * RE2NA_LANES; i += RE2NA_VECTOR) /* as much of the next strip */
+      _mm_prefetch((const char *)weights + STRIP * (weight_stride + o) + i, _MM_HINT_T0);
 #pragma GCC unroll 6
     for (int p = 0; p < images; p++)
       for (int half = 0; half < 2; half++)
