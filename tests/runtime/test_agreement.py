@@ -43,6 +43,11 @@ def test_several_instructions(seed: int) -> None:
     check(seed, length=8)
 
 
+def test_a_group_of_pixels_that_overlap() -> None:
+    """Each is as far from the next as a group has channels."""
+    check(3658, ("CONV",), length=1)
+
+
 @pytest.mark.parametrize(
     ("acc_bits", "mode"), [(17, AccOverflow.WRAP), (32, AccOverflow.WRAP), (32, AccOverflow.SATURATE)]
 )

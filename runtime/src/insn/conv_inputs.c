@@ -71,14 +71,15 @@ static uint8_t *gather_row(const re2na_conv_job *job, re2na_corner at, int64_t k
 }
 
 /* The same where its columns follow each other in memory. */
-static uint8_t *gather_run(const re2na_conv_job *job, re2na_corner at, int64_t ky, uint8_t *line, uint8_t offset) {
+static uint8_t *gather_run(const re2na_conv_job *job, re2na_corner at, int64_t ky, int64_t first_channel, uint8_t *line,
+                           uint8_t offset) {
   const re2na_sliding *w = &job->body->window;
   const int64_t all = w->kernel_w, before = at.x < 0 ? -at.x : 0, left = before < all ? before : all;
   const int64_t inside = w->in_w - at.x, stop = inside < left ? left : inside < all ? inside : all;
   const int8_t *from = under(job, (re2na_corner){at.image, at.y, at.x + left}, ky, 0);
   if (!from) return pad_run(line, (size_t)(all * job->channels), offset);
   line = pad_run(line, (size_t)(left * job->channels), offset);
-  line = copy_run(from, line, (size_t)((stop - left) * job->channels), offset);
+  line = copy_run(from + first_channel, line, (size_t)((stop - left) * job->channels), offset);
   return pad_run(line, (size_t)((all - stop) * job->channels), offset);
 }
 
@@ -88,7 +89,7 @@ static void gather_all(const re2na_conv_job *job, re2na_corner at, int64_t first
   const re2na_conv *body = job->body;
   const bool in_runs = body->window.dilation_w == 1 && body->input.pixel_stride == job->channels;
   for (int64_t ky = 0; ky < body->window.kernel_h; ky++)
-    line = in_runs ? gather_run(job, at, ky, line, offset) : gather_row(job, at, ky, first_channel, line, offset);
+    line = (in_runs ? gather_run : gather_row)(job, at, ky, first_channel, line, offset);
 }
 
 /* From a pixel on, of at most `most`: how many follow each other in a row, have nothing of the padding beside them, and
