@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tvm_re2na.codegen.arch import Architecture
@@ -12,7 +13,7 @@ from tvm_re2na.codegen.schedule.cost import CostModel, tiles_of
 from tvm_re2na.codegen.schedule.residency import Tensors
 from tvm_re2na.codegen.schedule.stage import Sides, Stage
 from tvm_re2na.codegen.schedule.strips import Cascade, cut_strips, inner_bytes, strip_heights, unroll
-from tvm_re2na.codegen.schedule.unit.base import row_bytes
+from tvm_re2na.codegen.schedule.unit.base import Unit, row_bytes
 from tvm_re2na.codegen.schedule.unit.blocks import Weights
 
 
@@ -24,7 +25,7 @@ class Candidates:
         self.units = tensors.graph.units
         self.cost = cost
         self.arch = arch
-        self._unrolled: dict[tuple[int, int, int], Cascade] = {}
+        self._unrolled: dict[tuple[int, int, int, frozenset[str]], Cascade] = {}
         self._stages: dict[tuple[Sides, int, int, int], dict[Hashable, Stage]] = {}
 
     def whole(self, sides: Sides, index: int) -> list[Stage]:
@@ -61,7 +62,7 @@ class Candidates:
         return self._stages[key]
 
     def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
-        cascade = self._unroll(index, index, height)
+        cascade = self._unroll(sides, index, index, height)
         whole = len(cascade.work) == 1
         for weights in self._weights(index, cascade, whole):
             stage = Stage(index, index, cascade, (weights,), sides, chunk=_rows_at_once(cascade))
@@ -81,7 +82,7 @@ class Candidates:
     def _strips_outer(self, sides: Sides, first: int, last: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
         if not all(unit.joins_cascades for unit in self.units[first : last + 1]):
             return
-        cascade = self._unroll(first, last, height)
+        cascade = self._unroll(sides, first, last, height)
         if not cascade.is_even:
             return
         for weights in self._shapes_together(first, cascade):
@@ -95,12 +96,21 @@ class Candidates:
                 for overlap in (True, False) if (streams or not pinned) and first == last else (True,):
                     yield (rows, pinned, overlap), replace(stage, pinned=pinned, overlap=overlap)
 
-    def _unroll(self, first: int, last: int, height: int) -> Cascade:
-        key = (first, last, height)
+    def _unroll(self, sides: Sides, first: int, last: int, height: int) -> Cascade:
+        units = self.units[first : last + 1]
+        sampled = self._sampled(sides, units)
+        key = (first, last, height, frozenset(sampled))
         if key not in self._unrolled:
-            units = self.units[first : last + 1]
-            self._unrolled[key] = unroll(units, cut_strips(units[-1].out_shape, height))
+            as_loaded = [sampled.get(unit.inputs[0], unit) for unit in units]
+            self._unrolled[key] = unroll(as_loaded, cut_strips(units[-1].out_shape, height))
         return self._unrolled[key]
+
+    def _sampled(self, sides: Sides, units: Sequence[Unit]) -> dict[str, Unit]:
+        """By their input, those units that alone read a tensor in DRAM, and not all of its pixels."""
+        readers = Counter(name for unit in units for name in unit.inputs)
+        here = sides.resident | {unit.output for unit in units[:-1]}
+        found = ((unit.inputs[0], unit.sampled) for unit in units)
+        return {name: unit for name, unit in found if unit and readers[name] == 1 and name not in here}
 
     def _shapes_together(self, first: int, cascade: Cascade) -> list[tuple[Weights, ...]]:
         """The units' shapes worth trying: for a unit alone each of its own; for several the fastest of each, and one for all,

@@ -14,7 +14,7 @@ from tvm_re2na.codegen.emit.writer import Writer
 from tvm_re2na.codegen.graph.ops import Shape4
 from tvm_re2na.codegen.schedule.residency import Residence
 from tvm_re2na.codegen.schedule.strips import Strip, cut_strips
-from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Unit, Work
+from tvm_re2na.codegen.schedule.unit.base import Columns, Rows, Sampling, Unit, Work
 from tvm_re2na.codegen.schedule.unit.blocks import Block
 from tvm_re2na.codegen.schedule.unit.pool import move_rows
 from tvm_re2na.codegen.schedule.weights import UnitWeights
@@ -45,6 +45,7 @@ class _Box(NamedTuple):
     rows: Rows
     columns: Columns
     channels: tuple[int, int]
+    sampling: Sampling | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -56,6 +57,8 @@ class _Box(NamedTuple):
 
     def part(self, name: str, shape: Shape4, start: int, stop: int, first: int) -> Part:
         """Rows start..stop of a buffer of such rows, from row `first` on of all rows of a tensor of `shape`."""
+        if self.sampling is not None:
+            return self._sampled(name, shape, start, stop, first, self.sampling)
         _, all_channels, _, width = shape
         (left, right), (low, high) = self.columns, self.channels
         row, all_row = self.row_bytes, width * all_channels
@@ -65,6 +68,16 @@ class _Box(NamedTuple):
             return replace(part, run=row, stride=all_row) if right - left < width else part
         part = replace(part, run=high - low, stride=all_channels)
         return replace(part, row=row, row_stride=all_row) if right - left < width else part
+
+    def _sampled(self, name: str, shape: Shape4, start: int, stop: int, first: int, sampling: Sampling) -> Part:
+        """Of one image; `shape` has the pixels that are read alone."""
+        _, all_channels, height, _ = shape
+        (low, high), row, all_row = self.channels, self.row_bytes, sampling.width * all_channels
+        image, y = divmod(first, height)
+        offset = (image * sampling.height + y * sampling.rows) * all_row + low
+        steps = {"run": high - low, "stride": sampling.columns * all_channels}
+        steps |= {"row": row, "row_stride": sampling.rows * all_row}
+        return Part(start * row, stop * row, ("tensor", name), offset, **steps)
 
 
 class _Berth(NamedTuple):
@@ -175,7 +188,8 @@ class _StageWriter:
         first, last = self.cascade.work[strip].windows.get(name, rows)
         fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
         view = self._streamed_view(name, strip, turn)
-        box = _Box((first, last), self.cascade.columns[name], self._read_channels(name, turn))
+        channels, sampling = self._read_channels(name, turn), self.cascade.samplings.get(name)
+        box = _Box((first, last), self.cascade.columns[name], channels, sampling)
         if not box.is_empty:
             number = (
                 strip if self.stage.strips_outer or self.stage.loads == 1 else turn * len(self.cascade.work) + strip
@@ -318,7 +332,7 @@ class _StageWriter:
         """Of the box's rows, those from `fresh` on, others are there."""
         (top, bottom), total = box.rows, shape[2]
         count, row = bottom - top, box.row_bytes
-        whole = count == total  # images follow each other without a gap
+        whole = count == total and box.sampling is None  # images follow each other without a gap
         sizes = [images.images * count] if whole else [count] * images.images
         parts = (
             box.part(name, shape, n * count + fresh - top, n * count + size, (images.n0 + n) * total + fresh)

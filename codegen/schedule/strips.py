@@ -12,7 +12,7 @@ from functools import cached_property
 
 from tvm_re2na.codegen.bytes import aligned
 from tvm_re2na.codegen.graph.ops import Shape4
-from tvm_re2na.codegen.schedule.unit.base import Rows, Unit, row_bytes
+from tvm_re2na.codegen.schedule.unit.base import Rows, Sampling, Unit, row_bytes
 
 
 def inner_bytes(shape: Shape4, height: int) -> int:
@@ -82,6 +82,11 @@ class Cascade:
     def shapes(self) -> dict[str, Shape4]:
         """How the units see what they read, all channels and columns of it."""
         return {name: unit.stored_shape(operand) for unit in self.units for operand, name in enumerate(unit.inputs)}
+
+    @cached_property
+    def samplings(self) -> dict[str, Sampling]:
+        """Of what is loaded without the pixels that nobody reads; `shapes` has the others alone."""
+        return {unit.inputs[0]: unit.sampling for unit in self.units if unit.sampling}
 
     @cached_property
     def channels(self) -> dict[str, tuple[int, int]]:

@@ -162,3 +162,13 @@ def test_resnet18_keeps_a_pipelined_array_near_its_bound() -> None:
     program = compile_graph(resnet_graph(18), Architecture(mac_interval=1))
     assert Simulator(program).timing.cycles <= 700_000
     assert dram_bytes(program) <= 12_070_000
+
+
+@pytest.mark.parametrize("stride", [(2, 2), (1, 3), (3, 1)])
+def test_pixels_that_a_stride_steps_over_are_not_loaded(stride: tuple[int, int]) -> None:
+    """The last row and column may be among them; the other operand of the sum comes as a whole."""
+    net = Net((2, 48, 23, 24))
+    x = net.conv(net.input, 40, Window((1, 1), stride))
+    other = net.builder.input("other", net.builder.shape(x))
+    program = check(net.builder.build([net.add(x, other)]), Architecture(sram_bytes=12 * 1024))
+    assert excess(program) == 0

@@ -27,6 +27,15 @@ class Among(NamedTuple):
     total: int
 
 
+class Sampling(NamedTuple):
+    """Of an image of `height` x `width` pixels every `rows`-th row is read, and of that every `columns`-th pixel."""
+
+    rows: int
+    columns: int
+    height: int
+    width: int
+
+
 @dataclass(frozen=True)
 class Work:
     """Some rows of a unit's output, of some images, for some blocks of weights. `target`: where channel 0 of the first row lies."""
@@ -59,6 +68,8 @@ class Unit(ABC):
     out_first: int = field(default=0, kw_only=True)
     beside: tuple[Among, ...] = field(default=(), kw_only=True)
     out_column: int = field(default=0, kw_only=True)
+    # of inputs[0], where it is loaded without the other pixels
+    sampling: Sampling | None = field(default=None, kw_only=True)
 
     made_of: ClassVar[dict[type[Op], type[Unit]]] = {}  # operators that become a unit each, whatever stands beside them
     by_channel: ClassVar[bool] = False  # it works on each channel by itself, in whatever order they lie
@@ -174,6 +185,11 @@ class Unit(ABC):
     def part_depths(self) -> list[int]:
         """Input channels of the parts in which its sums may be formed, the most first."""
         return []
+
+    @property
+    def sampled(self) -> Unit | None:
+        """The same of an input that has only the pixels which are read, where some are not."""
+        return None
 
     def fetch(self, work: Work, writer: Writer) -> None:
         """What comes back of what `draft` sent through DRAM (`scratch`), once all of it is there."""

@@ -20,6 +20,7 @@ from tvm_re2na.codegen.isa.durations import Durations
 from tvm_re2na.codegen.schedule.unit.base import (
     Columns,
     Rows,
+    Sampling,
     Tiles,
     Unit,
     Work,
@@ -84,6 +85,19 @@ class ConvUnit(Unit):
     @property
     def replaceable(self) -> tuple[str, ...]:
         return self.inputs[1:]
+
+    @property
+    def sampled(self) -> Unit | None:
+        """A window of one pixel steps over others."""
+        window, (batch, channels, height, width) = self.conv.window, self.in_shape
+        if window.kernel != (1, 1) or window.stride == (1, 1) or any(window.padding) or self.beside:
+            return None
+        return replace(
+            self,
+            conv=replace(self.conv, window=replace(window, stride=(1, 1))),
+            in_shape=(batch, channels, *window.output_size(height, width)),
+            sampling=Sampling(*window.stride, height, width),
+        )
 
     def shapes(self, arch: Architecture) -> list[int]:
         return [rows for rows, columns in arch.shapes if self.pooled <= columns]
