@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -68,11 +67,8 @@ class Candidates:
             stage = Stage(index, index, cascade, (weights,), sides, chunk=_rows_at_once(cascade))
             count = max(1, len(weights.blocks))
             parts = {count} if whole else {1, 2, 4, count}
-            for size, overlap in itertools.product(sorted({-(-count // part) for part in parts}), (True, False)):
-                way = replace(stage, slices=size, overlap=overlap)
-                yield (weights.rows, weights.depth, size, overlap), way
-                if way.streamed and _reads_parts(way):
-                    yield (weights.rows, weights.depth, size, overlap, "sliced"), replace(way, sliced=True)
+            for size in sorted({-(-count // part) for part in parts}):
+                yield from _with_buffers((weights.rows, weights.depth, size), replace(stage, slices=size))
 
     def _weights(self, index: int, cascade: Cascade, parts: bool) -> list[Weights]:
         """Of a unit alone: for the shapes worth trying, and with sums in parts."""
@@ -90,11 +86,12 @@ class Candidates:
             rows = tuple((part.rows, part.depth) for part in weights)
             streams = not stage.touched <= sides.resident
             weighs = any(part.blocks for part in weights)
-            for pinned in (True, False) if weighs and first == last else (weighs,):
-                if pinned and first == last and weights[0].depth:
-                    continue
-                for overlap in (True, False) if (streams or not pinned) and first == last else (True,):
-                    yield (rows, pinned, overlap), replace(stage, pinned=pinned, overlap=overlap)
+            if first < last or not (streams or weighs):
+                yield (rows, weighs), replace(stage, pinned=weighs)
+                continue
+            for pinned in (True, False) if weighs else (False,):
+                if not (pinned and weights[0].depth):
+                    yield from _with_buffers((rows, pinned), replace(stage, pinned=pinned))
 
     def _unroll(self, sides: Sides, first: int, last: int, height: int) -> Cascade:
         units = self.units[first : last + 1]
@@ -154,18 +151,17 @@ class Candidates:
 
     def _bytes(self, stage: Stage) -> int:
         """SRAM beside the tensors that live on."""
-        turns = 2 if stage.overlap else 1
-        total = self._weight_bytes(stage, turns) + self._sum_bytes(stage)
+        total = self._weight_bytes(stage) + self._sum_bytes(stage)
         for name, height in stage.cascade.heights.items():
             if name in stage.cascade.inner:
                 total += inner_bytes(stage.cascade.shapes[name], height)
             elif name not in stage.sides.resident:
-                parts = (stage.read_channels(name, turn) for turn in range(stage.passes))
-                row = stage.cascade.read_shape(name)[3] * max(stop - start for start, stop in parts)
-                total += min(turns, stage.loads) * aligned((stage.chunk or height) * row)
+                row = stage.cascade.read_shape(name)[3] * max(stage.read_widths(name))
+                buffers = min(stage.row_turns, len(stage.strips) * stage.rounds)
+                total += buffers * aligned((stage.chunk or height) * row)
         if stage.output not in stage.sides.resident:
-            sends = len(stage.strips) * (1 if stage.strips_outer else 1 + max(stage.results))
-            total += min(turns, sends) * aligned(self._out_bytes(stage))
+            sends = len(stage.strips) * stage.results[-1]
+            total += min(stage.row_turns, sends) * aligned(self._out_bytes(stage))
         return total
 
     def _sum_bytes(self, stage: Stage) -> int:
@@ -177,20 +173,18 @@ class Candidates:
         channels = max(block.out_c for block in weights.blocks)
         return aligned(tallest * unit.out_shape[3] * unit.pooled * channels * SUM_BYTES)
 
-    def _weight_bytes(self, stage: Stage, turns: int) -> int:
+    def _weight_bytes(self, stage: Stage) -> int:
         if stage.pinned:
             return sum(weights.aligned_bytes for weights in stage.weights)
-        if stage.strips_outer:
-            return turns * aligned(max(weights.largest for weights in stage.weights))
-        sizes = [sum(aligned(block.bytes) for block in part) for part in stage.block_slices]
-        return max(sizes, default=0) * min(turns, len(sizes))
+        count = stage.passes * (len(stage.strips) if stage.strips_outer else 1)
+        return stage.blocks.largest * min(stage.weight_turns, count)
 
     def _out_bytes(self, stage: Stage) -> int:
         unit = stage.cascade.units[-1]
         blocks = stage.weights[-1].blocks
         channels = unit.out_shape[1]
-        if blocks and not stage.strips_outer:
-            channels = max(sum(block.out_c for block in part if block.ends) for part in stage.block_slices)
+        if blocks and stage.passes > 1:
+            channels = max(stage.blocks.widths[1])
         tallest = max(strip.images * (strip.y1 - strip.y0) for strip in stage.strips)
         return tallest * unit.out_shape[3] * channels
 
@@ -211,16 +205,24 @@ class Candidates:
         return max(0, self.tensors.size(output) - aligned(ahead) - 64)
 
 
+def _with_buffers(way: tuple[Hashable, ...], stage: Stage) -> Iterator[tuple[Hashable, Stage]]:
+    """A stage of one unit with more and with fewer buffers, and with inputs in slices of their channels."""
+    streams = not stage.touched <= stage.sides.resident
+    kinds = [(True, False), *([(True, True)] if streams and not stage.pinned else []), (False, False)]
+    for overlap, lean in kinds:
+        found = replace(stage, overlap=overlap, lean=lean)
+        yield (*way, overlap, lean), found
+        if found.streamed and not found.pinned and _reads_parts(found):
+            yield (*way, overlap, lean, "sliced"), replace(found, sliced=True)
+
+
 def _reads_parts(stage: Stage) -> bool:
     """Whether the slices of the blocks read different channels of what is streamed."""
     sliced = replace(stage, sliced=True)
-    if not stage.block_slices or len(set(stage.cascade.units[0].inputs)) < len(stage.cascade.units[0].inputs):
+    inputs = stage.cascade.units[0].inputs
+    if not stage.blocks.parts or len(set(inputs)) < len(inputs):
         return False
-    return any(
-        sliced.read_channels(name, turn) != stage.cascade.channels[name]
-        for name in stage.streamed
-        for turn in range(stage.passes)
-    )
+    return any(min(sliced.read_widths(name)) < min(stage.read_widths(name)) for name in stage.streamed)
 
 
 def _rows_at_once(cascade: Cascade) -> int:

@@ -99,9 +99,9 @@ class _StageWriter:
         self.weights = weights
         self.cascade = self.stage.cascade
         self.stored = residence.tensors.graph.stored
-        self.turns = 2 if self.stage.overlap else 1
         self.areas = writer.schedule.areas
         self.berths = self._berths()
+        self.again = self.stage.strips_outer and not self.stage.pinned  # weights for each strip
         self.waiting: list[Draft] = []  # stores that let the next strip's work begin first
 
     def run(self) -> None:
@@ -110,10 +110,10 @@ class _StageWriter:
             self._in_parts(unit)
         elif unit.scratch_bytes:
             self._through_dram(unit)
-        elif self.stage.strips_outer:
+        elif self.stage.strips_outer and (self.stage.pinned or not self.stage.blocks.parts):
             self._strips_outer()
         else:
-            self._weights_outer(unit)
+            self._in_slices(unit)
         self._flush()
 
     # -- loop orders
@@ -125,14 +125,17 @@ class _StageWriter:
         self._compute(unit, 0, 0, parts, target.view, 0)
         self._send(0, target)
 
-    def _weights_outer(self, unit: Unit) -> None:
-        for turn, part in enumerate(self.stage.block_slices or [()]):
-            for strip in range(len(self.cascade.work)):
+    def _in_slices(self, unit: Unit) -> None:
+        """Each strip for each slice of the blocks, in the order of the stage's loops."""
+        parts = self.stage.blocks.parts or [()]
+        places = list(itertools.product(range(len(parts)), range(len(self.cascade.work))))
+        for turn, strip in sorted(places, key=lambda place: place[::-1]) if self.stage.strips_outer else places:
+            if turn == 0 or self.stage.rounds > 1:
                 self._move(strip, turn)
-                target = self._target(strip, part, turn)
-                self._compute(unit, 0, strip, part, target.view, turn)
-                if not part or part[-1].ends:
-                    self._send(strip, target)
+            target = self._target(strip, parts[turn], turn)
+            self._compute(unit, 0, strip, parts[turn], target.view, turn)
+            if not parts[turn] or parts[turn][-1].ends:
+                self._send(strip, target)
 
     def _strips_outer(self) -> None:
         for strip, work in enumerate(self.cascade.work):
@@ -141,13 +144,12 @@ class _StageWriter:
                 if work.computed[position][0] == work.computed[position][1]:
                     continue
                 blocks = self.stage.weights[position].blocks
-                turn = 0 if self.stage.pinned else strip
                 if position + 1 < len(self.cascade.units):
                     inner = self._inner_view(unit.output, strip, position).at(unit.out_first, column=unit.out_column)
-                    self._compute(unit, position, strip, blocks, inner, turn)
+                    self._compute(unit, position, strip, blocks, inner, 0)
                 else:
                     target = self._target(strip, (), 0)
-                    self._compute(unit, position, strip, blocks, target.view, turn)
+                    self._compute(unit, position, strip, blocks, target.view, 0)
                     self._send(strip, target)
 
     def _compute(self, unit: Unit, position: int, strip: int, blocks: Sequence[Block], target: View, turn: int) -> None:
@@ -163,7 +165,7 @@ class _StageWriter:
         ends = not blocks or blocks[-1].ends
 
         def record(block: Block) -> Hashable:
-            key = ("weights", index, block.out_c0, block.in_c0, turn)
+            key = ("weights", index, block.out_c0, block.in_c0, strip if self.again else 0)
             self._load_block(key, unit.source, index, block, self._berth(index, block, strip))
             return key
 
@@ -188,24 +190,20 @@ class _StageWriter:
         first, last = self.cascade.work[strip].windows.get(name, rows)
         fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
         view = self._streamed_view(name, strip, turn)
-        channels, sampling = self._read_channels(name, turn), self.cascade.samplings.get(name)
+        channels, sampling = self.stage.read_channels(name, turn), self.cascade.samplings.get(name)
         box = _Box((first, last), self.cascade.columns[name], channels, sampling)
         if not box.is_empty:
-            number = (
-                strip if self.stage.strips_outer or self.stage.loads == 1 else turn * len(self.cascade.work) + strip
-            )
+            rounds = self.stage.rounds
+            number = self.stage.turn(strip, turn if rounds > 1 else 0, rounds)
             self._load_rows(view.key, name, shape, images, box, fresh, self.cascade.heights[name], number)
         return view.at(-box.channels[0], rows[0] - first, -box.columns[0])
 
     def _streamed_view(self, name: str, strip: int, turn: int) -> View:
         """The channels and columns that are read of a strip's rows of a tensor in DRAM."""
         first, last = self.cascade.work[strip].windows.get(name, (0, 0))
-        key = ("in", self.index, name, strip, 0 if self.stage.strips_outer or self.stage.loads == 1 else turn)
-        start, stop = self._read_channels(name, turn)
+        key = ("in", self.index, name, strip, turn if self.stage.rounds > 1 else 0)
+        start, stop = self.stage.read_channels(name, turn)
         return dense_view(key, last - first, self.cascade.read_shape(name)[3], stop - start)
-
-    def _read_channels(self, name: str, turn: int) -> tuple[int, int]:
-        return self.stage.read_channels(name, 0 if self.stage.strips_outer else turn)
 
     def _inner_view(self, name: str, strip: int, position: int | None, row: int | None = None) -> View:
         """Rows of a tensor between the units, from `row` on, or from the first that the unit at `position` computes."""
@@ -239,8 +237,8 @@ class _StageWriter:
             view = dense_view(self.keys[self.stage.output], height, width, total)
             offset = where.n0 * view.image + where.y0 * view.row + unit.out_column * view.pixel + unit.out_first
             return _Target(View(view.key, offset, view.pixel, view.row, view.image), first, count)
-        number = strip if self.stage.strips_outer else self.stage.results[turn] * len(self.cascade.work) + strip
-        key = ("out", self.index, number % self.turns)
+        number = self.stage.turn(strip, self.stage.results[turn], self.stage.results[-1])
+        key = ("out", self.index, number % self.stage.row_turns)
         return _Target(dense_view(key, where.y1 - where.y0, unit.out_shape[3], count).at(-first), first, count)
 
     @property
@@ -262,7 +260,7 @@ class _StageWriter:
         rows, columns = where.images * (where.y1 - where.y0), unit.out_shape[3]
         strides = Strides(total, width * total), Strides(view.pixel, view.row)
         draft = copy_pixels("STORE", unit.source, dram, view.place, (rows, columns, target.channels), *strides)
-        if not self.stage.overlap or output in self.sides.resident:
+        if self.stage.row_turns == 1 or output in self.sides.resident:
             self.writer.append(draft)
             return
         self._flush()
@@ -291,7 +289,7 @@ class _StageWriter:
             for position, weights in enumerate(stage.weights)
             for block in self.weights.records(stage.first + position, weights, stage.chunk)
         ]
-        at_once = 1 if stage.strips_outer or not stage.weights[0].blocks else stage.slices
+        at_once = 1 if stage.pinned or not stage.weights[0].blocks else stage.slices
         found: dict[Hashable, tuple[int, int]] = {}
         offset = 0
         for place, (index, block) in enumerate(records):
@@ -305,11 +303,11 @@ class _StageWriter:
 
     def _weights_area(self, number: int) -> Hashable:
         """Of what is loaded after so much else."""
-        return ("weights", self.index, number if self.stage.pinned else number % self.turns)
+        return ("weights", self.index, number if self.stage.pinned else number % self.stage.weight_turns)
 
     def _berth(self, index: int, block: Block, strip: int) -> _Berth:
         number, offset = self.berths[(index, block.out_c0, block.in_c0)]
-        again = strip * len(self.berths) if self.stage.strips_outer and not self.stage.pinned else 0
+        again = strip * len(self.berths) if self.again else 0
         return _Berth(self._weights_area(number + again), offset)
 
     def _fetch(self, name: str) -> None:
@@ -339,7 +337,7 @@ class _StageWriter:
             for n, size in enumerate(sizes)
         )
         loaded = tuple(part for part in parts if part.start < part.stop)
-        area = ("in", self.index, name, number % self.turns)
+        area = ("in", self.index, name, number % self.stage.row_turns)
         self.areas[area] = Area(max(height * row, self.areas[area].size if area in self.areas else 0), self.index)
         self._note(Loaded(key, self.cascade.units[0].source, height * row, loaded, area))
 

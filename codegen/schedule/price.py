@@ -47,7 +47,9 @@ class Price:
         """The stage with its cost. Rows that two strips of a streamed input share move on chip where that is cheaper than to load
         them again."""
         priced = self._priced(stage)
-        if not stage.overlap or not any(map(stage.cascade.overlaps, stage.streamed)):
+        if stage.row_turns == 1 or (stage.strips_outer and stage.sliced):
+            return priced
+        if not any(map(stage.cascade.overlaps, stage.streamed)):
             return priced
         return min(priced, self._priced(replace(stage, keeps=True)), key=lambda stage: stage.cost)
 
@@ -79,11 +81,17 @@ class Price:
         )
 
     def _waits(self, stage: Stage) -> int:
-        """Cycles of waiting for weights, where there is one buffer for all of them."""
-        if stage.overlap:
+        """Cycles of waiting for what has one buffer: the latency of rows, whose transfers count as exposed, and weights."""
+        if stage.row_turns > 1:
             return 0
+        loads = stage.rounds if stage.streamed else 0
+        sends = 0 if stage.output in stage.sides.resident else stage.results[-1]
+        waits = len(stage.strips) * (loads + sends) * self.arch.dram_latency
+        if stage.overlap:
+            return waits
+        blocks = 1 if stage.pinned else stage.passes * (len(stage.strips) if stage.strips_outer else 1)
         weights = self._weight_bytes(stage) + self._again(stage)
-        return self.cost.transfer_cycles(weights) + len(stage.strips) * self.arch.dram_latency
+        return waits + self.cost.transfer_cycles(weights) + blocks * self.arch.dram_latency
 
     def _again(self, stage: Stage) -> int:
         """Bytes of weights that are loaded once more."""
@@ -105,7 +113,7 @@ class Price:
     def _weights_outer(self, stage: Stage) -> Iterator[_Part]:
         unit, index, rows = stage.cascade.units[0], stage.first, stage.weights[0].rows
         tiles = tile_sizes(stage.cascade, 0)
-        for turn, blocks in enumerate(stage.block_slices):
+        for turn, blocks in enumerate(stage.blocks.parts):
             channels = sum(block.out_c for block in blocks if block.ends)
             for strip, tile in enumerate(tiles):
                 if strip:
@@ -153,7 +161,7 @@ class Price:
         turns = len(stage.strips) if stage.strips_outer or stage.slices >= len(stage.weights[0].blocks) else 1
         changes = turns - 1
         if stage.keeps and not stage.strips_outer:
-            changes = (len(stage.strips) - 1) * max(1, len(stage.block_slices))
+            changes = (len(stage.strips) - 1) * max(1, len(stage.blocks.parts))
         return turns * self._switching(stage.settings) + changes * self._switching(self._between(stage))
 
     def _between(self, stage: Stage) -> Sequence[Setting]:
@@ -211,9 +219,7 @@ class Price:
             total += self.tensors.graph.stored[name].bytes
         for name in stage.streamed:
             rows = sum(stage.loaded_rows(strip, name) for strip in range(len(cascade.work)))
-            turns = range(stage.passes if stage.loads > 1 else 1)
-            channels = sum(stop - start for start, stop in (stage.read_channels(name, turn) for turn in turns))
-            total += rows * cascade.read_shape(name)[3] * channels
+            total += rows * cascade.read_shape(name)[3] * sum(stage.read_widths(name))
         total -= sum(map(sum, self._input_bytes(stage))) if not set(first_read) <= sides.resident else 0
         if stage.output not in sides.resident and stage.output not in self.tensors.border:
             total += math.prod(cascade.units[-1].out_shape)

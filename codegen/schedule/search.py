@@ -130,8 +130,8 @@ class Search:
         ahead = self.cost.transfer_cycles(max(0, self.arch.sram_bytes - move.living_bytes - stage.bytes))
         switch = self.cost.switch_cycles(setting, stage.begins)
         phases, exposed = self._phases(stage)
-        turns = 2 if stage.overlap else 1
-        buffers = Buffers(turns, 0 if stage.output in stage.sides.resident else turns)
+        loads = stage.row_turns if stage.streamed else stage.weight_turns
+        buffers = Buffers(loads, 0 if stage.output in stage.sides.resident else stage.row_turns)
         exposed += self.cost.transfer_cycles(move.stores)
         return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed, buffers)
 
@@ -268,8 +268,8 @@ class Search:
         """The cheapest first."""
         key = (index, sides)
         if key not in self._options:
-            stages = map(self._price, self.candidates.whole(sides, index))
-            self._options[key] = sorted(stages, key=self._order)
+            fitting = (stage for stage in self.candidates.whole(sides, index) if stage.bytes <= self.arch.sram_bytes)
+            self._options[key] = sorted(map(self._price, fitting), key=self._order)
         return self._options[key]
 
     def _tallest(self, first: int, last: int, sides: Sides, living: int, level: int) -> list[Stage]:
@@ -320,7 +320,7 @@ class Search:
         return living <= size and stage.bytes <= (size - living) * SHRINK[level]
 
     def _order(self, stage: Stage) -> tuple[int, int, bool, int]:
-        return self._at_border(stage), stage.compute, not stage.overlap, stage.bytes
+        return self._at_border(stage), stage.compute, stage.weight_turns + stage.row_turns < 4, stage.bytes
 
     def _at_border(self, stage: Stage) -> int:
         """Cost; of what begins or ends the program, by its phases, because nothing hides its first load or its last store."""

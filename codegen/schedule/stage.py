@@ -6,7 +6,8 @@ weights outer  one unit, strips of its output for each slice of weights: what co
                channels that the slice reads;
 strips outer   one or more units (a cascade), strip by strip: tensors between them never exist as a whole, and an output that
                stays on chip may move into the rows of the input that are no longer needed. The weights stay (pinned), or
-               are streamed again for each strip.
+               those of one unit are streamed again for each strip, slice by slice; what comes from DRAM is loaded once a strip,
+               or for each slice the channels that it reads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import cached_property
 from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.schedule.strips import Cascade, Strip
 from tvm_re2na.codegen.schedule.unit.base import Rows
-from tvm_re2na.codegen.schedule.unit.blocks import Block, Weights
+from tvm_re2na.codegen.schedule.unit.blocks import Slices, Weights
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Stage:
         False  # rows of streamed inputs that the next strip needs as well move on chip; otherwise they are loaded again
     )
     overlap: bool = True  # buffers in turn, so that transfers hide behind compute
+    lean: bool = False  # of weights alone; rows that come and go have one buffer each
     slices: int = 1
     chunk: int = 0  # steps of a dense layer's sum at a time, or input rows of a copy
     bytes: int = 0  # SRAM beside the tensors that live on, less what input and output share
@@ -70,11 +72,10 @@ class Stage:
     def ends(self) -> Setting | None:
         return self.settings[-1] if self.settings else None
 
-    @cached_property
-    def block_slices(self) -> list[tuple[Block, ...]]:
-        """The blocks of a stage of one unit, those of each slice together."""
-        blocks = self.weights[0].blocks
-        return [blocks[start : start + self.slices] for start in range(0, len(blocks), self.slices)]
+    @property
+    def blocks(self) -> Slices:
+        """Of a stage of one unit, those of each slice together."""
+        return self.weights[0].slices(self.slices)
 
     @property
     def output(self) -> str:
@@ -96,31 +97,48 @@ class Stage:
         """Of a streamed input, the first channel that slice `turn` reads, and the one behind the last."""
         if not self.sliced:
             return self.cascade.channels[name]
-        unit, blocks = self.cascade.units[0], self.block_slices[turn]
+        unit = self.cascade.units[0]
         operand = unit.inputs.index(name)
-        if operand == 0:
-            first, last = min(block.in_c0 for block in blocks), max(block.in_c0 + block.in_c for block in blocks)
-        else:
-            first, last = min(block.out_c0 for block in blocks), max(block.out_c0 + block.out_c for block in blocks)
+        first, last = (self.blocks.outputs if operand else self.blocks.inputs)[turn]
         start = unit.part(operand).first
-        return start + first, start + (last if operand == 0 or blocks[-1].ends else first)
+        return start + first, start + last
+
+    def read_widths(self, name: str) -> list[int]:
+        """Channels of a streamed input that are loaded together, each time that rows of it are."""
+        if self.sliced:
+            return self.blocks.widths[min(1, self.cascade.units[0].inputs.index(name))]
+        first, last = self.cascade.channels[name]
+        return [last - first] * self.rounds
+
+    @property
+    def weight_turns(self) -> int:
+        """Buffers in turn for weights that do not stay."""
+        return 2 if self.overlap else 1
+
+    @property
+    def row_turns(self) -> int:
+        """Buffers in turn for rows on their way in or out."""
+        return 2 if self.overlap and not self.lean else 1
 
     @property
     def passes(self) -> int:
-        """How often all strips are gone through, each time for a slice of the blocks."""
-        return 1 if self.strips_outer else max(1, len(self.block_slices))
+        """How often a strip is gone through, each time for a slice of the blocks."""
+        return 1 if self.strips_outer and self.pinned else max(1, len(self.blocks.parts))
 
     @property
-    def loads(self) -> int:
-        """How often rows of a streamed input are loaded: what is one strip stays until all blocks are done."""
-        strips = len(self.cascade.work)
-        return strips * self.passes if strips > 1 or self.sliced else 1
+    def rounds(self) -> int:
+        """How often rows of a streamed input are loaded: the only strip, or the outer loop's, stays for all blocks."""
+        again = self.sliced or (len(self.cascade.work) > 1 and not self.strips_outer)
+        return self.passes if again else 1
 
-    @cached_property
+    @property
     def results(self) -> list[int]:
-        """For each slice, how many slices before it have made results: parts of sums make none."""
-        ends = [not blocks or blocks[-1].ends for blocks in self.block_slices or [()]]
-        return [sum(ends[:turn]) for turn in range(len(ends))]
+        """For each slice, how many slices before it have made results: parts of sums make none. In the end, how many do at all."""
+        return self.blocks.results if self.passes > 1 else [0, 1]
+
+    def turn(self, strip: int, number: int, count: int) -> int:
+        """Of what each strip has `count` of, how many came before number `number` of a strip."""
+        return strip * count + number if self.strips_outer else number * len(self.cascade.work) + strip
 
     def moved_rows(self, strip: int) -> dict[str, Rows]:
         """Rows that move within the SRAM before a strip: up in the buffer of an inner tensor, or on into the next strip's."""

@@ -11,7 +11,7 @@ from tests.codegen.test_bounds import SAME, dram_bytes, zeroed
 from tests.codegen.test_compiler import check, conv_graph
 from tests.models.resnets import resnet_graph
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.compiler import compile_graph
+from tvm_re2na.codegen.compiler import compile_graph, compile_in_passes
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Add, Conv2d, Cut, Dense, MaxPool2d, Window
 from tvm_re2na.codegen.program import Program
@@ -172,3 +172,16 @@ def test_pixels_that_a_stride_steps_over_are_not_loaded(stride: tuple[int, int])
     other = net.builder.input("other", net.builder.shape(x))
     program = check(net.builder.build([net.add(x, other)]), Architecture(sram_bytes=12 * 1024))
     assert excess(program) == 0
+
+
+def test_neither_weights_nor_input_rows_fit() -> None:
+    """Strip by strip the weights come again, with the channels of the rows that each part of the sums reads."""
+    net = Net((2, 64, 20, 20))
+    x = net.conv(net.conv(net.input, 64), 64)
+    graph, arch = (
+        net.builder.build([net.add(x, net.input)]),
+        Architecture(array_rows=16, array_columns=16, sram_bytes=12 * 1024),
+    )
+    stages = compile_in_passes(graph, arch).plan.stages
+    assert all(stage.strips_outer and stage.sliced and len(stage.strips) > 2 for stage in stages)
+    check(graph, arch)

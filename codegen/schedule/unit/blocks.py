@@ -132,6 +132,23 @@ def with_coder(blocks: Iterable[Block], arch: Architecture) -> tuple[Block, ...]
     return tuple(replace(block, coder=coder) for block in found)
 
 
+class Slices:
+    """Blocks in a row, some at a time. Of each slice: `inputs`, the channels that it reads; `outputs`, those whose sums it ends
+    (first, behind the last), and how many slices before it end some (`results`, in the end how many do at all)."""
+
+    def __init__(self, blocks: tuple[Block, ...], count: int) -> None:
+        self.parts = [blocks[start : start + count] for start in range(0, len(blocks), count)]
+        self.inputs = [
+            (min(block.in_c0 for block in part), max(block.in_c0 + block.in_c for block in part)) for part in self.parts
+        ]
+        self.outputs = [
+            (part[0].out_c0, part[-1].out_c0 + (part[-1].out_c if part[-1].ends else 0)) for part in self.parts
+        ]
+        self.results = list(itertools.accumulate((part[-1].ends for part in self.parts), initial=0))
+        self.largest = max((sum(aligned(block.bytes) for block in part) for part in self.parts), default=0)
+        self.widths = [[stop - start for start, stop in found] for found in (self.inputs, self.outputs)]
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """The blocks of a unit for one shape of the array. `depth`: input channels of a part of their sums (0: all)."""
@@ -151,6 +168,16 @@ class Weights:
     @cached_property
     def largest(self) -> int:
         return max((block.bytes for block in self.blocks), default=0)
+
+    @cached_property
+    def _slices(self) -> dict[int, Slices]:
+        return {}
+
+    def slices(self, count: int) -> Slices:
+        """So many blocks at a time."""
+        if count not in self._slices:
+            self._slices[count] = Slices(self.blocks, count)
+        return self._slices[count]
 
     @cached_property
     def aligned_bytes(self) -> int:
