@@ -5,9 +5,9 @@ Time is counted in ticks: the index of a draft. A piece of a buffer lives from t
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
-from tvm_re2na.codegen.emit.draft import Schedule
+from tvm_re2na.codegen.emit.draft import Loaded, Schedule
 from tvm_re2na.codegen.memory.placement import Region, Segment
 
 MOST_SEGMENTS = 64  # of one region; beyond it, neighbours are merged
@@ -39,9 +39,20 @@ def area_regions(schedule: Schedule) -> dict[Hashable, Region]:
 def _region(key: Hashable, touched: list[Segment], schedule: Schedule) -> Region:
     loaded = schedule.loaded.get(key)
     if loaded is not None and loaded.area is not None:
-        last = max(segment.last for segment in touched)
-        return Region(key, (Segment(0, loaded.size, touched[0].first, last),))
+        return Region(key, tuple(_halves(touched, loaded)))
     return Region(key, tuple(_merged(_pieces(touched))))
+
+
+def _halves(touched: list[Segment], loaded: Loaded) -> Iterator[Segment]:
+    """What is loaded lives from its first use on, which comes after the moment at which other rows move to their place before it;
+    all of it until the last use."""
+    last, middle = max(segment.last for segment in touched), min((part.start for part in loaded.parts), default=0)
+    for start, stop in ((0, middle), (middle, loaded.size)):
+        first = min(
+            (segment.first for segment in touched if segment.start < stop and segment.stop > start), default=last
+        )
+        if start < stop:
+            yield Segment(start, stop, first, last)
 
 
 def _pieces(touched: list[Segment]) -> list[Segment]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Loaded, Part, Schedule, Touch
@@ -120,7 +120,13 @@ class _Room:
         self.addresses: dict[Hashable, int] = {}
         roaming = {loaded.area for loaded in schedule.loaded.values() if loaded.roams}
         known = {**regions, **areas}
-        self.timeline = Timeline([(base, known[key]) for key, base in fixed.items() if key not in roaming], capacity)
+        places = [(base, known[key]) for key, base in fixed.items() if key not in roaming]
+        places += [
+            (self.home(loaded), _once_moved(regions[loaded.key]))
+            for loaded in schedule.loaded.values()
+            if not loaded.parts and loaded.area is not None and loaded.key in regions
+        ]
+        self.timeline = Timeline(places, capacity)
         self.stores = _stores(schedule)
 
     def free_from(self, piece: Piece, now: int) -> int:
@@ -158,8 +164,14 @@ class _Room:
                 best = self.timeline.best_address(region.bytes, region.first, region.last, self.patience)
                 base = base if best is None else best
             self.addresses[region.key] = base
-            self.timeline.add(base, region.segments[0], region.key)
+            for segment in region.segments:
+                self.timeline.add(base, segment, region.key)
         return self.addresses[region.key]
+
+
+def _once_moved(region: Region) -> Region:
+    """Of a buffer into which nothing is loaded, but all moves from one that may lie at the same place."""
+    return replace(region, segments=tuple(replace(segment, first=segment.first + 1) for segment in region.segments))
 
 
 class _Replay:

@@ -47,9 +47,8 @@ class Price:
         """The stage with its cost. Rows that two strips of a streamed input share move on chip where that is cheaper than to load
         them again."""
         priced = self._priced(stage)
-        if stage.row_turns == 1 or (stage.strips_outer and stage.sliced):
-            return priced
-        if not any(map(stage.cascade.overlaps, stage.streamed)):
+        gone = stage.strips_outer and stage.sliced  # the next strip begins with other channels
+        if gone or not any(map(stage.cascade.overlaps, stage.streamed)):
             return priced
         return min(priced, self._priced(replace(stage, keeps=True)), key=lambda stage: stage.cost)
 

@@ -185,3 +185,14 @@ def test_neither_weights_nor_input_rows_fit() -> None:
     stages = compile_in_passes(graph, arch).plan.stages
     assert all(stage.strips_outer and stage.sliced and len(stage.strips) > 2 for stage in stages)
     check(graph, arch)
+
+
+def test_a_strip_may_need_no_row_that_is_not_there_already() -> None:
+    """The rows that move to its buffer on chip, and none is loaded, keep the next loads waiting all the same."""
+    net = Net((2, 32, 13, 13))
+    graph = net.builder.build([net.conv(net.input, 32)])
+    arch = Architecture(array_rows=8, array_columns=8, sram_bytes=8 * 1024, dram_bytes_per_cycle=2)
+    (stage,) = compile_in_passes(graph, arch).plan.stages
+    assert stage.keeps
+    assert 0 in [stage.loaded_rows(strip, "x") for strip in range(len(stage.strips))]
+    check(graph, arch)
