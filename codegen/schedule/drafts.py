@@ -191,8 +191,8 @@ class _StageWriter:
         first, last = self.cascade.work[strip].windows.get(name, rows)
         fresh = last - self.stage.loaded_rows(strip, name) // images.images if self.stage.keeps else first
         view = self._streamed_view(name, strip, turn)
-        channels, sampling = self.stage.read_channels(name, turn), self.cascade.samplings.get(name)
-        box = _Box((first, last), self.cascade.columns[name], channels, sampling)
+        read, sampling = self.stage.read_channels(name, turn), self.cascade.samplings.get(name)
+        box = _Box((first, last), self.cascade.columns[name], read, sampling)
         if not box.is_empty:
             rounds = self.stage.rounds
             number = self.stage.turn(strip, turn if rounds > 1 else 0, rounds)
