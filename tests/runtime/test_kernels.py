@@ -131,6 +131,18 @@ def test_depthwise_convolutions_by_rows(side: int, stride: tuple[int, int], weig
         check(program, images(program, index, (-128, 127) if index % 2 else ()), threads=(1,))
 
 
+def test_a_large_depthwise_window_of_few_steps() -> None:
+    """Room is taken for what is packed: absent steps too."""
+    weight = np.zeros((5, 1, 15, 15), np.int8)
+    weight[:, 0, 3, (2, 9)] = 77
+    builder = GraphBuilder("few")
+    window = Window((15, 15), (1, 1), (7, 7, 7, 7))
+    x = builder.input("x", (1, 5, 9, 11))
+    x = builder.append(Conv2d("conv", (x,), "conv", weight, np.arange(5, dtype=np.int32), window, 5, Cut(8)))
+    program = compile_graph(builder.build([x]))
+    check(program, images(program, 1), threads=(1,))
+
+
 def depthwise_program(
     side: int, stride: tuple[int, int], channels: int, size: tuple[int, int], lowest: int, acc_bits: int, weights: str
 ) -> Program:
@@ -138,6 +150,7 @@ def depthwise_program(
     builder = GraphBuilder("depthwise")
     x = builder.append(Clip("clip", (builder.input("x", (1, channels, *size)),), "clip", lowest, 127))
     weight = rng.choice(EXTREMES.get(weights, range(-9, 10)), (channels, 1, side, side)).astype(np.int8)
+    weight[:, :, 1, size[0] % side] = 0  # a step that the compiler leaves out
     bias = rng.integers(-400, 400, channels).astype(np.int32)
     window = Window((side, side), stride, (side // 2, 1, side // 2, side - 1))
     x = builder.append(Conv2d("conv", (x,), "conv", weight, bias, window, channels, Cut(acc_bits // 2, lowest, 100)))

@@ -94,18 +94,19 @@ static int32_t order(re2na_sequence *state, const re2na_instruction *at, uint32_
                     index, (long long)at->body.conv.rows, (long long)state->rows);
 }
 
-/* Every pixel's inputs are gathered whether they have weights or not; what may lie in the inputs, the weights and the
- * bitmap are looked at once, the weights of a depthwise one a few times. A parked sum is a step of its own. */
+/* Every pixel's inputs are gathered whether they have weights or not, and multiplied in whole quads; what may lie in
+ * the inputs, the weights and the bitmap are looked at once, the weights of a depthwise one a few times. A parked sum
+ * is a step of its own. */
 static uint64_t work(const re2na_instruction *at) {
   const re2na_conv *body = &at->body.conv;
   const re2na_sliding *w = &body->window;
-  const int64_t looks = re2na_is_depthwise(body) ? RE2NA_PAIR_LOOKS : 1;
+  const int64_t k = re2na_conv_k(body), looks = re2na_is_depthwise(body) ? RE2NA_PAIR_LOOKS : 1;
+  const int64_t packed = re2na_packed_steps(k, body->steps), steps = RE2NA_QUAD * re2na_packed_quads(k, body->steps);
   const uint64_t pixels = RE2NA_PRODUCT(w->n, w->out_h, w->out_w, body->pool_h, body->pool_w);
   const uint64_t all_k = RE2NA_PRODUCT(w->kernel_h, w->kernel_w, w->in_c);
-  const int64_t steps = RE2NA_QUAD * re2na_packed_quads(re2na_conv_k(body), body->steps);
   const uint64_t each = re2na_plus(RE2NA_PRODUCT(body->out_c, steps + 2 - body->first), all_k);
   const uint64_t seen =
-      re2na_plus(RE2NA_PRODUCT(w->n, w->in_h, w->in_w, w->in_c), RE2NA_PRODUCT(body->steps, body->out_c, looks));
+      re2na_plus(RE2NA_PRODUCT(w->n, w->in_h, w->in_w, w->in_c), RE2NA_PRODUCT(packed, body->out_c, looks));
   return re2na_plus(re2na_plus(re2na_times(pixels, each), seen), all_k);
 }
 

@@ -312,7 +312,7 @@ void re2na_conv_room(re2na_room *room, const re2na_conv *body, const re2na_packe
   if (!pack) { /* saturating */
     re2na_need(&room->column_bytes, steps);
   } else if (pack->of.depthwise) {
-    re2na_need(&room->tap_items, 4 * (steps + 1));
+    re2na_need(&room->tap_items, 4 * ((uint64_t)re2na_packed_steps(re2na_conv_k(body), body->steps) + 1));
     re2na_need(&room->sum_items, DEPTHWISE_PIXELS * re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));
     re2na_need(&room->partial_items, DEPTHWISE_PIXELS * (uint64_t)body->out_c);
     re2na_need(&room->blank_bytes, re2na_round_up((uint64_t)body->out_c, RE2NA_CHANNELS));

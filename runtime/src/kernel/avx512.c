@@ -64,8 +64,8 @@ INLINE uint64_t put(const re2na_panel *of, size_t pixel, const __m512i *total, c
  * find out how they lie to each other, or it makes one long chain of additions of all addresses. */
 INLINE void find_lines(const re2na_panel *of, size_t pixel, const uint8_t *line[THIRDS], const int pixels) {
 #pragma GCC unroll 5
-  for (int i = 0; 3 * i < pixels; i++) {
-    line[i] = of->x + (pixel + 3 * (size_t)i) * of->x_stride;
+  for (int i = 0; i < THIRDS; i++) {
+    line[i] = of->x + (pixel + (3 * i < pixels ? 3 * (size_t)i : 0)) * of->x_stride;
     __asm__("" : "+r"(line[i]));
   }
 }
