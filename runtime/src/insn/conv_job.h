@@ -77,9 +77,8 @@ static inline bool re2na_is_depthwise(const re2na_conv *body) {
 /* The side of a depthwise kernel that can be formed by rows, or 0. */
 static inline uint8_t re2na_conv_side(const re2na_conv *body) {
   const re2na_sliding *w = &body->window;
-  const bool whole = body->steps == w->kernel_h * w->kernel_w, square = w->kernel_h == w->kernel_w;
-  const bool known = w->kernel_h == 3 || w->kernel_h == RE2NA_MOST_SIDE;
-  return re2na_is_depthwise(body) && whole && square && known && w->dilation_w == 1 ? (uint8_t)w->kernel_h : 0;
+  const bool square = w->kernel_h == w->kernel_w, known = w->kernel_h == 3 || w->kernel_h == RE2NA_MOST_SIDE;
+  return re2na_is_depthwise(body) && square && known && w->dilation_w == 1 ? (uint8_t)w->kernel_h : 0;
 }
 
 /* Steps of the sum of one output. */

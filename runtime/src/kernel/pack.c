@@ -2,6 +2,7 @@
 #include "kernel/pack.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernel/pack_parts.h"
 
@@ -68,7 +69,7 @@ static uint64_t most_vectors(const re2na_weights *of) {
          (2 * (uint64_t)re2na_packed_quads(of->k, of->steps) + chunks_of(of) * (RE2NA_MOST_TOGETHER - 1));
 }
 
-/* Everything but the vectors, whose number the pieces tell. */
+/* Everything but the vectors. */
 static bool reserve(re2na_packed *made) {
   const re2na_weights *of = &made->of;
   made->start = calloc(re2na_round_up((uint64_t)of->outputs, RE2NA_CHANNELS) + RE2NA_LANES, sizeof *made->start);
@@ -115,16 +116,25 @@ void re2na_pack_again(re2na_packed *made, const re2na_weights *of, const re2na_l
   else re2na_pack_quads(made, with);
 }
 
-bool re2na_pack(re2na_packed *made, const re2na_weights *of, const re2na_loops *with) {
-  re2na_pack_form(made, of, with);
-  if (!reserve(made)) return false;
-  if (!of->depthwise) {
-    find_lines(made);
-    re2na_pack_quads(made, with); /* to count the vectors */
+/* Gives back the room for vectors that turned out not to be needed. */
+static bool trim(re2na_packed *made) {
+  int8_t *vectors = made->vectors;
+  uint32_t *places = made->places;
+  if (made->of.depthwise) return true;
+  const bool done = reserve_vectors(made, made->vector_count);
+  if (done) {
+    memcpy(made->vectors, vectors, made->vector_count * RE2NA_VECTOR);
+    memcpy(made->places, places, made->vector_count * sizeof *places);
   }
-  if (!reserve_vectors(made, of->depthwise ? most_vectors(of) : made->vector_count)) return false;
+  free(vectors);
+  free(places);
+  return done;
+}
+
+bool re2na_pack(re2na_packed *made, const re2na_weights *of, const re2na_loops *with) {
+  if (!re2na_pack_reserve(made, of, with)) return false;
   re2na_pack_again(made, of, with);
-  return true;
+  return trim(made);
 }
 
 void re2na_pack_free(re2na_packed *made) {

@@ -43,28 +43,38 @@ typedef struct arrangement {
   uint16_t order[MOST + LARGEST];
 } arrangement;
 
-static int8_t quad_weight(const re2na_packed *made, const place *at, uint32_t quad, int i, int64_t lane) {
-  const int64_t step = ((int64_t)at->first + quad) * RE2NA_QUAD + i;
-  return step < made->lines ? re2na_pack_weight(made, step, at->output + lane) : 0;
+/* The line of weights of a packed step; zeros where it is absent, or behind the last. */
+static const int8_t *line_of(const re2na_packed *made, const place *at, int64_t step) {
+  static const int8_t nothing[RE2NA_LANES];
+  const int64_t line = step >= made->lines ? made->of.steps : made->lines_of ? made->lines_of[step] : step;
+  return line < made->of.steps ? made->of.lines + line * made->of.outputs + at->output : nothing;
 }
 
-/* The quad's weights, lane by lane, or a part of each. */
-static void read_quad(const re2na_packed *made, const place *at, uint32_t quad, re2na_part which, int8_t *to) {
+/* The quad's weights, lane by lane. */
+static void read_quad(const re2na_packed *made, const place *at, uint32_t quad, int8_t *to) {
+  const int64_t step = ((int64_t)at->first + quad) * RE2NA_QUAD;
+  const int8_t *a = line_of(made, at, step), *b = line_of(made, at, step + 1);
+  const int8_t *c = line_of(made, at, step + 2), *d = line_of(made, at, step + 3);
   memset(to, 0, RE2NA_VECTOR);
-  for (int64_t lane = 0; lane < at->outputs; lane++)
-    for (int i = 0; i < RE2NA_QUAD; i++)
-      to[lane * RE2NA_QUAD + i] = re2na_part_of(quad_weight(made, at, quad, i, lane), which);
+  for (int64_t lane = 0; lane < at->outputs; lane++, to += RE2NA_QUAD) {
+    to[0] = a[lane];
+    to[1] = b[lane];
+    to[2] = c[lane];
+    to[3] = d[lane];
+  }
 }
 
 /* Returns the largest number of the reach. */
-static uint16_t measure(const int8_t *vector, reach *of) {
+RE2NA_CLONES
+static uint16_t measure(const int8_t *restrict vector, reach *restrict of) {
   uint16_t most = 0;
   for (int i = 0; i < SUMS; i++) {
-    const int a = vector[2 * i], b = vector[2 * i + 1], up = (a > 0 ? a : 0) + (b > 0 ? b : 0);
+    const int16_t a = vector[2 * i], b = vector[2 * i + 1];
+    const int16_t up = (int16_t)((a > 0 ? a : 0) + (b > 0 ? b : 0)), down = (int16_t)(up - a - b);
     of->up[i] = (uint16_t)up;
-    of->down[i] = (uint16_t)(up - a - b);
-    if (of->up[i] > most) most = of->up[i];
-    if (of->down[i] > most) most = of->down[i];
+    of->down[i] = (uint16_t)down;
+    most = of->up[i] > most ? of->up[i] : most;
+    most = of->down[i] > most ? of->down[i] : most;
   }
   return most;
 }
@@ -87,25 +97,30 @@ static bool all_fit(const reach *reaches, const uint16_t *which, uint32_t count,
   return re2na_fits_int16(most_up, most_down, bound);
 }
 
-static void append(vector_list *to, const re2na_packed *made, const place *at, uint32_t quad, re2na_part which) {
-  int8_t vector[RE2NA_VECTOR];
-  read_quad(made, at, quad, which, vector);
+static void append(vector_list *to, const int8_t *vector, uint32_t quad, re2na_part which) {
   to->sizes[to->count] = measure(vector, &to->reaches[to->count]);
   to->of[to->count].quad = (uint16_t)quad;
   to->of[to->count].which = which;
   if (to->sizes[to->count]) to->count++;
 }
 
+static void take_part(const int8_t *vector, re2na_part which, int8_t *to) {
+  for (int i = 0; i < RE2NA_VECTOR; i++) to[i] = re2na_part_of(vector[i], which);
+}
+
 static void list_vectors(vector_list *to, const re2na_packed *made, const place *at, bool narrow) {
   const uint16_t self = 0;
+  int8_t vector[RE2NA_VECTOR], part[RE2NA_VECTOR];
   to->count = 0;
   for (uint32_t quad = 0; quad < at->quads; quad++) {
     const uint32_t before = to->count;
-    append(to, made, at, quad, RE2NA_WHOLE);
-    if (narrow && to->count > before && !all_fit(&to->reaches[before], &self, 1, made->of.bound)) {
-      to->count = before; /* two halves of at most 64 each: every pair of them fits */
-      append(to, made, at, quad, RE2NA_HALF);
-      append(to, made, at, quad, RE2NA_REST);
+    read_quad(made, at, quad, vector);
+    append(to, vector, quad, RE2NA_WHOLE);
+    if (!narrow || to->count == before || all_fit(&to->reaches[before], &self, 1, made->of.bound)) continue;
+    to->count = before;
+    for (re2na_part which = RE2NA_HALF; which <= RE2NA_REST; which++) { /* of at most 64 each: every pair fits */
+      take_part(vector, which, part);
+      append(to, part, quad, which);
     }
   }
 }
@@ -171,8 +186,12 @@ static void put_vectors(re2na_packed *made, const place *at, const vector_list *
     const uint16_t which = by->order[n];
     int8_t *to = made->vectors + index * RE2NA_VECTOR;
     made->places[index] = which == NOTHING ? 0 : of->of[which].quad * RE2NA_QUAD;
-    if (which == NOTHING) memset(to, 0, RE2NA_VECTOR);
-    else read_quad(made, at, of->of[which].quad, of->of[which].which, to);
+    if (which == NOTHING) {
+      memset(to, 0, RE2NA_VECTOR);
+    } else {
+      read_quad(made, at, of->of[which].quad, to);
+      take_part(to, of->of[which].which, to);
+    }
   }
 }
 
@@ -182,7 +201,7 @@ static re2na_piece pack_place(re2na_packed *made, const place *at, const re2na_l
   list_vectors(&list, made, at, with->narrow_quads);
   if (with->narrow_quads) choose(&by, &list, made->of.bound);
   else leave(&by, list.count);
-  if (made->vectors) put_vectors(made, at, &list, &by);
+  put_vectors(made, at, &list, &by);
   const re2na_piece piece = {
       .first = at->first,
       .block = at->block,
