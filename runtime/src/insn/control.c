@@ -30,6 +30,6 @@ static int32_t check_halt(const re2na_checker *check) {
 }
 
 RE2NA_INSN(RECONFIGURE, check_reconfigure, re2na_any_mode, order_reconfigure, work, re2na_touches_nothing,
-           re2na_needs_no_room, re2na_reserves_nothing, run);
+           re2na_needs_no_room, re2na_reserves_nothing, re2na_is_idle, run);
 RE2NA_INSN(HALT, check_halt, re2na_any_mode, re2na_any_order, work, re2na_touches_nothing, re2na_needs_no_room,
-           re2na_reserves_nothing, run);
+           re2na_reserves_nothing, re2na_is_idle, run);

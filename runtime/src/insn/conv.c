@@ -179,6 +179,11 @@ static int32_t prepare(const re2na_program *program, uint32_t index, re2na_error
   return code;
 }
 
+/* Weights that are packed in a run are packed once for all threads. */
+static re2na_company company(const re2na_program *program, uint32_t index) {
+  return program->prepared->packed[index] ? re2na_runs_in_parts(program, index) : RE2NA_ALONE;
+}
+
 /* Memory for the weights that are not known before a run. */
 static bool reserve(re2na_machine *machine, uint32_t index) {
   const re2na_program *program = machine->program;
@@ -260,4 +265,4 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   else if (elsewhere) memcpy(sram + body->sum_addr, machine->results, (size_t)sums_of(body).run);
 }
 
-RE2NA_INSN(CONV, check, mode, order, work, trace, prepare, reserve, run);
+RE2NA_INSN(CONV, check, mode, order, work, trace, prepare, reserve, company, run);

@@ -186,4 +186,4 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
                         overflows);
 }
 
-RE2NA_INSN(DENSE, check, mode, order, work, trace, prepare, re2na_reserves_nothing, run);
+RE2NA_INSN(DENSE, check, mode, order, work, trace, prepare, re2na_reserves_nothing, re2na_runs_alone, run);

@@ -66,4 +66,5 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   if (elsewhere) memcpy(sram + body->out_addr, out, count);
 }
 
-RE2NA_INSN(ELTWISE, check, mode, re2na_any_order, work, trace, re2na_needs_no_room, re2na_reserves_nothing, run);
+RE2NA_INSN(ELTWISE, check, mode, re2na_any_order, work, trace, re2na_needs_no_room, re2na_reserves_nothing,
+           re2na_runs_whole, run);

@@ -30,6 +30,15 @@ typedef void re2na_trace_insn(re2na_tracer *of, uint32_t index);
 typedef int32_t re2na_prepare_insn(const re2na_program *program, uint32_t index, re2na_error *error);
 /* Of every machine. What this instruction alone needs; false where the host has no memory. */
 typedef bool re2na_reserve_insn(re2na_machine *machine, uint32_t index);
+/* Before the first machine, behind `prepare`. What of it may run at the same time as others that touch no byte it
+ * writes, and write none that it touches. */
+typedef enum re2na_company {
+  RE2NA_ALONE,    /* nothing: it needs what a machine has once */
+  RE2NA_WHOLE,    /* all of it, in one thread */
+  RE2NA_IN_PARTS, /* any part of its one re2na_share by itself, which is all that it does */
+  RE2NA_IDLE      /* there is nothing to run */
+} re2na_company;
+typedef re2na_company re2na_company_insn(const re2na_program *program, uint32_t index);
 /* A run. Accesses have been validated. It reads everything before it writes, or forms its output elsewhere first. Adds
  * its overflows. */
 typedef void re2na_run_insn(re2na_machine *machine, uint32_t index, uint64_t *overflows);
@@ -43,12 +52,13 @@ typedef struct re2na_insn {
   re2na_trace_insn *trace;
   re2na_prepare_insn *prepare;
   re2na_reserve_insn *reserve;
+  re2na_company_insn *company;
   re2na_run_insn *run;
 } re2na_insn;
 
 /* An entry names all of them, in this order: what an instruction does not do it says (re2na_any_mode, ...). */
-#define RE2NA_INSN(NAME, check, mode, order, work, trace, prepare, reserve, run) \
-  const re2na_insn re2na_insn_##NAME = {#NAME, check, mode, order, work, trace, prepare, reserve, run}
+#define RE2NA_INSN(NAME, check, mode, order, work, trace, prepare, reserve, company, run) \
+  const re2na_insn re2na_insn_##NAME = {#NAME, check, mode, order, work, trace, prepare, reserve, company, run}
 
 /* The table has an entry for each instruction of the instruction table: without one the library is not linked. */
 #define RE2NA_DECLARE_INSN(NAME, name, bytes, ENGINE) extern const re2na_insn re2na_insn_##NAME;
@@ -63,5 +73,8 @@ re2na_order_insn re2na_any_order;
 re2na_trace_insn re2na_touches_nothing;
 re2na_prepare_insn re2na_needs_no_room;
 re2na_reserve_insn re2na_reserves_nothing;
+re2na_company_insn re2na_runs_alone, re2na_is_idle;
+/* Unless the output is formed elsewhere. */
+re2na_company_insn re2na_runs_whole, re2na_runs_in_parts;
 
 #endif

@@ -115,4 +115,4 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
 }
 
 RE2NA_INSN(LOOKUP, check, re2na_any_mode, re2na_any_order, work, trace, re2na_needs_no_room, re2na_reserves_nothing,
-           run);
+           re2na_runs_in_parts, run);

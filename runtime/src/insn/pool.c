@@ -118,4 +118,5 @@ static void run(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
   if (elsewhere) re2na_scatter(machine->results, real, w, w->in_c);
 }
 
-RE2NA_INSN(POOL, check, mode, re2na_any_order, work, trace, re2na_needs_no_room, re2na_reserves_nothing, run);
+RE2NA_INSN(POOL, check, mode, re2na_any_order, work, trace, re2na_needs_no_room, re2na_reserves_nothing,
+           re2na_runs_in_parts, run);

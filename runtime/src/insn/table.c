@@ -28,3 +28,21 @@ bool re2na_reserves_nothing(re2na_machine *machine, uint32_t index) {
   (void)machine, (void)index;
   return true;
 }
+
+re2na_company re2na_runs_alone(const re2na_program *program, uint32_t index) {
+  (void)program, (void)index;
+  return RE2NA_ALONE;
+}
+
+re2na_company re2na_is_idle(const re2na_program *program, uint32_t index) {
+  (void)program, (void)index;
+  return RE2NA_IDLE;
+}
+
+re2na_company re2na_runs_whole(const re2na_program *program, uint32_t index) {
+  return program->buffered[index] ? RE2NA_ALONE : RE2NA_WHOLE;
+}
+
+re2na_company re2na_runs_in_parts(const re2na_program *program, uint32_t index) {
+  return program->buffered[index] ? RE2NA_ALONE : RE2NA_IN_PARTS;
+}

@@ -5,6 +5,17 @@
 
 #include "insn/insn.h"
 
+/* ---- what is touched ---- */
+
+enum { MOST_TOUCHES = 6 }; /* of an instruction, on an average */
+
+void re2na_trace_touch(re2na_tracer *of, re2na_region at, bool writes) {
+  re2na_touches *to = of->touches;
+  if (re2na_is_empty(&at)) return;
+  if (to->count < to->most) to->all[to->count++] = (re2na_touch){at, of->index, writes};
+  else of->found[of->index].crowded = true;
+}
+
 /* ---- constants ---- */
 
 void re2na_trace_copy(re2na_tracer *of, re2na_copied copy) {
@@ -26,10 +37,15 @@ void re2na_trace_overwrite(re2na_tracer *of, re2na_span at, bool all) {
   }
 }
 
-void re2na_trace_constants_read(re2na_tracer *of, re2na_span at) {
+static void read_constants(re2na_tracer *of, re2na_span at) {
   of->looks += of->count;
   for (uint64_t i = 0; i < of->count; i++)
     if (of->copies[i].start < at.stop && at.start < of->copies[i].stop) of->found[of->copies[i].load].needless = false;
+}
+
+void re2na_trace_constants_read(re2na_tracer *of, re2na_span at) {
+  re2na_trace_touch(of, re2na_run_at((int64_t)at.start, (int64_t)(at.stop - at.start)), false);
+  read_constants(of, at);
 }
 
 static const re2na_copied *copy_at(re2na_tracer *of, uint64_t address) {
@@ -86,11 +102,13 @@ static uint8_t largest_in(const re2na_tracer *of, const re2na_region *at) {
 
 uint8_t re2na_trace_read(re2na_tracer *of, re2na_region at) {
   if (re2na_is_empty(&at)) return 0;
-  re2na_trace_constants_read(of, re2na_span_of(&at));
+  re2na_trace_touch(of, at, false);
+  read_constants(of, re2na_span_of(&at));
   return largest_in(of, &at);
 }
 
 void re2na_trace_write(re2na_tracer *of, re2na_region at, uint8_t bound) {
+  re2na_trace_touch(of, at, true);
   re2na_trace_overwrite(of, re2na_span_of(&at), !re2na_has_gaps(&at));
   for (int64_t i = 0; i < at.images; i++)
     for (int64_t y = 0; y < at.rows; y++)
@@ -108,20 +126,24 @@ static uint64_t most_copies(const re2na_program *program) {
   return most < MOST_COPIES ? most : MOST_COPIES;
 }
 
-int32_t re2na_trace_operands(const re2na_program *program, re2na_operands **found, re2na_error *error) {
+int32_t re2na_trace_operands(const re2na_program *program, re2na_operands **found, re2na_touches *touches,
+                             re2na_error *error) {
   const uint64_t dram = program->dram_bytes - program->constants_bytes;
-  re2na_tracer of = {.program = program, .most = most_copies(program)};
-  int32_t code = re2na_ask_memory(program, of.most * sizeof *of.copies, error);
+  re2na_tracer of = {.program = program, .most = most_copies(program), .touches = touches};
+  touches->most = (uint64_t)program->count * MOST_TOUCHES;
+  int32_t code = re2na_ask_memory(program, of.most * sizeof *of.copies + touches->most * sizeof *touches->all, error);
   if (code) return code;
+  touches->all = malloc(touches->most * sizeof *touches->all);
   of.found = calloc(program->count, sizeof *of.found);
   of.copies = malloc(of.most * sizeof *of.copies);
   of.spare.sram = calloc((size_t)program->sram_used + RE2NA_SLACK, 1);
   of.spare.dram = calloc((size_t)dram + RE2NA_SLACK, 1);
-  const bool enough = of.found && of.copies && of.spare.sram && of.spare.dram;
+  const bool enough = touches->all && of.found && of.copies && of.spare.sram && of.spare.dram;
   if (!enough)
     code = re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory for what is known of %u instructions", program->count);
   for (uint32_t i = 0; enough && i < program->count && !code; i++) {
     of.looks = 0;
+    of.index = i;
     re2na_insn_of(&program->code[i])->trace(&of, i);
     code = re2na_ask_work(program, of.looks, error);
   }

@@ -173,6 +173,7 @@ static void trace_load(re2na_tracer *of, uint32_t index) {
   } else if (constants == SOME) {
     re2na_trace_write(of, to, RE2NA_SIGNED);
   } else {
+    re2na_trace_touch(of, to, true);
     re2na_trace_overwrite(of, re2na_span_of(&to), !re2na_has_gaps(&to));
     load(of->program, of->spare, body);
   }
@@ -183,6 +184,11 @@ static void trace_store(re2na_tracer *of, uint32_t index) {
   const re2na_region from = re2na_sram_of(body);
   re2na_trace_constants_read(of, re2na_span_of(&from));
   store(of->program, of->spare, body);
+}
+
+/* No STORE runs beside it, which might write what it reads. */
+static re2na_company load_company(const re2na_program *program, uint32_t index) {
+  return program->prepared->operands[index].needless ? RE2NA_IDLE : RE2NA_WHOLE;
 }
 
 /* ---- a run ---- */
@@ -203,6 +209,6 @@ static void run_store(re2na_machine *machine, uint32_t index, uint64_t *overflow
 }
 
 RE2NA_INSN(LOAD, check_load, re2na_any_mode, re2na_any_order, load_work, trace_load, re2na_needs_no_room,
-           re2na_reserves_nothing, run_load);
+           re2na_reserves_nothing, load_company, run_load);
 RE2NA_INSN(STORE, check_store, re2na_any_mode, re2na_any_order, store_work, trace_store, re2na_needs_no_room,
-           re2na_reserves_nothing, run_store);
+           re2na_reserves_nothing, re2na_runs_alone, run_store);

@@ -19,7 +19,9 @@ bool re2na_add_worker(const re2na_room *room, re2na_worker *made) {
   made->places = re2na_zeros(RE2NA_MOST_PIXELS, sizeof *made->places);
   made->taps = re2na_zeros(room->tap_items, sizeof *made->taps);
   made->pointers = re2na_zeros(room->tap_items, sizeof *made->pointers);
-  return made->columns && made->sums && made->partials && made->lines && made->places && made->taps && made->pointers;
+  made->lsbs = re2na_zeros(room->lsb_items, sizeof *made->lsbs);
+  return made->columns && made->sums && made->partials && made->lines && made->places && made->taps && made->pointers &&
+         made->lsbs;
 }
 
 void re2na_free_workers(re2na_worker *workers, uint32_t count) {
@@ -31,6 +33,7 @@ void re2na_free_workers(re2na_worker *workers, uint32_t count) {
     free(workers[i].places);
     free(workers[i].taps);
     free(workers[i].pointers);
+    free(workers[i].lsbs);
   }
   free(workers);
 }

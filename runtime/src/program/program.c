@@ -27,10 +27,15 @@ void re2na_unprepare(re2na_prepared *prepared) {
   free(prepared->packs);
   free(prepared->packed);
   free(prepared->operands);
+  free(prepared->waves);
+  free(prepared->works);
   prepared->pack_count = 0;
   prepared->packs = NULL;
   prepared->packed = NULL;
   prepared->operands = NULL;
+  prepared->waves = NULL;
+  prepared->works = NULL;
+  prepared->wave_count = 0;
 }
 
 void re2na_program_release(const re2na_program *program) {

@@ -48,6 +48,7 @@ typedef struct re2na_operands {
   const uint8_t *bias, *mask;
   uint8_t bound; /* the largest input (an addition's operands are none), or RE2NA_SIGNED where it may be negative */
   bool needless; /* a LOAD of constants that nobody reads in SRAM */
+  bool crowded;  /* it touches more than is kept track of */
 } re2na_operands;
 
 /* What a machine has to allocate for the instructions besides its memories; for every worker, unless it says otherwise.
@@ -60,8 +61,15 @@ typedef struct re2na_room {
   uint64_t tap_items;     /* of a depthwise convolution */
   uint64_t blank_bytes;   /* channels of a pixel of padding; once for all workers */
   uint64_t dense_items;   /* int64: sums of a dense layer; once for all workers */
-  uint64_t lsb_items;     /* int32: of the channels of a convolution; once for all workers */
+  uint64_t lsb_items;     /* int32: of the channels of a convolution */
 } re2na_room;
+
+enum { RE2NA_MOST_BESIDE = 64 }; /* instructions that run at the same time */
+
+/* `count` instructions, from `work` on in a list; where they are several, none writes what another touches. */
+typedef struct re2na_wave {
+  uint32_t work, count;
+} re2na_wave;
 
 /* A program with what changes after it is loaded, although machines hold it as a constant: the lock guards the number
  * of holders, what is asked of the host, and the rest until it is there. */
@@ -75,6 +83,9 @@ struct re2na_prepared {
   re2na_packed **packed;    /* per instruction: its weights, packed; NULL where there are none, or none before a run */
   re2na_packed **packs;     /* each once */
   uint32_t pack_count;
+  re2na_wave *waves;
+  uint32_t wave_count;
+  uint32_t *works; /* the waves' instructions: all that have something to run, in the program's order */
   re2na_room room;
 };
 

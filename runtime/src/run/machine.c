@@ -8,13 +8,14 @@
 enum { POISON = 0xA5 };
 
 _Static_assert(sizeof(re2na_instruction) + sizeof(re2na_operands) + 2 * sizeof(re2na_counters) + sizeof(re2na_timing) +
-                       5 * sizeof(uint64_t) + 4 * sizeof(void *) + 1 <=
+                       sizeof(re2na_wave) + sizeof(uint32_t) + 5 * sizeof(uint64_t) + 4 * sizeof(void *) + 1 <=
                    RE2NA_INSTRUCTION_BYTES,
                "an instruction's entries in all tables");
 
 static void free_help(re2na_machine *machine) {
   re2na_free_workers(machine->workers, re2na_machine_threads(machine));
   re2na_team_free(machine->team);
+  free(machine->members);
 }
 
 /* What single instructions need. */
@@ -37,6 +38,12 @@ static void free_late(re2na_machine *machine) {
   free(machine->late);
 }
 
+static bool add_worker(re2na_machine *made) {
+  const bool enough = re2na_add_worker(&made->program->prepared->room, made->workers);
+  made->lsbs = made->workers->lsbs;
+  return enough;
+}
+
 static bool add_memories(re2na_machine *made) {
   const re2na_program *program = made->program;
   const uint64_t image = program->dram_bytes - program->constants_bytes;
@@ -45,14 +52,12 @@ static bool add_memories(re2na_machine *made) {
   made->dense_sums = re2na_zeros(program->prepared->room.dense_items, sizeof *made->dense_sums);
   made->results = re2na_zeros(program->result_bytes, 1);
   made->present = re2na_zeros(program->present_items, sizeof *made->present);
-  made->lsbs = re2na_zeros(program->prepared->room.lsb_items, sizeof *made->lsbs);
   made->blank = re2na_zeros(program->prepared->room.blank_bytes, 1);
   made->workers = re2na_zeros(1, sizeof *made->workers);
   made->instruction_counters = re2na_zeros(program->count, sizeof *made->instruction_counters);
   made->source_counters = re2na_zeros(program->source_count, sizeof *made->source_counters);
-  return made->memory.sram && made->memory.dram && made->dense_sums && made->results && made->present && made->lsbs &&
-         made->blank && made->workers && made->instruction_counters && made->source_counters &&
-         re2na_add_worker(&program->prepared->room, made->workers) && add_late(made);
+  return made->memory.sram && made->memory.dram && made->dense_sums && made->results && made->present && made->blank &&
+         made->workers && made->instruction_counters && made->source_counters && add_worker(made) && add_late(made);
 }
 
 int32_t re2na_machine_create(const re2na_program *program, re2na_machine **machine, re2na_error *error) {
@@ -87,7 +92,6 @@ void re2na_machine_free(re2na_machine *machine) {
   free(machine->dense_sums);
   free(machine->results);
   free(machine->present);
-  free(machine->lsbs);
   free(machine->blank);
   free(machine->nanoseconds);
   free(machine->instruction_counters);
@@ -110,14 +114,18 @@ int32_t re2na_machine_set_threads(re2na_machine *machine, uint32_t threads, re2n
     return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "threads = %u is outside 1..%d", threads, RE2NA_MOST_THREADS);
   re2na_team *team = threads > 1 ? re2na_team_create(threads) : NULL;
   re2na_worker *workers = re2na_zeros(threads, sizeof *workers);
+  re2na_member *members = threads > 1 ? re2na_zeros(threads, sizeof *members) : NULL;
   for (uint32_t i = 0; workers && enough && i < threads; i++)
     enough = re2na_add_worker(&machine->program->prepared->room, &workers[i]);
-  if (workers && enough && (team || threads == 1)) {
+  if (workers && enough && (threads == 1 || (team && members))) {
     free_help(machine);
     machine->team = team;
+    machine->members = members;
     machine->workers = workers;
+    machine->lsbs = workers->lsbs;
     return RE2NA_OK;
   }
+  free(members);
   re2na_free_workers(workers, threads);
   re2na_team_free(team);
   return re2na_fail(error, RE2NA_ERROR_MEMORY, "no memory, or no threads left, for %u workers", threads);

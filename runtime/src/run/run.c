@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "insn/insn.h"
+#include "run/beside.h"
 
 /* ---- inputs and outputs ---- */
 
@@ -61,7 +62,8 @@ static void bring_out(re2na_machine *machine, const re2na_tensor *tensor, int8_t
 
 /* ---- instructions ---- */
 
-static void execute(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
+static void execute(re2na_machine *machine, uint32_t index) {
+  uint64_t *overflows = &machine->instruction_counters[index].overflows;
   re2na_insn_of(&machine->program->code[index])->run(machine, index, overflows);
 }
 
@@ -71,10 +73,22 @@ static uint64_t now(void) {
   return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static void execute_timed(re2na_machine *machine, uint32_t index, uint64_t *overflows) {
+static void execute_timed(re2na_machine *machine, uint32_t index) {
   const uint64_t start = now();
-  execute(machine, index, overflows);
+  execute(machine, index);
   machine->nanoseconds[index] = now() - start;
+}
+
+/* Where times are taken, instructions run one by one. */
+static void execute_all(re2na_machine *machine) {
+  const re2na_prepared *known = machine->program->prepared;
+  for (uint32_t i = 0; machine->nanoseconds && i < machine->program->count; i++) execute_timed(machine, i);
+  for (uint32_t w = 0; !machine->nanoseconds && w < known->wave_count; w++) {
+    const re2na_wave *wave = &known->waves[w];
+    if (machine->team && wave->count > 1) re2na_run_beside(machine, wave);
+    else
+      for (uint32_t i = 0; i < wave->count; i++) execute(machine, known->works[wave->work + i]);
+  }
 }
 
 static void add(re2na_counters *to, const re2na_counters *some) {
@@ -98,11 +112,10 @@ int32_t re2na_run(re2na_machine *machine, const int8_t *const *inputs, int8_t *c
       return re2na_fail(error, RE2NA_ERROR_ARGUMENT, "re2na_run: output '%s' is NULL", program->outputs[i].name);
   for (uint32_t i = 0; i < program->input_count; i++) bring_in(machine, &program->inputs[i], inputs[i]);
   memset(machine->source_counters, 0, program->source_count * sizeof *machine->source_counters);
+  memcpy(machine->instruction_counters, program->fixed, program->count * sizeof *program->fixed);
+  execute_all(machine);
   for (uint32_t i = 0; i < program->count; i++) {
-    re2na_counters *counters = &machine->instruction_counters[i];
-    *counters = program->fixed[i];
-    if (machine->nanoseconds) execute_timed(machine, i, &counters->overflows);
-    else execute(machine, i, &counters->overflows);
+    const re2na_counters *counters = &machine->instruction_counters[i];
     add(&sum, counters);
     if (program->source_count) add(&machine->source_counters[program->code[i].source], counters);
   }
