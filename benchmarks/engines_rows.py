@@ -23,6 +23,7 @@ TIMES: dict[tuple[str, str], float] = {
     **{(name, "openvino"): 0.9 for name in ("mobilenet_v2", "efficientnet_lite0", "vgg16")},
     **{(name, "litert"): 0.8 for name in ("resnet18", "mobilenet_v2", "efficientnet_lite0")},
 }
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # of ratios
 BEATEN_RATE = ("openvino", "litert")  # whose images a second on two processors ours are to be above
 
 
@@ -112,8 +113,11 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
     style.describe(right, "two streams", "our images a second / theirs")
     for axes in (left, right):
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
         axes.axvline(1.0, color=style.MACHINE, linewidth=1)
+        low, high = axes.get_xlim()
+        axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter("{x:g}")
     style.named_rows(left, networks)
     style.legend_below(figure, left)
     style.write_figure(figure, path)
