@@ -1,7 +1,8 @@
 """The simulator beside other engines of int8 networks: latency, images a second, exactness; exit code 1 where a limit is missed.
 
     make engines                                        # OpenVINO and LiteRT, in an environment of their own
-    RE2NA_DATA=... python benchmarks/engines.py [--kernel KERNEL] [--folder FOLDER] [--json FILE] [--plot FILE] [NETWORK ...]
+    RE2NA_DATA=... python benchmarks/engines.py [NETWORK ...] [--kernel KERNEL] [--only ENGINE ...] [--folder FOLDER]
+        [--json FILE] [--plot FILE] [--processor-time]
 
 All run the same quantised network: `re2na` its program, ONNX Runtime, OpenVINO and TVM the QDQ file, LiteRT a TFLite twin of the
 program, for which TVM's exact CPU gives our bits. Ours and LiteRT's take and give int8; the others quantise the image, and give
@@ -165,11 +166,14 @@ class Race:
         self.rates = {engine: statistics.median(rates) for engine, rates in rounds.items()}
 
 
-def installed(python: Path) -> tuple[dict[str, Path], dict[str, str]]:
+def installed(python: Path, only: Sequence[str]) -> tuple[dict[str, Path], dict[str, str]]:
     """The interpreter of every engine that is there, and why the others are not."""
     found, notes = {}, {}
     for engine, (package, distribution, foreign) in ENGINES.items():
         where = python if foreign else OWN
+        if engine not in only:
+            notes[engine] = "left out (--only)"
+            continue
         try:
             check_package(where, package, distribution, "make engines" if foreign else f"pip install {distribution}")
             found[engine] = where
@@ -192,6 +196,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--folder", type=Path, help="where networks are kept (default: a temporary folder)")
     parser.add_argument("--python", type=Path, default=PYTHON, help="an interpreter that has OpenVINO and LiteRT")
+    parser.add_argument("--only", nargs="+", choices=tuple(ENGINES), default=tuple(ENGINES), metavar="ENGINE")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--processor-time", action="store_true", help="where others use the machine")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -206,7 +211,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    pythons, notes = installed(options.python.absolute())
+    pythons, notes = installed(options.python.absolute(), options.only)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
