@@ -22,7 +22,8 @@ def sram_bytes(op: Operator, arch: Architecture) -> int:
     slack = (len(op.inputs) + 2) * ALIGNMENT
     if op.kind == "dense":
         block = max(1, min(outputs, arch.pe_count // n))
-        return n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
+        whole = n * (channels + outputs) + (BIAS_BYTES + 1) * block + slack
+        return whole if n == 1 else min(whole, _as_convolution(n, channels, outputs, arch) + slack)
     if op.kind == "sub":
         return (len(op.inputs) + 2) * outputs + _inverting(outputs, arch) + slack
     if op.kind in EXTREMA:
@@ -78,6 +79,14 @@ def _in_parts(weight: npt.NDArray[np.int8], tile: _Tile, arch: Architecture) -> 
     part = max(part, min(arch.sram_bytes // LITTLE, (channels * positions + more) * block))
     sums = SUM_BYTES * tile.outputs * block + 2 * ALIGNMENT
     return tile.inputs * channels + tile.outputs * outputs + part + sums
+
+
+def _as_convolution(images: int, channels: int, outputs: int, arch: Architecture) -> int:
+    """A fully connected layer in parts of its inputs, all images at once."""
+    block, depth = min(arch.array_rows, outputs), -(-channels // min(channels, MOST_PARTS))
+    lines = (depth + BIAS_BYTES + arch.channel_cuts) * block
+    lines = max(lines, min(arch.sram_bytes // LITTLE, (channels + BIAS_BYTES + arch.channel_cuts) * block))
+    return images * (depth + (SUM_BYTES + 1) * block) + lines + 2 * ALIGNMENT
 
 
 def _of_groups(op: Operator, weight: npt.NDArray[np.int8], tile: _Tile, arch: Architecture) -> int:

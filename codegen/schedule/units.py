@@ -375,10 +375,13 @@ class _Lowering:
             self._append(dense, [held], target)
 
     def _better_as_conv(self, dense: DenseUnit) -> bool:
-        """A batch may fill the array's columns with images: fewer cycles than one image after the other."""
+        """A batch may fill the array's columns with images: fewer cycles than one image after the other. And a convolution need not
+        have all of its inputs in the SRAM at once."""
         outputs, inputs = dense.weight.shape
         if dense.in_shape[0] == 1 or inputs > limits_of(self.arch, "CONV", "in_c")[1]:
             return False
+        if dense.least_bytes(self.arch) > self.arch.sram_bytes:
+            return True
         part = dense.part_steps(self.arch)[0]
         as_dense = dense.cycles(Weights(self.arch.array_rows, ()), {1: 1}, part, self.durations)
         for rows, _ in self.arch.shapes:

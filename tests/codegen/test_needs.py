@@ -50,10 +50,15 @@ def as_operator(graph: Graph) -> Operator:
 
 def wide(rng: np.random.Generator, kind: str) -> Operator:
     """On a tensor whose rows are long."""
-    batch, channels, height = int(rng.integers(1, 3)), int(rng.choice([4, 40, 300])), int(rng.integers(3, 7))
+    batch, channels, height = int(rng.integers(1, 3)), int(rng.choice([4, 40, 130])), int(rng.integers(3, 7))
     shape = batch, channels, height, int(rng.integers(40, 90))
     x, exact = Tensor(shape), (Rescale((1.0,), (1.0,)),)
     same = Operator(kind, (x,), x, layouts=("NCHW",))
+    if kind == "dense":
+        weight, bias = rng.integers(-9, 10, (70, 40 * channels)).astype(np.int8), np.zeros(70, np.int32)
+        images = 4 * batch
+        sizes = (Tensor((images, 40 * channels)),), Tensor((images, 70))
+        return Operator(kind, *sizes, exact, weight=weight, bias=bias)
     if kind in ("add", "sub", "max", "min"):
         return replace(same, inputs=(x, x), rescales=exact * 2)
     if kind == "mul":
@@ -98,10 +103,10 @@ def resized(shape: tuple[int, ...], axis: int, size: int) -> Tensor:
     return Tensor((*shape[:axis], size, *shape[axis + 1 :]))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("conv2d", "dense", "clip", "strided_slice")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("conv2d", "clip", "strided_slice")])
 def test_rows_of_any_length_are_compiled(kind: str) -> None:
     """Of whatever the rule lets through, with both simulators."""
-    for seed in range(3):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         op, rows = wide(rng, kind), int(rng.choice([8, 64]))
         builder, arch = GraphBuilder(kind), least_machine(op, rows)
@@ -113,13 +118,13 @@ def test_rows_of_any_length_are_compiled(kind: str) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_what_the_rule_lets_through_is_compiled(seed: int) -> None:
     rng, parts = np.random.default_rng(seed), 0
-    for _ in range(25):
+    for _ in range(12):
         channels, kernel = int(rng.choice([1, 3, 30, 64, 130, 256])), int(rng.choice([1, 3, 5, 7]))
         outputs, size = int(rng.choice([0, 1, 5, 64, 70])), int(rng.integers(kernel, kernel + 4))
         graph = convolution(rng, channels, outputs, kernel, size, int(rng.integers(1, 4)), int(rng.integers(1, 3)))
         program = compile_graph(graph, least_machine(as_operator(graph), int(rng.choice([8, 32, 64]))))
         parts += any(at.name == "CONV" and not at["last"] for at in program.instructions)
-    assert parts > 5
+    assert parts > 2
 
 
 @pytest.mark.parametrize(("channels", "outputs", "size"), [(256, 70, 12), (300, 64, 7), (128, 128, 28)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tvm_re2na.codegen.arch import Architecture
-from tvm_re2na.codegen.bytes import BIAS_BYTES
+from tvm_re2na.codegen.bytes import BIAS_BYTES, aligned
 from tvm_re2na.codegen.emit.draft import Draft, Touch
 from tvm_re2na.codegen.emit.writer import Setting, Writer
 from tvm_re2na.codegen.graph.ops import Cut, Int8Array, Int32Array
@@ -58,6 +59,11 @@ class DenseUnit(Unit):
 
     def part_bytes(self, steps: int, arch: Architecture) -> int:
         return (steps + BIAS_BYTES) * self.outputs_at_once(arch)
+
+    def least_bytes(self, arch: Architecture) -> int:
+        """Of SRAM, with a step at a time."""
+        ends = aligned(math.prod(self.in_shape)) + aligned(math.prod(self.out_shape))
+        return ends + aligned(self.part_bytes(1, arch))
 
     @property
     def streamed_bytes(self) -> int:
