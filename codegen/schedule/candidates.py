@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +26,8 @@ class Candidates:
         self.cost = cost
         self.arch = arch
         self._unrolled: dict[tuple[int, int, int, frozenset[str]], Cascade] = {}
-        self._stages: dict[tuple[Sides, int, int, int], dict[Hashable, Stage]] = {}
+        self._ways: dict[tuple[Sides, int, int, int], dict[Hashable, Stage]] = {}
+        self._sizes: dict[Stage, Stage] = {}
 
     def whole(self, sides: Sides, index: int) -> list[Stage]:
         """One unit, all of its output at once (a dense layer's weights in parts that are worth a transfer)."""
@@ -49,16 +51,22 @@ class Candidates:
         weights = sum(self.cost.weights.shaped(index, rows).bytes for index in range(first, last + 1))
         return [] if weights > self.arch.sram_bytes else strip_heights(self.units[last].out_shape)
 
-    def in_strips(self, sides: Sides, first: int, last: int, height: int) -> dict[Hashable, Stage]:
+    def ways(self, sides: Sides, first: int, last: int, height: int) -> dict[Hashable, Stage]:
         """Several units strip by strip, with their weights pinned; or one, in whatever order of its loops. By the way in which they
-        work, which is the same for all heights: shorter strips need less memory, and cost more."""
+        work, which is the same for all heights: shorter strips need less memory, and cost more. Without their bytes."""
         key = (sides, first, last, height)
-        if key not in self._stages:
-            ways = dict(self._strips_outer(sides, first, last, height))
+        if key not in self._ways:
+            self._ways[key] = dict(self._strips_outer(sides, first, last, height))
             if first == last:
-                ways |= dict(self._weights_outer(sides, first, height))
-            self._stages[key] = {way: self._sized(stage) for way, stage in ways.items()}
-        return self._stages[key]
+                self._ways[key] |= dict(self._weights_outer(sides, first, height))
+        return self._ways[key]
+
+    def in_strips(self, sides: Sides, first: int, last: int, height: int, way: Hashable) -> Stage | None:
+        """In one of these ways; None where strips of that height have it not."""
+        stage = self.ways(sides, first, last, height).get(way)
+        if stage is not None and stage not in self._sizes:
+            self._sizes[stage] = self._sized(stage)
+        return self._sizes[stage] if stage else None
 
     def _weights_outer(self, sides: Sides, index: int, height: int) -> Iterator[tuple[Hashable, Stage]]:
         cascade = self._unroll(sides, index, index, height)
@@ -209,20 +217,17 @@ def _with_buffers(way: tuple[Hashable, ...], stage: Stage) -> Iterator[tuple[Has
     """A stage of one unit with more and with fewer buffers, and with inputs in slices of their channels."""
     streams = not stage.touched <= stage.sides.resident
     kinds = [(True, False), *([(True, True)] if streams and not stage.pinned else []), (False, False)]
-    for overlap, lean in kinds:
-        found = replace(stage, overlap=overlap, lean=lean)
-        yield (*way, overlap, lean), found
-        if found.streamed and not found.pinned and _reads_parts(found):
-            yield (*way, overlap, lean, "sliced"), replace(found, sliced=True)
+    slicings = (False, True) if not stage.pinned and _reads_parts(stage) else (False,)
+    for (overlap, lean), sliced in itertools.product(kinds, slicings):
+        yield (*way, overlap, lean, sliced), replace(stage, overlap=overlap, lean=lean, sliced=sliced)
 
 
 def _reads_parts(stage: Stage) -> bool:
     """Whether the slices of the blocks read different channels of what is streamed."""
-    sliced = replace(stage, sliced=True)
     inputs = stage.cascade.units[0].inputs
     if not stage.blocks.parts or len(set(inputs)) < len(inputs):
         return False
-    return any(min(sliced.read_widths(name)) < min(stage.read_widths(name)) for name in stage.streamed)
+    return any(min(stage.slice_widths(name)) < min(stage.read_widths(name)) for name in stage.streamed)
 
 
 def _rows_at_once(cascade: Cascade) -> int:

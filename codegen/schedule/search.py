@@ -155,7 +155,8 @@ class Search:
         sides = Sides(frozenset())
         stages = self.candidates.whole(sides, index)
         for height in self.candidates.heights(index, index):
-            stages += self.candidates.in_strips(sides, index, index, height).values()
+            ways = self.candidates.ways(sides, index, index, height)
+            stages += filter(None, (self.candidates.in_strips(sides, index, index, height, way) for way in ways))
         return min(stage.bytes for stage in stages)
 
     # -- from one state to another
@@ -281,10 +282,10 @@ class Search:
         if not heights:
             return []
         found = []
-        for way in self.candidates.in_strips(sides, first, last, heights[-1]):
+        for way in self.candidates.ways(sides, first, last, heights[-1]):
             place = self._first_that_fits(sides, first, last, way, living, level)
             stop = len(heights) if self._at_an_end(first, last) else place + MOST_HEIGHTS
-            stages = (self.candidates.in_strips(sides, first, last, height).get(way) for height in heights[place:stop])
+            stages = (self.candidates.in_strips(sides, first, last, height, way) for height in heights[place:stop])
             found += [self._price(stage) for stage in self._worth_a_price([stage for stage in stages if stage])]
         return found
 
@@ -303,7 +304,7 @@ class Search:
         heights = self.candidates.heights(first, last)
 
         def fits(height: int) -> bool:
-            stage = self.candidates.in_strips(sides, first, last, height).get(way)
+            stage = self.candidates.in_strips(sides, first, last, height, way)
             return stage is not None and self._fits(stage, living, level)
 
         return bisect.bisect_left(heights, True, key=fits)

@@ -103,10 +103,14 @@ class Stage:
         start = unit.part(operand).first
         return start + first, start + last
 
+    def slice_widths(self, name: str) -> list[int]:
+        """Channels of an input that each slice of the blocks reads."""
+        return self.blocks.widths[min(1, self.cascade.units[0].inputs.index(name))]
+
     def read_widths(self, name: str) -> list[int]:
         """Channels of a streamed input that are loaded together, each time that rows of it are."""
         if self.sliced:
-            return self.blocks.widths[min(1, self.cascade.units[0].inputs.index(name))]
+            return self.slice_widths(name)
         first, last = self.cascade.channels[name]
         return [last - first] * self.rounds
 
