@@ -1,5 +1,5 @@
 /* x86-64 with AVX2. Bytes are multiplied by VPMADDUBSW, unsigned times signed, whose sum of two products saturates at
- * int16: pack.c sees to it that no sum can get there. */
+ * int16: pack_quads.c sees to it that no sum can get there. */
 #include "kernel/kernel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -115,7 +115,7 @@ RE2NA_AVX2_INLINE void put_columns(const re2na_strip *of, size_t channel, uint8_
   for (; c < count; c++, to += planes_of(side) * PLANE) put_column(to, rows, &before, side);
 }
 
-/* Where a pair of taps lies, from the pixel's first column on: see pack.c's pair_rows. */
+/* Where a pair of taps lies, from the pixel's first column on: see pack_taps.c's pair_rows. */
 static inline __attribute__((always_inline)) size_t tap_plane(const size_t pair, const size_t side) {
   const size_t row = pair / side, last = side / 2, behind = 2 * (pair - last * side) + 1;
   const size_t column = row < last ? pair % side : behind < side ? behind : side - 1;
@@ -203,7 +203,7 @@ RE2NA_AVX2_INLINE uint64_t form_pixels(const re2na_strip *of, const block *at, c
   return outside;
 }
 
-/* One for each number of pairs that pack.c tries, and for weights in halves. */
+/* One for each number of pairs that pack_taps.c tries, and for weights in halves. */
 #define FORM(side, together)                                                                                          \
   RE2NA_AVX2 static uint64_t form_##side##_##together(const re2na_strip *of, const block *at, const re2na_cut *how) { \
     return form_pixels(of, at, how, side, together);                                                                  \

@@ -53,7 +53,7 @@ typedef struct re2na_strip {
   int64_t first, width;                 /* the first pixel's first column; columns of the input, padding around them */
   int8_t *to;                           /* the first pixel's results */
   int64_t to_step;
-  const int8_t *weights; /* as for `depthwise`, but pairs in the order of pack.c's pair_rows */
+  const int8_t *weights; /* as for `depthwise`, but pairs in the order of pack_taps.c's pair_rows */
   size_t pairs;          /* of weights */
   const int32_t *start;  /* of each channel, whole blocks */
   unsigned together;     /* 0: weights in halves, those of all pairs one after the other, each pair by itself */
@@ -77,8 +77,8 @@ typedef struct re2na_loops {
   unsigned tile; /* pixels that `multiply` forms at once, at its best; divides RE2NA_MOST_PIXELS */
   /* Inputs are bytes. Where a kernel multiplies unsigned ones, those that may be negative come with 128 added. */
   bool unsigned_inputs;
-  /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack.c). Those
-   * of quads, in `multiply`; those of pairs, in `depthwise`. */
+  /* Products are added in int16 before they are widened: no more of them at a time than are sure to fit (pack_*.c).
+   * Those of quads, in `multiply`; those of pairs, in `depthwise`. */
   bool narrow_quads, narrow_pairs;
 
   /* Exact sums, stored or as results; returns how many left the accumulator's range, 0 if they are not to be counted.

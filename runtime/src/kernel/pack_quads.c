@@ -1,6 +1,5 @@
 /* Weights of blocks of outputs, a quad of k after the other, in an order in which many products may be added in int16
  * before they are widened. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernel/pack_parts.h"
@@ -26,7 +25,7 @@ typedef struct place {
   uint32_t block, first, quads;
 } place;
 
-/* What a chunk's vectors are made of: its quads, less those that are all zeros, the largest weights first. */
+/* What a chunk's vectors are made of: its quads, less those that are all zeros. */
 typedef struct vector_list {
   uint32_t count;
   struct {
