@@ -92,32 +92,31 @@ static void gather_all(const re2na_conv_job *job, re2na_corner at, int64_t first
     line = (in_runs ? gather_run : gather_row)(job, at, ky, first_channel, line, offset);
 }
 
-/* From a pixel on, of at most `most`: how many follow each other in a row, have nothing of the padding beside them, and
- * take a row of the kernel in one run. */
-static int64_t pixels_in_runs(const re2na_conv_job *job, re2na_pixel at, re2na_corner corner, int64_t most) {
+/* From a pixel on, of at most `most` windows in its row: in how many the same pixel has nothing of the padding beside
+ * it, and takes a row of the kernel in one run. */
+static int64_t windows_in_runs(const re2na_conv_job *job, re2na_corner corner, int64_t most) {
   const re2na_conv *body = job->body;
   const re2na_sliding *w = &body->window;
-  const int64_t in_row = job->pooled == 1 ? w->out_w - at.x : body->pool_w - at.j;
   const int64_t inside = w->in_w - w->kernel_w - corner.x;
   const bool in_one_run = w->kernel_w == 1 || (w->dilation_w == 1 && body->input.pixel_stride == job->channels);
   if (job->present || !in_one_run || corner.x < 0 || inside < 0) return 0;
-  const int64_t fit = inside / w->stride_w + 1, some = fit < in_row ? fit : in_row;
-  return some < most ? some : most;
+  const int64_t fit = inside / (w->stride_w * body->pool_w) + 1;
+  return fit < most ? fit : most;
 }
 
-/* The inputs of some such pixels. */
+/* The inputs of that pixel of some such windows. */
 static void gather_runs(const re2na_conv_job *job, re2na_corner at, int64_t first_channel, uint8_t *to, size_t stride,
-                        int64_t pixels, uint8_t offset) {
+                        int64_t windows, uint8_t offset) {
   const re2na_conv *body = job->body;
   const size_t run = (size_t)(body->window.kernel_w * job->channels);
-  const int64_t step = body->window.stride_w * body->input.pixel_stride;
+  const int64_t step = body->pool_w * body->window.stride_w * body->input.pixel_stride;
   const int64_t start = at.image * body->input.image_stride + at.x * body->input.pixel_stride + first_channel;
   for (int64_t ky = 0; ky < body->window.kernel_h; ky++, to += run) {
     const int64_t y = at.y + ky * body->window.dilation_h;
     if (y >= 0 && y < body->window.in_h)
-      copy_runs(job->input + start + y * body->input.row_stride, step, to, stride, (size_t)pixels, run, offset);
+      copy_runs(job->input + start + y * body->input.row_stride, step, to, stride, (size_t)windows, run, offset);
     else
-      for (int64_t p = 0; p < pixels; p++) memset(to + (size_t)p * stride, offset, run);
+      for (int64_t i = 0; i < windows; i++) memset(to + (size_t)i * stride, offset, run);
   }
 }
 
@@ -156,9 +155,28 @@ static bool lie_ready(const re2na_conv_job *job) {
          (body->window.n == 1 || body->input.image_stride == body->window.out_h * row);
 }
 
+/* The inputs of one pixel of every window of a block, the first of which it is `at`. */
+static void gather_windows(const re2na_conv_job *job, const re2na_block *part, re2na_pixel at, uint8_t *to) {
+  const size_t stride = re2na_line_stride(job->pack) * (size_t)job->pooled;
+  const int64_t first_channel = part->group * job->channels, width = job->body->window.out_w;
+  for (int64_t left = part->pixels / job->pooled, some; left; left -= some, to += (size_t)some * stride) {
+    const re2na_corner corner = re2na_corner_of(job->body, at);
+    some = windows_in_runs(job, corner, width - at.x < left ? width - at.x : left);
+    if (some) {
+      gather_runs(job, corner, first_channel, to, stride, some, job->pack->offset);
+    } else {
+      re2na_gather(job, at, first_channel, to, job->pack->offset);
+      some = 1;
+    }
+    at.x += some;
+    if (at.x == width)
+      at = (re2na_pixel){at.image + (at.y + 1) / job->body->window.out_h, (at.y + 1) % job->body->window.out_h, 0, at.i,
+                         at.j};
+  }
+}
+
 re2na_columns re2na_conv_lines(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
   const size_t stride = re2na_line_stride(job->pack);
-  const int64_t first_channel = part->group * job->channels;
   re2na_pixel at = part->at;
   if (lie_ready(job)) {
     const int64_t step = job->body->window.stride_w * job->body->input.pixel_stride;
@@ -169,17 +187,12 @@ re2na_columns re2na_conv_lines(const re2na_conv_job *job, const re2na_worker *by
       return (re2na_columns){by->columns, (size_t)step};
     }
   }
-  for (int64_t p = 0, some; p < part->pixels; p += some) {
-    const re2na_corner corner = re2na_corner_of(job->body, at);
-    uint8_t *to = by->columns + (size_t)p * stride;
-    some = pixels_in_runs(job, at, corner, part->pixels - p);
-    if (some) {
-      gather_runs(job, corner, first_channel, to, stride, some, job->pack->offset);
-    } else {
-      re2na_gather(job, at, first_channel, to, job->pack->offset);
-      some = 1;
-    }
-    for (int64_t i = 0; i < some; i++) re2na_next_pixel(job->body, &at);
+  if (part->index % job->pooled || part->pixels % job->pooled) { /* windows that are larger than blocks */
+    for (int64_t p = 0; p < part->pixels; p++, re2na_next_pixel(job->body, &at))
+      re2na_gather(job, at, part->group * job->channels, by->columns + (size_t)p * stride, job->pack->offset);
+  } else {
+    for (int64_t p = 0; p < job->pooled; p++, re2na_next_pixel(job->body, &at))
+      gather_windows(job, part, at, by->columns + (size_t)p * stride);
   }
   return (re2na_columns){by->columns, stride};
 }

@@ -174,18 +174,20 @@ static int64_t most_pixels(const re2na_packed *pack) {
   return fit < FEWEST_PIXELS ? FEWEST_PIXELS : fit > RE2NA_MOST_PIXELS ? RE2NA_MOST_PIXELS : fit;
 }
 
-/* The same for blocks of `pixels`, none much smaller than the others, and of whole tiles where these fit. */
-static int64_t even_pixels(const re2na_packed *pack, int64_t pixels, int64_t tile) {
-  const int64_t most = most_pixels(pack), blocks = (pixels + most - 1) / most, even = (pixels + blocks - 1) / blocks;
-  const int64_t whole = (int64_t)re2na_round_up((uint64_t)even, (uint64_t)tile);
-  return whole <= most ? whole : even;
+/* The same for blocks of `pixels`, none much smaller than the others, of whole tiles where these fit, and of whole
+ * windows. */
+static int64_t even_pixels(const re2na_conv_job *job, int64_t pixels) {
+  const int64_t most = most_pixels(job->pack), blocks = (pixels + most - 1) / most,
+                even = (pixels + blocks - 1) / blocks;
+  const int64_t whole = (int64_t)re2na_round_up((uint64_t)even, job->with->tile), some = whole <= most ? whole : even;
+  return some > job->pooled ? some / job->pooled * job->pooled : some;
 }
 
 /* Outputs first..stop; each is a window of pixels. */
 void re2na_conv_blocks(void *shared, re2na_machine *machine, re2na_worker *by, int64_t first, int64_t stop) {
   const re2na_conv_job *job = shared;
   const re2na_conv *body = job->body;
-  const int64_t end = stop * job->pooled, most = even_pixels(job->pack, (stop - first) * job->pooled, job->with->tile);
+  const int64_t end = stop * job->pooled, most = even_pixels(job, (stop - first) * job->pooled);
   re2na_block part = {.outputs = body->out_c / body->groups};
   (void)machine;
   part.sum_stride = (size_t)re2na_round_up((uint64_t)part.outputs, RE2NA_LANES);
