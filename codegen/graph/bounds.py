@@ -6,9 +6,9 @@ compute     k-steps of the best legal mapping (shapes and modes of the machine, 
 fill        the array filled and drained once for each of the mapping's blocks.
 traffic     every weight, bias and activation table once, at its packed size, weights coded where the machine can decode them; the
             network's inputs and outputs once; and what layers that do not fit the SRAM together move between them (`forced.py`).
-network     the array runs the layers in order at these bounds; the DRAM delivers the bytes in order at full bandwidth, and
-            is ahead of the array by no more than the SRAM less the activations that are live at that point; all bytes take
-            their time on the bus, the first ones and the last result their latency.
+network     the array runs the layers in order at these bounds; the DRAM delivers the weights in order at full bandwidth, and
+            is ahead of the array by no more than the SRAM; all bytes take their time on the bus, the first ones and the last
+            result their latency.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +76,9 @@ def network_bounds(graph: Graph, arch: Architecture) -> NetworkBounds:
     compulsory = sum(layer.dram_bytes_compulsory for layer in layers)
     forced = most_forced(chain_of(graph, arch, read, packed), arch.sram_bytes, arch.pe_count)
     moved = -(-(compulsory + forced) // arch.dram_bytes_per_cycle)
-    cycles = max(_Fluid(graph, arch, traffic, layers).cycles(), moved + arch.dram_latency if moved else 0)
+    stored = sum(map(traffic.stored, graph.ops))
+    fluid = _Fluid(arch, layers, packed, compulsory - sum(packed), stored).cycles()
+    cycles = max(fluid, moved + arch.dram_latency if moved else 0)
     return NetworkBounds(tuple(layers), cycles, compulsory, sum(packed), forced)
 
 
@@ -232,12 +233,12 @@ def _saved(parts: list[Int8Array], coding: WeightCoding, drops: bool = False) ->
     return bits // 8
 
 
-# ---- compulsory bytes and live activations
+# ---- compulsory bytes
 
 
 class _Traffic:
-    """What crosses the network's border, and which tensors live when. A reshape, a concatenation or a selection of channels moves
-    nothing: it is another name."""
+    """What crosses the network's border. A reshape, a concatenation or a selection of channels moves nothing: it is another
+    name."""
 
     def __init__(self, graph: Graph, read: dict[str, Need]) -> None:
         self.graph = graph
@@ -277,69 +278,38 @@ class _Traffic:
         """The tensors among whose elements its operands are."""
         return list(dict.fromkeys(root for name in op.inputs for root in self.made_of[name]))
 
-    @cached_property
-    def lives(self) -> dict[str, tuple[int, int]]:
-        """First and last operator at which each tensor exists."""
-        return {root: (self.made.get(root, readers[0]), readers[-1]) for root, readers in self.readers.items()}
-
-    def live(self, index: int, part: float) -> float:
-        """Bytes of activations when a part of operator `index` is done: inputs that end here shrink, its output grows."""
-        total = 0.0
-        for root, (first, last) in self._at(index):
-            if last == index and first != index:
-                total += self.size(root) * (1 - part)
-            elif first == index and root in self.made:
-                total += self.size(root) * part
-            else:
-                total += self.size(root)
-        return total
-
-    def _at(self, index: int) -> list[tuple[str, tuple[int, int]]]:
-        return self._index.get(index, [])
-
-    @cached_property
-    def _index(self) -> dict[int, list[tuple[str, tuple[int, int]]]]:
-        table: dict[int, list[tuple[str, tuple[int, int]]]] = {}
-        for root, life in self.lives.items():
-            for index in range(life[0], life[1] + 1):
-                table.setdefault(index, []).append((root, life))
-        return table
-
 
 # ---- the network: a roofline that looks ahead no further than the SRAM
 
 
 class _Fluid:
-    """Compute and bytes cut into slices; every rounding is in favour of the schedule that is to be bounded."""
+    """Compute and weights cut into slices; every rounding is in favour of the schedule that is to be bounded."""
 
-    def __init__(self, graph: Graph, arch: Architecture, traffic: _Traffic, layers: list[LayerBound]) -> None:
+    def __init__(
+        self, arch: Architecture, layers: list[LayerBound], weights: list[int], border: int, stored: int
+    ) -> None:
+        """`weights`: bytes of each layer; `border`: bytes of the network's inputs and outputs, of which so many are `stored`."""
         self.arch = arch
         self.layers = layers
-        self.stored = sum(traffic.stored(op) for op in graph.ops)
-        self.slices, sizes, rooms = [], [], []
-        for index, (op, layer) in enumerate(zip(graph.ops, layers, strict=True)):
-            loaded = layer.dram_bytes_compulsory - traffic.stored(op)
-            slices = max(FEWEST_SLICES, -(-loaded // SLICE_BYTES)) if loaded or layer.compute_bound else 0
-            before, after = traffic.live(index, 0), traffic.live(index, 1)
-            self.slices.append(slices)
-            for number in range(slices):
-                live = before + (after - before) * number / slices
-                sizes.append(loaded / slices)
-                # what is larger than the SRAM need not exist as a whole: a cascade holds some rows of it
-                rooms.append(arch.sram_bytes - (live if live <= arch.sram_bytes else 0))
-        self.sizes, self.rooms = sizes, rooms
+        self.border, self.stored = border, stored
+        self.slices = [
+            max(FEWEST_SLICES, -(-loaded // SLICE_BYTES)) if loaded or layer.compute_bound else 0
+            for layer, loaded in zip(layers, weights, strict=True)
+        ]
+        self.sizes = np.repeat(
+            [loaded / max(1, count) for loaded, count in zip(weights, self.slices, strict=True)], self.slices
+        )
 
     def cycles(self) -> int:
         bandwidth, latency = self.arch.dram_bytes_per_cycle, self.arch.dram_latency
-        needed = np.cumsum([0.0, *self.sizes])  # bytes that slices before each have used
-        limits = needed[:-1] + np.array(self.rooms)  # bytes that may be there while each slice is at work
+        needed = np.concatenate([[0.0], np.cumsum(self.sizes)])  # bytes that slices before each have used
         array = [0.0]  # when the array has finished so many slices
         delivered, slice_of = 0.0, 0
         for layer, slices in zip(self.layers, self.slices, strict=True):
             first, share = len(array) - 1, layer.compute_bound / max(1, slices)
             for index in range(first, first + slices):
                 # the bytes of slice `index` fit once the array has come to a slice that leaves room for them
-                while slice_of < index and limits[slice_of] < needed[index]:
+                while slice_of < index and needed[slice_of] + self.arch.sram_bytes < needed[index]:
                     slice_of += 1
                 transfer = self.sizes[index] / bandwidth
                 delivered = max(delivered, array[min(slice_of, index)]) + transfer
@@ -349,10 +319,9 @@ class _Fluid:
                 begun = array[first + 1] - share
                 filled = begun + layer.compute_bound + layer.fill_bound
                 array[-1] = max(array[-1], filled, delivered + latency + _fill(self.arch))
-        moved = needed[-1] + self.stored
-        transferred = max(moved / bandwidth, delivered + self.stored / bandwidth) + latency if moved else 0
+        moved = needed[-1] + self.border
         sent = 1 + latency if self.stored and any(layer.fill_bound for layer in self.layers) else 0
-        return int(max(transferred, array[-1] + sent))
+        return int(max(moved / bandwidth + latency if moved else 0, array[-1] + sent))
 
 
 # ---- accumulators

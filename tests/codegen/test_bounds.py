@@ -9,7 +9,7 @@ from tests.codegen.networks import random_graph
 from tests.codegen.test_compiler import conv_graph
 from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.compiler import CompileError, compile_graph
-from tvm_re2na.codegen.graph.bounds import network_bounds
+from tvm_re2na.codegen.graph.bounds import SLICE_BYTES, network_bounds
 from tvm_re2na.codegen.graph.graph import Graph, GraphBuilder
 from tvm_re2na.codegen.graph.ops import Conv2d, Cut, MaxPool2d, Window
 from tvm_re2na.codegen.program import Program
@@ -152,9 +152,25 @@ def test_the_dram_may_run_ahead_by_the_memory_and_no_further() -> None:
     first, _, second = (layer.compute_bound for layer in roomy.layers)
     assert weights / 4 > 2 * second, "fetched at its own pace the second layer would wait for its weights"
     assert roomy.cycles == pytest.approx(first + second, rel=0.01), "all of them arrive while the first one computes"
-    ahead = 200 * 1024  # at most; less what the activations take
+    ahead = 200 * 1024 + SLICE_BYTES  # at most: room is counted in slices
     assert tight.cycles > first + (weights - ahead) / 4
     assert tight.cycles < first + weights / 4 + second
+
+
+def test_a_batch_may_be_loaded_while_later_layers_compute() -> None:
+    """Image by image: the first layer takes less than its input's way over the bus, the second one much more."""
+    rng = np.random.default_rng(0)
+    builder = GraphBuilder("batch")
+    x = builder.input("x", (4, 8, 24, 24))
+    for name, outputs, window in (("first", 8, Window((1, 1))), ("second", 64, SAME)):
+        weight = rng.integers(1, 9, (outputs, 8, *window.kernel)).astype(np.int8)
+        x = builder.append(Conv2d(name, (x,), name, weight, np.zeros(outputs, np.int32), window, 1, Cut(6, 0)))
+    x = builder.append(MaxPool2d("pool", (x,), "small", Window((12, 12), (12, 12))))
+    machine = Architecture(dram_bytes_per_cycle=2)
+    bounds = network_bounds(builder.build([x]), machine)
+    compute, loaded = sum(layer.compute_bound for layer in bounds.layers), 4 * 8 * 24 * 24
+    assert loaded / 2 > 5 * bounds.layers[0].compute_bound
+    assert compute < bounds.cycles < compute + loaded / 4
 
 
 def test_the_bound_is_the_sum_of_nothing_twice() -> None:
