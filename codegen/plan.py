@@ -15,8 +15,19 @@ from tvm_re2na.codegen.arch import Architecture
 from tvm_re2na.codegen.emit.draft import Draft, Schedule
 from tvm_re2na.codegen.errors import UnitTooLarge
 from tvm_re2na.codegen.memory.live_ranges import area_regions, live_regions
-from tvm_re2na.codegen.memory.placement import Group, Placement, Region, Segment, distance, live_bytes, place
-from tvm_re2na.codegen.memory.prefetch import plan_loads
+from tvm_re2na.codegen.memory.placement import (
+    Group,
+    Placement,
+    Region,
+    Rule,
+    Segment,
+    distance,
+    largest_first,
+    latest_first,
+    live_bytes,
+    place,
+)
+from tvm_re2na.codegen.memory.prefetch import GOOD_ENOUGH, Prefetch, plan_loads
 from tvm_re2na.codegen.schedule.columns import TooLarge, cut_columns, least_bytes
 from tvm_re2na.codegen.schedule.cost import CostModel
 from tvm_re2na.codegen.schedule.drafts import emit
@@ -143,13 +154,34 @@ class _Planner:
         fixed = [
             region for key, region in regions.items() if key not in schedule.loaded or schedule.loaded[key].area is None
         ]
-        placement = _packed([*_groups(fixed, residence), *map(_above, areas.values())], len(schedule.drafts), self.arch)
-        if placement.failed:
-            return placement.failed
+        groups = [*_groups(fixed, residence), *map(_above, areas.values())]
         compact = frozenset(index for index, stage in enumerate(stages) if stage.first in self.compact)
-        prefetch = plan_loads(schedule, regions, areas, placement.addresses, compact, self.arch, self.goal)
-        if prefetch.failed is not None:
-            return (prefetch.failed,)
+        tried: list[tuple[Prefetch, Placement]] = []
+        failed: tuple[Region, ...] = ()
+        for rule in (largest_first, latest_first):
+            placement = _packed(groups, len(schedule.drafts), self.arch, rule)
+            if placement.failed:
+                failed = failed or placement.failed
+                continue
+            prefetch = plan_loads(schedule, regions, areas, placement.addresses, compact, self.arch, self.goal)
+            if prefetch.failed is not None:
+                failed = failed or (prefetch.failed,)
+                continue
+            tried.append((prefetch, placement))
+            if prefetch.cycles <= self.goal * GOOD_ENOUGH:
+                break
+        if not tried:
+            return failed
+        return self._finished(schedule, regions, residence, *min(tried, key=lambda pair: pair[0].cycles))
+
+    def _finished(
+        self,
+        schedule: Schedule,
+        regions: dict[Hashable, Region],
+        residence: Residence,
+        prefetch: Prefetch,
+        placement: Placement,
+    ) -> Plan:
         addresses = placement.addresses | prefetch.addresses
         drafts = list(schedule.drafts)
         for issue in reversed(prefetch.issues):
@@ -160,18 +192,18 @@ class _Planner:
         return Plan(self.graph, self.arch, self.weights, residence, *done)
 
 
-def _packed(groups: list[Group], ticks: int, arch: Architecture) -> Placement:
+def _packed(groups: list[Group], ticks: int, arch: Architecture, rule: Rule) -> Placement:
     """In little of the SRAM, if that is easy."""
     bound = int(live_bytes([region for group in groups for region, _ in group.members], ticks).max(initial=0))
     for room in (2 * bound, 4 * bound):
         if room < arch.sram_bytes:
-            placement = place(groups, room, retries=1)
+            placement = place(groups, room, 1, rule)
             if not placement.failed:
                 return placement
-    placement = place(groups, arch.sram_bytes)
+    placement = place(groups, arch.sram_bytes, rule=rule)
     if not placement.failed:
         return placement
-    below = place([replace(group, from_above=False) for group in groups], arch.sram_bytes)
+    below = place([replace(group, from_above=False) for group in groups], arch.sram_bytes, rule=rule)
     return placement if below.failed else below
 
 

@@ -7,8 +7,9 @@ them and two regions may share addresses wherever their segments do not meet.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,9 @@ class Group:
         ).reshape(-1, 4)
 
 
+Rule: TypeAlias = Callable[[Group], tuple[int, int, str]]
+
+
 @dataclass(frozen=True)
 class Placement:
     """Addresses by key; `failed` are the regions of the first group that found no room, if any."""
@@ -116,9 +120,20 @@ def _mirrored(table: Ints, size: int) -> Ints:
     return np.concatenate([size - table[:, 1:2], size - table[:, :1], table[:, 2:]], 1)
 
 
-def place(groups: Sequence[Group], capacity: int, retries: int = 24) -> Placement:
-    """Each group at the lowest address that is free over its life; largest first, and what failed before it in the next try."""
-    order = sorted(groups, key=lambda group: (-group.bytes, group.first, str(group.members[0][0].key)))
+def largest_first(group: Group) -> tuple[int, int, str]:
+    """Packs well."""
+    return -group.bytes, group.first, str(group.members[0][0].key)
+
+
+def latest_first(group: Group) -> tuple[int, int, str]:
+    """What lives last lies lowest: high places are soon free for good."""
+    return -group.first, -group.bytes, str(group.members[0][0].key)
+
+
+def place(groups: Sequence[Group], capacity: int, retries: int = 24, rule: Rule = largest_first) -> Placement:
+    """Each group at the lowest address that is free over its life; in the order of a rule, and what failed before it in the next
+    try."""
+    order = sorted(groups, key=rule)
     result = Placement({}, capacity)
     for _ in range(retries):
         result, failed = _place_in_order(order, capacity)

@@ -19,8 +19,8 @@ from tvm_re2na.codegen.isa.durations import Durations, duration_parts
 from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
 from tvm_re2na.codegen.memory.placement import Region
 
-PIECE_BYTES = 32 * 1024  # of one load: long enough to hide the latency of the next one
-WINDOW = 24  # pieces that the bus may choose among
+PIECE_BYTES = 16 * 1024  # of one load: long enough to hide the latency of the next one
+WINDOW = 48  # pieces that the bus may choose among
 GOOD_ENOUGH = 1.002  # times the goal: nothing better is looked for
 PATIENCE = (1.0, 0.0, 4.0)  # rules for choosing addresses that are tried; see Timeline.best_address
 MOST_PIECES = 16_000  # in all that is tried

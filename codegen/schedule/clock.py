@@ -23,12 +23,22 @@ class Buffers(NamedTuple):
     stores: int
 
 
+class Limit(NamedTuple):
+    """So many cycles of loads, from the start of the program, may be there before the array has come to `until`."""
+
+    loads: int
+    until: int
+
+
 @dataclass(frozen=True)
 class Clock:
-    """Cycles after which the array, and the bus, is free."""
+    """Cycles after which the array, and the bus, is free; cycles of all loads so far. `limits`: what earlier stages left of the
+    SRAM for loads of later ones, both of their numbers rising."""
 
     array: int = 0
     bus: int = 0
+    loads: int = 0
+    limits: tuple[Limit, ...] = ()
 
     @property
     def end(self) -> int:
@@ -37,15 +47,18 @@ class Clock:
     def after(
         self, phases: Sequence[Phase], switch: int, ahead: int, latency: int, exposed: int, buffers: Buffers
     ) -> Clock:
-        """When these are done as well. The array is switched first. Loads begin up to `ahead` cycles before it is free, come before
-        stores, and are there `latency` cycles later. For `exposed` cycles in the end the array waits for the bus."""
-        loaded = max(self.bus, self.array - ahead)
-        stored = loaded + sum(phase.load for phase in phases)
+        """When these are done as well. The array is switched first. `ahead` cycles of later loads fit beside them. Loads come
+        before stores, and are there `latency` cycles later. For `exposed` cycles in the end the array waits for the bus."""
+        loads, loaded = self.loads, self.bus
+        total = loads + sum(phase.load for phase in phases)
+        stored = max(loaded, self._room_for(total)) + total - loads
         array = self.array + switch
         left: list[int] = []  # when the results have left each buffer of theirs
         for phase in phases:
             if phase.load:
-                loaded = (max(loaded, array - ahead) if buffers.loads == 1 else loaded) + phase.load
+                loads += phase.load
+                free = array - ahead if buffers.loads == 1 else 0
+                loaded = max(loaded, free, self._room_for(loads)) + phase.load
                 array = max(array, loaded + latency)
             if len(left) == buffers.stores > 0:
                 array = max(array, left.pop(0))
@@ -53,4 +66,17 @@ class Clock:
             if phase.store:
                 stored = max(stored, array) + phase.store
                 left.append(stored + latency)
-        return Clock(array + exposed, max(stored, loaded) + exposed)
+        array += exposed
+        limit = Limit(loads + ahead, array)
+        limits = (*(known for known in self.limits if loads <= known.loads < limit.loads), limit)
+        return Clock(array, max(stored, loaded) + exposed, loads, limits)
+
+    def _room_for(self, loads: int) -> int:
+        """When there is."""
+        return max((limit.until for limit in self.limits if limit.loads < loads), default=0)
+
+    def at_best(self, compute: int, loads: int) -> int:
+        """The end, if so many cycles of either are to come and nothing else has to wait."""
+        total = self.loads + loads
+        rooms = (limit.until + total - limit.loads for limit in self.limits if limit.loads < total)
+        return max(self.array + compute, self.bus + loads, *rooms)

@@ -32,6 +32,7 @@ class CostModel:
         self._blocks: dict[tuple[int, ...], int] = {}
         self._tiles: dict[tuple[int, int, int], int] = {}
         self._transfers: dict[int, int] = {}
+        self._moves: dict[tuple[int, int], int] = {}
 
     def shapes(self, index: int, tiles: Tiles) -> list[Weights]:
         """The unit's blocks for the shapes worth trying on these tiles: the fastest one first (computing or waiting for its
@@ -81,7 +82,10 @@ class CostModel:
         for strip in strips:
             for name, (first, last) in stage.moved_rows(strip).items():
                 _, channels, _, width = stage.cascade.moved_shape(name)
-                total += pool_cycles(PIXEL, channels, {(last - first) * width: 1}, self.durations)
+                key = channels, (last - first) * width
+                if key not in self._moves:
+                    self._moves[key] = pool_cycles(PIXEL, channels, {key[1]: 1}, self.durations)
+                total += self._moves[key]
         return total
 
     def transfer_cycles(self, size: int) -> int:

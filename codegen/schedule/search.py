@@ -3,7 +3,8 @@
 Between two units some of the tensors that will still be read lie in SRAM, the others in DRAM: a state. A stage leads from one
 state to another. It finds its inputs in SRAM, fetches them as a whole, or streams them; its output stays or goes to DRAM; and what
 it does not touch may be dropped before it begins. The cheapest way to each state is kept. A unit that fits as a whole, beside all
-that lives, is neither cut into strips, unless something streams in from DRAM meanwhile, nor part of a cascade.
+that lives, is neither cut into strips, unless something streams in from DRAM meanwhile, nor part of a cascade, unless that makes
+room for loads where tensors leave little, or the network's input comes meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tvm_re2na.codegen.emit.writer import Setting
 from tvm_re2na.codegen.schedule.candidates import Candidates
 from tvm_re2na.codegen.schedule.clock import Buffers, Clock, Phase
 from tvm_re2na.codegen.schedule.cost import CostModel
+from tvm_re2na.codegen.schedule.outlook import Outlook
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Placed, Tensors
 from tvm_re2na.codegen.schedule.stage import Sides, Stage
@@ -26,10 +28,10 @@ from tvm_re2na.codegen.schedule.stage import Sides, Stage
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
 MOST_HEIGHTS = 8  # of strips, the tallest that fit, that are compared by their work on the array
 MOST_PARTS = 1  # sizes of a dense layer's parts that fit, the largest first
+FEW_STRIPS, MOST_TOGETHER = (2, 4, 8), 3  # strips and units of cascades of units that fit one by one
 MOST_DROPPED = 4  # tensors that are looked at together, whether to drop them
 # parts of the free bytes tried when fragmentation gets in the way
 SHRINK = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
-SCARCE = 32  # part of the time to fill memory that its use counts
 # parts of all bytes, for stages that share a place; and for any where those do not help
 SHARED_SHRINK = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -52,7 +54,7 @@ class _Key(NamedTuple):
 class _Prefix:
     """The cheapest stages up to some unit: when they are done, the last one, and what was before it."""
 
-    time: int
+    time: tuple[int, int]
     clock: Clock
     placed: Placed | None
     before: _Key | None
@@ -78,8 +80,10 @@ class Search:
         self.cost = cost
         self.price = Price(tensors, cost, arch)
         self.candidates = Candidates(tensors, cost, arch)
+        self.outlook = Outlook(tensors, cost, arch)
         self.shrink = [0] * len(self.units)
         self._options: dict[Hashable, list[Stage]] = {}
+        self._chosen: dict[Hashable, list[Stage]] = {}
         self._roomy_units: dict[tuple[int, int], bool] = {}
         self._prices: dict[Stage, Stage] = {}
         self._known: dict[Stage, tuple[list[Phase], int]] = {}
@@ -89,7 +93,7 @@ class Search:
         count = len(self.units)
         nothing = Holding(frozenset(), frozenset())
         best: list[dict[_Key, _Prefix]] = [
-            {_Key(nothing, None): _Prefix(0, Clock(), None, None)},
+            {_Key(nothing, None): _Prefix((0, 0), Clock(), None, None)},
             *({} for _ in range(count)),
         ]
         reached = 0
@@ -106,7 +110,7 @@ class Search:
         if not best[count]:
             return reached
         placed: list[Placed] = []
-        step = min(best[count].values(), key=lambda step: step.clock.end)
+        step = min(best[count].values(), key=lambda step: step.time)
         self.cycles = step.clock.end
         while step.placed is not None and step.before is not None:
             placed.append(step.placed)
@@ -135,15 +139,13 @@ class Search:
         exposed += self.cost.transfer_cycles(move.stores)
         return clock.after(phases, switch, ahead, self.arch.dram_latency, exposed, buffers)
 
-    def _time(self, clock: Clock, move: _Move) -> int:
-        """What counts behind a stage: stores may go on, but not when nothing follows. Where memory is scarce, what a stage holds
-        until its end keeps the next loads waiting: it counts a part of the time that it takes to fill."""
-        stage = move.placed.stage
-        if stage.last == len(self.units) - 1:
-            return clock.end
-        if move.living_bytes + stage.bytes < self.arch.sram_bytes // 2:
-            return clock.array
-        return clock.array + self.cost.transfer_cycles(max(0, stage.bytes)) // SCARCE
+    def _time(self, clock: Clock, move: _Move) -> tuple[int, int]:
+        """What counts behind a stage: when the program can end at best, and when the array is free. Stores may go on, but not when
+        nothing follows."""
+        behind = move.placed.stage.last + 1
+        if behind == len(self.units):
+            return clock.end, clock.array
+        return clock.at_best(*self.outlook.to_come[behind]), clock.array
 
     def alone(self, index: int) -> Stage | None:
         """The cheapest way in which the unit works with every tensor in DRAM, if there is one."""
@@ -173,13 +175,15 @@ class Search:
         return moves
 
     def _next(self, state: Holding, first: int) -> Iterator[_Move]:
-        tight = not self.roomy(first)
+        tight, large = not self.roomy(first), self.outlook.is_large(first)
         for last in range(first, min(first + MOST_UNITS, len(self.units))):
             if last > first:
                 if not self.units[last].joins_cascades:
                     return
-                tight = tight or not self.roomy(last)
-                if not tight or not self.tensors.is_cascade(first, last):
+                tight, large = tight or not self.roomy(last), large or self.outlook.is_large(last)
+                # the first units may work together while the input comes
+                joins = tight or first == 0 or (large and last - first < MOST_TOGETHER)
+                if not joins or not self.tensors.is_cascade(first, last):
                     continue
             yield from self._with_sides(state, first, last, tight)
 
@@ -248,13 +252,19 @@ class Search:
         """Of those that fit the cheapest for each setting of the array that they begin and end with, and for each size of a dense
         layer's parts; the cheapest first."""
         level = max(self.shrink[first : last + 1])
+        key = (first, last, sides, living, level)
+        if key not in self._chosen:
+            self._chosen[key] = self._best_stages(first, last, sides, living, level)
+        return self._chosen[key]
+
+    def _best_stages(self, first: int, last: int, sides: Sides, living: int, level: int) -> list[Stage]:
         whole = self._fitting(self._whole(first, sides), living, level) if first == last else []
         streams = bool(sides.fetched) or not {*self.units[first].inputs, self.units[last].output} <= sides.resident
         if whole and not streams:
             return whole
         found: dict[Hashable, Stage] = {}
         for stage in sorted(whole + self._tallest(first, last, sides, living, level), key=self._order):
-            found.setdefault(_distinct(stage), stage)
+            found.setdefault((_distinct(stage), len(stage.strips) if first < last else 0), stage)
         return list(found.values())
 
     def _fitting(self, stages: Iterable[Stage], living: int, level: int) -> list[Stage]:
@@ -282,11 +292,23 @@ class Search:
         if not heights:
             return []
         found = []
+        if first < last and all(map(self.roomy, range(first, last + 1))):
+            return self._in_few_strips(first, last, sides, living, level)
         for way in self.candidates.ways(sides, first, last, heights[-1]):
             place = self._first_that_fits(sides, first, last, way, living, level)
             stop = len(heights) if self._at_an_end(first, last) else place + MOST_HEIGHTS
             stages = (self.candidates.in_strips(sides, first, last, height, way) for height in heights[place:stop])
             found += [self._price(stage) for stage in self._worth_a_price([stage for stage in stages if stage])]
+        return found
+
+    def _in_few_strips(self, first: int, last: int, sides: Sides, living: int, level: int) -> list[Stage]:
+        """Units that fit one by one, together."""
+        found = []
+        for height in self.candidates.heights(first, last):
+            ways = self.candidates.ways(sides, first, last, height)
+            if ways and len(next(iter(ways.values())).strips) in FEW_STRIPS:
+                stages = (self.candidates.in_strips(sides, first, last, height, way) for way in ways)
+                found += [self._price(stage) for stage in stages if stage and self._fits(stage, living, level)]
         return found
 
     def _worth_a_price(self, stages: list[Stage]) -> list[Stage]:

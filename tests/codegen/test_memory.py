@@ -7,9 +7,23 @@ import itertools
 import numpy as np
 import pytest
 
+from tvm_re2na.codegen.arch import Architecture, WeightCoding
 from tvm_re2na.codegen.bytes import aligned
+from tvm_re2na.codegen.emit.draft import Area, Draft, Loaded, Part, Schedule, Touch
+from tvm_re2na.codegen.memory.live_ranges import area_regions, live_regions
 from tvm_re2na.codegen.memory.occupancy import NEVER, Timeline
-from tvm_re2na.codegen.memory.placement import Group, Region, Segment, distance, live_bytes, lowest_address, place
+from tvm_re2na.codegen.memory.placement import (
+    Group,
+    Region,
+    Segment,
+    distance,
+    largest_first,
+    latest_first,
+    live_bytes,
+    lowest_address,
+    place,
+)
+from tvm_re2na.codegen.memory.prefetch import plan_loads
 
 TICKS = 24
 
@@ -45,6 +59,24 @@ def test_placed_regions_never_meet_and_stay_near_the_bound(seed: int) -> None:
         assert not meet(a, placement.addresses[a.key], b, placement.addresses[b.key])
     bound = int(live_bytes(regions, TICKS).max())
     assert bound <= placement.peak <= 1.6 * bound
+
+
+def test_what_lives_last_lies_lowest_where_the_latest_come_first() -> None:
+    sizes = (448, 448, 448, 128)  # maps of a chain of layers
+    groups = [Group(((Region(tick, (Segment(0, size, tick, tick + 1),)), 0),)) for tick, size in enumerate(sizes)]
+    found = [place(groups, 1024, rule=rule).addresses for rule in (largest_first, latest_first)]
+    assert [[addresses[tick] for tick in range(4)] for addresses in found] == [[0, 448, 0, 448], [0, 576, 128, 0]]
+
+
+@pytest.mark.parametrize(("pace", "cycles"), [(256, 480 // 24), (64, 4800 // 64)])
+def test_what_is_coded_takes_the_bus_as_long_as_its_bytes_or_the_decoder(pace: int, cycles: int) -> None:
+    halt = Draft("HALT", 0, {}, reads=(Touch("sram", "w", 0, 4800),))
+    loaded = Loaded("w", 0, 4800, (Part(0, 4800, "record", 0, coded=480),), "area", roams=True)
+    schedule = Schedule([halt], {"w": loaded}, {"area": Area(4800, 0)}, [0])
+    machine = Architecture(weight_coding=WeightCoding.GOLOMB, decoder_bytes_per_cycle=pace)
+    regions, areas = live_regions(schedule), area_regions(schedule)
+    found = plan_loads(schedule, regions, areas, {"area": 0}, frozenset(), machine, 0)
+    assert found.cycles == cycles + machine.dram_latency
 
 
 @pytest.mark.parametrize("seed", range(20))
