@@ -105,8 +105,8 @@ def test_windows_strides_and_paddings_of_hundreds(lost: float) -> None:
 
 def test_what_does_not_fit_names_required_available_and_excess() -> None:
     graph = conv_graph(1, 64, 32, 64, Window((3, 3)))
-    with pytest.raises(CompileError, match=r"conv: needs \d+ bytes of SRAM, 4096 are available, \d+ too many"):
-        compile_graph(graph, Architecture(sram_bytes=4096))
+    with pytest.raises(CompileError, match=r"conv: needs \d+ bytes of SRAM, 1024 are available, \d+ too many"):
+        compile_graph(graph, Architecture(sram_bytes=1024))
 
 
 def test_the_error_crosses_from_a_worker_process() -> None:
