@@ -25,7 +25,7 @@ class Outlook:
         """Bytes of the tensors that live at each unit."""
         living = [0] * len(self.units)
         for name, (born, dies) in self.tensors.lives.items():
-            for index in range(born, min(dies, len(self.units) - 1) + 1):
+            for index in range(born, dies + 1):
                 living[index] += self.tensors.size(name)
         return living
 

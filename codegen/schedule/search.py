@@ -24,6 +24,7 @@ from tvm_re2na.codegen.schedule.outlook import Outlook
 from tvm_re2na.codegen.schedule.price import Price
 from tvm_re2na.codegen.schedule.residency import Placed, Tensors
 from tvm_re2na.codegen.schedule.stage import Sides, Stage
+from tvm_re2na.codegen.schedule.strips import cut_strips
 
 MOST_UNITS = 8  # of a cascade: its weights have to be in SRAM at once
 MOST_HEIGHTS = 8  # of strips, the tallest that fit, that are compared by their work on the array
@@ -291,9 +292,9 @@ class Search:
         heights = self.candidates.heights(first, last)
         if not heights:
             return []
-        found = []
         if first < last and all(map(self.roomy, range(first, last + 1))):
             return self._in_few_strips(first, last, sides, living, level)
+        found = []
         for way in self.candidates.ways(sides, first, last, heights[-1]):
             place = self._first_that_fits(sides, first, last, way, living, level)
             stop = len(heights) if self._at_an_end(first, last) else place + MOST_HEIGHTS
@@ -305,8 +306,8 @@ class Search:
         """Units that fit one by one, together."""
         found = []
         for height in self.candidates.heights(first, last):
-            ways = self.candidates.ways(sides, first, last, height)
-            if ways and len(next(iter(ways.values())).strips) in FEW_STRIPS:
+            if len(cut_strips(self.units[last].out_shape, height)) in FEW_STRIPS:
+                ways = self.candidates.ways(sides, first, last, height)
                 stages = (self.candidates.in_strips(sides, first, last, height, way) for way in ways)
                 found += [self._price(stage) for stage in stages if stage and self._fits(stage, living, level)]
         return found

@@ -262,17 +262,20 @@ def row_bytes(shape: Shape4) -> int:
 
 def seen_places(window: Window, axis: int, outputs: Rows, size: int) -> Rows:
     """Input rows (axis 0), or columns (1), that the output's see, inside an image of `size`; empty where only padding is seen."""
-    start = outputs[0] * window.stride[axis] - window.padding[axis]
-    stop = (outputs[1] - 1) * window.stride[axis] - window.padding[axis] + window.reach[axis]
+    start, stop = _reached(window, axis, outputs)
     first = min(max(start, 0), size)
     return first, max(min(stop, size), first)
 
 
+def _reached(window: Window, axis: int, outputs: Rows) -> Rows:
+    """The same, padding included."""
+    start = outputs[0] * window.stride[axis] - window.padding[axis]
+    return start, (outputs[1] - 1) * window.stride[axis] - window.padding[axis] + window.reach[axis]
+
+
 def narrowed_window(window: Window, columns: Columns, width: int) -> Window:
     """Slid over the columns that some of the output's see of `width`: with the padding that these do."""
-    first, last = seen_places(window, 1, columns, width)
-    start = columns[0] * window.stride[1] - window.padding[1]
-    stop = (columns[1] - 1) * window.stride[1] - window.padding[1] + window.reach[1]
+    (start, stop), (first, last) = _reached(window, 1, columns), seen_places(window, 1, columns, width)
     left, right = (first - start, stop - last) if first < last else (0, 0)
     return replace(window, padding=(window.padding[0], left, window.padding[2], right))
 
