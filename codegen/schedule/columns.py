@@ -99,8 +99,8 @@ def _likeness(search: Search, index: int) -> Hashable:
 
 
 def _costs(search: Search, indices: Iterable[int]) -> Iterator[tuple[int, float]]:
-    """Of those units that may gain, by their index, a cost: parts are to take less than `MORE_PARTS` of it, which is `WORTH` of what
-    the unit costs as it is."""
+    """Of those units that may gain, by their index, a cost: parts are to take less than `MORE_PARTS` of it, which is `WORTH` of
+    what the unit costs as it is."""
     for index in indices:
         unit, stage = search.units[index], search.alone(index)
         divides = unit.out_shape[3] > unit.column_step
