@@ -169,9 +169,7 @@ static void gather_windows(const re2na_conv_job *job, const re2na_block *part, r
       some = 1;
     }
     at.x += some;
-    if (at.x == width)
-      at = (re2na_pixel){at.image + (at.y + 1) / job->body->window.out_h, (at.y + 1) % job->body->window.out_h, 0, at.i,
-                         at.j};
+    if (at.x == width) re2na_next_row(job->body, &at);
   }
 }
 

@@ -50,16 +50,20 @@ typedef struct re2na_columns {
   size_t stride;
 } re2na_columns;
 
+/* On to the first output of the next row. */
+static inline void re2na_next_row(const re2na_conv *body, re2na_pixel *at) {
+  at->x = 0;
+  if (++at->y < body->window.out_h) return;
+  at->y = 0;
+  at->image++;
+}
+
 static inline void re2na_next_pixel(const re2na_conv *body, re2na_pixel *at) {
   if (++at->j < body->pool_w) return;
   at->j = 0;
   if (++at->i < body->pool_h) return;
   at->i = 0;
-  if (++at->x < body->window.out_w) return;
-  at->x = 0;
-  if (++at->y < body->window.out_h) return;
-  at->y = 0;
-  at->image++;
+  if (++at->x == body->window.out_w) re2na_next_row(body, at);
 }
 
 static inline re2na_corner re2na_corner_of(const re2na_conv *body, re2na_pixel at) {

@@ -25,12 +25,11 @@ static int8_t *place(const re2na_target *of, re2na_pixel at) {
 
 /* Places side by side in a row, and row after row. */
 static void follow_rows(const re2na_conv_job *job, const re2na_worker *by, const re2na_block *part) {
-  const re2na_sliding *w = &job->body->window;
   re2na_pixel at = part->at;
   int8_t *to = place(&job->to, at) + part->first;
   for (int64_t p = 0; p < part->pixels; p++, to += job->to.pixel, at.x++) {
-    if (at.x == w->out_w) {
-      at = (re2na_pixel){at.image + (at.y + 1) / w->out_h, (at.y + 1) % w->out_h, 0, 0, 0};
+    if (at.x == job->body->window.out_w) {
+      re2na_next_row(job->body, &at);
       to = place(&job->to, at) + part->first;
     }
     by->places[p] = to;

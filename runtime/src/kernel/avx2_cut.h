@@ -17,12 +17,9 @@ typedef struct re2na_ways {
 } re2na_ways;
 
 RE2NA_AVX2_INLINE re2na_ways re2na_ways_of(const re2na_cut *how) {
-  const uint32_t all = UINT32_MAX;
   return (re2na_ways){
-      _mm256_set1_epi32((int32_t)(UINT32_C(0x80000000) >> how->acc_spare)),
-      _mm256_set1_epi32(how->cut_wraps   ? -1
-                        : how->acc_spare ? (int32_t)(all << (32 - how->acc_spare))
-                                         : 0),
+      _mm256_set1_epi32(re2na_half_range(how)),
+      _mm256_set1_epi32(re2na_outside(how)),
       _mm256_set1_epi8((char)re2na_clamp(how->data_min, how->lo, how->hi)),
       _mm256_set1_epi8((char)re2na_clamp(how->data_max, how->lo, how->hi)),
   };

@@ -21,12 +21,9 @@ typedef struct ways {
 
 INLINE ways ways_of(const re2na_panel *of) {
   const re2na_cut *how = of->how;
-  const uint32_t all = UINT32_MAX;
   return (ways){
-      _mm512_set1_epi32((int32_t)(UINT32_C(0x80000000) >> how->acc_spare)),
-      _mm512_set1_epi32(how->cut_wraps   ? -1
-                        : how->acc_spare ? (int32_t)(all << (32 - how->acc_spare))
-                                         : 0),
+      _mm512_set1_epi32(re2na_half_range(how)),
+      _mm512_set1_epi32(re2na_outside(how)),
       how->lsbs ? _mm512_loadu_si512(how->lsbs + of->first) : _mm512_set1_epi32(how->lsb),
       _mm512_set1_epi32(re2na_clamp(how->data_min, how->lo, how->hi)),
       _mm512_set1_epi32(re2na_clamp(how->data_max, how->lo, how->hi)),

@@ -17,6 +17,17 @@ typedef struct re2na_cut {
   bool counts; /* overflows are counted */
 } re2na_cut;
 
+/* A sum plus half of the accumulator's range has a bit of re2na_outside if it is not within the range; any has one
+ * where results wrap. */
+static inline int32_t re2na_half_range(const re2na_cut *how) {
+  return (int32_t)(UINT32_C(0x80000000) >> how->acc_spare);
+}
+
+static inline int32_t re2na_outside(const re2na_cut *how) {
+  const uint32_t all = UINT32_MAX;
+  return how->cut_wraps ? -1 : how->acc_spare ? (int32_t)(all << (32 - how->acc_spare)) : 0;
+}
+
 re2na_cut re2na_make_cut(const re2na_arch *arch, int64_t lsb, int64_t lo, int64_t hi);
 
 /* Accumulators that 32 bits or a plain sum do not describe. Exact sums of 64 bits to results; adds what left the
